@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything that Glim asks of the machine: time, randomness, files, child processes, signals. One interface, so that a test or a simulation
+// can put something else in its place; env/posix/ holds the real one and is the only folder that calls the system.
+//
+// Who needs the machine gets an Env& from its owner; `main` and Session make the real one with env::MakePosixEnv().
+//
+// Thread: an Env and its parts may be used from any thread. An open file or a child belongs to one thread at a time, except
+// RandomAccessFile, which any thread may read.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "glim/status.h"
+
+namespace glim::env {
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  // Never goes back; its zero means nothing. Deadlines are counted on it.
+  virtual int64_t MonotonicNanos() = 0;
+  // Since 1970, UTC. For people only.
+  virtual int64_t WallNanos() = 0;
+  virtual void SleepFor(int64_t nanos) = 0;
+};
+
+// A file read by position.
+class RandomAccessFile {
+ public:
+  virtual ~RandomAccessFile() = default;
+  // Fills `out` from `offset` on; fewer bytes only at the end of the file. Returns how many.
+  virtual Result<size_t> ReadAt(uint64_t offset, std::span<char> out) const = 0;
+  // At the time it was opened.
+  virtual uint64_t size() const = 0;
+};
+
+// A file, pipe or terminal read from its beginning.
+class SequentialFile {
+ public:
+  virtual ~SequentialFile() = default;
+  // At least one byte, or 0 at the end. May wait for a writer; kCancelled when the Env was interrupted meanwhile.
+  virtual Result<size_t> Read(std::span<char> out) = 0;
+};
+
+class WritableFile {
+ public:
+  virtual ~WritableFile() = default;
+  // All or an error (kExhausted when the disk is full, kUnavailable for a broken pipe).
+  virtual Status Append(std::string_view bytes) = 0;
+  // What was appended survives a crash of the machine.
+  virtual Status Sync() = 0;
+  // Ends writing; the only place where some errors show. Without it the destructor closes and tells nobody.
+  virtual Status Close() = 0;
+};
+
+enum class FileKind { kFile, kFolder, kOther };  // kOther: pipe, socket, device; readable in sequence only.
+
+struct FileStat {
+  FileKind kind = FileKind::kFile;
+  uint64_t size_bytes = 0;
+  int64_t modified_wall_nanos = 0;
+};
+
+struct DirectoryEntry {
+  std::string name;  // Without its folder.
+  FileKind kind = FileKind::kFile;
+};
+
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  // All errors name the path: `"a.csv": no such file`. kNotFound when there is none.
+  virtual Result<std::unique_ptr<RandomAccessFile>> OpenRandom(const std::string& path) = 0;
+  virtual Result<std::unique_ptr<SequentialFile>> OpenSequential(const std::string& path) = 0;
+  // Empty, made anew. Mode 0644 less the umask.
+  virtual Result<std::unique_ptr<WritableFile>> Create(const std::string& path) = 0;
+  virtual Result<FileStat> Stat(const std::string& path) = 0;
+  // Sorted by name; "." and ".." left out. Symbolic links are followed for their kind; dangling ones are left out.
+  virtual Result<std::vector<DirectoryEntry>> List(const std::string& folder) = 0;
+  virtual Status Rename(const std::string& from, const std::string& to) = 0;
+  virtual Status RemoveFile(const std::string& path) = 0;
+  // The folder and all below it; ok when it is not there.
+  virtual Status RemoveAll(const std::string& path) = 0;
+  virtual Status MakeFolders(const std::string& path) = 0;
+  // A rename or a new file in `folder` survives a crash of the machine.
+  virtual Status SyncFolder(const std::string& folder) = 0;
+  // A new empty folder below the temporary folder of the machine ($TMPDIR or /tmp).
+  virtual Result<std::string> MakeTemporaryFolder(std::string_view prefix) = 0;
+};
+
+// A child process with its stdin and stdout in our hands; stderr is ours too (passed through), as a shell would do.
+//
+// The child leads its own process group, dies with us, and is killed with its group by Kill() or the destructor: nothing is left behind.
+class ChildProcess {
+ public:
+  virtual ~ChildProcess() = default;
+
+  struct Transfer {
+    size_t written = 0;        // Bytes of `input` that the child's stdin took.
+    size_t read = 0;           // Bytes put into `output`.
+    bool output_ended = false;  // The child closed its stdout.
+    bool input_closed = false;  // The child closed its stdin: it wants no more.
+  };
+  // Waits until the child takes some of `input` or has given some output, moves what can be moved, and says how much. With an empty `input` it
+  // only reads. Returns after `timeout_nanos` with nothing moved. Input is never half refused: a child that closed its stdin is
+  // not an error, it is told by `input_closed`.
+  virtual Result<Transfer> Exchange(std::string_view input, std::span<char> output, int64_t timeout_nanos) = 0;
+  // The child sees the end of its stdin.
+  virtual void CloseInput() = 0;
+  // Waits for the end; 0..255 as the shell would say (128 + signal).
+  virtual Result<int> Wait() = 0;
+  virtual void Kill() = 0;
+};
+
+struct CommandOptions {
+  std::vector<std::string> argv;         // argv[0] is looked up in PATH. Not empty.
+  std::vector<std::string> environment;  // "NAME=value", added to ours.
+  bool discard_input = false;            // stdin is /dev/null.
+};
+
+class Processes {
+ public:
+  virtual ~Processes() = default;
+  // kNotFound when the program does not exist.
+  virtual Result<std::unique_ptr<ChildProcess>> Start(const CommandOptions& options) = 0;
+};
+
+struct Machine {
+  int cores = 1;               // That this process may use.
+  int64_t memory_bytes = 0;    // Of the machine or of our cgroup, the smaller.
+};
+
+class Env {
+ public:
+  virtual ~Env() = default;
+  virtual Clock& clock() = 0;
+  virtual FileSystem& files() = 0;
+  virtual Processes& processes() = 0;
+  virtual uint64_t RandomSeed() = 0;
+  virtual Machine machine() = 0;
+  virtual std::optional<std::string> Variable(const std::string& name) = 0;
+  virtual int process_id() = 0;
+  // stdout and stderr; the returned file does not close them. Append is not buffered.
+  virtual WritableFile& standard_output() = 0;
+  virtual WritableFile& standard_error() = 0;
+  virtual bool IsTerminal(int descriptor) = 0;
+
+  // Interrupts (Ctrl-C, SIGTERM): after WatchInterrupts() the first one only sets the flag, a second one ends the process with 130.
+  virtual void WatchInterrupts() = 0;
+  virtual bool interrupted() const = 0;
+};
+
+// The machine itself.
+std::unique_ptr<Env> MakePosixEnv();
+
+}  // namespace glim::env

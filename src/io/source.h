@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A source of rows: what to read (Source), cut into pieces that tasks read side by side (Split), read batch by batch (Reader).
+//
+// The plan calls MakeSplits once, when the run starts; that is where globs are expanded and missing files show. Splits are in the order of the
+// data: reading them one after the other gives the rows in the order of the files. A task then opens its splits and pulls batches.
+//
+// Thread: a Source is immutable; a Reader belongs to one task.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "env/env.h"
+#include "glim/batch.h"
+
+namespace glim::io {
+
+// A contiguous piece of a source. What the fields mean is the source's business, except the estimate.
+struct Split {
+  std::string path;
+  uint64_t begin = 0;  // Byte or row range [begin, end).
+  uint64_t end = 0;
+  int64_t estimated_bytes = 0;  // For balancing tasks.
+};
+
+struct SplitOptions {
+  // Splits should not be larger than this where the source can be cut; smaller ones are fine (one per file, say).
+  int64_t split_bytes_max = 4 << 20;
+};
+
+class Reader {
+ public:
+  virtual ~Reader() = default;
+  // The next rows, never an empty batch; nullopt at the end. After an error the reader is not used again.
+  virtual Result<std::optional<Batch>> Next() = 0;
+};
+
+class Source {
+ public:
+  virtual ~Source() = default;
+  // As Explain shows it: `TextFile("*.log")`.
+  virtual std::string Describe() const = 0;
+  virtual Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const = 0;
+  virtual Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const = 0;
+};
+
+}  // namespace glim::io
