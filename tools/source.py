@@ -27,7 +27,7 @@ class Tree:
         self._texts = {}
 
     def paths(self):
-        """Files that git tracks or would track; without git, all but build/ and what starts with a dot."""
+        """Files that git tracks or would track; without git, all but build/ and hidden folders."""
         if self._paths is None:
             self._paths = sorted(p for p in self._from_git() or self._walk() if os.path.isfile(self.full(p)))
         return self._paths
@@ -58,7 +58,7 @@ class Tree:
     def _walk(self):
         found = []
         for folder, folders, files in os.walk(self.root):
-            folders[:] = [f for f in folders if f not in _NOT_OURS and not f.startswith(".")]
+            folders[:] = [f for f in folders if f not in _NOT_OURS and (f == ".ci" or not f.startswith("."))]
             found += [os.path.relpath(os.path.join(folder, f), self.root) for f in files]
         return found
 
