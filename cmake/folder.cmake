@@ -22,7 +22,7 @@ function(glim_folder name)
   set_property(GLOBAL PROPERTY GLIM_TESTS_${name} "${tests}")
 endfunction()
 
-# Names of test programs that start threads; `ctest -L threads` runs them, under TSan in CI.
+# Names of test programs that start threads; `ctest -L threads` runs them, under TSan in CI. A build for TSan makes no others.
 set(GLIM_THREADED_FOLDERS base env table param exec client script app)
 
 function(glim_tests)
@@ -32,6 +32,9 @@ function(glim_tests)
   get_property(folders GLOBAL PROPERTY GLIM_FOLDERS)
   foreach(name IN LISTS folders)
     get_property(tests GLOBAL PROPERTY GLIM_TESTS_${name})
+    if(GLIM_SANITIZE STREQUAL "thread" AND NOT name IN_LIST GLIM_THREADED_FOLDERS)
+      continue()
+    endif()
     if(tests)
       add_executable(${name}_test ${tests})
       target_link_libraries(${name}_test PRIVATE glim_${name} GTest::gmock GTest::gtest_main rapidcheck)
