@@ -187,6 +187,7 @@ class Dev(unittest.TestCase):
         """A cmake that writes down its arguments and leaves what ninja and the cache would, and a ctest that is content."""
         self.machine(installed=["alpha", "beta1.0", "gamma"], known=[])
         self.program("cmake", f"""echo "cmake $*" >>{self.root}/built
+            echo "progress of the build"
             [ "$1" != --build ] || exit {status}
             dir=$4; mkdir -p $dir; touch $dir/build.ninja $dir/CMakeCache.txt
             for o; do case $o in -D*) echo "$o" | sed 's/^-D//; s/=/:BOOL=/' >>$dir/CMakeCache.txt ;; esac; done""")
