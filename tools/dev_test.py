@@ -274,6 +274,28 @@ class Dev(unittest.TestCase):
         self.assertIn("check tidy: good", done.stderr)
         self.assertIn("check failed: layers", done.stderr)
 
+    def test_check_format_says_one_line_per_file_and_fails(self):
+        self.fake_build()
+        os.makedirs(self.path("src"))
+        self.write("src/odd name.h", "")
+        self.program("clang-format-19", """for f; do case $f in *.h) for line in 3 8; do
+            echo "$f:$line:1: error: code should be clang-formatted [-Wclang-format-violations]" >&2
+            printf 'int   x;\\n   ^\\n' >&2; done ;; esac; done; echo 'other trouble' >&2; exit 1""")
+        done = self.dev("check", "format")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"(?s)^\S*src/odd name.h:3: not as clang-format wants it\nother trouble\ndev: ./dev format")
+
+    def test_bench_runs_scripts_by_name_or_all_and_keeps_their_output(self):
+        self.fake_build()
+        os.makedirs(self.path("bench"))
+        self.write("bench/one.sh", 'echo "one $*"\n')
+        self.write("bench/two.py", "print('two')\n")
+        self.write("bench/not_a_script.cc", "")
+        self.assertEqual(self.dev("bench").stdout, "one \ntwo\n")
+        self.assertIn("-DGLIM_BENCH=ON", self.built()[0])
+        self.assertEqual(self.dev("bench", "one", "fast").stdout, "one fast\n")
+        self.assertEqual(self.dev("bench", "not_a_script").returncode, 2)
+
     def test_quickstart_builds_only_the_binary_and_keeps_stdout_for_it(self):
         self.fake_build()
         os.makedirs(self.path("build/release"))
