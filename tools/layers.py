@@ -40,6 +40,8 @@ PUBLIC_HEADERS = {
     "batch_builder": "batch",
     "udf": "udf",
     "flow": "flow",
+    "table_spec": "table",
+    "future": "param",
     "table": "param",
     "session": "client",
     "glim": "client",
