@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A Flow describes work on rows: sources, steps, sinks. It runs nothing; Run does, in the calling process unless a Session says otherwise.
+//
+//   glim::Flow flow("word count");
+//   flow.TextFile("/etc/passwd")
+//       .FlatMap(R"(function(line) return line:gmatch("%w+") end)")               // a string is Lua source
+//       .Map([](std::string_view word) { return std::tuple(word, int64_t{1}); })    // a callable is C++ (glim/native.h)
+//       .ReduceBy(R"(function(x, y) return x + y end)")
+//       .Fprintf(stdout, "%s,%d\n");
+//   return glim::ExitCode(flow.Run());
+//
+// A Dataset is a handle to one vertex of the flow's graph; each step gives a new one, and several steps may read the same. Fields are numbered
+// from 1; where none is named, field 1 is the key. Order is promised after Sort and Top; besides, rows keep the order of their source through
+// steps that look at one row at a time.
+//
+// Partitions: a dataset has one unless Partition or RoundRobin made more. How many tasks work on it is the engine's business and cannot be seen: a
+// Pipe after TextFile is one process that sees all lines in order; after Partition(3) there are three.
+//
+// Errors: mistakes in the description (a bad format, Lua that does not parse) are the first thing that Run returns.
+//
+// Thread: build a flow in one thread. Handles are cheap to copy.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "glim/batch.h"
+#include "glim/native.h"
+#include "glim/status.h"
+#include "glim/udf.h"
+
+namespace glim {
+
+class Session;
+class Flow;
+class TableHandle;
+namespace flow {
+class Graph;
+struct Step;
+}  // namespace flow
+
+enum SortOrder { Ascending = 1, Descending = -1 };
+
+// One key of an ordering: OrderBy(2, Descending).
+struct OrderBy {
+  OrderBy(int field, SortOrder order = Ascending) : field(field), order(order) {}
+  int field;
+  SortOrder order;
+};
+
+// Fields by number, from 1: Field(1, 4).
+class Fields {
+ public:
+  Fields() = default;
+  Fields(int field) : indexes_{field} {}
+  Fields(std::initializer_list<int> fields) : indexes_(fields) {}
+  explicit Fields(std::vector<int> fields) : indexes_(std::move(fields)) {}
+  const std::vector<int>& indexes() const { return indexes_; }
+
+ private:
+  std::vector<int> indexes_;
+};
+template <class... Ints>
+Fields Field(Ints... fields) {
+  return Fields{static_cast<int>(fields)...};
+}
+
+// What TextFile reads besides the lines.
+struct TextFileOptions {
+  bool recursive = false;  // Folders and all below them.
+  std::string pattern;     // Of file names in folders: "*.pm". Empty: all.
+  bool file_name = false;  // A second column with the path of the line's file.
+};
+
+// `flow.Input(Csv("a.csv", {.header = true}))`.
+struct CsvOptions {
+  bool header = false;  // The first row of each file holds names and is not data.
+  char delimiter = ',';
+  char quote = '"';
+};
+struct Csv {
+  Csv(std::string file, CsvOptions options = {}) : files{std::move(file)}, options(options) {}
+  Csv(std::vector<std::string> files, CsvOptions options = {}) : files(std::move(files)), options(options) {}
+  std::vector<std::string> files;
+  CsvOptions options;
+};
+
+// A step's function: Lua source, or a function made by native:: or by a script.
+struct FunctionSource {
+  FunctionSource(std::string_view lua) : lua(lua) {}
+  FunctionSource(const char* lua) : lua(lua) {}
+  FunctionSource(const std::string& lua) : lua(lua) {}
+  FunctionSource(std::shared_ptr<const Function> function) : function(std::move(function)) {}
+  std::string lua;
+  std::shared_ptr<const Function> function;
+};
+
+template <class F>
+concept NativeCallable = !std::convertible_to<F, std::string_view> && !std::convertible_to<F, std::shared_ptr<const Function>> &&
+                         !std::same_as<std::remove_cvref_t<F>, FunctionSource>;
+
+// Run(Explain()) prints the stages instead of running them.
+struct Explain {
+  FILE* out = stdout;
+};
+
+class Dataset {
+ public:
+  // ---- One row at a time ----
+  Dataset Map(FunctionSource function) const;
+  Dataset FlatMap(FunctionSource function) const;
+  Dataset Filter(FunctionSource function) const;
+  // For its effects; Lua may give rows with writeRow.
+  Dataset ForEach(FunctionSource function) const;
+  // Called with each batch; gives no rows.
+  Dataset ForEachBatch(FunctionSource function) const;
+  template <NativeCallable F>
+  Dataset Map(F function) const {
+    return Map(FunctionSource(native::MakeRowFunction(std::move(function))));
+  }
+  template <NativeCallable F>
+  Dataset FlatMap(F function) const {
+    return FlatMap(FunctionSource(native::MakeRowFunction(std::move(function))));
+  }
+  template <NativeCallable F>
+  Dataset Filter(F function) const {
+    return Filter(FunctionSource(native::MakeRowFunction(std::move(function))));
+  }
+  template <NativeCallable F>
+  Dataset ForEach(F function) const {
+    return ForEach(FunctionSource(native::MakeRowFunction(std::move(function))));
+  }
+  template <NativeCallable F>
+  Dataset ForEachBatch(F function) const {
+    return ForEachBatch(FunctionSource(native::MakeBatchFunction(std::move(function))));
+  }
+  // The named fields in that order; may repeat.
+  Dataset Select(Fields fields) const;
+  template <class... Ints>
+  Dataset Select(int first, Ints... more) const {
+    return Select(Field(first, more...));
+  }
+  // The first `count` rows after the first `offset`, in the dataset's order; stops its sources early.
+  Dataset Limit(int64_t count, int64_t offset = 0) const;
+
+  // ---- Moving rows ----
+  // Rows with equal fields come into the same of `count` partitions.
+  Dataset Partition(int count, Fields fields = {1}) const;
+  Dataset RoundRobin(int count) const;
+
+  // ---- All rows, or all rows of a key ----
+  // One row: f(acc..., value...) over all rows; no row when there are none.
+  Dataset Reduce(FunctionSource function) const;
+  // One row per key: the key fields, then the other fields folded by f(acc..., value...).
+  Dataset ReduceBy(FunctionSource function, Fields keys = {1}) const;
+  template <NativeCallable F>
+  Dataset Reduce(F function) const {
+    return Reduce(FunctionSource(native::MakeReduceFunction(std::move(function))));
+  }
+  template <NativeCallable F>
+  Dataset ReduceBy(F function, Fields keys = {1}) const {
+    return ReduceBy(FunctionSource(native::MakeReduceFunction(std::move(function))), std::move(keys));
+  }
+  // One row per key: the key fields, then for each other field the list of its values.
+  Dataset GroupBy(Fields keys = {1}) const;
+  Dataset Sort(Fields fields = {1}) const;
+  Dataset SortBy(std::vector<OrderBy> orders) const;
+  // The first `count` rows of SortBy(orders).
+  Dataset Top(int64_t count, std::vector<OrderBy> orders = {OrderBy(1, Descending)}) const;
+  // Every pair of rows with equal keys: the keys, the other fields of this, the other fields of `right`. nil equals nil.
+  Dataset Join(const Dataset& right, Fields keys = {1}) const;
+
+  // ---- Unix programs ----
+  // One `sh -c command` per partition: rows as tab separated lines into its stdin, its lines, split at tabs, out. A non-zero exit fails the run.
+  Dataset Pipe(std::string command) const;
+  // One `sh -c command` per row; $1, $2, ... are the row's fields, given as arguments and never parsed by the shell.
+  Dataset PipeAsArgs(std::string command) const;
+
+  // ---- Tables (glim/table.h) ----
+  // Adds the table's row for the key in field `key`: `width` more columns.
+  Dataset Lookup(const TableHandle& table, int key = 1) const;
+  // Pushes every row: the key in field 1, the values in the following fields.
+  Dataset PushTo(const TableHandle& table) const;
+
+  // ---- Ends ----
+  // Go's verbs (%s %d %v %q %f ...), checked before the run starts. A row needs as many fields as the format takes.
+  Dataset Fprintf(FILE* file, std::string format) const;
+  Dataset Printf(std::string format) const { return Fprintf(stdout, std::move(format)); }
+  // Rows as they come, in order, one call at a time.
+  Dataset Output(std::function<Status(const Batch&)> function) const;
+  // Appends all rows to *rows, which must live until Run returns.
+  Dataset Collect(std::vector<Row>* rows) const;
+  // The first row's fields, converted; the variables stay as they are when there is no row. Supported: int, int64_t, double, bool, std::string, Value.
+  template <class... T>
+  Dataset SaveFirstRowTo(T*... variables) const {
+    return FirstRow([variables...](const Row& row) -> Status { return SaveRow(row, variables...); });
+  }
+  // One row per line, fields separated by tabs. The file appears under its name only when all is written.
+  Dataset WriteText(std::string path) const;
+
+  // Runs the whole flow that this dataset belongs to.
+  Status Run() const;
+  Status Run(Session& session) const;
+  Status Run(Explain explain) const;
+
+ private:
+  friend class Flow;
+  Dataset(std::shared_ptr<flow::Graph> graph, int step) : graph_(std::move(graph)), step_(step) {}
+  Dataset Then(flow::Step step) const;
+  Dataset WithFunction(std::string name, FunctionRole role, FunctionSource function) const;
+  Dataset FirstRow(std::function<Status(const Row&)> save) const;
+  template <class... T>
+  static Status SaveRow(const Row& row, T*... variables) {
+    if (row.size() < sizeof...(T)) {
+      return Status::Invalid("SaveFirstRowTo got " + std::to_string(sizeof...(T)) + " variables, the row has " +
+                             std::to_string(row.size()) + " fields");
+    }
+    size_t i = 0;
+    Status status;
+    (void)((native::Read(row[i].cell(), variables) ||
+            (status = Status::Invalid("SaveFirstRowTo: field " + std::to_string(i + 1) + " is " + row[i].cell().ToDebugString() +
+                                      ", the variable wants " + native::Wanted<T>()),
+             false)) && ... && (++i, true));
+    return status;
+  }
+
+  std::shared_ptr<flow::Graph> graph_;
+  int step_;
+};
+
+class Flow {
+ public:
+  explicit Flow(std::string name = "flow");
+
+  // Lines without their newline. `path` is a file, a glob (`*` `?` `[a-z]` `**`), a folder, or "-" for stdin; large files are read by all cores.
+  Dataset TextFile(std::string path, TextFileOptions options = {});
+  Dataset TextFile(std::vector<std::string> paths, TextFileOptions options = {});
+  Dataset Stdin();
+  Dataset Strings(std::vector<std::string> values);
+  Dataset Lines(std::vector<std::string> values) { return Strings(std::move(values)); }
+  Dataset Ints(std::vector<int64_t> values);
+  // begin, begin + 1, ... end - 1.
+  Dataset Range(int64_t begin, int64_t end);
+  Dataset Rows(std::vector<Row> rows);
+  // Values stay bytes. A row with another number of columns than the first is an error.
+  Dataset Input(Csv csv);
+  // All stored rows of a table: the key, then the row's values.
+  Dataset Table(const TableHandle& table);
+
+  // Lua run once in each task before its functions; what it defines, they may use. For the steps added afterwards.
+  Flow& Init(std::string lua);
+
+  const std::string& name() const;
+
+  // Embedded: with all cores of this machine.
+  Status Run();
+  Status Run(Session& session);
+  Status Run(Explain explain);
+
+  // For the engine.
+  const std::shared_ptr<flow::Graph>& graph() const { return graph_; }
+
+ private:
+  std::shared_ptr<flow::Graph> graph_;
+};
+
+// 0 for ok, 130 when cancelled by an interrupt, else 1; prints a failure on stderr as `glim: ...`.
+int ExitCode(const Status& status);
+
+}  // namespace glim

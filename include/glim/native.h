@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// C++ callables as functions of a flow. The signature says what a row must look like:
+//
+//   parameters: std::string_view, std::string, int64_t and other integers, double, float, bool, std::optional<T> of these (nil allowed), Cell or Value
+//               (anything). One parameter per column; a row with fewer columns or another type is an error that shows the row.
+//   Map:        returns one value (one column), a tuple or pair (several), an optional of either (nullopt = one nil column; no row is
+//               FlatMap's business), or void.
+//   FlatMap:    returns a range (std::vector<std::string_view>, ...) of what Map may return, or takes an Emitter as its last parameter:
+//               [](std::string_view line, Emitter& out) { out(word, 1); }
+//   Filter:     returns bool.
+//   Reduce:     (acc..., value...) -> acc, a tuple when a row has several values. Must be associative.
+//   ForEachBatch: (const Batch&), (const Batch&, TaskContext&), returning Status or void.
+//
+// A string_view parameter points into the batch; one that is returned is copied. The callable is copied into the flow and called by
+// several threads at once, so it must not change what it captures without a lock. An exception becomes the run's Status.
+#pragma once
+
+#include <concepts>
+#include <cmath>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "glim/batch.h"
+#include "glim/batch_builder.h"
+#include "glim/udf.h"
+
+namespace glim {
+
+// Takes rows from a FlatMap or ForEach function: out(word, 1) is a row of two columns.
+class Emitter {
+ public:
+  explicit Emitter(BatchOutput* output) : output_(output) {}
+  Emitter(const Emitter&) = delete;
+
+  template <class... Values>
+  void operator()(const Values&... values) {
+    StartRow(sizeof...(Values));
+    int column = 0;
+    (AppendTo(builder_.column(column++), values), ...);
+    EndRow();
+  }
+  // Pushes what is left; the first failure of the output, if any.
+  Status Flush();
+  bool full() const { return output_->full() || !status_.ok(); }
+
+ private:
+  static void AppendTo(ColumnBuilder& column, std::string_view value) { column.AppendBytes(value); }
+  static void AppendTo(ColumnBuilder& column, const std::string& value) { column.AppendBytes(value); }
+  static void AppendTo(ColumnBuilder& column, const char* value) { column.AppendBytes(value); }
+  static void AppendTo(ColumnBuilder& column, const Value& value) { column.Append(value); }
+  static void AppendTo(ColumnBuilder& column, const Cell& value) { column.Append(value); }
+  static void AppendTo(ColumnBuilder& column, std::nullopt_t) { column.AppendNull(); }
+  static void AppendTo(ColumnBuilder& column, bool value) { column.AppendBool(value); }
+  template <class T>
+    requires(std::integral<T> && !std::same_as<T, bool>)
+  static void AppendTo(ColumnBuilder& column, T value) {
+    column.AppendInt64(static_cast<int64_t>(value));
+  }
+  static void AppendTo(ColumnBuilder& column, double value) { column.AppendDouble(value); }
+  static void AppendTo(ColumnBuilder& column, float value) { column.AppendDouble(value); }
+  template <class T>
+  static void AppendTo(ColumnBuilder& column, const std::optional<T>& value) {
+    if (value.has_value()) {
+      AppendTo(column, *value);
+    } else {
+      column.AppendNull();
+    }
+  }
+  template <class T>
+  static void AppendTo(ColumnBuilder& column, const std::vector<T>& values) {
+    for (const auto& value : values) AppendTo(column.elements(), value);
+    column.AppendList();
+  }
+
+  void StartRow(size_t width);
+  void EndRow();
+
+  BatchOutput* output_;
+  BatchBuilder builder_;
+  Status status_;
+};
+
+namespace native {
+
+// What a callable takes and gives, from its operator() or function pointer.
+template <class F>
+struct Signature : Signature<decltype(&F::operator())> {};
+template <class R, class... Args>
+struct Signature<R (*)(Args...)> {
+  using Result = R;
+  using Arguments = std::tuple<Args...>;
+};
+template <class R, class... Args>
+struct Signature<R(Args...)> : Signature<R (*)(Args...)> {};
+template <class C, class R, class... Args>
+struct Signature<R (C::*)(Args...) const> : Signature<R (*)(Args...)> {};
+template <class C, class R, class... Args>
+struct Signature<R (C::*)(Args...)> : Signature<R (*)(Args...)> {};
+template <class C, class R, class... Args>
+struct Signature<R (C::*)(Args...) const noexcept> : Signature<R (*)(Args...)> {};
+template <class C, class R, class... Args>
+struct Signature<R (C::*)(Args...) noexcept> : Signature<R (*)(Args...)> {};
+
+template <class T>
+inline constexpr bool kIsOptional = false;
+template <class T>
+inline constexpr bool kIsOptional<std::optional<T>> = true;
+template <class T>
+inline constexpr bool kIsTuple = false;
+template <class... T>
+inline constexpr bool kIsTuple<std::tuple<T...>> = true;
+template <class A, class B>
+inline constexpr bool kIsTuple<std::pair<A, B>> = true;
+
+// "a number", for the message when a cell does not fit.
+template <class T>
+constexpr const char* Wanted() {
+  if constexpr (kIsOptional<T>) {
+    return Wanted<typename T::value_type>();
+  } else if constexpr (std::same_as<T, bool>) {
+    return "a bool";
+  } else if constexpr (std::integral<T>) {
+    return "an integer";
+  } else if constexpr (std::floating_point<T>) {
+    return "a number";
+  } else {
+    return "bytes";
+  }
+}
+
+// The cell as a T; false when it is something else.
+template <class T>
+bool Read(const Cell& cell, T* out) {
+  if constexpr (std::same_as<T, Cell>) {
+    *out = cell;
+    return true;
+  } else if constexpr (std::same_as<T, Value>) {
+    *out = Value(cell);
+    return true;
+  } else if constexpr (kIsOptional<T>) {
+    if (cell.is_null()) {
+      out->reset();
+      return true;
+    }
+    return Read(cell, &out->emplace());
+  } else if constexpr (std::same_as<T, bool>) {
+    if (cell.type() != Type::kBool) return false;
+    *out = cell.as_bool();
+    return true;
+  } else if constexpr (std::integral<T>) {
+    if (cell.type() == Type::kInt64) {
+      *out = static_cast<T>(cell.as_int64());
+      return std::in_range<T>(cell.as_int64());
+    }
+    if (cell.type() != Type::kDouble) return false;
+    const double d = cell.as_double();
+    if (!(d >= -9.2e18 && d <= 9.2e18) || d != std::floor(d) || !std::in_range<T>(static_cast<int64_t>(d))) return false;
+    *out = static_cast<T>(d);
+    return true;
+  } else if constexpr (std::floating_point<T>) {
+    if (!cell.is_number()) return false;
+    *out = static_cast<T>(cell.number());
+    return true;
+  } else {
+    static_assert(std::same_as<T, std::string_view> || std::same_as<T, std::string>,
+                  "a flow's function takes string_view, string, integers, double, bool, optional of these, Cell or Value");
+    if (cell.type() != Type::kBytes) return false;
+    *out = T(cell.as_bytes());
+    return true;
+  }
+}
+
+// Why a row does not fit a function.
+Status WidthError(const Batch& batch, size_t wanted);
+Status TypeError(const Batch& batch, int64_t row, size_t column, const char* wanted);
+Status ExceptionError(const char* what, const Batch& batch, int64_t row);
+
+// Runs `call(row)` for every row, with C++ exceptions turned into a Status.
+template <class Call>
+Status ForRows(const Batch& batch, Call call) {
+  int64_t row = 0;
+  try {
+    for (; row < batch.row_count(); ++row) {
+      if (Status status = call(row); !status.ok()) return status;
+    }
+  } catch (const std::exception& e) {
+    return ExceptionError(e.what(), batch, row);
+  } catch (...) {
+    return ExceptionError("an exception that is not a std::exception", batch, row);
+  }
+  return Status::Ok();
+}
+
+template <class Tuple, size_t... I>
+Status ReadRow(const Batch& batch, int64_t row, Tuple* out, std::index_sequence<I...>) {
+  Status status;
+  (void)((Read(batch.At(row, static_cast<int>(I)), &std::get<I>(*out)) ||
+          (status = TypeError(batch, row, I, Wanted<std::tuple_element_t<I, Tuple>>()), false)) &&
+         ...);
+  return status;
+}
+
+template <class Arguments>
+struct Decayed;
+template <class... Args>
+struct Decayed<std::tuple<Args...>> {
+  using Tuple = std::tuple<std::remove_cvref_t<Args>...>;
+};
+
+// The arguments without a trailing Emitter&.
+template <class Tuple>
+inline constexpr bool kTakesEmitter = false;
+template <class First, class... Rest>
+inline constexpr bool kTakesEmitter<std::tuple<First, Rest...>> =
+    std::same_as<std::tuple_element_t<sizeof...(Rest), std::tuple<First, Rest...>>, Emitter&>;
+
+template <class Tuple, size_t... I>
+auto Prefix(std::index_sequence<I...>) -> std::tuple<std::remove_cvref_t<std::tuple_element_t<I, Tuple>>...>;
+
+template <class T>
+void EmitValue(Emitter& out, const T& value) {
+  if constexpr (kIsTuple<T>) {
+    std::apply([&](const auto&... columns) { out(columns...); }, value);
+  } else {
+    out(value);
+  }
+}
+
+// A function of rows, for every role but ForEachBatch.
+template <class F>
+class RowFunction : public BatchFunction {
+  using Sig = Signature<std::remove_cvref_t<F>>;
+  using All = typename Sig::Arguments;
+  using Result = typename Sig::Result;
+  static constexpr bool kEmits = kTakesEmitter<All>;
+  static constexpr size_t kWidth = std::tuple_size_v<All> - (kEmits ? 1 : 0);
+  using Arguments = decltype(Prefix<All>(std::make_index_sequence<kWidth>()));
+
+ public:
+  RowFunction(const F& function, FunctionRole role) : function_(function), role_(role) {}
+
+  Status Run(const Batch& in, BatchOutput& out) override {
+    if (in.column_count() < static_cast<int>(kWidth)) return WidthError(in, kWidth);
+    Emitter emitter(&out);
+    std::vector<uint32_t> kept;
+    Arguments arguments;
+    Status status = ForRows(in, [&](int64_t row) -> Status {
+      if (Status read = ReadRow(in, row, &arguments, std::make_index_sequence<kWidth>()); !read.ok()) return read;
+      Call(arguments, emitter, row, &kept);
+      return Status::Ok();
+    });
+    if (!status.ok()) return status;
+    if (role_ == FunctionRole::kFilter) return out.Push(in.Gather(kept));
+    return emitter.Flush();
+  }
+
+ private:
+  void Call(Arguments& arguments, Emitter& emitter, int64_t row, std::vector<uint32_t>* kept) {
+    if constexpr (kEmits) {
+      std::apply([&](auto&... values) { function_(values..., emitter); }, arguments);
+    } else if constexpr (std::is_void_v<Result>) {
+      std::apply(function_, arguments);
+    } else {
+      const auto& result = std::apply(function_, arguments);
+      if constexpr (std::convertible_to<Result, bool>) {
+        if (role_ == FunctionRole::kFilter) {
+          if (result) kept->push_back(static_cast<uint32_t>(row));
+          return;
+        }
+      }
+      if (role_ == FunctionRole::kForEach) return;
+      using R = std::remove_cvref_t<Result>;
+      if constexpr (kIsOptional<R>) {
+        if constexpr (kIsTuple<typename R::value_type>) {
+          if (result.has_value()) EmitValue(emitter, *result);
+          else EmitValue(emitter, Value());
+        } else {
+          EmitValue(emitter, result);
+        }
+      } else if constexpr (std::ranges::range<R> && !std::convertible_to<R, std::string_view>) {
+        if (role_ == FunctionRole::kFlatMap) {
+          for (const auto& element : result) EmitValue(emitter, element);
+        } else {
+          EmitValue(emitter, result);
+        }
+      } else {
+        EmitValue(emitter, result);
+      }
+    }
+  }
+
+  F function_;
+  FunctionRole role_;
+};
+
+template <class F>
+class WholeBatchFunction : public BatchFunction {
+ public:
+  WholeBatchFunction(const F& function, TaskContext* context) : function_(function), context_(context) {}
+
+  Status Run(const Batch& in, BatchOutput& out) override {
+    try {
+      if constexpr (std::invocable<F, const Batch&, TaskContext&>) {
+        return Invoke([&] { return function_(in, *context_); });
+      } else {
+        return Invoke([&] { return function_(in); });
+      }
+    } catch (const std::exception& e) {
+      return ExceptionError(e.what(), in, -1);
+    } catch (...) {
+      return ExceptionError("an exception that is not a std::exception", in, -1);
+    }
+  }
+
+ private:
+  template <class Call>
+  Status Invoke(Call call) {
+    if constexpr (std::is_void_v<decltype(call())>) {
+      call();
+      return Status::Ok();
+    } else {
+      return call();
+    }
+  }
+
+  F function_;
+  TaskContext* context_;
+};
+
+// Accumulators of the types that the callable returns.
+template <class F>
+class TypedReducer : public Reducer {
+  using Sig = Signature<std::remove_cvref_t<F>>;
+  using Both = typename Decayed<typename Sig::Arguments>::Tuple;
+  static constexpr size_t kWidth = std::tuple_size_v<Both> / 2;
+  static_assert(std::tuple_size_v<Both> % 2 == 0 && kWidth > 0, "a reduce function takes (acc..., value...)");
+  using Arguments = decltype(Prefix<Both>(std::make_index_sequence<kWidth>()));
+  template <class T>
+  using Owned = std::conditional_t<std::same_as<T, std::string_view>, std::string,
+                                   std::conditional_t<std::same_as<T, Cell>, Value, T>>;
+  template <class T>
+  struct Stored;
+  template <class... T>
+  struct Stored<std::tuple<T...>> {
+    using Tuple = std::tuple<Owned<T>...>;
+  };
+  using Accumulator = typename Stored<Arguments>::Tuple;
+
+ public:
+  explicit TypedReducer(const F& function) : function_(function) {}
+
+  Status Update(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) override {
+    if (values.column_count() != static_cast<int>(kWidth)) return WidthError(values, kWidth);
+    accumulators_.reserve(group_count);
+    Arguments arguments;
+    return ForRows(values, [&](int64_t row) -> Status {
+      if (Status read = ReadRow(values, row, &arguments, std::make_index_sequence<kWidth>()); !read.ok()) return read;
+      if (groups[row] >= accumulators_.size()) {
+        std::apply([&](const auto&... value) { accumulators_.emplace_back(Owned<std::remove_cvref_t<decltype(value)>>(value)...); },
+                   arguments);
+        return Status::Ok();
+      }
+      Accumulator& accumulator = accumulators_[groups[row]];
+      Fold(accumulator, arguments, std::make_index_sequence<kWidth>());
+      return Status::Ok();
+    });
+  }
+
+  int64_t memory_bytes() const override { return static_cast<int64_t>(accumulators_.capacity() * sizeof(Accumulator)); }
+
+  Result<Batch> Finish() override {
+    struct Last : BatchOutput {
+      BatchBuilder all;
+      Status Push(Batch batch) override {
+        std::vector<uint32_t> rows(batch.row_count());
+        for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<uint32_t>(i);
+        if (batch.row_count() > 0) all.AppendRows(batch, rows);
+        return Status::Ok();
+      }
+      bool full() const override { return false; }
+    } last;
+    last.all.SetColumnCount(kWidth);
+    Emitter emitter(&last);
+    for (const Accumulator& accumulator : accumulators_) EmitValue(emitter, accumulator);
+    if (Status status = emitter.Flush(); !status.ok()) return status;
+    return last.all.Finish();
+  }
+
+ private:
+  // A stored string is seen by the function as the string_view it asked for.
+  template <class T, class S>
+  static T View(S& stored) {
+    if constexpr (std::same_as<T, Cell>) {
+      return stored.cell();
+    } else {
+      return T(stored);
+    }
+  }
+  template <size_t... I>
+  void Fold(Accumulator& accumulator, Arguments& values, std::index_sequence<I...>) {
+    if constexpr (kWidth == 1) {
+      using T = std::tuple_element_t<0, Arguments>;
+      std::get<0>(accumulator) = Owned<T>(function_(View<T>(std::get<0>(accumulator)), std::get<0>(values)));
+    } else {
+      const auto result =
+          function_(View<std::tuple_element_t<I, Arguments>>(std::get<I>(accumulator))..., std::get<I>(values)...);
+      Accumulator next(Owned<std::tuple_element_t<I, Arguments>>(std::get<I>(result))...);
+      accumulator = std::move(next);
+    }
+  }
+
+  F function_;
+  std::vector<Accumulator> accumulators_;
+};
+
+template <class F>
+concept HasSignature = requires { typename Signature<std::remove_cvref_t<F>>::Result; };
+
+template <class F>
+constexpr bool IsReducer() {
+  using Sig = Signature<std::remove_cvref_t<F>>;
+  constexpr size_t n = std::tuple_size_v<typename Sig::Arguments>;
+  return n >= 2 && n % 2 == 0 && !std::is_void_v<typename Sig::Result> && !kTakesEmitter<typename Sig::Arguments>;
+}
+
+template <class F, bool kReduces, bool kTakesBatch>
+class NativeFunction : public Function {
+ public:
+  explicit NativeFunction(F function) : function_(std::move(function)) {}
+  std::string Describe() const override { return "C++"; }
+  Result<std::unique_ptr<BatchFunction>> Instantiate(FunctionRole role, TaskContext& context) const override {
+    if constexpr (kTakesBatch) {
+      return std::unique_ptr<BatchFunction>(std::make_unique<WholeBatchFunction<F>>(function_, &context));
+    } else if constexpr (kReduces) {
+      return Status::Internal("a reduce function in the place of a row function");
+    } else {
+      return std::unique_ptr<BatchFunction>(std::make_unique<RowFunction<F>>(function_, role));
+    }
+  }
+  Result<std::unique_ptr<Reducer>> InstantiateReducer(TaskContext&) const override {
+    if constexpr (kReduces) {
+      return std::unique_ptr<Reducer>(std::make_unique<TypedReducer<F>>(function_));
+    } else {
+      return Status::Internal("a row function in the place of a reduce function");
+    }
+  }
+
+ private:
+  F function_;
+};
+
+// Wrap a callable for its step; a callable of the wrong shape does not compile.
+template <class F>
+std::shared_ptr<const Function> MakeRowFunction(F function) {
+  static_assert(HasSignature<F>, "the function needs one plain signature: no generic lambda (auto parameters), no overloads");
+  return std::make_shared<NativeFunction<F, false, false>>(std::move(function));
+}
+template <class F>
+std::shared_ptr<const Function> MakeReduceFunction(F function) {
+  static_assert(HasSignature<F>, "the function needs one plain signature: no generic lambda (auto parameters), no overloads");
+  static_assert(IsReducer<F>(), "a reduce function takes (acc..., value...) and returns the new acc, or a tuple of them");
+  return std::make_shared<NativeFunction<F, true, false>>(std::move(function));
+}
+template <class F>
+std::shared_ptr<const Function> MakeBatchFunction(F function) {
+  static_assert(std::invocable<F, const Batch&, TaskContext&> || std::invocable<F, const Batch&>,
+                "ForEachBatch takes (const Batch&, TaskContext&) or (const Batch&)");
+  return std::make_shared<NativeFunction<F, false, true>>(std::move(function));
+}
+
+}  // namespace native
+}  // namespace glim

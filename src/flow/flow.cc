@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "glim/flow.h"
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "flow/graph.h"
+
+namespace glim {
+namespace flow {
+
+int Graph::Add(Step step) {
+  for (const int input : step.inputs) CHECK_LT(input, static_cast<int>(steps_.size()));
+  steps_.push_back(std::move(step));
+  return static_cast<int>(steps_.size()) - 1;
+}
+
+void Graph::Fail(Status status) {
+  if (status_.ok()) status_ = std::move(status);
+}
+
+}  // namespace flow
+
+namespace {
+
+using flow::Step;
+
+std::string Quoted(std::string_view text) { return Cell::Bytes(text).ToDebugString(); }
+
+std::string Quoted(const std::vector<std::string>& texts) {
+  if (texts.size() == 1) return Quoted(texts[0]);
+  return texts.empty() ? "{}" : fmt::format("{{{}, ... {} in all}}", Quoted(texts[0]), texts.size());
+}
+
+std::string List(const Fields& fields) { return fmt::format("{}", fmt::join(fields.indexes(), ", ")); }
+
+// Columns from 0 out of fields from 1; a field below 1 is a mistake of the caller.
+std::vector<int> Columns(const std::string& name, const Fields& fields, flow::Graph* graph) {
+  std::vector<int> columns;
+  for (const int field : fields.indexes()) {
+    if (field < 1) graph->Fail(Status::Invalid(fmt::format("{}: field {} does not exist, fields are numbered from 1", name, field)));
+    columns.push_back(std::max(field, 1) - 1);
+  }
+  return columns;
+}
+
+std::vector<batch::SortKey> SortKeys(const std::string& name, const std::vector<OrderBy>& orders, flow::Graph* graph) {
+  std::vector<batch::SortKey> keys;
+  for (const OrderBy& order : orders) {
+    keys.push_back({Columns(name, Fields(order.field), graph)[0], order.order == Descending});
+  }
+  if (keys.empty()) graph->Fail(Status::Invalid(name + " needs at least one field to order by"));
+  return keys;
+}
+
+std::string Describe(const std::vector<OrderBy>& orders) {
+  std::vector<std::string> parts;
+  for (const OrderBy& order : orders) parts.push_back(fmt::format("{}{}", order.field, order.order == Descending ? " descending" : ""));
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+// Shown by Explain: the first line of the source, cut.
+std::string DescribeFunction(const FunctionSource& function) {
+  if (function.function != nullptr) return function.function->Describe();
+  std::string text = function.lua.substr(0, function.lua.find('\n', function.lua.find_first_not_of(" \n\t")));
+  const size_t begin = text.find_first_not_of(" \n\t");
+  if (begin != std::string::npos) text.erase(0, begin);
+  constexpr size_t kShownMax = 60;
+  if (text.size() > kShownMax || text.size() < function.lua.size()) text = text.substr(0, kShownMax) + "...";
+  return "lua " + text;
+}
+
+}  // namespace
+
+Dataset Dataset::Then(Step step) const {
+  step.inputs.insert(step.inputs.begin(), step_);
+  return Dataset(graph_, graph_->Add(std::move(step)));
+}
+
+Dataset Dataset::WithFunction(std::string name, FunctionRole role, FunctionSource function) const {
+  std::string arguments = DescribeFunction(function);
+  return Then({std::move(name), std::move(arguments), {}, flow::FunctionStep{role, std::move(function), graph_->init}});
+}
+
+Dataset Dataset::Map(FunctionSource function) const { return WithFunction("Map", FunctionRole::kMap, std::move(function)); }
+
+Dataset Dataset::FlatMap(FunctionSource function) const { return WithFunction("FlatMap", FunctionRole::kFlatMap, std::move(function)); }
+
+Dataset Dataset::Filter(FunctionSource function) const { return WithFunction("Filter", FunctionRole::kFilter, std::move(function)); }
+
+Dataset Dataset::ForEach(FunctionSource function) const { return WithFunction("ForEach", FunctionRole::kForEach, std::move(function)); }
+
+Dataset Dataset::ForEachBatch(FunctionSource function) const {
+  return WithFunction("ForEachBatch", FunctionRole::kForEachBatch, std::move(function));
+}
+
+Dataset Dataset::Select(Fields fields) const {
+  if (fields.indexes().empty()) graph_->Fail(Status::Invalid("Select needs at least one field"));
+  return Then({"Select", List(fields), {}, flow::SelectStep{Columns("Select", fields, graph_.get())}});
+}
+
+Dataset Dataset::Limit(int64_t count, int64_t offset) const {
+  if (count < 0 || offset < 0) {
+    graph_->Fail(Status::Invalid(fmt::format("Limit({}, {}): neither may be negative", count, offset)));
+  }
+  return Then({"Limit", offset > 0 ? fmt::format("{}, {}", count, offset) : fmt::format("{}", count), {},
+               flow::LimitStep{count, offset}});
+}
+
+Dataset Dataset::Partition(int count, Fields fields) const {
+  if (count < 1) graph_->Fail(Status::Invalid(fmt::format("Partition({}): there must be at least one partition", count)));
+  return Then({"Partition", fmt::format("{}, field {}", count, List(fields)), {},
+               flow::PartitionStep{count, Columns("Partition", fields, graph_.get())}});
+}
+
+Dataset Dataset::RoundRobin(int count) const {
+  if (count < 1) graph_->Fail(Status::Invalid(fmt::format("RoundRobin({}): there must be at least one partition", count)));
+  return Then({"RoundRobin", fmt::format("{}", count), {}, flow::RoundRobinStep{count}});
+}
+
+Dataset Dataset::Reduce(FunctionSource function) const {
+  std::string arguments = DescribeFunction(function);
+  return Then({"Reduce", std::move(arguments), {}, flow::ReduceStep{std::move(function), graph_->init, false, {}}});
+}
+
+Dataset Dataset::ReduceBy(FunctionSource function, Fields keys) const {
+  std::string arguments = fmt::format("field {}, {}", List(keys), DescribeFunction(function));
+  if (keys.indexes().empty()) graph_->Fail(Status::Invalid("ReduceBy needs at least one key field"));
+  return Then({"ReduceBy", std::move(arguments), {},
+               flow::ReduceStep{std::move(function), graph_->init, true, Columns("ReduceBy", keys, graph_.get())}});
+}
+
+Dataset Dataset::GroupBy(Fields keys) const {
+  if (keys.indexes().empty()) graph_->Fail(Status::Invalid("GroupBy needs at least one key field"));
+  return Then({"GroupBy", "field " + List(keys), {}, flow::GroupStep{Columns("GroupBy", keys, graph_.get())}});
+}
+
+Dataset Dataset::Sort(Fields fields) const {
+  std::vector<OrderBy> orders;
+  for (const int field : fields.indexes()) orders.emplace_back(field);
+  return Then({"Sort", List(fields), {}, flow::SortStep{SortKeys("Sort", orders, graph_.get())}});
+}
+
+Dataset Dataset::SortBy(std::vector<OrderBy> orders) const {
+  return Then({"SortBy", Describe(orders), {}, flow::SortStep{SortKeys("SortBy", orders, graph_.get())}});
+}
+
+Dataset Dataset::Top(int64_t count, std::vector<OrderBy> orders) const {
+  if (count < 0) graph_->Fail(Status::Invalid(fmt::format("Top({}): the count may not be negative", count)));
+  return Then({"Top", fmt::format("{}, {}", count, Describe(orders)), {},
+               flow::SortStep{SortKeys("Top", orders, graph_.get()), true, count}});
+}
+
+Dataset Dataset::Join(const Dataset& right, Fields keys) const {
+  if (right.graph_ != graph_) {
+    graph_->Fail(Status::Invalid("Join: both datasets must belong to the same flow"));
+    return *this;
+  }
+  if (keys.indexes().empty()) graph_->Fail(Status::Invalid("Join needs at least one key field"));
+  return Then({"Join", "field " + List(keys), {right.step_}, flow::JoinStep{Columns("Join", keys, graph_.get())}});
+}
+
+Dataset Dataset::Pipe(std::string command) const {
+  std::string arguments = Quoted(command);
+  return Then({"Pipe", std::move(arguments), {}, flow::PipeStep{std::move(command), false}});
+}
+
+Dataset Dataset::PipeAsArgs(std::string command) const {
+  std::string arguments = Quoted(command);
+  return Then({"PipeAsArgs", std::move(arguments), {}, flow::PipeStep{std::move(command), true}});
+}
+
+Dataset Dataset::Fprintf(FILE* file, std::string format) const {
+  std::string arguments = Quoted(format);
+  return Then({file == stdout ? "Printf" : "Fprintf", std::move(arguments), {}, flow::PrintfSink{file, std::move(format)}});
+}
+
+Dataset Dataset::Output(std::function<Status(const Batch&)> function) const {
+  return Then({"Output", "", {}, flow::OutputSink{std::move(function)}});
+}
+
+Dataset Dataset::Collect(std::vector<Row>* rows) const { return Then({"Collect", "", {}, flow::CollectSink{rows}}); }
+
+Dataset Dataset::FirstRow(std::function<Status(const Row&)> save) const {
+  return Then({"SaveFirstRowTo", "", {}, flow::FirstRowSink{std::move(save)}});
+}
+
+Dataset Dataset::WriteText(std::string path) const {
+  std::string arguments = Quoted(path);
+  return Then({"WriteText", std::move(arguments), {}, flow::TextFileSink{std::move(path)}});
+}
+
+Flow::Flow(std::string name) : graph_(std::make_shared<flow::Graph>(std::move(name))) {}
+
+const std::string& Flow::name() const { return graph_->name(); }
+
+Flow& Flow::Init(std::string lua) {
+  graph_->init = std::move(lua);
+  return *this;
+}
+
+Dataset Flow::TextFile(std::string path, TextFileOptions options) {
+  return TextFile(std::vector<std::string>{std::move(path)}, std::move(options));
+}
+
+Dataset Flow::TextFile(std::vector<std::string> paths, TextFileOptions options) {
+  std::string arguments = Quoted(paths);
+  return Dataset(graph_, graph_->Add({"TextFile", std::move(arguments), {}, flow::TextFileSource{std::move(paths), std::move(options)}}));
+}
+
+Dataset Flow::Stdin() { return Dataset(graph_, graph_->Add({"Stdin", "", {}, flow::TextFileSource{{"-"}, {}}})); }
+
+Dataset Flow::Strings(std::vector<std::string> values) {
+  std::string arguments = fmt::format("{} values", values.size());
+  return Dataset(graph_, graph_->Add({"Strings", std::move(arguments), {}, flow::StringsSource{std::move(values)}}));
+}
+
+Dataset Flow::Ints(std::vector<int64_t> values) {
+  std::string arguments = fmt::format("{} values", values.size());
+  return Dataset(graph_, graph_->Add({"Ints", std::move(arguments), {}, flow::IntsSource{std::move(values)}}));
+}
+
+Dataset Flow::Range(int64_t begin, int64_t end) {
+  return Dataset(graph_, graph_->Add({"Range", fmt::format("{}, {}", begin, end), {}, flow::RangeSource{begin, end}}));
+}
+
+Dataset Flow::Rows(std::vector<Row> rows) {
+  std::string arguments = fmt::format("{} rows", rows.size());
+  return Dataset(graph_, graph_->Add({"Rows", std::move(arguments), {}, flow::RowsSource{std::move(rows)}}));
+}
+
+Dataset Flow::Input(Csv csv) {
+  std::string arguments = "csv " + Quoted(csv.files);
+  return Dataset(graph_, graph_->Add({"Input", std::move(arguments), {}, flow::CsvSource{std::move(csv.files), csv.options}}));
+}
+
+}  // namespace glim

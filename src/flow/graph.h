@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The logical graph behind a Flow: plain data, one Step per call that the user made. The planner (plan/) reads it; nothing here runs.
+//
+// Steps are numbered in the order of the calls, so inputs always have smaller numbers and the graph has no cycle.
+//
+// Thread: built by one thread; read by any once a run has started.
+#pragma once
+
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "batch/row_ops.h"
+#include "glim/flow.h"
+
+namespace glim::flow {
+
+// ---- Sources ----
+struct TextFileSource {
+  std::vector<std::string> paths;
+  TextFileOptions options;
+};
+struct CsvSource {
+  std::vector<std::string> files;
+  CsvOptions options;
+};
+struct StringsSource {
+  std::vector<std::string> values;
+};
+struct IntsSource {
+  std::vector<int64_t> values;
+};
+struct RangeSource {
+  int64_t begin, end;
+};
+struct RowsSource {
+  std::vector<Row> rows;
+};
+struct TableSource {
+  std::shared_ptr<const TableHandle> table;
+};
+
+// ---- Steps ----
+struct FunctionStep {  // Map, FlatMap, Filter, ForEach, ForEachBatch
+  FunctionRole role;
+  FunctionSource function;
+  std::string init;
+};
+struct SelectStep {
+  std::vector<int> columns;  // From 0, as all below.
+};
+struct LimitStep {
+  int64_t count, offset;
+};
+struct PartitionStep {
+  int count;
+  std::vector<int> columns;
+};
+struct RoundRobinStep {
+  int count;
+};
+struct ReduceStep {  // Reduce has no keys.
+  FunctionSource function;
+  std::string init;
+  bool by_key;
+  std::vector<int> keys;
+};
+struct GroupStep {
+  std::vector<int> keys;
+};
+struct SortStep {
+  std::vector<batch::SortKey> keys;
+  bool top = false;
+  int64_t count = 0;  // Of Top.
+};
+struct JoinStep {
+  std::vector<int> keys;
+};
+struct PipeStep {
+  std::string command;
+  bool as_arguments;
+};
+struct LookupStep {
+  std::shared_ptr<const TableHandle> table;
+  int key;
+};
+struct PushToStep {
+  std::shared_ptr<const TableHandle> table;
+};
+
+// ---- Sinks ----
+struct PrintfSink {
+  FILE* file;
+  std::string format;
+};
+struct OutputSink {
+  std::function<Status(const Batch&)> function;
+};
+struct CollectSink {
+  std::vector<Row>* rows;
+};
+struct FirstRowSink {
+  std::function<Status(const Row&)> save;
+};
+struct TextFileSink {
+  std::string path;
+};
+
+using StepBody = std::variant<TextFileSource, CsvSource, StringsSource, IntsSource, RangeSource, RowsSource, TableSource, FunctionStep,
+                              SelectStep, LimitStep, PartitionStep, RoundRobinStep, ReduceStep, GroupStep, SortStep, JoinStep, PipeStep,
+                              LookupStep, PushToStep, PrintfSink, OutputSink, CollectSink, FirstRowSink, TextFileSink>;
+
+struct Step {
+  std::string name;         // "FlatMap", as the user wrote it.
+  std::string arguments;    // As Explain shows them; may be empty.
+  std::vector<int> inputs;  // Step numbers; none for a source, two for Join.
+  StepBody body;
+};
+
+class Graph {
+ public:
+  explicit Graph(std::string name) : name_(std::move(name)) {}
+
+  int Add(Step step);
+  // A mistake in a call; the first one is what Run returns.
+  void Fail(Status status);
+
+  const std::string& name() const { return name_; }
+  const std::vector<Step>& steps() const { return steps_; }
+  const Status& status() const { return status_; }
+
+  // The Lua prelude for steps added from now on.
+  std::string init;
+
+ private:
+  std::string name_;
+  std::vector<Step> steps_;
+  Status status_;
+};
+
+}  // namespace glim::flow

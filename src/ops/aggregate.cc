@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/aggregate.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/try.h"
+
+namespace glim::ops {
+namespace {
+
+Status WidthChanged(const Batch& batch, int before) {
+  return Status::Invalid(fmt::format("all rows need the same number of fields; there were rows of {}, now one has {}: {}", before,
+                                     batch.column_count(), batch.RowToDebugString(0)));
+}
+
+}  // namespace
+
+ReduceOperator::ReduceOperator(OperatorContext context, std::vector<int> keys, std::shared_ptr<const Function> function, bool combines)
+    : Operator(std::move(context)), keys_(std::move(keys)), function_(std::move(function)), combines_(combines), memory_(Reserve()) {}
+
+Status ReduceOperator::DoOpen() { return Restart(); }
+
+Status ReduceOperator::Restart() {
+  index_ = std::make_unique<GroupIndex>(keys_);
+  ASSIGN_OR_RETURN(reducer_, function_->InstantiateReducer(*context().task));
+  memory_.Clear();
+  return Status::Ok();
+}
+
+Status ReduceOperator::DoPush(Batch batch) {
+  if (width_ < 0) {
+    RETURN_IF_ERROR(CheckColumns(batch, keys_));
+    width_ = batch.column_count();
+    values_ = OtherColumns(width_, keys_);
+    if (values_.empty()) {
+      return Status::Invalid("there is no value to fold besides the key, row " + batch.RowToDebugString(0));
+    }
+  }
+  if (batch.column_count() != width_) return WidthChanged(batch, width_);
+  index_->Insert(batch, &groups_);
+  RETURN_IF_ERROR(reducer_->Update(batch.Select(values_), groups_, index_->group_count()));
+  const Status reserved = memory_.Resize(index_->memory_bytes() + reducer_->memory_bytes());
+  if (reserved.ok() || !combines_) return reserved;
+  RETURN_IF_ERROR(GiveAway());
+  return Restart();
+}
+
+Status ReduceOperator::GiveAway() {
+  if (index_->group_count() == 0) return Status::Ok();
+  std::vector<Column> columns = index_->Keys();
+  const int64_t count = index_->group_count();
+  index_.reset();
+  ASSIGN_OR_RETURN(const Batch folded, reducer_->Finish());
+  columns.insert(columns.end(), folded.columns().begin(), folded.columns().end());
+  return EmitInPieces(Batch(std::move(columns), count));
+}
+
+GroupOperator::GroupOperator(OperatorContext context, std::vector<int> keys)
+    : Operator(std::move(context)), keys_(std::move(keys)), index_(keys_), memory_(Reserve()) {}
+
+Status GroupOperator::DoPush(Batch batch) {
+  if (width_ < 0) {
+    RETURN_IF_ERROR(CheckColumns(batch, keys_));
+    width_ = batch.column_count();
+    values_ = OtherColumns(width_, keys_);
+    rows_.SetColumnCount(static_cast<int>(values_.size()));
+  }
+  if (batch.column_count() != width_) return WidthChanged(batch, width_);
+  index_.Insert(batch, &groups_);
+  group_of_row_.insert(group_of_row_.end(), groups_.begin(), groups_.end());
+  for (size_t c = 0; c < values_.size(); ++c) rows_.column(static_cast<int>(c)).AppendColumn(batch.column(values_[c]));
+  rows_.EndRows(batch.row_count());
+  return memory_.Resize(index_.memory_bytes() + rows_.memory_bytes() +
+                        static_cast<int64_t>(group_of_row_.capacity() * sizeof(uint32_t)));
+}
+
+Status GroupOperator::DoFinish() {
+  const uint32_t group_count = index_.group_count();
+  if (group_count == 0) return Status::Ok();
+  // Counting sort of the rows by group keeps their order within it.
+  std::vector<uint32_t> begins(group_count + 1, 0);
+  for (const uint32_t group : group_of_row_) ++begins[group + 1];
+  std::partial_sum(begins.begin(), begins.end(), begins.begin());
+  std::vector<uint32_t> order(group_of_row_.size());
+  std::vector<uint32_t> next(begins.begin(), begins.end() - 1);
+  for (size_t row = 0; row < group_of_row_.size(); ++row) order[next[group_of_row_[row]]++] = static_cast<uint32_t>(row);
+
+  const Batch rows = rows_.Finish();
+  std::vector<Column> columns = index_.Keys();
+  for (const Column& values : rows.columns()) {
+    Column::Parts parts;
+    parts.type = Type::kList;
+    parts.length = group_count;
+    auto offsets = Buffer::Allocate(begins.size() * sizeof(int32_t));
+    for (size_t i = 0; i < begins.size(); ++i) offsets->MutableAs<int32_t>()[i] = static_cast<int32_t>(begins[i]);
+    parts.values = std::move(offsets);
+    parts.child = std::make_shared<const Column>(values.Gather(order));
+    columns.emplace_back(std::move(parts));
+  }
+  return EmitInPieces(Batch(std::move(columns), group_count));
+}
+
+}  // namespace glim::ops

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Operators that fold or collect the rows of each key in memory: ReduceBy and Reduce (ReduceOperator), GroupBy (GroupOperator).
+//
+// ReduceBy runs twice: a combining one in each task before the exchange, and a merging one behind it. The combining one gives its groups away and starts
+// anew when the memory budget is short, because the merging one will join them.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "glim/batch_builder.h"
+#include "ops/group_index.h"
+#include "ops/operator.h"
+
+namespace glim::ops {
+
+// Rows out: the keys in the order given, then the folded values. No keys: one group of all rows.
+class ReduceOperator : public Operator {
+ public:
+  ReduceOperator(OperatorContext context, std::vector<int> keys, std::shared_ptr<const Function> function, bool combines);
+
+ protected:
+  Status DoOpen() override;
+  Status DoPush(Batch batch) override;
+  Status DoFinish() override { return GiveAway(); }
+
+ private:
+  Status Restart();
+  Status GiveAway();
+
+  const std::vector<int> keys_;
+  const std::shared_ptr<const Function> function_;
+  const bool combines_;
+  std::vector<int> values_;  // The columns that are no keys, once the width is known.
+  int width_ = -1;
+  std::unique_ptr<GroupIndex> index_;
+  std::unique_ptr<Reducer> reducer_;
+  base::Reservation memory_;
+  std::vector<uint32_t> groups_;
+};
+
+// Rows out: the keys, then for each other column the list of its values in the order they came.
+class GroupOperator : public Operator {
+ public:
+  GroupOperator(OperatorContext context, std::vector<int> keys);
+
+ protected:
+  Status DoPush(Batch batch) override;
+  Status DoFinish() override;
+
+ private:
+  const std::vector<int> keys_;
+  std::vector<int> values_;
+  int width_ = -1;
+  GroupIndex index_;
+  BatchBuilder rows_;                  // The value columns of all rows.
+  std::vector<uint32_t> group_of_row_;
+  base::Reservation memory_;
+  std::vector<uint32_t> groups_;
+};
+
+}  // namespace glim::ops

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/group_index.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "batch/row_codec.h"
+
+namespace glim::ops {
+namespace {
+
+constexpr size_t kSlotsMin = 1024;
+constexpr int64_t kPrefetchAhead = 12;
+
+uint32_t SlotHash(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
+
+bool IsRaw(const Column& column) { return column.type() == Type::kBytes && !column.may_have_nulls(); }
+
+}  // namespace
+
+const char* GroupIndex::Key::address() const {
+  const char* at;
+  std::memcpy(&at, tail, sizeof(at));
+  return at;
+}
+
+std::string_view GroupIndex::Key::bytes() const {
+  return {size <= BytesView::kInlineMax ? head : address(), size};
+}
+
+GroupIndex::GroupIndex(std::vector<int> key_columns)
+    : key_columns_(std::move(key_columns)), raw_(key_columns_.size() == 1), slots_(kSlotsMin, Slot{0, 0}) {}
+
+bool GroupIndex::Matches(const Key& a, const Key& b) const {
+  if (std::memcmp(&a, &b, 8) != 0) return false;  // Size and the first four bytes.
+  if (a.size <= BytesView::kInlineMax) return std::memcmp(a.tail, b.tail, 8) == 0;
+  return std::memcmp(a.address(), b.address(), a.size) == 0;
+}
+
+void GroupIndex::Insert(const Batch& batch, std::vector<uint32_t>* groups) {
+  const int64_t n = batch.row_count();
+  groups->resize(n);
+  if (key_columns_.empty()) {  // One group of all rows.
+    if (keys_.empty() && n > 0) {
+      keys_.push_back(Key{});
+      key_hashes_.push_back(0);
+    }
+    std::fill(groups->begin(), groups->end(), 0);
+    return;
+  }
+  if (raw_ && !IsRaw(batch.column(key_columns_[0]))) StopRaw();
+  Prepare(batch, key_columns_);
+  while ((keys_.size() + n) * 2 > slots_.size()) Grow();
+  const uint64_t mask = slots_.size() - 1;
+  Slot* const slots = slots_.data();
+  for (int64_t i = 0; i < n; ++i) {
+    if (i + kPrefetchAhead < n) __builtin_prefetch(&slots[hashes_[i + kPrefetchAhead] & mask]);
+    const uint64_t hash = hashes_[i];
+    for (uint64_t at = hash & mask;; at = (at + 1) & mask) {
+      Slot& slot = slots[at];
+      if (slot.group_plus_one == 0) {
+        Key key = row_keys_[i];
+        if (key.size > BytesView::kInlineMax) {
+          const char* kept = Keep(key.bytes());
+          std::memcpy(key.tail, &kept, sizeof(kept));
+        }
+        keys_.push_back(key);
+        key_hashes_.push_back(hash);
+        slot = {SlotHash(hash), static_cast<uint32_t>(keys_.size())};
+        (*groups)[i] = static_cast<uint32_t>(keys_.size()) - 1;
+        break;
+      }
+      if (slot.hash == SlotHash(hash) && Matches(keys_[slot.group_plus_one - 1], row_keys_[i])) {
+        (*groups)[i] = slot.group_plus_one - 1;
+        break;
+      }
+    }
+  }
+}
+
+void GroupIndex::Find(const Batch& batch, std::span<const int> key_columns, std::vector<uint32_t>* groups) {
+  const int64_t n = batch.row_count();
+  groups->assign(n, kNone);
+  if (raw_ && !IsRaw(batch.column(key_columns[0]))) StopRaw();
+  Prepare(batch, key_columns);
+  const uint64_t mask = slots_.size() - 1;
+  for (int64_t i = 0; i < n; ++i) {
+    if (i + kPrefetchAhead < n) __builtin_prefetch(&slots_[hashes_[i + kPrefetchAhead] & mask]);
+    for (uint64_t at = hashes_[i] & mask; slots_[at].group_plus_one != 0; at = (at + 1) & mask) {
+      const Slot& slot = slots_[at];
+      if (slot.hash == SlotHash(hashes_[i]) && Matches(keys_[slot.group_plus_one - 1], row_keys_[i])) {
+        (*groups)[i] = slot.group_plus_one - 1;
+        break;
+      }
+    }
+  }
+}
+
+void GroupIndex::Prepare(const Batch& batch, std::span<const int> columns) {
+  row_keys_.resize(batch.row_count());
+  hashes_.resize(batch.row_count());
+  if (raw_) {
+    PrepareRaw(batch.column(columns[0]));
+  } else {
+    PrepareEncoded(batch, columns);
+  }
+}
+
+void GroupIndex::PrepareRaw(const Column& column) {
+  const auto views = column.Views();
+  for (int64_t i = 0; i < column.length(); ++i) {
+    const BytesView& view = views[i];
+    Key& key = row_keys_[i];
+    std::memcpy(&key, &view, sizeof(key));
+    const std::string_view bytes = column.Resolve(view);
+    if (!view.is_inline()) {
+      const char* at = bytes.data();
+      std::memcpy(key.tail, &at, sizeof(at));
+    }
+    hashes_[i] = base::HashBytes(bytes);
+  }
+}
+
+void GroupIndex::PrepareEncoded(const Batch& batch, std::span<const int> columns) {
+  encoded_.clear();
+  encoded_ends_.clear();
+  for (int64_t i = 0; i < batch.row_count(); ++i) {
+    for (const int c : columns) batch::AppendEncoded(batch.At(i, c), &encoded_);
+    encoded_ends_.push_back(encoded_.size());
+  }
+  size_t begin = 0;
+  for (int64_t i = 0; i < batch.row_count(); ++i) {
+    const std::string_view bytes(encoded_.data() + begin, encoded_ends_[i] - begin);
+    begin = encoded_ends_[i];
+    Key& key = row_keys_[i];
+    key = Key{};
+    key.size = static_cast<uint32_t>(bytes.size());
+    if (bytes.size() <= BytesView::kInlineMax) {
+      std::memcpy(key.head, bytes.data(), bytes.size());
+    } else {
+      std::memcpy(key.head, bytes.data(), sizeof(key.head));
+      const char* at = bytes.data();
+      std::memcpy(key.tail, &at, sizeof(at));
+    }
+    hashes_[i] = base::HashBytes(bytes);
+  }
+}
+
+void GroupIndex::StopRaw() {
+  raw_ = false;
+  std::vector<Key> old = std::move(keys_);
+  keys_.clear();
+  key_hashes_.clear();
+  std::fill(slots_.begin(), slots_.end(), Slot{0, 0});
+  const uint64_t mask = slots_.size() - 1;
+  for (const Key& raw : old) {
+    std::string encoded;
+    batch::AppendEncoded(Cell::Bytes(raw.bytes()), &encoded);
+    const char* kept = encoded.size() > BytesView::kInlineMax ? Keep(encoded) : nullptr;
+    Key key{};
+    key.size = static_cast<uint32_t>(encoded.size());
+    if (kept == nullptr) {
+      std::memcpy(key.head, encoded.data(), encoded.size());
+    } else {
+      std::memcpy(key.head, encoded.data(), sizeof(key.head));
+      std::memcpy(key.tail, &kept, sizeof(kept));
+    }
+    const uint64_t hash = base::HashBytes(encoded);
+    keys_.push_back(key);
+    key_hashes_.push_back(hash);
+    uint64_t at = hash & mask;
+    while (slots_[at].group_plus_one != 0) at = (at + 1) & mask;
+    slots_[at] = {SlotHash(hash), static_cast<uint32_t>(keys_.size())};
+  }
+}
+
+void GroupIndex::Grow() {
+  slots_.assign(slots_.size() * 2, Slot{0, 0});
+  const uint64_t mask = slots_.size() - 1;
+  for (size_t g = 0; g < key_hashes_.size(); ++g) {
+    uint64_t at = key_hashes_[g] & mask;
+    while (slots_[at].group_plus_one != 0) at = (at + 1) & mask;
+    slots_[at] = {SlotHash(key_hashes_[g]), static_cast<uint32_t>(g) + 1};
+  }
+}
+
+const char* GroupIndex::Keep(std::string_view bytes) {
+  constexpr size_t kArenaBlock = 256 << 10;
+  if (bytes.size() > arena_left_) {
+    arena_left_ = std::max(kArenaBlock, bytes.size());
+    arena_.push_back(std::make_unique<char[]>(arena_left_));
+    arena_next_ = arena_.back().get();
+    arena_bytes_ += static_cast<int64_t>(arena_left_);
+  }
+  char* at = arena_next_;
+  std::memcpy(at, bytes.data(), bytes.size());
+  arena_next_ += bytes.size();
+  arena_left_ -= bytes.size();
+  return at;
+}
+
+int64_t GroupIndex::memory_bytes() const {
+  return static_cast<int64_t>(slots_.capacity() * sizeof(Slot) + keys_.capacity() * sizeof(Key) +
+                              key_hashes_.capacity() * sizeof(uint64_t)) +
+         arena_bytes_;
+}
+
+std::vector<Column> GroupIndex::Keys() const {
+  std::vector<ColumnBuilder> builders(key_columns_.size());
+  if (!key_columns_.empty()) {
+    for (const Key& key : keys_) {
+      std::string_view bytes = key.bytes();
+      if (raw_) {
+        builders[0].AppendBytes(bytes);
+        continue;
+      }
+      for (ColumnBuilder& builder : builders) batch::DecodeInto(&bytes, &builder);
+    }
+  }
+  std::vector<Column> columns;
+  for (ColumnBuilder& builder : builders) columns.push_back(builder.Finish());
+  return columns;
+}
+
+}  // namespace glim::ops

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Numbers the distinct keys of rows: the hash table under ReduceBy, GroupBy and Join.
+//
+// A key is a byte string: the value itself when there is one key column of bytes, else the encoded columns (batch/row_codec.h). Groups are numbered from 0
+// in the order in which their keys came. Open addressing over slots of 8 bytes (32 bits of hash, group number); the keys lie in an array of
+// 16-byte entries beside it, up to 12 bytes of a key inline, longer ones in an arena. So a look-up of a short key touches two cache lines, and the
+// slots of the next rows are prefetched while one is compared.
+//
+// Memory: 8 / load (0.25 .. 0.5) + 16 bytes per group, plus long keys: about 40 bytes.
+//
+// Thread: one.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "glim/batch.h"
+
+namespace glim::ops {
+
+class GroupIndex {
+ public:
+  explicit GroupIndex(std::vector<int> key_columns);
+
+  // The group of every row; new keys get new groups. Expects: the batch has the key columns.
+  void Insert(const Batch& batch, std::vector<uint32_t>* groups);
+  // The same without new groups: kNone for a key that is not there.
+  static constexpr uint32_t kNone = UINT32_MAX;
+  void Find(const Batch& batch, std::span<const int> key_columns, std::vector<uint32_t>* groups);
+
+  uint32_t group_count() const { return static_cast<uint32_t>(keys_.size()); }
+  int64_t memory_bytes() const;
+  // The keys, one row per group, as many columns as key columns.
+  std::vector<Column> Keys() const;
+
+ private:
+  struct Slot {
+    uint32_t hash;
+    uint32_t group_plus_one;  // 0: empty.
+  };
+  // Like BytesView, but with the address of a long key.
+  struct Key {
+    uint32_t size;
+    char head[4];
+    char tail[8];  // The rest of a short key, or the address.
+    const char* address() const;
+    std::string_view bytes() const;
+  };
+  static_assert(sizeof(Key) == 16);
+
+  // Keys and hashes of all rows of the batch, in `row_keys_` and `hashes_`.
+  void Prepare(const Batch& batch, std::span<const int> columns);
+  void PrepareRaw(const Column& column);
+  void PrepareEncoded(const Batch& batch, std::span<const int> columns);
+  // Raw keys become encoded ones.
+  void StopRaw();
+  bool Matches(const Key& a, const Key& b) const;
+  void Grow();
+  const char* Keep(std::string_view bytes);
+
+  std::vector<int> key_columns_;
+  bool raw_;
+  std::vector<Slot> slots_;
+  std::vector<Key> keys_;
+  std::vector<uint64_t> key_hashes_;
+
+  std::vector<std::unique_ptr<char[]>> arena_;
+  size_t arena_left_ = 0;
+  char* arena_next_ = nullptr;
+  int64_t arena_bytes_ = 0;
+
+  // Of the batch at hand.
+  std::vector<Key> row_keys_;
+  std::vector<uint64_t> hashes_;
+  std::string encoded_;
+  std::vector<size_t> encoded_ends_;
+};
+
+}  // namespace glim::ops

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Operators that look at one row at a time and keep none: Map, FlatMap, Filter, ForEach, ForEachBatch, Select, Limit.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "ops/operator.h"
+
+namespace glim::ops {
+
+// A user's function in any of its roles.
+class FunctionOperator : public Operator {
+ public:
+  FunctionOperator(OperatorContext context, std::shared_ptr<const Function> function, FunctionRole role)
+      : Operator(std::move(context)), function_(std::move(function)), role_(role), output_(this) {}
+
+ protected:
+  Status DoOpen() override;
+  Status DoPush(Batch batch) override { return instance_->Run(batch, output_); }
+  Status DoFinish() override { return instance_->Finish(output_); }
+
+ private:
+  // What the function sees as the next step.
+  class Output : public BatchOutput {
+   public:
+    explicit Output(FunctionOperator* owner) : owner_(owner) {}
+    Status Push(Batch batch) override { return owner_->Emit(std::move(batch)); }
+    bool full() const override { return owner_->full(); }
+
+   private:
+    FunctionOperator* owner_;
+  };
+
+  std::shared_ptr<const Function> function_;
+  FunctionRole role_;
+  Output output_;
+  std::unique_ptr<BatchFunction> instance_;
+};
+
+class SelectOperator : public Operator {
+ public:
+  SelectOperator(OperatorContext context, std::vector<int> columns) : Operator(std::move(context)), columns_(std::move(columns)) {}
+
+ protected:
+  Status DoPush(Batch batch) override;
+
+ private:
+  std::vector<int> columns_;
+};
+
+// How many rows each task of a stage has let through, so that a later partition stops when the earlier ones have enough.
+// Thread: any.
+class LimitProgress {
+ public:
+  explicit LimitProgress(int tasks) : rows_(tasks) {}
+  void Add(int task, int64_t rows) { rows_[task].fetch_add(rows, std::memory_order_relaxed); }
+  int64_t RowsBefore(int task) const;
+
+ private:
+  std::vector<std::atomic<int64_t>> rows_;
+};
+
+// Rows offset .. offset + count of its task; full afterwards. `progress` may be null.
+class LimitOperator : public Operator {
+ public:
+  LimitOperator(OperatorContext context, int64_t count, int64_t offset, LimitProgress* progress)
+      : Operator(std::move(context)), left_(count), skip_(offset), count_(count), progress_(progress) {}
+  bool full() const override;
+
+ protected:
+  Status DoPush(Batch batch) override;
+
+ private:
+  int64_t left_;
+  int64_t skip_;
+  const int64_t count_;
+  LimitProgress* progress_;
+};
+
+}  // namespace glim::ops

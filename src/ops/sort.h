@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sorts what one task has (Sort, Top); the stage's exchange merges the sorted partitions. Equal rows keep their order.
+//
+// Rows are copied into one batch per width; an array of (8-byte prefix of the first key, row) is sorted, and whole rows are compared only where prefixes
+// are equal. For most keys the first eight bytes decide, so the sort runs over 16-byte entries without touching the rows.
+//
+// Top keeps at most a few times `count` rows: when it has more, it sorts and cuts.
+#pragma once
+
+#include <vector>
+
+#include "batch/row_ops.h"
+#include "glim/batch_builder.h"
+#include "ops/operator.h"
+
+namespace glim::ops {
+
+class SortOperator : public Operator {
+ public:
+  static constexpr int64_t kAll = INT64_MAX;
+  // `count`: how many of the first rows are wanted.
+  SortOperator(OperatorContext context, std::vector<batch::SortKey> keys, int64_t count);
+
+ protected:
+  Status DoPush(Batch batch) override;
+  Status DoFinish() override;
+
+ private:
+  struct Entry {
+    uint64_t prefix;
+    uint32_t chunk;
+    uint32_t row;
+  };
+  // Rows of one width.
+  struct Chunk {
+    BatchBuilder builder;
+    Batch rows;
+  };
+  Status Keep(const Batch& batch);
+  void Sorted(std::vector<Entry>* entries);
+  // The sorted rows, cut to `count_`, as batches.
+  std::vector<Batch> Take();
+
+  const std::vector<batch::SortKey> keys_;
+  std::vector<int> key_columns_;
+  const int64_t count_;
+  std::vector<Chunk> chunks_;
+  int64_t row_count_ = 0;
+  base::Reservation memory_;
+};
+
+}  // namespace glim::ops

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How an exchange deals the rows of some tasks to the partitions of the next stage. Written by the planner, obeyed by the exchange.
+#pragma once
+
+#include <vector>
+
+#include "batch/row_ops.h"
+
+namespace glim::partition {
+
+enum class ExchangeKind {
+  kNone,         // The stage ends in a sink, or nobody wants its rows.
+  kKeep,         // Partitions stay as they are; several stages may read them.
+  kGather,       // All rows to one partition, in order.
+  kMergeSorted,  // The same of sorted partitions, in the order of `sort_keys`.
+  kHash,         // Rows with equal `columns` to the same partition: base::HashToRange(HashRows(columns), partitions).
+  kRoundRobin,   // Evenly.
+};
+
+struct ExchangeSpec {
+  ExchangeKind kind = ExchangeKind::kNone;
+  int partitions = 0;  // 0: the engine's choice (kHash), or as the stage has (kKeep).
+  std::vector<int> columns;
+  std::vector<batch::SortKey> sort_keys;
+};
+
+}  // namespace glim::partition

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From what the user wrote (flow/graph.h) to what will run: stages of fused operators, joined by exchanges.
+//
+// A stage reads a source or exchanges, runs its operators batch by batch in every task, and ends in an exchange or a sink. Steps that look at
+// one row at a time are fused into one stage. Rewrites done here: ReduceBy and Reduce combine before their exchange; Top and Limit cut each
+// partition before theirs; a dataset read by several steps is kept once and read by all.
+//
+// The number of tasks of a stage is the engine's choice and must not be seen in the result, so a step that would see it (Pipe) makes its stage
+// run as one task unless the user asked for partitions.
+//
+// The plan is data: MakePlan has no side effects, and Explain prints it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "flow/graph.h"
+#include "partition/exchange_spec.h"
+
+namespace glim::plan {
+
+enum class OperatorKind {
+  kFunction,
+  kSelect,
+  kLimit,
+  kCombine,     // ReduceBy, Reduce: folds what one task has; keys first in its output.
+  kMerge,       // Folds what kCombine gave.
+  kGroup,
+  kSort,        // Sorts what one task has.
+  kTop,         // The first rows of that.
+  kJoin,        // Only as a stage's first operator: input 0 left, input 1 right.
+  kPipe,
+  kPipeAsArgs,
+  kLookup,
+  kPushTo,
+};
+
+struct Operator {
+  OperatorKind kind;
+  int step;                 // In the graph.
+  std::vector<int> keys;    // Of kCombine, kMerge, kGroup, kJoin.
+  int64_t count = 0;        // Of kLimit and kTop.
+  int64_t offset = 0;       // Of kLimit.
+};
+
+using partition::ExchangeKind;
+using partition::ExchangeSpec;
+
+struct Stage {
+  int source = -1;          // A step, or
+  std::vector<int> inputs;  // the stages whose exchanges it reads.
+  std::vector<Operator> operators;
+  ExchangeSpec output;
+  int sink = -1;            // A step, when output is kNone.
+  bool one_task = false;    // All rows must pass through one task, in order.
+  int user_partitions = 0;  // As asked for by Partition or RoundRobin; 0: none.
+};
+
+struct Plan {
+  std::shared_ptr<const flow::Graph> graph;
+  std::vector<Stage> stages;  // A stage's inputs stand before it.
+};
+
+// Fails with the graph's own first mistake.
+Result<Plan> MakePlan(std::shared_ptr<const flow::Graph> graph);
+
+// The text of `Run(Explain())` and `glim explain`.
+std::string ToText(const Plan& plan);
+
+}  // namespace glim::plan
