@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Rows as tab-separated lines: how rows go to shell commands and how their output comes back.
+//
+// Values are written as %v prints them (numbers are printed, nil is `nil`); nothing is escaped, since `sort`, `awk` and
+// their kin know no escapes. So a value with a tab or a newline comes back as several; that is the contract of a pipe,
+// not something to repair here.
+//
+// TsvReader takes the output of a command in chunks as they come, cuts it into lines and fields without copying (fields
+// are views into the chunk; only the partial line between two chunks is copied) and gives batches of bytes columns. A
+// batch ends where the number of columns changes, so lines may differ in width. An empty line is a row of one empty
+// field.
+//
+// Thread: one.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "glim/batch.h"
+#include "glim/status.h"
+
+namespace glim::io {
+
+// Appends all rows of `batch`. Never fails today.
+Status AppendTsv(const Batch& batch, std::string* out);
+
+class TsvReader {
+ public:
+  // The first `size` bytes of `chunk`, kept alive as long as a batch points into it. Do not write to them afterwards.
+  Status Feed(BufferRef chunk, size_t size);
+  // Copies `bytes`.
+  Status Feed(std::string_view bytes);
+  // No more bytes: what follows the last newline is a line.
+  Status Finish();
+
+  // The next batch that is complete; nullopt when more bytes are needed, or after Finish at the end. Batches never
+  // point into each other's pending state.
+  std::optional<Batch> Next();
+
+ private:
+  void AddLines(const BufferRef& block, size_t begin, size_t end);
+  void Cut(const BufferRef& block);
+
+  std::string partial_;  // The line begun by the chunks so far.
+  std::deque<Batch> ready_;
+  int width_ = 0;                 // Of the rows in views_.
+  std::vector<BytesView> views_;  // Row by row.
+};
+
+}  // namespace glim::io
