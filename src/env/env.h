@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Everything that Glim asks of the machine: time, randomness, files, child processes, signals. One interface, so that a test or a simulation
-// can put something else in its place; env/posix/ holds the real one and is the only folder that calls the system.
+// Everything that Glim asks of the machine: time, randomness, files, child processes, signals. One interface, so that a
+// test or a simulation can put something else in its place; env/posix/ holds the real one and is the only folder that
+// calls the system.
 //
 // Who needs the machine gets an Env& from its owner; `main` and Session make the real one with env::MakePosixEnv().
 //
-// Thread: an Env and its parts may be used from any thread. An open file or a child belongs to one thread at a time, except
-// RandomAccessFile, which any thread may read.
+// Thread: an Env and its parts may be used from any thread. An open file or a child belongs to one thread at a time,
+// except RandomAccessFile, which any thread may read.
 #pragma once
 
 #include <cstddef>
@@ -98,25 +99,30 @@ class FileSystem {
 
 // A child process with its stdin and stdout in our hands; stderr is ours too (passed through), as a shell would do.
 //
-// The child leads its own process group, dies with us, and is killed with its group by Kill() or the destructor: nothing is left behind.
+// The child leads its own process group, dies with us, and is killed with its group by Kill() or the destructor:
+// nothing is left behind.
 class ChildProcess {
  public:
   virtual ~ChildProcess() = default;
 
   struct Transfer {
-    size_t written = 0;        // Bytes of `input` that the child's stdin took.
-    size_t read = 0;           // Bytes put into `output`.
+    size_t written = 0;         // Bytes of `input` that the child's stdin took.
+    size_t read = 0;            // Bytes put into `output`.
     bool output_ended = false;  // The child closed its stdout.
     bool input_closed = false;  // The child closed its stdin: it wants no more.
   };
-  // Waits until the child takes some of `input` or has given some output, moves what can be moved, and says how much. With an empty `input` it
-  // only reads. Returns after `timeout_nanos` with nothing moved. Input is never half refused: a child that closed its stdin is
-  // not an error, it is told by `input_closed`.
+  // Waits until the child takes some of `input` or has given some output, moves what can be moved, and says how much.
+  // With an empty `input` it only reads. Returns after `timeout_nanos` (negative: never) with nothing moved. A child
+  // that closed its stdin is not an error, it is told by `input_closed`; the rest of the input is then the caller's to
+  // drop.
   virtual Result<Transfer> Exchange(std::string_view input, std::span<char> output, int64_t timeout_nanos) = 0;
   // The child sees the end of its stdin.
   virtual void CloseInput() = 0;
-  // Waits for the end; 0..255 as the shell would say (128 + signal).
+  // Waits for the end; 0..255 as the shell would say (128 + signal). Closes both pipes first, so read the output
+  // before; what the child left running in its group is killed. kCancelled when the Env was interrupted meanwhile and
+  // the child was not killed: Kill() it.
   virtual Result<int> Wait() = 0;
+  // The child and its whole group. Wait() then gives 137 soon, unless the child had ended by itself.
   virtual void Kill() = 0;
 };
 
@@ -134,8 +140,8 @@ class Processes {
 };
 
 struct Machine {
-  int cores = 1;               // That this process may use.
-  int64_t memory_bytes = 0;    // Of the machine or of our cgroup, the smaller.
+  int cores = 1;             // That this process may use.
+  int64_t memory_bytes = 0;  // Of the machine or of our cgroup, the smaller.
 };
 
 class Env {
@@ -148,12 +154,15 @@ class Env {
   virtual Machine machine() = 0;
   virtual std::optional<std::string> Variable(const std::string& name) = 0;
   virtual int process_id() = 0;
+  // May be a file, a pipe or a terminal; read by one thread.
+  virtual SequentialFile& standard_input() = 0;
   // stdout and stderr; the returned file does not close them. Append is not buffered.
   virtual WritableFile& standard_output() = 0;
   virtual WritableFile& standard_error() = 0;
   virtual bool IsTerminal(int descriptor) = 0;
 
-  // Interrupts (Ctrl-C, SIGTERM): after WatchInterrupts() the first one only sets the flag, a second one ends the process with 130.
+  // Interrupts (Ctrl-C, SIGTERM): after WatchInterrupts() the first one only sets the flag, a second one ends the
+  // process with 130.
   virtual void WatchInterrupts() = 0;
   virtual bool interrupted() const = 0;
 };

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "env/posix/machine.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <fstream>
+#include <sstream>
+#include <string_view>
+#include <thread>
+
+namespace glim::env {
+namespace {
+
+std::optional<std::string> FirstLine(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  if (!std::getline(file, line)) return std::nullopt;
+  return line;
+}
+
+// Nothing for "max", "-1" and what is no number.
+std::optional<int64_t> Number(std::string_view text) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || value < 0) return std::nullopt;
+  return value;
+}
+
+template <class T>
+void TakeSmaller(std::optional<T>* smallest, std::optional<T> limit) {
+  if (limit.has_value() && (!smallest->has_value() || *limit < **smallest)) *smallest = limit;
+}
+
+std::optional<int64_t> NumberIn(const std::string& path) {
+  const std::optional<std::string> line = FirstLine(path);
+  return line.has_value() ? Number(*line) : std::nullopt;
+}
+
+// cpu.max: "200000 100000" or "max 100000".
+std::optional<double> CoresOfCpuMax(const std::string& path) {
+  const std::optional<std::string> line = FirstLine(path);
+  if (!line.has_value()) return std::nullopt;
+  std::istringstream words(*line);
+  std::string quota, period;
+  words >> quota >> period;
+  const auto quota_us = Number(quota), period_us = Number(period);
+  if (!quota_us.has_value() || !period_us.has_value() || *period_us == 0) return std::nullopt;
+  return static_cast<double>(*quota_us) / static_cast<double>(*period_us);
+}
+
+// Calls take(folder) for `group` below `mount` and each group above it.
+template <class Take>
+void WalkUp(const std::string& mount, std::string group, Take take) {
+  while (true) {
+    while (!group.empty() && group.back() == '/') group.pop_back();
+    take(mount + group);
+    if (group.empty()) return;
+    group.resize(group.rfind('/') == std::string::npos ? 0 : group.rfind('/'));
+  }
+}
+
+bool HasController(std::string_view list, std::string_view controller) {
+  while (!list.empty()) {
+    const size_t comma = std::min(list.find(','), list.size());
+    if (list.substr(0, comma) == controller) return true;
+    list.remove_prefix(std::min(comma + 1, list.size()));
+  }
+  return false;
+}
+
+int AllowedCores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+}  // namespace
+
+CgroupLimits ReadCgroupLimits(const std::string& root) {
+  CgroupLimits limits;
+  std::ifstream groups(root + "/proc/self/cgroup");
+  std::string line;
+  const std::string mount = root + "/sys/fs/cgroup";
+  while (std::getline(groups, line)) {
+    // "0::/path" is version 2; "4:memory:/path" and "2:cpu,cpuacct:/path" are version 1.
+    const size_t first = line.find(':');
+    const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    const std::string group = line.substr(second + 1);
+    if (controllers.empty()) {
+      WalkUp(mount, group, [&](const std::string& folder) {
+        TakeSmaller(&limits.memory_bytes, NumberIn(folder + "/memory.max"));
+        TakeSmaller(&limits.cores, CoresOfCpuMax(folder + "/cpu.max"));
+      });
+    }
+    if (HasController(controllers, "memory")) {
+      WalkUp(mount + "/memory", group, [&](const std::string& folder) {
+        TakeSmaller(&limits.memory_bytes, NumberIn(folder + "/memory.limit_in_bytes"));
+      });
+    }
+    if (HasController(controllers, "cpu")) {
+      WalkUp(mount + "/cpu", group, [&](const std::string& folder) {
+        const auto quota_us = NumberIn(folder + "/cpu.cfs_quota_us");
+        const auto period_us = NumberIn(folder + "/cpu.cfs_period_us");
+        if (quota_us.has_value() && period_us.value_or(0) > 0) {
+          TakeSmaller(&limits.cores, std::optional(static_cast<double>(*quota_us) / static_cast<double>(*period_us)));
+        }
+      });
+    }
+  }
+  return limits;
+}
+
+Machine ReadMachine() {
+  const CgroupLimits limits = ReadCgroupLimits("");
+  Machine machine;
+  machine.cores = AllowedCores();
+  if (limits.cores.has_value()) {
+    machine.cores = std::clamp(static_cast<int>(std::ceil(*limits.cores)), 1, machine.cores);
+  }
+  machine.memory_bytes = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
+  // An unlimited group of version 1 shows a number near 2^63.
+  if (limits.memory_bytes.has_value()) machine.memory_bytes = std::min(machine.memory_bytes, *limits.memory_bytes);
+  return machine;
+}
+
+}  // namespace glim::env

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The Env of the real machine: wires the parts of this folder together.
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <ctime>
+
+#include "env/env.h"
+#include "env/posix/file_system.h"
+#include "env/posix/interrupts.h"
+#include "env/posix/machine.h"
+#include "env/posix/process.h"
+
+namespace glim::env {
+namespace {
+
+constexpr int64_t kNanosPerSecond = 1'000'000'000;
+
+int64_t Now(clockid_t which) {
+  timespec now = {};
+  ::clock_gettime(which, &now);
+  return now.tv_sec * kNanosPerSecond + now.tv_nsec;
+}
+
+class PosixClock : public Clock {
+ public:
+  int64_t MonotonicNanos() override { return Now(CLOCK_MONOTONIC); }
+  int64_t WallNanos() override { return Now(CLOCK_REALTIME); }
+  void SleepFor(int64_t nanos) override {
+    if (nanos <= 0) return;
+    timespec rest = {static_cast<time_t>(nanos / kNanosPerSecond), static_cast<long>(nanos % kNanosPerSecond)};
+    while (::nanosleep(&rest, &rest) != 0 && errno == EINTR) {
+    }
+  }
+};
+
+class PosixEnv : public Env {
+ public:
+  PosixEnv()
+      : files_(MakePosixFileSystem()),
+        processes_(MakePosixProcesses()),
+        input_(BorrowForReading(STDIN_FILENO, "standard input")),
+        output_(BorrowForWriting(STDOUT_FILENO, "standard output")),
+        error_(BorrowForWriting(STDERR_FILENO, "standard error")) {
+    IgnoreBrokenPipes();
+  }
+
+  Clock& clock() override { return clock_; }
+  FileSystem& files() override { return *files_; }
+  Processes& processes() override { return *processes_; }
+
+  uint64_t RandomSeed() override {
+    uint64_t seed = 0;
+    // Only a kernel without randomness yet, early at boot, or an ancient one fails; the clock is better than nothing.
+    if (::getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) seed = static_cast<uint64_t>(Now(CLOCK_MONOTONIC));
+    return seed;
+  }
+
+  Machine machine() override { return ReadMachine(); }
+
+  std::optional<std::string> Variable(const std::string& name) override {
+    const char* value = ::getenv(name.c_str());
+    if (value == nullptr) return std::nullopt;
+    return value;
+  }
+
+  int process_id() override { return ::getpid(); }
+  SequentialFile& standard_input() override { return *input_; }
+  WritableFile& standard_output() override { return *output_; }
+  WritableFile& standard_error() override { return *error_; }
+  bool IsTerminal(int descriptor) override { return ::isatty(descriptor) == 1; }
+
+  void WatchInterrupts() override { env::WatchInterrupts(); }
+  bool interrupted() const override { return env::Interrupted(); }
+
+ private:
+  PosixClock clock_;
+  std::unique_ptr<FileSystem> files_;
+  std::unique_ptr<Processes> processes_;
+  std::unique_ptr<SequentialFile> input_;
+  std::unique_ptr<WritableFile> output_;
+  std::unique_ptr<WritableFile> error_;
+};
+
+}  // namespace
+
+std::unique_ptr<Env> MakePosixEnv() { return std::make_unique<PosixEnv>(); }
+
+}  // namespace glim::env
