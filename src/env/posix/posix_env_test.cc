@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <thread>
+
+#include "env/env.h"
+#include "env/path.h"
+#include "env/posix/file_system.h"
+#include "env/posix/machine.h"
+
+namespace glim::env {
+namespace {
+
+using ::testing::HasSubstr;
+
+class PosixEnvTest : public ::testing::Test {
+ protected:
+  void SetUp() override { folder_ = files().MakeTemporaryFolder("glim-env-test-").value(); }
+  void TearDown() override { ASSERT_TRUE(files().RemoveAll(folder_).ok()); }
+  FileSystem& files() { return env_->files(); }
+  std::string Path(const std::string& name) { return JoinPath(folder_, name); }
+  void Put(const std::string& name, std::string_view bytes) {
+    auto file = files().Create(Path(name));
+    ASSERT_TRUE(file.ok()) << file.status().message();
+    ASSERT_TRUE((*file)->Append(bytes).ok());
+    ASSERT_TRUE((*file)->Close().ok());
+  }
+
+  std::unique_ptr<Env> env_ = MakePosixEnv();
+  std::string folder_;
+};
+
+// Runs `body` in a process of its own and gives its exit code.
+template <class Body>
+int InOwnProcess(Body body) {
+  const pid_t child = fork();
+  if (child == 0) _exit(body());
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+TEST_F(PosixEnvTest, FilesAreWrittenAndReadByPosition) {
+  Put("a", "hello world");
+  const auto file = files().OpenRandom(Path("a")).value();
+  EXPECT_EQ(file->size(), 11u);
+  char out[5];
+  EXPECT_EQ(file->ReadAt(6, out).value(), 5u);
+  EXPECT_EQ(std::string_view(out, 5), "world");
+  EXPECT_EQ(file->ReadAt(8, out).value(), 3u);
+  EXPECT_EQ(file->ReadAt(11, out).value(), 0u);
+  EXPECT_EQ(file->ReadAt(100, out).value(), 0u);
+  struct stat found = {};
+  ASSERT_EQ(stat(Path("a").c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 0777, 0644u);
+}
+
+TEST_F(PosixEnvTest, ErrorsNameThePath) {
+  const std::string missing = Path("missing"), quoted = QuotePath(missing);
+  EXPECT_EQ(files().OpenRandom(missing).status().message(), quoted + ": no such file");
+  EXPECT_EQ(files().OpenRandom(missing).status().code(), Code::kNotFound);
+  EXPECT_EQ(files().OpenSequential(missing).status().message(), quoted + ": no such file");
+  EXPECT_EQ(files().Stat(missing).status().message(), quoted + ": no such file");
+  EXPECT_EQ(files().List(missing).status().message(), quoted + ": no such folder");
+  EXPECT_EQ(files().RemoveFile(missing).message(), quoted + ": no such file");
+  EXPECT_EQ(files().Rename(missing, Path("b")).message(),
+            "renaming to " + QuotePath(Path("b")) + ": " + quoted + ": no such file");
+  EXPECT_EQ(files().OpenRandom(folder_).status().message(), QuotePath(folder_) + ": is a folder");
+  EXPECT_EQ(files().OpenSequential(folder_).status().code(), Code::kInvalid);
+  Put("a", "");
+  EXPECT_EQ(files().OpenRandom(Path("a/b")).status().code(), Code::kNotFound);
+  EXPECT_EQ(files().List(Path("a")).status().message(), QuotePath(Path("a")) + ": not a folder");
+  EXPECT_EQ(files().OpenRandom("/dev/null").status().message(), "\"/dev/null\": not a regular file");
+  EXPECT_TRUE(files().RemoveAll(missing).ok());
+}
+
+TEST_F(PosixEnvTest, AFullDiskIsExhaustedAndNamed) {
+  auto file = files().Create("/dev/full").value();
+  const Status full = file->Append("x");
+  EXPECT_EQ(full.code(), Code::kExhausted);
+  EXPECT_EQ(full.message(), "\"/dev/full\": the disk is full");
+}
+
+TEST_F(PosixEnvTest, ABrokenPipeIsAnErrorNotTheEnd) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  close(ends[0]);
+  const auto file = BorrowForWriting(ends[1], "standard output");
+  const Status broken = file->Append("x");
+  EXPECT_EQ(broken.code(), Code::kUnavailable);
+  EXPECT_EQ(broken.message(), "standard output: broken pipe");
+  close(ends[1]);
+}
+
+TEST_F(PosixEnvTest, ListIsSortedAndFollowsLinks) {
+  Put("b", "");
+  Put("a", "");
+  Put(".hidden", "");
+  ASSERT_TRUE(files().MakeFolders(Path("sub/deep")).ok());
+  ASSERT_EQ(symlink("sub", Path("link").c_str()), 0);
+  ASSERT_EQ(symlink("nowhere", Path("dangling").c_str()), 0);
+  ASSERT_EQ(mkfifo(Path("pipe").c_str(), 0600), 0);
+  const auto entries = files().List(folder_).value();
+  std::string shown;
+  for (const DirectoryEntry& entry : entries) shown += entry.name + "fdo"[static_cast<int>(entry.kind)] + " ";
+  EXPECT_EQ(shown, ".hiddenf af bf linkd pipeo subd ");
+}
+
+TEST_F(PosixEnvTest, RemoveAllDoesNotFollowLinks) {
+  Put("kept", "x");
+  ASSERT_TRUE(files().MakeFolders(Path("gone/deep")).ok());
+  ASSERT_EQ(symlink(folder_.c_str(), Path("gone/deep/link").c_str()), 0);
+  ASSERT_TRUE(files().RemoveAll(Path("gone")).ok());
+  EXPECT_FALSE(files().Stat(Path("gone")).ok());
+  EXPECT_TRUE(files().Stat(Path("kept")).ok());
+}
+
+TEST_F(PosixEnvTest, MakeFoldersMayBeRepeatedButNotOverAFile) {
+  EXPECT_TRUE(files().MakeFolders(Path("x/y")).ok());
+  EXPECT_TRUE(files().MakeFolders(Path("x/y")).ok());
+  EXPECT_TRUE(files().MakeFolders(Path("x/y/")).ok());
+  Put("f", "");
+  EXPECT_FALSE(files().MakeFolders(Path("f")).ok());
+  EXPECT_FALSE(files().MakeFolders(Path("f/g")).ok());
+}
+
+TEST_F(PosixEnvTest, SyncAndRenameKeepTheContent) {
+  auto file = files().Create(Path("a.tmp")).value();
+  ASSERT_TRUE(file->Append("done").ok());
+  EXPECT_TRUE(file->Sync().ok());
+  EXPECT_TRUE(file->Close().ok());
+  EXPECT_TRUE(file->Close().ok());
+  EXPECT_TRUE(files().Rename(Path("a.tmp"), Path("a")).ok());
+  EXPECT_TRUE(files().SyncFolder(folder_).ok());
+  EXPECT_EQ(files().Stat(Path("a"))->size_bytes, 4u);
+  EXPECT_FALSE(files().SyncFolder(Path("missing")).ok());
+}
+
+TEST_F(PosixEnvTest, ANamedPipeIsReadToTheEndWhenItsWriterComesLate) {
+  ASSERT_EQ(mkfifo(Path("pipe").c_str(), 0600), 0);
+  auto reader = files().OpenSequential(Path("pipe")).value();
+  std::thread writer([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    const int descriptor = open(Path("pipe").c_str(), O_WRONLY);
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(write(descriptor, "abc", 3), 3);
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    close(descriptor);
+  });
+  std::string all;
+  char buffer[100];
+  while (true) {
+    const size_t count = reader->Read(buffer).value();
+    if (count == 0) break;
+    all.append(buffer, count);
+  }
+  EXPECT_EQ(all, "abcabcabc");
+  writer.join();
+}
+
+TEST_F(PosixEnvTest, AnInterruptEndsAWaitingReadInAnyThread) {
+  const int code = InOwnProcess([&] {
+    int ends[2];
+    if (pipe(ends) != 0) return 1;
+    env_->WatchInterrupts();
+    const auto reader = BorrowForReading(ends[0], "standard input");
+    Status status;
+    std::thread waiting([&] {
+      char buffer[10];
+      status = reader->Read(buffer).status();
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (env_->interrupted()) return 2;
+    kill(getpid(), SIGINT);
+    waiting.join();
+    if (!env_->interrupted()) return 3;
+    return status.code() == Code::kCancelled && status.message() == "standard input: interrupted" ? 0 : 4;
+  });
+  EXPECT_EQ(code, 0);
+}
+
+TEST_F(PosixEnvTest, AnInterruptEndsAWriteToAFullPipeAndTheWaitForAChild) {
+  const int code = InOwnProcess([&] {
+    int ends[2];
+    if (pipe(ends) != 0) return 1;
+    env_->WatchInterrupts();
+    const auto writer = BorrowForWriting(ends[1], "standard output");
+    Status written, waited;
+    std::thread writing([&] { written = writer->Append(std::string(1 << 20, 'x')); });
+    std::thread waiting([&] {
+      auto child = env_->processes().Start({.argv = {"sleep", "1000"}, .environment = {}});
+      waited = (*child)->Wait().status();
+      (*child)->Kill();
+      if ((*child)->Wait().value_or(-1) != 137) waited = Status::Internal("not killed");
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    kill(getpid(), SIGTERM);
+    writing.join();
+    waiting.join();
+    return written.code() == Code::kCancelled && waited.code() == Code::kCancelled ? 0 : 2;
+  });
+  EXPECT_EQ(code, 0);
+}
+
+TEST_F(PosixEnvTest, ASecondInterruptEndsTheProcessWith130) {
+  EXPECT_EQ(InOwnProcess([&] {
+              env_->WatchInterrupts();
+              kill(getpid(), SIGINT);
+              kill(getpid(), SIGINT);
+              return 0;
+            }),
+            130);
+}
+
+TEST_F(PosixEnvTest, AnIgnoredInterruptStaysIgnored) {
+  EXPECT_EQ(InOwnProcess([&] {
+              signal(SIGINT, SIG_IGN);
+              env_->WatchInterrupts();
+              kill(getpid(), SIGINT);
+              return env_->interrupted() ? 1 : 0;
+            }),
+            0);
+}
+
+TEST_F(PosixEnvTest, CgroupLimitsAreTheSmallestOnTheWayUp) {
+  // Version 2, with a limit on the parent only.
+  ASSERT_TRUE(files().MakeFolders(Path("v2/proc/self")).ok());
+  ASSERT_TRUE(files().MakeFolders(Path("v2/sys/fs/cgroup/a/b")).ok());
+  Put("v2/proc/self/cgroup", "0::/a/b\n");
+  Put("v2/sys/fs/cgroup/a/memory.max", "1000000\n");
+  Put("v2/sys/fs/cgroup/a/b/memory.max", "max\n");
+  Put("v2/sys/fs/cgroup/a/b/cpu.max", "150000 100000\n");
+  const CgroupLimits v2 = ReadCgroupLimits(Path("v2"));
+  EXPECT_EQ(v2.memory_bytes, 1000000);
+  EXPECT_EQ(v2.cores, 1.5);
+  // Version 1 in a container: the path of the host does not exist, the group is the root.
+  ASSERT_TRUE(files().MakeFolders(Path("v1/proc/self")).ok());
+  ASSERT_TRUE(files().MakeFolders(Path("v1/sys/fs/cgroup/memory")).ok());
+  ASSERT_TRUE(files().MakeFolders(Path("v1/sys/fs/cgroup/cpu")).ok());
+  Put("v1/proc/self/cgroup", "5:cpu,cpuacct:/docker/x\n4:memory:/docker/x\n");
+  Put("v1/sys/fs/cgroup/memory/memory.limit_in_bytes", "2000000\n");
+  Put("v1/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
+  Put("v1/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+  const CgroupLimits v1 = ReadCgroupLimits(Path("v1"));
+  EXPECT_EQ(v1.memory_bytes, 2000000);
+  EXPECT_FALSE(v1.cores.has_value());
+  EXPECT_FALSE(ReadCgroupLimits(Path("none")).memory_bytes.has_value());
+}
+
+TEST_F(PosixEnvTest, TheRestAnswers) {
+  const Machine machine = env_->machine();
+  EXPECT_GE(machine.cores, 1);
+  EXPECT_GT(machine.memory_bytes, int64_t{64} << 20);
+  EXPECT_NE(env_->RandomSeed(), env_->RandomSeed());
+  EXPECT_EQ(env_->process_id(), getpid());
+  EXPECT_FALSE(env_->Variable("GLIM_SURELY_NOT_SET").has_value());
+  EXPECT_TRUE(env_->Variable("PATH").has_value());
+  const int64_t before = env_->clock().MonotonicNanos();
+  env_->clock().SleepFor(2'000'000);
+  EXPECT_GE(env_->clock().MonotonicNanos() - before, 2'000'000);
+  EXPECT_GT(env_->clock().WallNanos(), int64_t{1'700'000'000'000'000'000});
+  EXPECT_FALSE(env_->IsTerminal(999));
+}
+
+}  // namespace
+}  // namespace glim::env
