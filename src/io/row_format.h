@@ -10,7 +10,8 @@
 //
 // A number prints the same however it is stored: 4.0 is `4` under %v and %d, and an integer works under %f. Bytes that
 // are a number from first to last may be given to the number verbs, because columns of text files are bytes. nil prints
-// `nil` under any verb. %x of other bytes is their hexadecimal form.
+// `nil` under any verb. %x of bytes is always the hexadecimal form of the bytes, whether or not they look like a
+// number.
 //
 // The format is parsed once into pieces. A batch whose columns are plain (bytes for %s, int64 for %d, no nils, no
 // flags) goes down a path without any choice per value but the loop over the pieces: some 20 M rows/s for "%s,%d\n".
@@ -28,6 +29,22 @@
 
 namespace glim::io {
 
+// One verb with what stood between it and the percent sign.
+struct Verb {
+  char letter = 'v';
+  bool minus = false, plus = false, zero = false, space = false, sharp = false;
+  int width = 0;
+  int precision = -1;  // -1: not given.
+
+  bool is_plain() const { return !minus && !plus && !zero && !space && !sharp && width == 0 && precision < 0; }
+  // As it was written, flags in one order: "%-5d".
+  std::string ToString() const;
+};
+
+// Appends one value. kInvalid when the verb has no words for it: `%d takes a whole number, not 4.5`; `out` is then as
+// it was.
+Status AppendCell(const Verb& verb, const Cell& cell, std::string* out);
+
 class RowFormat {
  public:
   // Escapes such as \n are real bytes already. kInvalid for a verb that we do not know, with its position.
@@ -44,18 +61,11 @@ class RowFormat {
   const std::string& text() const { return text_; }
 
  private:
-  struct Verb {
-    char letter = 0;
-    bool minus = false, plus = false, zero = false, space = false, sharp = false;
-    int width = -1;  // -1: not given.
-    int precision = -1;
-    bool is_plain() const { return !minus && !plus && !zero && !space && !sharp && width < 0 && precision < 0; }
-  };
+  friend class FormatParser;
 
   bool IsFast(const Batch& batch) const;
   void AppendFast(const Batch& batch, std::string* out) const;
-  Status CheckWidth(const Batch& batch, int64_t row) const;
-  static Status AppendCell(const Verb& verb, const Cell& cell, std::string* out);
+  Status WidthError(const Batch& batch, int64_t row) const;
 
   std::string text_;
   std::vector<std::string> literals_;  // verbs_.size() + 1: what stands before each verb, and after the last.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where rows leave a flow. The engine hands a sink its batches one at a time and in order (order of partitions, then of rows), whatever number of
-// tasks made them; then Finish, or Abort when the run failed. Only Finish makes a file visible under its final name.
+// Where rows leave a flow. The engine hands a sink its batches one at a time and in order (order of partitions, then of
+// rows), whatever number of tasks made them; then Finish, or Abort when the run failed. Only Finish makes a file
+// visible under its final name.
 //
-// The costly part, turning rows into bytes, is done in parallel before: a task calls Encode on its own batches, and the engine hands the results to
-// Write in order.
+// The costly part, turning rows into bytes, is done in parallel before: a task calls Encode on its own batches, and the
+// engine hands the results to Write in order.
 //
 // Thread: Encode from any task at once; Open, Write, Finish, Abort one at a time.
 #pragma once
@@ -22,7 +23,8 @@ class Sink {
   // As Explain shows it: `Printf("%s,%d\n")`.
   virtual std::string Describe() const = 0;
   virtual Status Open(env::Env& env) = 0;
-  // Appends the bytes of `batch` to `out`. Sinks that take rows as they are (Collect, Output) return false from wants_bytes and get the batch itself.
+  // Appends the bytes of `batch` to `out`. Sinks that take rows as they are (Collect, Output) return false from
+  // wants_bytes and get the batch itself.
   virtual bool wants_bytes() const = 0;
   virtual Status Encode(const Batch& batch, std::string* out) const { return Status::Ok(); }
   virtual Status WriteBytes(std::string_view bytes) { return Status::Ok(); }

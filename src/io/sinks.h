@@ -6,7 +6,8 @@
 // A text file is written under a temporary name beside its target, `target.tmp-PID`, and renamed only when all rows are
 // on the disk. When the run fails the temporary file is removed and an older target stays as it was.
 //
-// Bytes are gathered in pieces of 256 KB before they are written.
+// A text file is written in pieces of 256 KB. What goes to an open file is written batch by batch, so that whoever
+// watches a terminal or a pipe sees rows when they are there.
 #pragma once
 
 #include <cstdio>

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A source of rows: what to read (Source), cut into pieces that tasks read side by side (Split), read batch by batch (Reader).
+// A source of rows: what to read (Source), cut into pieces that tasks read side by side (Split), read batch by batch
+// (Reader).
 //
-// The plan calls MakeSplits once, when the run starts; that is where globs are expanded and missing files show. Splits are in the order of the
-// data: reading them one after the other gives the rows in the order of the files. A task then opens its splits and pulls batches.
+// The plan calls MakeSplits once, when the run starts; that is where globs are expanded and missing files show. Splits
+// are in the order of the data: reading them one after the other gives the rows in the order of the files. A task then
+// opens its splits and pulls batches.
 //
 // Thread: a Source is immutable; a Reader belongs to one task.
 #pragma once

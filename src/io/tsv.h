@@ -38,18 +38,21 @@ class TsvReader {
   // No more bytes: what follows the last newline is a line.
   Status Finish();
 
-  // The next batch that is complete; nullopt when more bytes are needed, or after Finish at the end. Batches never
-  // point into each other's pending state.
+  // The next batch that is complete; nullopt when more bytes are needed, or, after Finish, at the end.
   std::optional<Batch> Next();
 
  private:
-  void AddLines(const BufferRef& block, size_t begin, size_t end);
-  void Cut(const BufferRef& block);
+  Status Carry(std::string_view bytes);
+  BufferRef TakePartial();
+  void CutLine(const char* data, size_t size, const Blocks& blocks);
+  void EndLine(const Blocks& blocks);
+  void CutBatch(const Blocks& blocks);
 
   std::string partial_;  // The line begun by the chunks so far.
   std::deque<Batch> ready_;
-  int width_ = 0;                 // Of the rows in views_.
-  std::vector<BytesView> views_;  // Row by row.
+  size_t width_ = 0;                   // Columns of the rows in views_.
+  std::vector<BytesView> views_;       // Row by row; empty between two calls.
+  std::vector<BytesView> line_views_;  // Of the line being cut.
 };
 
 }  // namespace glim::io

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/csv_source.h"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "base/try.h"
+#include "io/block_reader.h"
+#include "io/byte_scan.h"
+#include "io/text_source.h"
+
+namespace glim::io {
+namespace {
+
+constexpr size_t kRowsMax = 4096;
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+class CsvReader : public Reader {
+ public:
+  CsvReader(std::unique_ptr<BlockReader> blocks, const CsvOptions& options)
+      : blocks_(std::move(blocks)), options_(options), header_left_(options.header) {}
+
+  Result<std::optional<Batch>> Next() override {
+    RETURN_IF_ERROR(SkipByteOrderMark());
+    while (true) {
+      ASSIGN_OR_RETURN(const Outcome outcome, ParseRow());
+      if (outcome == Outcome::kRow) {
+        RETURN_IF_ERROR(TakeRow());
+        if (row_count_ == kRowsMax) return TakeBatch();
+        continue;
+      }
+      // Views may not outlive the block's place as number 0: hand out what we have before reading on.
+      if (row_count_ > 0) return TakeBatch();
+      if (outcome == Outcome::kEnd) return std::optional<Batch>();
+      RETURN_IF_ERROR(ReadOn());
+    }
+  }
+
+  // Columns of the first row, which is the header or data; 0 for a file without rows.
+  Result<int> ReadWidth() {
+    RETURN_IF_ERROR(SkipByteOrderMark());
+    while (true) {
+      ASSIGN_OR_RETURN(const Outcome outcome, ParseRow());
+      if (outcome != Outcome::kMore) return outcome == Outcome::kRow ? static_cast<int>(fields_.size()) : 0;
+      RETURN_IF_ERROR(ReadOn());
+    }
+  }
+
+ private:
+  struct Field {
+    size_t begin = 0;
+    size_t size = 0;
+    bool doubled = false;  // Has doubled quotes.
+  };
+  enum class Outcome { kRow, kMore, kEnd };
+
+  Status SkipByteOrderMark() {
+    if (mark_skipped_) return Status::Ok();
+    while (blocks_->filled() < kByteOrderMark.size() && !blocks_->at_end()) RETURN_IF_ERROR(blocks_->More(0).status());
+    if (std::string_view(blocks_->data(), blocks_->filled()).starts_with(kByteOrderMark)) row_ = kByteOrderMark.size();
+    mark_skipped_ = true;
+    return Status::Ok();
+  }
+
+  // Until what is left unparsed has doubled: a row is then parsed at most twice as long as it is, however small the
+  // pieces in which it comes.
+  Status ReadOn() {
+    const size_t wanted = 2 * (blocks_->filled() - row_);
+    do {
+      ASSIGN_OR_RETURN(const size_t moved, blocks_->More(row_));
+      row_ -= moved;
+    } while (blocks_->filled() - row_ < wanted && !blocks_->at_end());
+    return Status::Ok();
+  }
+
+  // Finds the fields of the row at row_ and where it ends; changes nothing else but to step over blank lines.
+  Result<Outcome> ParseRow() {
+    const char* data = blocks_->data();
+    const size_t end = blocks_->filled();
+    SkipBlankLines(data, end);
+    if (row_ == end) return blocks_->at_end() ? Outcome::kEnd : Outcome::kMore;
+    if (data[row_] == '\r' && row_ + 1 == end) {  // A blank line, or the beginning of one.
+      if (!blocks_->at_end()) return Outcome::kMore;
+      row_ = end;
+      return Outcome::kEnd;
+    }
+    fields_.clear();
+    next_line_ = line_;
+    size_t at = row_;
+    while (true) {
+      bool row_ended = false;
+      if (at < end && data[at] == options_.quote) {
+        ASSIGN_OR_RETURN(const bool complete, ParseQuoted(data, end, &at, &row_ended));
+        if (!complete) return Outcome::kMore;
+      } else if (!ParsePlain(data, end, &at, &row_ended)) {
+        return Outcome::kMore;
+      }
+      if (!row_ended) continue;
+      next_row_ = at;
+      return Outcome::kRow;
+    }
+  }
+
+  void SkipBlankLines(const char* data, size_t end) {
+    while (row_ < end) {
+      const size_t newline = row_ + (data[row_] == '\r');
+      if (newline >= end || data[newline] != '\n') return;
+      row_ = newline + 1;
+      ++line_;
+    }
+  }
+
+  // A field without quotes, from *at on; sets *at behind its delimiter. False: it does not end here.
+  bool ParsePlain(const char* data, size_t end, size_t* at, bool* row_ended) {
+    size_t stop = end;
+    ForEachMatch(data, *at, end, options_.delimiter, '\n', [&](size_t hit) {
+      stop = hit;
+      return false;
+    });
+    if (stop == end && !blocks_->at_end()) return false;
+    *row_ended = stop == end || data[stop] == '\n';
+    size_t size = stop - *at;
+    if (*row_ended && size > 0 && data[stop - 1] == '\r') --size;
+    fields_.push_back({*at, size, false});
+    if (*row_ended) ++next_line_;
+    *at = std::min(stop + 1, end);
+    return true;
+  }
+
+  // A field in quotes, likewise.
+  Result<bool> ParseQuoted(const char* data, size_t end, size_t* at, bool* row_ended) {
+    const bool at_end = blocks_->at_end();
+    const int64_t opened_line = next_line_;
+    Field field{*at + 1, 0, false};
+    size_t close = field.begin;
+    for (;; ++close) {
+      const void* hit = close < end ? std::memchr(data + close, options_.quote, end - close) : nullptr;
+      const size_t found = hit ? static_cast<size_t>(static_cast<const char*>(hit) - data) : end;
+      next_line_ += std::count(data + close, data + found, '\n');
+      close = found;
+      if (close == end && at_end) return Fail(opened_line, "a quote is opened and never closed");
+      if (close == end || (close + 1 == end && !at_end)) return false;
+      if (close + 1 == end || data[close + 1] != options_.quote) break;
+      field.doubled = true;
+      ++close;
+    }
+    field.size = close - field.begin;
+    fields_.push_back(field);
+    size_t next = close + 1;
+    if (next < end && data[next] == options_.delimiter) {
+      *at = next + 1;
+      return true;
+    }
+    if (next < end && data[next] == '\r') ++next;
+    if (next == end && !at_end) return false;
+    if (next < end && data[next] != '\n') return Fail(next_line_, "bytes after a closing quote");
+    *row_ended = true;
+    ++next_line_;
+    *at = std::min(next + 1, end);
+    return true;
+  }
+
+  // The row that was parsed becomes a row of the batch, unless it is the header.
+  Status TakeRow() {
+    const int width = static_cast<int>(fields_.size());
+    if (width_ == 0) {
+      width_ = width;
+      columns_.resize(width);
+    }
+    if (width != width_) {
+      return Fail(line_, fmt::format("{} column{}, expected {}", width, width == 1 ? "" : "s", width_));
+    }
+    if (!header_left_) {
+      for (int i = 0; i < width; ++i) columns_[i].push_back(View(fields_[i]));
+      ++row_count_;
+    }
+    header_left_ = false;
+    row_ = next_row_;
+    line_ = next_line_;
+    return Status::Ok();
+  }
+
+  BytesView View(const Field& field) {
+    const auto begin = static_cast<uint32_t>(field.begin);
+    size_t size = field.size;
+    if (field.doubled) {
+      // In place: the row is complete, and no batch has seen it yet.
+      char* from = blocks_->mutable_data() + field.begin;
+      char* to = from;
+      for (const char* end = from + field.size; from < end; ++from) {
+        *to++ = *from;
+        if (*from == options_.quote) ++from;
+      }
+      size = static_cast<size_t>(to - (blocks_->data() + field.begin));
+    }
+    return MakeViewFast(blocks_->data() + begin, static_cast<uint32_t>(size), 0, begin);
+  }
+
+  std::optional<Batch> TakeBatch() {
+    const auto count = static_cast<int64_t>(row_count_);
+    std::vector<Column> columns;
+    for (std::vector<BytesView>& views : columns_) {
+      columns.push_back(ColumnOfViews(views.data(), count, blocks_->blocks()));
+      views.clear();
+    }
+    row_count_ = 0;
+    return Batch(std::move(columns), count);
+  }
+
+  Status Fail(int64_t line, std::string_view what) const {
+    return Status::Invalid(fmt::format("\"{}\" line {}: {}", blocks_->path(), line, what));
+  }
+
+  std::unique_ptr<BlockReader> blocks_;
+  const CsvOptions options_;
+  bool mark_skipped_ = false;
+  bool header_left_;
+  int width_ = 0;   // 0: no row was read.
+  size_t row_ = 0;  // Where the next row starts, and its line, from 1.
+  int64_t line_ = 1;
+  size_t next_row_ = 0;  // Behind the row that was parsed last.
+  int64_t next_line_ = 1;
+  std::vector<Field> fields_;
+  std::vector<std::vector<BytesView>> columns_;
+  size_t row_count_ = 0;
+};
+
+class CsvSource : public Source {
+ public:
+  CsvSource(std::vector<std::string> files, const CsvOptions& options) : files_(std::move(files)), options_(options) {}
+
+  std::string Describe() const override {
+    if (files_.size() == 1) return fmt::format("Csv(\"{}\")", files_[0]);
+    return fmt::format("Csv({{\"{}\"}})", fmt::join(files_, "\", \""));
+  }
+
+  Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions&) const override {
+    RETURN_IF_ERROR(CheckOptions());
+    ASSIGN_OR_RETURN(const std::vector<std::string> files, ExpandPaths(env, files_, {}));
+    std::vector<Split> splits;
+    for (const std::string& file : files) {
+      env::FileStat stat{.kind = env::FileKind::kOther};
+      if (file != "-") {
+        ASSIGN_OR_RETURN(stat, env.files().Stat(file));
+      }
+      if (stat.kind != env::FileKind::kFile || stat.size_bytes == 0) {
+        splits.push_back(SequentialSplit(file));
+      } else {
+        splits.push_back({file, 0, stat.size_bytes, static_cast<int64_t>(stat.size_bytes)});
+      }
+    }
+    if (options_.header) RETURN_IF_ERROR(CheckWidths(env, splits));
+    return splits;
+  }
+
+  Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const override {
+    ASSIGN_OR_RETURN(auto reader, OpenCsv(env, split));
+    return std::unique_ptr<Reader>(std::move(reader));
+  }
+
+ private:
+  Status CheckOptions() const {
+    const char delimiter = options_.delimiter, quote = options_.quote;
+    const auto ends_row = [](char c) { return c == '\n' || c == '\r'; };
+    if (delimiter != quote && !ends_row(delimiter) && !ends_row(quote)) return Status::Ok();
+    return Status::Invalid(fmt::format("{}: delimiter and quote must differ, and be no line ends", Describe()));
+  }
+
+  Result<std::unique_ptr<CsvReader>> OpenCsv(env::Env& env, const Split& split) const {
+    ASSIGN_OR_RETURN(auto blocks, BlockReader::Open(env, split.path, split.begin, split.end));
+    return std::make_unique<CsvReader>(std::move(blocks), options_);
+  }
+
+  // What is read in sequence can be read only once, so its header is not looked at here.
+  Status CheckWidths(env::Env& env, const std::vector<Split>& splits) const {
+    const Split* first = nullptr;
+    int expected = 0;
+    for (const Split& split : splits) {
+      if (split.end == kSequentialEnd) continue;
+      ASSIGN_OR_RETURN(const int width, FirstRowWidth(env, split));
+      if (width == 0) continue;
+      if (first == nullptr) {
+        first = &split;
+        expected = width;
+      } else if (width != expected) {
+        return Status::Invalid(fmt::format("\"{}\" has {} column{}, \"{}\" has {}", split.path, width,
+                                           width == 1 ? "" : "s", first->path, expected));
+      }
+    }
+    return Status::Ok();
+  }
+
+  Result<int> FirstRowWidth(env::Env& env, const Split& split) const {
+    // Reading in small steps: one row is wanted, not a block.
+    ASSIGN_OR_RETURN(auto blocks, BlockReader::Open(env, split.path, 0, 0));
+    CsvReader reader(std::move(blocks), options_);
+    return reader.ReadWidth();
+  }
+
+  const std::vector<std::string> files_;
+  const CsvOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Source> MakeCsvSource(std::vector<std::string> files, CsvOptions options) {
+  return std::make_unique<CsvSource>(std::move(files), options);
+}
+
+}  // namespace glim::io

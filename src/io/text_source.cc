@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/text_source.h"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "base/try.h"
+#include "io/block_reader.h"
+#include "io/byte_scan.h"
+
+namespace glim::io {
+namespace {
+
+constexpr size_t kRowsMax = 4096;
+
+class TextReader : public Reader {
+ public:
+  TextReader(std::unique_ptr<BlockReader> blocks, uint64_t end, bool skip_first, bool file_name)
+      : blocks_(std::move(blocks)), end_(end), skipping_(skip_first), file_name_(file_name) {
+    views_.reserve(kRowsMax);
+  }
+
+  Result<std::optional<Batch>> Next() override {
+    while (!done_) {
+      if (skipping_) {
+        Skip();
+      } else {
+        CutLines();
+        if (!views_.empty()) return TakeBatch();
+      }
+      if (done_) break;
+      if (blocks_->at_end()) {
+        CutLastLine();
+        if (!views_.empty()) return TakeBatch();
+        break;
+      }
+      ASSIGN_OR_RETURN(const size_t moved, blocks_->More(line_));
+      line_ -= moved;
+      scanned_ -= moved;
+    }
+    return std::optional<Batch>();
+  }
+
+ private:
+  // To the first line that starts in our range: the reader begins one byte before it.
+  void Skip() {
+    const size_t filled = blocks_->filled();
+    const void* newline =
+        filled > scanned_ ? std::memchr(blocks_->data() + scanned_, '\n', filled - scanned_) : nullptr;
+    line_ = scanned_ = newline ? static_cast<size_t>(static_cast<const char*>(newline) - blocks_->data()) + 1 : filled;
+    skipping_ = newline == nullptr;
+    // A newline at end_ - 1 or later starts no line of ours.
+    if (blocks_->offset() + line_ >= end_) done_ = true;
+  }
+
+  void CutLines() {
+    const char* data = blocks_->data();
+    const size_t filled = blocks_->filled();
+    // Positions from here on start no line of ours.
+    const size_t limit = end_ - blocks_->offset() < filled ? static_cast<size_t>(end_ - blocks_->offset()) : filled;
+    size_t line = line_;
+    if (line < limit) {
+      const bool all = ForEachMatch(data, scanned_, filled, '\n', '\n', [&](size_t newline) {
+        // The buffer is padded, so twelve bytes can be read anywhere in it.
+        views_.push_back(
+            MakeViewFast(data + line, static_cast<uint32_t>(newline - line), 0, static_cast<uint32_t>(line)));
+        line = newline + 1;
+        return line < limit && views_.size() < kRowsMax;
+      });
+      scanned_ = all ? filled : line;
+      line_ = line;
+    }
+    if (blocks_->offset() + line_ >= end_) done_ = true;
+  }
+
+  void CutLastLine() {
+    done_ = true;
+    if (skipping_ || line_ == blocks_->filled()) return;
+    views_.push_back(BytesView::Make(blocks_->data() + line_, static_cast<uint32_t>(blocks_->filled() - line_), 0,
+                                     static_cast<uint32_t>(line_)));
+  }
+
+  std::optional<Batch> TakeBatch() {
+    const auto count = static_cast<int64_t>(views_.size());
+    std::vector<Column> columns;
+    columns.push_back(ColumnOfViews(views_.data(), count, blocks_->blocks()));
+    if (file_name_) columns.push_back(Column::Constant(Value(blocks_->path()), count));
+    views_.clear();
+    return Batch(std::move(columns), count);
+  }
+
+  std::unique_ptr<BlockReader> blocks_;
+  const uint64_t end_;  // Lines that start from here on are not ours.
+  bool skipping_;       // The first newline was not seen yet.
+  const bool file_name_;
+  size_t line_ = 0;     // Where the next line starts.
+  size_t scanned_ = 0;  // No newline in [line_, scanned_).
+  bool done_ = false;
+  std::vector<BytesView> views_;
+};
+
+class TextSource : public Source {
+ public:
+  TextSource(std::vector<std::string> paths, TextOptions options)
+      : paths_(std::move(paths)), options_(std::move(options)) {}
+
+  std::string Describe() const override {
+    if (paths_.size() == 1) return paths_[0] == "-" ? "Stdin()" : fmt::format("TextFile(\"{}\")", paths_[0]);
+    return fmt::format("TextFile({{\"{}\"}})", fmt::join(paths_, "\", \""));
+  }
+
+  Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const override {
+    ASSIGN_OR_RETURN(const std::vector<std::string> files, ExpandPaths(env, paths_, options_));
+    std::vector<Split> splits;
+    for (const std::string& file : files) RETURN_IF_ERROR(Cut(env, file, options, &splits));
+    return splits;
+  }
+
+  Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const override {
+    const bool skip_first = split.begin > 0;
+    ASSIGN_OR_RETURN(auto blocks, BlockReader::Open(env, split.path, split.begin - skip_first, split.end));
+    return std::unique_ptr<Reader>(
+        std::make_unique<TextReader>(std::move(blocks), split.end, skip_first, options_.file_name));
+  }
+
+ private:
+  static Status Cut(env::Env& env, const std::string& file, const SplitOptions& options, std::vector<Split>* splits) {
+    env::FileStat stat{.kind = env::FileKind::kOther};
+    if (file != "-") {
+      ASSIGN_OR_RETURN(stat, env.files().Stat(file));
+    }
+    if (stat.kind != env::FileKind::kFile || stat.size_bytes == 0) {
+      splits->push_back(SequentialSplit(file));
+      return Status::Ok();
+    }
+    // Pieces of one size, rather than a small one at the end.
+    const uint64_t size = stat.size_bytes;
+    const auto piece_max = static_cast<uint64_t>(std::max<int64_t>(1, options.split_bytes_max));
+    const uint64_t count = (size - 1) / piece_max + 1;
+    const uint64_t piece = (size - 1) / count + 1;
+    for (uint64_t begin = 0; begin < size; begin += piece) {
+      const uint64_t end = std::min(size, begin + piece);
+      splits->push_back({file, begin, end, static_cast<int64_t>(end - begin)});
+    }
+    return Status::Ok();
+  }
+
+  const std::vector<std::string> paths_;
+  const TextOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Source> MakeTextSource(std::vector<std::string> paths, TextOptions options) {
+  return std::make_unique<TextSource>(std::move(paths), std::move(options));
+}
+
+}  // namespace glim::io
