@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/try.h"
+#include "env/path.h"
 
 namespace glim::io {
 namespace {
@@ -21,9 +22,12 @@ constexpr size_t kStepPastEnd = 16 << 10;      // Most lines end within it.
 Result<std::unique_ptr<BlockReader>> BlockReader::Open(env::Env& env, const std::string& path, uint64_t begin,
                                                        uint64_t end) {
   auto reader = std::unique_ptr<BlockReader>(new BlockReader(path, begin, end));
-  if (end == kSequentialEnd) {
+  if (path == "-") {
+    reader->sequential_ = &env.standard_input();
+  } else if (end == kSequentialEnd) {
     CHECK_EQ(begin, 0u);
-    ASSIGN_OR_RETURN(reader->sequential_, env.files().OpenSequential(path == "-" ? "/dev/stdin" : path));
+    ASSIGN_OR_RETURN(reader->owned_sequential_, env.files().OpenSequential(path));
+    reader->sequential_ = reader->owned_sequential_.get();
   } else {
     ASSIGN_OR_RETURN(reader->random_, env.files().OpenRandom(path));
   }
@@ -54,7 +58,7 @@ Result<size_t> BlockReader::MakeRoom(size_t keep) {
   if (block_ != nullptr && filled_ < block_->size()) return size_t{0};
   const size_t rest = filled_ - keep;
   if (rest >= kBlockBytesMax) {
-    return Status::Invalid(fmt::format("\"{}\": a line or row of more than 4 GB", path_));
+    return Status::Invalid(fmt::format("{}: a line or row of more than 4 GB", env::QuotePath(path_)));
   }
   size_t size = std::max(kBlockBytes, std::min(kBlockBytesMax, 2 * rest));
   if (random_ != nullptr) {

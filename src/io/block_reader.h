@@ -57,7 +57,8 @@ class BlockReader {
   uint64_t end_;
   uint64_t offset_;
   std::unique_ptr<env::RandomAccessFile> random_;  // One of the two.
-  std::unique_ptr<env::SequentialFile> sequential_;
+  env::SequentialFile* sequential_ = nullptr;
+  std::unique_ptr<env::SequentialFile> owned_sequential_;  // Null when it is stdin.
   std::shared_ptr<Buffer> block_;
   Blocks blocks_;
   size_t filled_ = 0;

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "env/path.h"
 #include "io/block_reader.h"
 #include "io/byte_scan.h"
 #include "io/text_source.h"
@@ -210,7 +211,7 @@ class CsvReader : public Reader {
   }
 
   Status Fail(int64_t line, std::string_view what) const {
-    return Status::Invalid(fmt::format("\"{}\" line {}: {}", blocks_->path(), line, what));
+    return Status::Invalid(fmt::format("{} line {}: {}", env::QuotePath(blocks_->path()), line, what));
   }
 
   std::unique_ptr<BlockReader> blocks_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "env/path.h"
 #include "io/text_source.h"
 
 namespace glim::io {
@@ -17,11 +18,6 @@ constexpr int kFolderDepthMax = 64;
 bool HasMagic(std::string_view part) { return part.find_first_of("*?[") != std::string_view::npos; }
 
 bool IsHidden(std::string_view name) { return name.starts_with('.'); }
-
-std::string Join(const std::string& folder, std::string_view name) {
-  if (folder.empty()) return std::string(name);
-  return folder.ends_with('/') ? fmt::format("{}{}", folder, name) : fmt::format("{}/{}", folder, name);
-}
 
 std::vector<std::string> SplitPath(std::string_view path) {
   std::vector<std::string> parts;
@@ -79,7 +75,8 @@ class Globber {
   Globber(env::FileSystem& files, std::vector<std::string> parts) : files_(files), parts_(std::move(parts)) {}
 
   Status Walk(const std::string& folder, size_t part, int depth) {
-    if (depth > kFolderDepthMax) return Status::Invalid(fmt::format("\"{}\": folders are nested too deeply", folder));
+    if (depth > kFolderDepthMax)
+      return Status::Invalid(fmt::format("{}: folders are nested too deeply", env::QuotePath(folder)));
     const std::string& pattern = parts_[part];
     const bool last = part + 1 == parts_.size();
     if (pattern == "**") {
@@ -90,7 +87,7 @@ class Globber {
         return Status::Ok();
       });
     }
-    if (!HasMagic(pattern)) return WalkPlain(Join(folder, pattern), part, depth);
+    if (!HasMagic(pattern)) return WalkPlain(env::JoinPath(folder, pattern), part, depth);
     return WalkEntries(folder, pattern, [&](const std::string& path, bool is_folder) {
       if (last && !is_folder) found.push_back(path);
       return !last && is_folder ? Walk(path, part + 1, depth + 1) : Status::Ok();
@@ -116,7 +113,7 @@ class Globber {
     for (const env::DirectoryEntry& entry : entries) {
       if (IsHidden(entry.name) && !IsHidden(pattern)) continue;
       if (!MatchesName(pattern, entry.name)) continue;
-      RETURN_IF_ERROR(visit(Join(folder, entry.name), entry.kind == env::FileKind::kFolder));
+      RETURN_IF_ERROR(visit(env::JoinPath(folder, entry.name), entry.kind == env::FileKind::kFolder));
     }
     return Status::Ok();
   }
@@ -128,17 +125,18 @@ class Globber {
 Result<std::vector<std::string>> ExpandGlob(env::FileSystem& files, const std::string& path) {
   Globber globber(files, SplitPath(path));
   RETURN_IF_ERROR(globber.Walk(path.starts_with('/') ? "/" : "", 0, 0));
-  if (globber.found.empty()) return Status::NotFound(fmt::format("\"{}\": no file matches", path));
+  if (globber.found.empty()) return Status::NotFound(fmt::format("{}: no file matches", env::QuotePath(path)));
   return std::move(globber.found);
 }
 
 Status AddFolder(env::FileSystem& files, const std::string& folder, const TextOptions& options, int depth,
                  std::vector<std::string>* found) {
-  if (depth > kFolderDepthMax) return Status::Invalid(fmt::format("\"{}\": folders are nested too deeply", folder));
+  if (depth > kFolderDepthMax)
+    return Status::Invalid(fmt::format("{}: folders are nested too deeply", env::QuotePath(folder)));
   ASSIGN_OR_RETURN(const auto entries, files.List(folder));
   for (const env::DirectoryEntry& entry : entries) {
     if (IsHidden(entry.name)) continue;
-    const std::string path = Join(folder, entry.name);
+    const std::string path = env::JoinPath(folder, entry.name);
     if (entry.kind == env::FileKind::kFolder) {
       if (options.recursive) RETURN_IF_ERROR(AddFolder(files, path, options, depth + 1, found));
     } else if (entry.kind == env::FileKind::kFile) {
@@ -153,8 +151,9 @@ Result<std::vector<std::string>> ExpandFolder(env::FileSystem& files, const std:
   std::vector<std::string> found;
   RETURN_IF_ERROR(AddFolder(files, path, options, 0, &found));
   if (!found.empty()) return found;
-  if (options.pattern.empty()) return Status::NotFound(fmt::format("\"{}\": no file in this folder", path));
-  return Status::NotFound(fmt::format("\"{}\": no file in this folder matches \"{}\"", path, options.pattern));
+  if (options.pattern.empty()) return Status::NotFound(fmt::format("{}: no file in this folder", env::QuotePath(path)));
+  return Status::NotFound(
+      fmt::format("{}: no file in this folder matches {}", env::QuotePath(path), env::QuotePath(options.pattern)));
 }
 
 // Sorted, each file once.

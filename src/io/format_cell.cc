@@ -4,9 +4,11 @@
 //
 // Each verb first makes its text without a width, as a sign, a prefix (0x) and digits, or as plain text; Pad then
 // brings it to the width. Width and the precision of text count characters (UTF-8), as in Go; a byte that is not UTF-8
-// counts as one.
+// counts as one. What Go does in odd corners (%05s pads with zeros, %#08x does not count the 0x, %+v shows no sign) is
+// done here too: testdata/printf.txt has Go's own answers.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <optional>
@@ -17,6 +19,7 @@ namespace glim::io {
 namespace {
 
 constexpr double kTwoTo63 = 9223372036854775808.0;
+constexpr int kPrecisionDefault = 6;
 
 // Bytes of the character at the head of `text`, which is not empty; 1 and `valid` false for a byte that is not UTF-8.
 size_t CharacterLength(std::string_view text, bool* valid) {
@@ -80,6 +83,11 @@ size_t BytesOfCharacters(std::string_view text, int count, int* counted) {
     ++*counted;
   }
   return at;
+}
+
+std::string_view FirstCharacters(std::string_view text, int count) {
+  int counted;
+  return text.substr(0, BytesOfCharacters(text, count, &counted));
 }
 
 // Brings `text` to the width; `head` (sign, 0x) stays in front of zeros.
@@ -155,15 +163,20 @@ Status AppendInteger(const Verb& verb, const Cell& cell, std::string* out) {
     for (char* c = digits; c < end; ++c) *c = *c >= 'a' ? static_cast<char>(*c - 'a' + 'A') : *c;
   }
   std::string text(digits, end);
-  if (verb.precision == 0 && *value == 0) text.clear();
-  if (verb.precision > static_cast<int>(text.size())) text.insert(0, verb.precision - text.size(), '0');
+  if (verb.precision == 0 && *value == 0) {
+    Pad(verb, "", "", false, out);
+    return Status::Ok();
+  }
   std::string head(Sign(verb, *value < 0));
+  const int zeros_to =
+      verb.precision < 0 && verb.zero && !verb.minus ? verb.width - static_cast<int>(head.size()) : verb.precision;
+  if (zeros_to > static_cast<int>(text.size())) text.insert(0, zeros_to - text.size(), '0');
   if (verb.sharp) {
     if (base == 16) head += verb.letter == 'X' ? "0X" : "0x";
     if (base == 2) head += "0b";
     if (base == 8 && !text.starts_with('0')) text.insert(0, 1, '0');
   }
-  Pad(verb, head, text, verb.precision < 0, out);
+  Pad(verb, head, text, false, out);
   return Status::Ok();
 }
 
@@ -180,6 +193,18 @@ std::string ShortestG(double magnitude, bool upper) {
   return text;
 }
 
+// For the flag #: there is a decimal point, and there are at least `digits` digits, leading zeros not counted.
+void ShowPoint(int digits, std::string* text) {
+  const size_t exponent = std::min(text->find_first_of("eE"), text->size());
+  std::string mantissa = text->substr(0, exponent);
+  const size_t first = std::min(mantissa.find_first_not_of("0."), mantissa.size() - 1);
+  const auto shown = std::count_if(mantissa.begin() + static_cast<std::ptrdiff_t>(first), mantissa.end(),
+                                   [](char c) { return c != '.'; });
+  if (mantissa.find('.') == std::string::npos) mantissa += '.';
+  if (shown < digits) mantissa.append(static_cast<size_t>(digits - shown), '0');
+  text->replace(0, exponent, mantissa);
+}
+
 Status AppendFloat(const Verb& verb, const Cell& cell, std::string* out) {
   const std::optional<Cell> number = AsNumber(cell);
   if (!number) return Refuse(verb, "a number", cell);
@@ -190,33 +215,27 @@ Status AppendFloat(const Verb& verb, const Cell& cell, std::string* out) {
     Pad(verb, head, std::isnan(value) ? "nan" : "inf", false, out);
     return Status::Ok();
   }
-  const int precision = verb.precision < 0 ? 6 : verb.precision;
+  const int precision = verb.precision < 0 ? kPrecisionDefault : verb.precision;
   std::string text;
   switch (verb.letter) {
-    case 'e':
-      text = verb.sharp ? fmt::format("{:#.{}e}", magnitude, precision) : fmt::format("{:.{}e}", magnitude, precision);
-      break;
-    case 'E':
-      text = verb.sharp ? fmt::format("{:#.{}E}", magnitude, precision) : fmt::format("{:.{}E}", magnitude, precision);
-      break;
+    case 'e': text = fmt::format("{:.{}e}", magnitude, precision); break;
+    case 'E': text = fmt::format("{:.{}E}", magnitude, precision); break;
     case 'g':
-    case 'G':
-      if (verb.sharp) {
-        text = verb.letter == 'g' ? fmt::format("{:#.{}g}", magnitude, precision)
-                                  : fmt::format("{:#.{}G}", magnitude, precision);
-      } else if (verb.precision < 0) {
-        text = ShortestG(magnitude, verb.letter == 'G');
-      } else {
-        text = verb.letter == 'g' ? fmt::format("{:.{}g}", magnitude, precision)
-                                  : fmt::format("{:.{}G}", magnitude, precision);
-      }
+      text = verb.precision < 0 ? ShortestG(magnitude, false) : fmt::format("{:.{}g}", magnitude, precision);
       break;
-    default:
-      text = verb.sharp ? fmt::format("{:#.{}f}", magnitude, precision) : fmt::format("{:.{}f}", magnitude, precision);
+    case 'G':
+      text = verb.precision < 0 ? ShortestG(magnitude, true) : fmt::format("{:.{}G}", magnitude, precision);
+      break;
+    default: text = fmt::format("{:.{}f}", magnitude, precision);
   }
+  if (verb.sharp) ShowPoint(verb.letter == 'g' || verb.letter == 'G' ? precision : 0, &text);
   Pad(verb, head, text, true, out);
   return Status::Ok();
 }
+
+// Is this character of several bytes a letter, mark, number, sign or symbol? fmt has the tables of Unicode for its own
+// quoting, so we ask it to quote.
+bool IsPrintable(std::string_view character) { return fmt::format("{:?}", character)[1] != '\\'; }
 
 void AppendEscaped(std::string_view character, bool valid, bool only_ascii, std::string* out) {
   const uint32_t c = DecodeCharacter(character);
@@ -238,7 +257,7 @@ void AppendEscaped(std::string_view character, bool valid, bool only_ascii, std:
   }
   if (c < 0x20 || c == 0x7F) {
     *out += fmt::format("\\x{:02x}", c);
-  } else if (c < 0x7F || (c >= 0xA0 && !only_ascii)) {
+  } else if (c < 0x7F || (!only_ascii && IsPrintable(character))) {
     *out += character;
   } else {
     *out += c < 0x10000 ? fmt::format("\\u{:04x}", c) : fmt::format("\\U{:08x}", c);
@@ -246,6 +265,8 @@ void AppendEscaped(std::string_view character, bool valid, bool only_ascii, std:
 }
 
 std::string Quote(const Verb& verb, std::string_view text) {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (verb.precision >= 0) text = FirstCharacters(text, verb.precision);
   std::string quoted = "\"";
   bool raw = verb.sharp;  // Between backquotes, where nothing can be escaped.
   for (size_t at = 0; at < text.size();) {
@@ -253,7 +274,8 @@ std::string Quote(const Verb& verb, std::string_view text) {
     const std::string_view character = text.substr(at, CharacterLength(text.substr(at), &valid));
     AppendEscaped(character, valid, verb.plus, &quoted);
     const char c = character[0];
-    raw = raw && valid && c != '`' && c != '\x7F' && (static_cast<unsigned char>(c) >= 0x20 || c == '\t');
+    raw = raw && valid && c != '`' && c != '\x7F' && (static_cast<unsigned char>(c) >= 0x20 || c == '\t') &&
+          character != kByteOrderMark;
     at += character.size();
   }
   return raw ? fmt::format("`{}`", text) : quoted + "\"";
@@ -281,14 +303,14 @@ Status AppendCodePoint(const Verb& verb, const Cell& cell, std::string* out) {
   const bool exists = *value >= 0 && *value <= 0x10FFFF && !(*value >= 0xD800 && *value <= 0xDFFF);
   std::string text;
   AppendCharacter(exists ? static_cast<uint32_t>(*value) : kReplacement, &text);
-  Pad(verb, "", text, false, out);
+  Pad(verb, "", text, true, out);
   return Status::Ok();
 }
 
 Status AppendTruth(const Verb& verb, const Cell& cell, std::string* out) {
   const bool is_word = cell.type() == Type::kBytes && (cell.as_bytes() == "true" || cell.as_bytes() == "false");
   if (cell.type() != Type::kBool && !is_word) return Refuse(verb, "true or false", cell);
-  Pad(verb, "", cell.ToString(), false, out);
+  Pad(verb, "", cell.ToString(), true, out);
   return Status::Ok();
 }
 
@@ -304,12 +326,11 @@ Status AppendText(const Verb& verb, const Cell& cell, std::string* out) {
   if (is_number && verb.letter == 'v') {
     const bool negative = shown.starts_with('-');
     if (negative) shown.remove_prefix(1);
-    head = Sign(verb, negative);
+    head = negative ? "-" : verb.space ? " " : "";
   } else if (verb.precision >= 0) {
-    int counted = 0;
-    shown = shown.substr(0, BytesOfCharacters(shown, verb.precision, &counted));
+    shown = FirstCharacters(shown, verb.precision);
   }
-  Pad(verb, head, shown, is_number, out);
+  Pad(verb, head, shown, !is_number || std::isfinite(cell.number()), out);
   return Status::Ok();
 }
 
@@ -336,7 +357,7 @@ Status AppendCell(const Verb& verb, const Cell& cell, std::string* out) {
     case 'x':
     case 'X':
       if (cell.type() == Type::kBytes) {
-        Pad(verb, "", HexOfBytes(verb, cell.as_bytes()), false, out);
+        Pad(verb, "", HexOfBytes(verb, cell.as_bytes()), true, out);
         return Status::Ok();
       }
       [[fallthrough]];
@@ -351,7 +372,7 @@ Status AppendCell(const Verb& verb, const Cell& cell, std::string* out) {
     case 'G': return AppendFloat(verb, cell, out);
     case 'c': return AppendCodePoint(verb, cell, out);
     case 't': return AppendTruth(verb, cell, out);
-    case 'q': Pad(verb, "", Quote(verb, cell.ToString()), false, out); return Status::Ok();
+    case 'q': Pad(verb, "", Quote(verb, cell.ToString()), true, out); return Status::Ok();
     default: return AppendText(verb, cell, out);
   }
 }

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/try.h"
+#include "env/path.h"
 #include "io/tsv.h"
 
 namespace glim::io {
@@ -62,7 +63,7 @@ class TextFileSink : public Sink {
   explicit TextFileSink(std::string path) : path_(std::move(path)) {}
   ~TextFileSink() override { Abort(); }
 
-  std::string Describe() const override { return fmt::format("SaveTextFile(\"{}\")", path_); }
+  std::string Describe() const override { return fmt::format("SaveTextFile({})", env::QuotePath(path_)); }
   bool wants_bytes() const override { return true; }
   Status Encode(const Batch& batch, std::string* out) const override { return AppendTsv(batch, out); }
 
@@ -70,7 +71,7 @@ class TextFileSink : public Sink {
     files_ = &env.files();
     auto stat = files_->Stat(path_);
     if (stat.ok() && stat->kind == env::FileKind::kFolder) {
-      return Status::Invalid(fmt::format("saving \"{}\": it is a folder", path_));
+      return Status::Invalid(fmt::format("saving {}: it is a folder", env::QuotePath(path_)));
     }
     // A device or a pipe is written as it is: nobody wants /dev/null replaced by a file.
     const bool in_place = stat.ok() && stat->kind == env::FileKind::kOther;
@@ -122,9 +123,7 @@ class TextFileSink : public Sink {
     RETURN_IF_ERROR(file_->Close());
     if (in_place) return Status::Ok();
     RETURN_IF_ERROR(files_->Rename(written_path_, path_));
-    const size_t slash = path_.rfind('/');
-    if (slash == std::string::npos) return files_->SyncFolder(".");
-    return files_->SyncFolder(slash == 0 ? "/" : path_.substr(0, slash));
+    return files_->SyncFolder(std::string(env::ParentFolder(path_)));
   }
 
   Status AbortUnlessOk(Status status) {
@@ -133,7 +132,9 @@ class TextFileSink : public Sink {
     return Explain(std::move(status));
   }
 
-  Status Explain(Status status) const { return std::move(status).With(fmt::format("saving \"{}\"", path_)); }
+  Status Explain(Status status) const {
+    return std::move(status).With(fmt::format("saving {}", env::QuotePath(path_)));
+  }
 
   const std::string path_;
   std::string written_path_;

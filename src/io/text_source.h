@@ -28,9 +28,9 @@
 namespace glim::io {
 
 struct TextOptions {
-  bool recursive = false;  // Folders and all below them.
-  std::string pattern;     // Of file names in folders: "*.pm". Empty: all.
-  bool file_name = false;  // A second column with the path of the line's file.
+  bool recursive = false;    // Folders and all below them.
+  std::string pattern = {};  // Of file names in folders: "*.pm". Empty: all.
+  bool file_name = false;    // A second column with the path of the line's file.
 };
 
 std::unique_ptr<Source> MakeTextSource(std::vector<std::string> paths, TextOptions options);

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/text_source.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "env/fault/faulty_file_system.h"
+#include "io/test_files.h"
+
+namespace glim::io {
+namespace {
+
+Texts OneColumn(const std::vector<std::string>& values) {
+  Texts rows;
+  for (const std::string& value : values) rows.push_back({value});
+  return rows;
+}
+
+std::vector<std::string> Lines(std::string_view bytes) {
+  std::vector<std::string> lines;
+  while (!bytes.empty()) {
+    const size_t end = std::min(bytes.find('\n'), bytes.size());
+    lines.emplace_back(bytes.substr(0, end));
+    bytes.remove_prefix(std::min(end + 1, bytes.size()));
+  }
+  return lines;
+}
+
+class TextSource : public ::testing::Test {
+ protected:
+  Texts Read(const std::vector<std::string>& paths, const TextOptions& options = {},
+             int64_t split_bytes_max = 4 << 20) {
+    auto rows = ReadAll(*env_, *MakeTextSource(paths, options), split_bytes_max);
+    EXPECT_TRUE(rows.ok()) << rows.status().ToString();
+    return rows.ok() ? *rows : Texts{};
+  }
+  Status Error(const std::string& path, const TextOptions& options = {}) {
+    return ReadAll(*env_, *MakeTextSource({path}, options)).status();
+  }
+  // Without the folder.
+  std::vector<std::string> Expand(const std::string& path, const TextOptions& options = {}) {
+    auto found = ExpandPaths(*env_, {path.starts_with('/') ? path : folder_.Path(path)}, options);
+    if (!found.ok()) return {found.status().ToString()};
+    for (std::string& name : *found) name.erase(0, folder_.path().size() + 1);
+    return *found;
+  }
+
+  std::unique_ptr<env::Env> env_ = env::MakePosixEnv();
+  TemporaryFolder folder_{*env_};
+};
+using Names = std::vector<std::string>;
+
+TEST(TextSourceProperty, SplitsTogetherGiveEachLineOnce) {
+  auto env = env::MakePosixEnv();
+  TemporaryFolder folder(*env);
+  rc::check("any bytes, any split size", [&] {
+    std::string bytes;
+    const int pieces = *rc::gen::inRange(0, 60);
+    for (int i = 0; i < pieces; ++i) {
+      bytes += *rc::gen::element<std::string>("\n", "\n\n", "a", "\r\n", std::string("\0", 1), "0123456789ab",
+                                              "0123456789abc", std::string(70, 'x'), "\xff\n");
+    }
+    const std::string path = folder.Write("text", bytes);
+    const int64_t split_bytes_max = *rc::gen::inRange(1, 100);
+    const auto rows = ReadAll(*env, *MakeTextSource({path}, {}), split_bytes_max);
+    RC_ASSERT(rows.ok());
+    RC_ASSERT(*rows == OneColumn(Lines(bytes)));
+  });
+}
+
+TEST(TextSourceProperty, SmallPiecesGiveTheSameLines) {
+  auto env = env::MakePosixEnv();
+  TemporaryFolder folder(*env);
+  rc::check("a file read in sequence, as a pipe", [&] {
+    const auto bytes = *rc::gen::container<std::string>(rc::gen::element('\n', 'a', 'b', '\0'));
+    const std::string path = folder.Write("text", bytes);
+    env::FaultyFileSystem files(env->files());
+    files.SetReadBytesMax(*rc::gen::inRange<size_t>(1, 20));
+    env::FaultyEnv slow(*env, files);
+    const auto source = MakeTextSource({path}, {});
+    auto reader = source->Open(slow, {path, 0, UINT64_MAX, 0});
+    RC_ASSERT(reader.ok());
+    std::vector<Batch> batches;
+    while (true) {
+      auto batch = (*reader)->Next();
+      RC_ASSERT(batch.ok());
+      if (!batch->has_value()) break;
+      batches.push_back(**batch);
+    }
+    Texts rows;
+    for (const Batch& batch : batches) AppendTexts(batch, &rows);
+    RC_ASSERT(rows == OneColumn(Lines(bytes)));
+  });
+}
+
+TEST_F(TextSource, BlocksAndLongLinesAreCarriedOver) {
+  // Several blocks of short lines, with a line of 5 MB among them.
+  std::string bytes;
+  for (int i = 0; i < 200000; ++i) {
+    bytes += "line " + std::to_string(i) + (i % 3 == 0 ? " with some more words\n" : "\n");
+    if (i == 100000) bytes += std::string(5 << 20, 'x') + "\n";
+  }
+  bytes += "last";
+  const std::string path = folder_.Write("big", bytes);
+  const Texts wanted = OneColumn(Lines(bytes));
+  EXPECT_TRUE(Read({path}) == wanted);
+  EXPECT_TRUE(Read({path}, {}, 100000) == wanted);
+  EXPECT_TRUE(Read({path}, {}, 1 << 30) == wanted);
+}
+
+TEST_F(TextSource, LineOf100MbIsRead) {
+  const std::string path = folder_.Write("long", "a\n" + std::string(100 << 20, 'x') + "\nb");
+  const Texts rows = Read({path});
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows[1][0].size(), size_t{100} << 20);
+  EXPECT_EQ(rows[2][0], "b");
+}
+
+TEST_F(TextSource, BytesAreKept) {
+  const std::string path = folder_.Write("odd", std::string("a\r\n\n\0\xff\n  b \t", 12));
+  EXPECT_EQ(Read({path}), (Texts{{"a\r"}, {""}, {std::string("\0\xff", 2)}, {"  b \t"}}));
+  EXPECT_EQ(Read({folder_.Write("empty", "")}), Texts{});
+  EXPECT_EQ(Read({folder_.Write("newline", "\n")}), Texts{{""}});
+}
+
+TEST_F(TextSource, FileNameIsASecondColumn) {
+  const std::string a = folder_.Write("a", "1\n2\n"), b = folder_.Write("b", "3");
+  EXPECT_EQ(Read({b, a}, {.file_name = true}), (Texts{{"3", b}, {"1", a}, {"2", a}}));
+}
+
+TEST_F(TextSource, SplitsAreNotLargerThanAsked) {
+  const std::string path = folder_.Write("a", std::string(1000, '\n'));
+  const auto source = MakeTextSource({path}, {});
+  const auto splits = source->MakeSplits(*env_, {.split_bytes_max = 300});
+  ASSERT_TRUE(splits.ok());
+  ASSERT_EQ(splits->size(), 4u);
+  for (const Split& split : *splits) EXPECT_EQ(split.end - split.begin, 250u);
+}
+
+TEST_F(TextSource, GlobsFindFiles) {
+  for (const char* name :
+       {"a.log", "b.log", "c.txt", ".hidden.log", "x/d.log", "x/y/e.log", "x/.git/f.log", "[z].log"}) {
+    folder_.Write(name, name);
+  }
+  EXPECT_EQ(Expand("*.log"), (Names{"[z].log", "a.log", "b.log"}));
+  EXPECT_EQ(Expand("?.log"), (Names{"a.log", "b.log"}));
+  EXPECT_EQ(Expand("[b-c].*"), (Names{"b.log", "c.txt"}));
+  EXPECT_EQ(Expand("[!a].log"), (Names{"b.log"}));
+  EXPECT_EQ(Expand("[z].log"), (Names{"[z].log"}));
+  EXPECT_EQ(Expand(".*.log"), (Names{".hidden.log"}));
+  EXPECT_EQ(Expand("*/*.log"), (Names{"x/d.log"}));
+  EXPECT_EQ(Expand("**/*.log"), (Names{"[z].log", "a.log", "b.log", "x/d.log", "x/y/e.log"}));
+  EXPECT_EQ(Expand("x/**"), (Names{"x/d.log", "x/y/e.log"}));
+  EXPECT_EQ(Expand("**/y/*"), (Names{"x/y/e.log"}));
+  EXPECT_EQ(Expand("x"), (Names{"x/d.log"}));
+  EXPECT_EQ(Expand("x/"), (Names{"x/d.log"}));
+  EXPECT_EQ(Expand("", {.recursive = true, .pattern = "[de]*", .file_name = false}), (Names{"x/d.log", "x/y/e.log"}));
+}
+
+TEST_F(TextSource, WhatIsNotThereIsNamed) {
+  folder_.Write("x/a", "");
+  const std::string missing = folder_.Path("missing");
+  EXPECT_EQ(Error(missing).code(), Code::kNotFound);
+  EXPECT_NE(Error(missing).message().find("missing\""), std::string::npos) << Error(missing).message();
+  EXPECT_EQ(Error(folder_.Path("*.log")).message(), "\"" + folder_.Path("*.log") + "\": no file matches");
+  EXPECT_EQ(Error(folder_.Path("nope/**/*.log")).code(), Code::kNotFound);
+  EXPECT_EQ(Error(folder_.path()).message(), "\"" + folder_.path() + "\": no file in this folder");
+  EXPECT_EQ(Error(folder_.Path("x"), {.recursive = false, .pattern = "*.c"}).message(),
+            "\"" + folder_.Path("x") + "\": no file in this folder matches \"*.c\"");
+}
+
+TEST_F(TextSource, FilesThatClaimToBeEmptyAreRead) {
+  EXPECT_FALSE(Read({"/proc/self/status"}).empty());
+  EXPECT_EQ(Read({"/dev/null"}), Texts{});
+}
+
+TEST_F(TextSource, ReadErrorEndsTheReader) {
+  const std::string path = folder_.Write("a", "1\n2\n");
+  env::FaultyFileSystem files(env_->files());
+  files.FailAt(env::FileOperation::kRead, 1, Status::Unavailable("bad sector"));
+  env::FaultyEnv env(*env_, files);
+  EXPECT_EQ(ReadAll(env, *MakeTextSource({path}, {})).status().code(), Code::kUnavailable);
+}
+
+TEST(MatchesName, FollowsTheShell) {
+  EXPECT_TRUE(MatchesName("*", ""));
+  EXPECT_TRUE(MatchesName("a*b*c", "aXbYbZc"));
+  EXPECT_FALSE(MatchesName("a*b*c", "aXbYbZ"));
+  EXPECT_TRUE(MatchesName("[]]", "]"));
+  EXPECT_TRUE(MatchesName("[a-]", "-"));
+  EXPECT_TRUE(MatchesName("[", "["));
+  EXPECT_TRUE(MatchesName("\\*", "*"));
+  EXPECT_FALSE(MatchesName("\\*", "a"));
+  EXPECT_FALSE(MatchesName("[^a]", "a"));
+  EXPECT_FALSE(MatchesName("?", ""));
+}
+
+}  // namespace
+}  // namespace glim::io
