@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/literal_for_test.h"
+#include "io/literal_test.h"
 
 #include <fmt/core.h>
 #include <gtest/gtest.h>
