@@ -19,6 +19,8 @@ class LuaState;
 struct HostOptions {
   // Of one Lua state; 0 = no bound. Checked between batches.
   int64_t lua_memory_bytes_max = 0;
+  // False: every function runs as plain Lua.
+  bool lua_kernels = true;
 };
 
 class Hosts {

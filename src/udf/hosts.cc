@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "udf/hosts.h"
+
+#include "base/try.h"
+#include "udf/lua_state.h"
+
+namespace glim::udf {
+
+Hosts::Hosts(HostOptions options) : options_(options) {}
+
+Hosts::~Hosts() = default;
+
+Result<LuaState*> Hosts::Lua() {
+  if (lua_ == nullptr) {
+    ASSIGN_OR_RETURN(lua_, LuaState::Make(options_));
+  }
+  return lua_.get();
+}
+
+}  // namespace glim::udf

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "udf/lua_function.h"
+
+#include <fmt/core.h>
+
+#include <atomic>
+#include <lua.hpp>
+
+#include "base/try.h"
+#include "udf/hosts.h"
+#include "udf/lua_kernels.h"
+#include "udf/lua_reducer.h"
+#include "udf/lua_rows.h"
+#include "udf/lua_state.h"
+#include "udf/lua_values.h"
+#include "udf/row_emitter.h"
+
+namespace glim::udf {
+namespace {
+
+Status WithRow(Status status, const Batch& batch, int64_t row) {
+  std::string details = status.details();
+  return Status(status.code(), fmt::format("{}, row {}", status.message(), batch.RowToDebugString(row))).WithDetails(std::move(details));
+}
+
+// A function at work. Owns a registry reference.
+class LuaBatchFunction : public BatchFunction {
+ public:
+  LuaBatchFunction(LuaState* state, TaskContext* task, FunctionRole role, int function, std::unique_ptr<BatchFunction> kernel)
+      : state_(state), task_(task), role_(role), function_(function), kernel_(std::move(kernel)) {}
+  ~LuaBatchFunction() override { luaL_unref(state_->raw(), LUA_REGISTRYINDEX, function_); }
+
+  Status Run(const Batch& in, BatchOutput& out) override {
+    if (kernel_ != nullptr && KernelFits(in)) return kernel_->Run(in, out);
+    RowEmitter emitter(&out);
+    state_->emitter = role_ == FunctionRole::kFilter || role_ == FunctionRole::kForEachBatch ? nullptr : &emitter;
+    state_->task = task_;
+    const int top = lua_gettop(state_->raw());
+    Status status = RunPlain(in, emitter, out);
+    lua_settop(state_->raw(), top);
+    state_->emitter = nullptr;
+    state_->task = nullptr;
+    RETURN_IF_ERROR(status);
+    RETURN_IF_ERROR(emitter.Flush());
+    return state_->CheckMemory();
+  }
+
+ private:
+  // A token kernel reads bytes; nil or a number would go through Lua's own rules.
+  bool KernelFits(const Batch& in) const {
+    if (role_ != FunctionRole::kFlatMap) return true;
+    return in.column_count() > 0 && in.column(0).type() == Type::kBytes && !in.column(0).may_have_nulls();
+  }
+
+  Status RunPlain(const Batch& in, RowEmitter& emitter, BatchOutput& out) {
+    if (role_ == FunctionRole::kForEachBatch) return RunBatch(in);
+    lua_State* L = state_->raw();
+    luaL_checkstack(L, in.column_count() + 32, "a row");
+    std::vector<uint32_t> kept;
+    const int top = lua_gettop(L);
+    for (int64_t row = 0; row < in.row_count() && !emitter.full(); ++row) {
+      lua_rawgeti(L, LUA_REGISTRYINDEX, function_);
+      for (const Column& column : in.columns()) PushCell(L, column.At(row));
+      Status status = state_->Call(in.column_count(), LUA_MULTRET);
+      if (status.ok()) status = TakeResults(top, row, emitter, &kept);
+      if (!status.ok()) return WithRow(std::move(status), in, row);
+      lua_settop(L, top);
+    }
+    return role_ == FunctionRole::kFilter ? out.Push(in.Gather(kept)) : Status::Ok();
+  }
+
+  Status TakeResults(int top, int64_t row, RowEmitter& emitter, std::vector<uint32_t>* kept) {
+    lua_State* L = state_->raw();
+    const int results = lua_gettop(L) - top;
+    switch (role_) {
+      case FunctionRole::kMap: return results == 0 ? Status::Ok() : Emit(emitter, top + 1, results);
+      case FunctionRole::kFlatMap: return results == 0 ? Status::Ok() : Drain(emitter, top, results);
+      case FunctionRole::kFilter:
+        if (results > 0 && lua_toboolean(L, top + 1) != 0) kept->push_back(static_cast<uint32_t>(row));
+        return Status::Ok();
+      case FunctionRole::kForEach:
+      case FunctionRole::kForEachBatch: break;
+    }
+    return Status::Ok();
+  }
+
+  Status Emit(RowEmitter& emitter, int first, int count) {
+    std::string error;
+    return emitter.AppendRow(state_->raw(), first, count, &error) ? Status::Ok() : Status::UserCode("the function gave " + error);
+  }
+
+  // What FlatMap's function returned: an iterator with its state and first value, a list, or nil.
+  Status Drain(RowEmitter& emitter, int top, int results) {
+    lua_State* L = state_->raw();
+    if (lua_isnil(L, top + 1)) return Status::Ok();
+    if (lua_istable(L, top + 1)) {
+      for (int i = 1; i <= static_cast<int>(lua_objlen(L, top + 1)); ++i) {
+        lua_rawgeti(L, top + 1, i);
+        RETURN_IF_ERROR(Emit(emitter, lua_gettop(L), 1));
+        lua_pop(L, 1);
+      }
+      return Status::Ok();
+    }
+    if (!lua_isfunction(L, top + 1)) {
+      return Status::UserCode(fmt::format("FlatMap's function must return an iterator or a table, it gave a {}", luaL_typename(L, top + 1)));
+    }
+    lua_settop(L, top + 3);
+    while (!emitter.full()) {
+      lua_pushvalue(L, top + 1);
+      lua_pushvalue(L, top + 2);
+      lua_pushvalue(L, top + 3);
+      RETURN_IF_ERROR(state_->Call(2, LUA_MULTRET));
+      const int count = lua_gettop(L) - top - 3;
+      if (count == 0 || lua_isnil(L, top + 4)) return Status::Ok();
+      RETURN_IF_ERROR(Emit(emitter, top + 4, count));
+      lua_pushvalue(L, top + 4);
+      lua_replace(L, top + 3);
+      lua_settop(L, top + 3);
+    }
+    return Status::Ok();
+  }
+
+  Status RunBatch(const Batch& in) {
+    lua_State* L = state_->raw();
+    lua_rawgeti(L, LUA_REGISTRYINDEX, function_);
+    PushRows(L, &in);
+    lua_pushvalue(L, -1);
+    const int rows = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_createtable(L, 0, 3);
+    lua_pushinteger(L, task_->partition() + 1);
+    lua_setfield(L, -2, "partition");
+    lua_pushinteger(L, task_->partition_count());
+    lua_setfield(L, -2, "partitions");
+    lua_pushinteger(L, task_->attempt() + 1);
+    lua_setfield(L, -2, "attempt");
+    Status status = state_->Call(2, 0);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, rows);
+    ForgetRows(L, -1);
+    lua_pop(L, 1);
+    luaL_unref(L, LUA_REGISTRYINDEX, rows);
+    return status;
+  }
+
+  LuaState* const state_;
+  TaskContext* const task_;
+  const FunctionRole role_;
+  const int function_;
+  const std::unique_ptr<BatchFunction> kernel_;
+};
+
+// What both kinds of Lua functions share.
+class LuaFunction : public Function {
+ public:
+  Result<std::unique_ptr<BatchFunction>> Instantiate(FunctionRole role, TaskContext& context) const override {
+    ASSIGN_OR_RETURN(LuaState * state, context.hosts().Lua());
+    lua_State* L = state->raw();
+    RETURN_IF_ERROR(PushFresh(state));
+    std::unique_ptr<BatchFunction> kernel;
+    if (state->options().lua_kernels) kernel = FindKernel(L, role);
+    const int function = luaL_ref(L, LUA_REGISTRYINDEX);
+    return std::unique_ptr<BatchFunction>(std::make_unique<LuaBatchFunction>(state, &context, role, function, std::move(kernel)));
+  }
+
+  Result<std::unique_ptr<Reducer>> InstantiateReducer(TaskContext& context) const override {
+    ASSIGN_OR_RETURN(LuaState * state, context.hosts().Lua());
+    RETURN_IF_ERROR(PushFresh(state));
+    const int function = luaL_ref(state->raw(), LUA_REGISTRYINDEX);
+    return std::unique_ptr<Reducer>(std::make_unique<LuaReducer>(state, function));
+  }
+
+ protected:
+  // What stays loaded in a state; pushes it.
+  virtual Status Load(lua_State* L) const = 0;
+  // The function with fresh upvalues and the environment at `environment`, from what Load pushed at `loaded`; pushes it.
+  virtual Status Refresh(LuaState* state, int loaded, int environment) const = 0;
+
+ private:
+  Status PushFresh(LuaState* state) const {
+    lua_State* L = state->raw();
+    luaL_checkstack(L, 32, "a function");
+    const int top = lua_gettop(L);
+    RETURN_IF_ERROR(PushLoaded(state));
+    // The task's own globals, over those of the state.
+    lua_newtable(L);
+    lua_newtable(L);
+    lua_getglobal(L, "_G");
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+    Status status = Refresh(state, top + 1, top + 2);
+    if (status.ok() && !lua_isfunction(L, -1)) {
+      status = Status::Invalid(fmt::format("a function is needed, this is a {}", luaL_typename(L, -1)));
+    }
+    if (!status.ok()) {
+      lua_settop(L, top);
+      return status;
+    }
+    lua_replace(L, top + 1);
+    lua_settop(L, top + 1);
+    return Status::Ok();
+  }
+
+  Status PushLoaded(LuaState* state) const {
+    lua_State* L = state->raw();
+    if (const auto known = state->cache.find(id_); known != state->cache.end()) {
+      lua_rawgeti(L, LUA_REGISTRYINDEX, known->second);
+      return Status::Ok();
+    }
+    constexpr size_t kCachedMax = 256;
+    if (state->cache.size() >= kCachedMax) {
+      for (const auto& [id, reference] : state->cache) luaL_unref(L, LUA_REGISTRYINDEX, reference);
+      state->cache.clear();
+    }
+    RETURN_IF_ERROR(Load(L));
+    lua_pushvalue(L, -1);
+    state->cache.emplace(id_, luaL_ref(L, LUA_REGISTRYINDEX));
+    return Status::Ok();
+  }
+
+  // Tells functions apart in the caches of states, which may outlive them.
+  static uint64_t NextId() {
+    static std::atomic<uint64_t> next{1};
+    return next.fetch_add(1, std::memory_order_relaxed);
+  }
+  const uint64_t id_ = NextId();
+};
+
+class SourceFunction : public LuaFunction {
+ public:
+  SourceFunction(std::string source, std::string init) : source_(std::move(source)), init_(std::move(init)) {}
+
+  std::string Describe() const override { return "lua"; }
+
+  Status Check(FunctionRole) const override {
+    std::unique_ptr<lua_State, void (*)(lua_State*)> state(luaL_newstate(), lua_close);
+    if (state == nullptr) return Status::Exhausted("there is no memory for a Lua state");
+    return Load(state.get());
+  }
+
+ protected:
+  // A list of the two chunks.
+  Status Load(lua_State* L) const override {
+    lua_createtable(L, 2, 0);
+    const std::string expression = "return " + source_;
+    const std::pair<const std::string*, const char*> chunks[] = {{&expression, "=lua"}, {&init_, "=init"}};
+    for (int i = 0; i < 2; ++i) {
+      const auto& [code, name] = chunks[i];
+      if (luaL_loadbuffer(L, code->data(), code->size(), name) != 0) {
+        Status status = Status::Invalid(lua_tostring(L, -1));
+        lua_pop(L, 2);
+        return status;
+      }
+      lua_rawseti(L, -2, i + 1);
+    }
+    return Status::Ok();
+  }
+
+  Status Refresh(LuaState* state, int loaded, int environment) const override {
+    lua_State* L = state->raw();
+    for (int i = 2; i >= 1; --i) {
+      lua_rawgeti(L, loaded, i);
+      lua_pushvalue(L, environment);
+      lua_setfenv(L, -2);
+      RETURN_IF_ERROR(state->Call(0, i == 1 ? 1 : 0));
+    }
+    return Status::Ok();
+  }
+
+ private:
+  const std::string source_;
+  const std::string init_;
+};
+
+class CapturedLuaFunction : public LuaFunction {
+ public:
+  explicit CapturedLuaFunction(Captured captured) : captured_(std::move(captured)) {}
+
+  std::string Describe() const override { return "lua " + captured_.where; }
+
+ protected:
+  Status Load(lua_State* L) const override { return LoadFunctions(L, captured_); }
+  Status Refresh(LuaState* state, int loaded, int environment) const override {
+    Revive(state->raw(), captured_, loaded, environment);
+    return Status::Ok();
+  }
+
+ private:
+  const Captured captured_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Function> MakeLuaFunction(std::string source, std::string init) {
+  return std::make_shared<SourceFunction>(std::move(source), std::move(init));
+}
+
+std::shared_ptr<const Function> MakeLuaFunction(Captured captured) { return std::make_shared<CapturedLuaFunction>(std::move(captured)); }
+
+Result<std::shared_ptr<const Function>> CaptureLuaFunction(lua_State* L, int index) {
+  ASSIGN_OR_RETURN(Captured captured, Capture(L, index));
+  return MakeLuaFunction(std::move(captured));
+}
+
+}  // namespace glim::udf

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Lua functions that are recognised from their bytecode and run as loops over columns, with the result that Lua would give:
+//
+//   function(line) return line:gmatch("%w+") end     (also string.gmatch): one class or set followed by +
+//   function(word) return word, 1 end                arguments and constants in any order
+//
+// How: gmatch by comparing the function's bytecode with that of a template compiled with the same pattern; the other by allowing only opcodes that probe
+// functions show to be moves, constants and returns, and then calling it once with marked arguments to see where they go. So nothing depends on
+// opcode numbers or on the version of LuaJIT; what does not match runs as plain Lua.
+//
+// Thread: the state's.
+#pragma once
+
+#include <bitset>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "glim/batch.h"
+#include "glim/udf.h"
+
+struct lua_State;
+
+namespace glim::udf {
+
+// Of a pattern such as "%w+" or "[a-z_]+": the bytes of a match. nullopt for any other pattern.
+std::optional<std::bitset<256>> ParseRunPattern(std::string_view pattern);
+
+// The kernel for the function on top of the stack, which stays there; null when there is none.
+std::unique_ptr<BatchFunction> FindKernel(lua_State* L, FunctionRole role);
+
+}  // namespace glim::udf

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "udf/lua_reducer.h"
+
+#include <fmt/core.h>
+
+#include <lua.hpp>
+
+#include "base/try.h"
+#include "udf/lua_values.h"
+
+namespace glim::udf {
+namespace {
+
+// Rows from `row` on until the end, or until a result that is no number: then its row and the result come back.
+constexpr char kDriver[] = R"lua(
+local ffi = require "ffi"
+local cast, type = ffi.cast, type
+local f = ...
+return function(accumulators, values, groups, row, rows, count)
+  local a, v, g = cast("double*", accumulators), cast("const double*", values), cast("const uint32_t*", groups)
+  for i = row, rows - 1 do
+    local group = g[i]
+    if group >= count then
+      a[group] = v[i]
+      count = group + 1
+    else
+      local result = f(a[group], v[i])
+      if type(result) ~= "number" then return i, count, result end
+      a[group] = result
+    end
+  end
+  return rows, count
+end)lua";
+
+constexpr int64_t kExactMax = int64_t{1} << 53;
+
+Status WithRow(Status status, const Batch& batch, int64_t row) {
+  std::string details = status.details();
+  return Status(status.code(), fmt::format("{}, row {}", status.message(), batch.RowToDebugString(row))).WithDetails(std::move(details));
+}
+
+}  // namespace
+
+LuaReducer::~LuaReducer() {
+  lua_State* L = state_->raw();
+  luaL_unref(L, LUA_REGISTRYINDEX, function_);
+  if (driver_ != 0) luaL_unref(L, LUA_REGISTRYINDEX, driver_);
+  for (const int table : tables_) luaL_unref(L, LUA_REGISTRYINDEX, table);
+}
+
+Status LuaReducer::MakeDriver() {
+  lua_State* L = state_->raw();
+  if (luaL_loadbuffer(L, kDriver, sizeof(kDriver) - 1, "=fold") != 0) {
+    lua_pop(L, 1);
+    return Status::Internal("the fold driver does not compile");
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, function_);
+  RETURN_IF_ERROR(state_->Call(1, 1));
+  driver_ = luaL_ref(L, LUA_REGISTRYINDEX);
+  return Status::Ok();
+}
+
+Status LuaReducer::Update(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) {
+  if (width_ < 0) width_ = values.column_count();
+  int64_t row = 0;
+  if (numbers_ && width_ == 1) {
+    const Column& column = values.column(0);
+    const double* numbers = nullptr;
+    if (column.type() == Type::kDouble && !column.may_have_nulls()) {
+      numbers = column.Doubles().data();
+    } else if (column.type() == Type::kInt64 && !column.may_have_nulls()) {
+      bool exact = true;
+      converted_.clear();
+      for (const int64_t value : column.Int64s()) {
+        exact &= value >= -kExactMax && value <= kExactMax;
+        converted_.push_back(static_cast<double>(value));
+      }
+      if (exact) numbers = converted_.data();
+    }
+    if (numbers != nullptr) {
+      if (accumulators_.size() < group_count) accumulators_.resize(std::max<size_t>(group_count, accumulators_.size() * 2));
+      RETURN_IF_ERROR(UpdateNumbers(numbers, values, groups, &row));
+    }
+  }
+  if (row < values.row_count()) RETURN_IF_ERROR(UpdateAny(values, groups, row));
+  return state_->CheckMemory();
+}
+
+Status LuaReducer::UpdateNumbers(const double* values, const Batch& batch, std::span<const uint32_t> groups, int64_t* row) {
+  lua_State* L = state_->raw();
+  if (driver_ == 0) RETURN_IF_ERROR(MakeDriver());
+  const int top = lua_gettop(L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, driver_);
+  lua_pushlightuserdata(L, accumulators_.data());
+  lua_pushlightuserdata(L, const_cast<double*>(values));
+  lua_pushlightuserdata(L, const_cast<uint32_t*>(groups.data()));
+  lua_pushnumber(L, static_cast<double>(*row));
+  lua_pushnumber(L, static_cast<double>(batch.row_count()));
+  lua_pushnumber(L, count_);
+  if (Status status = state_->Call(6, 3); !status.ok()) return status;
+  *row = static_cast<int64_t>(lua_tonumber(L, top + 1));
+  count_ = static_cast<uint32_t>(lua_tonumber(L, top + 2));
+  if (*row < batch.row_count()) {  // The result at the top of the stack is no number.
+    StopNumbers();
+    lua_rawgeti(L, LUA_REGISTRYINDEX, tables_[0]);
+    lua_pushvalue(L, top + 3);
+    lua_rawseti(L, -2, static_cast<int>(groups[*row]) + 1);
+    ++*row;
+  }
+  lua_settop(L, top);
+  return Status::Ok();
+}
+
+void LuaReducer::StopNumbers() {
+  lua_State* L = state_->raw();
+  numbers_ = false;
+  for (int c = 0; c < width_; ++c) {
+    lua_newtable(L);
+    if (c == 0) {
+      for (uint32_t group = 0; group < count_ && group < accumulators_.size(); ++group) {
+        lua_pushnumber(L, accumulators_[group]);
+        lua_rawseti(L, -2, static_cast<int>(group) + 1);
+      }
+    }
+    tables_.push_back(luaL_ref(L, LUA_REGISTRYINDEX));
+  }
+  accumulators_ = {};
+}
+
+Status LuaReducer::UpdateAny(const Batch& batch, std::span<const uint32_t> groups, int64_t row) {
+  lua_State* L = state_->raw();
+  if (numbers_) StopNumbers();
+  luaL_checkstack(L, 4 * width_ + 16, "a row");
+  const int top = lua_gettop(L);
+  for (const int table : tables_) lua_rawgeti(L, LUA_REGISTRYINDEX, table);
+  for (; row < batch.row_count(); ++row) {
+    const uint32_t group = groups[row];
+    const int slot = static_cast<int>(group) + 1;
+    if (group >= count_) {
+      for (int c = 0; c < width_; ++c) {
+        PushCell(L, batch.At(row, c));
+        lua_rawseti(L, top + 1 + c, slot);
+      }
+      count_ = group + 1;
+      continue;
+    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, function_);
+    for (int c = 0; c < width_; ++c) lua_rawgeti(L, top + 1 + c, slot);
+    for (int c = 0; c < width_; ++c) PushCell(L, batch.At(row, c));
+    Status status = state_->Call(2 * width_, LUA_MULTRET);
+    const int results = lua_gettop(L) - top - width_;
+    if (status.ok() && results < width_ && width_ > 1) {
+      status = Status::UserCode(fmt::format("the function gave {} values, there are {} to fold", results, width_));
+    }
+    if (!status.ok()) {
+      lua_settop(L, top);
+      return WithRow(std::move(status), batch, row);
+    }
+    lua_settop(L, top + 2 * width_);
+    for (int c = width_; c-- > 0;) lua_rawseti(L, top + 1 + c, slot);
+  }
+  lua_settop(L, top);
+  return Status::Ok();
+}
+
+int64_t LuaReducer::memory_bytes() const {
+  // A slot of a Lua table has 8 bytes and strings their own; 64 is a guess at the middle.
+  constexpr int64_t kLuaSlotBytes = 64;
+  return static_cast<int64_t>(accumulators_.capacity() * sizeof(double)) +
+         (numbers_ ? 0 : static_cast<int64_t>(count_) * width_ * kLuaSlotBytes);
+}
+
+Result<Batch> LuaReducer::Finish() {
+  lua_State* L = state_->raw();
+  BatchBuilder builder(std::max(width_, 0));
+  const int top = lua_gettop(L);
+  for (int c = 0; c < width_; ++c) {
+    ColumnBuilder& column = builder.column(c);
+    std::string error;
+    if (!numbers_) lua_rawgeti(L, LUA_REGISTRYINDEX, tables_[c]);
+    for (uint32_t group = 0; group < count_; ++group) {
+      if (numbers_) {
+        lua_pushnumber(L, accumulators_[group]);
+      } else {
+        lua_rawgeti(L, top + 1, static_cast<int>(group) + 1);
+      }
+      const bool ok = AppendLuaValue(L, lua_gettop(L), &column, &error);
+      lua_pop(L, 1);
+      if (!ok) {
+        lua_settop(L, top);
+        return Status::UserCode("a folded value is " + error);
+      }
+    }
+    lua_settop(L, top);
+  }
+  builder.EndRows(count_);
+  return builder.Finish();
+}
+
+}  // namespace glim::udf

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "udf/lua_state.h"
+
+#include <fmt/core.h>
+
+#include <lua.hpp>
+
+#include "base/hash.h"
+#include "base/memory_budget.h"
+#include "udf/row_emitter.h"
+
+namespace glim::udf {
+namespace {
+
+constexpr char kStateKey = 0;  // Its address is the registry key of the LuaState.
+
+LuaState* StateOf(lua_State* L) {
+  lua_pushlightuserdata(L, const_cast<char*>(&kStateKey));
+  lua_rawget(L, LUA_REGISTRYINDEX);
+  auto* state = static_cast<LuaState*>(lua_touserdata(L, -1));
+  lua_pop(L, 1);
+  return state;
+}
+
+// The message as text and the traceback, as one string with a zero byte between them.
+int HandleError(lua_State* L) {
+  if (lua_type(L, 1) != LUA_TSTRING) {
+    if (luaL_callmeta(L, 1, "__tostring") == 0) lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+    lua_replace(L, 1);
+  }
+  lua_settop(L, 1);
+  lua_pushlstring(L, "\0", 1);
+  luaL_traceback(L, L, nullptr, 1);
+  lua_concat(L, 3);
+  return 1;
+}
+
+int Hash(lua_State* L) {
+  size_t size = 0;
+  const char* bytes = luaL_checklstring(L, 1, &size);
+  const auto bits = static_cast<int>(luaL_optinteger(L, 2, 53));
+  luaL_argcheck(L, bits >= 1 && bits <= 53, 2, "bits must be from 1 to 53");
+  lua_pushnumber(L, static_cast<double>(base::HashBytes({bytes, size}) >> (64 - bits)));
+  return 1;
+}
+
+int Partition(lua_State* L) {
+  const LuaState* state = StateOf(L);
+  if (state == nullptr || state->task == nullptr) return luaL_error(L, "glim.partition() is for functions of a flow");
+  lua_pushinteger(L, state->task->partition() + 1);
+  return 1;
+}
+
+int Log(lua_State* L) {
+  size_t size = 0;
+  const char* text = luaL_checklstring(L, 1, &size);
+  std::fprintf(stderr, "%.*s\n", static_cast<int>(size), text);
+  return 0;
+}
+
+int WriteRow(lua_State* L) {
+  LuaState* state = StateOf(L);
+  if (state == nullptr || state->emitter == nullptr) {
+    return luaL_error(L, "writeRow gives rows from the function of Map, FlatMap or ForEach; nobody takes them here");
+  }
+  {
+    std::string error;
+    if (state->emitter->AppendRow(L, 1, lua_gettop(L), &error)) return 0;
+    lua_pushlstring(L, error.data(), error.size());
+  }
+  return luaL_error(L, "writeRow: %s", lua_tostring(L, -1));
+}
+
+constexpr char kPrelude[] = R"lua(
+function split(text, separator)
+  local position = 1
+  return function()
+    if not position then return nil end
+    local first, last = text:find(separator, position, true)
+    local piece
+    if first and last >= first then
+      piece, position = text:sub(position, first - 1), last + 1
+    else
+      piece, position = text:sub(position), nil
+    end
+    return piece
+  end
+end
+function set(list)
+  local members = {}
+  for _, value in ipairs(list) do members[value] = true end
+  return members
+end
+function tableLength(t)
+  local count = 0
+  for _ in pairs(t) do count = count + 1 end
+  return count
+end
+function listEquals(a, b)
+  if #a ~= #b then return false end
+  for i = 1, #a do if a[i] ~= b[i] then return false end end
+  return true
+end
+function addToTable(t, value) t[#t + 1] = value end
+)lua";
+
+}  // namespace
+
+void OpenGlimRuntime(lua_State* L) {
+  lua_newtable(L);
+  constexpr luaL_Reg kModule[] = {{"hash", Hash}, {"partition", Partition}, {"log", Log}, {nullptr, nullptr}};
+  luaL_register(L, nullptr, kModule);
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "loaded");
+  lua_pushvalue(L, -3);
+  lua_setfield(L, -2, "glim");
+  lua_pop(L, 3);
+  lua_pushcfunction(L, Log);
+  lua_setglobal(L, "log");
+  lua_pushcfunction(L, WriteRow);
+  lua_setglobal(L, "writeRow");
+  if (luaL_loadbuffer(L, kPrelude, sizeof(kPrelude) - 1, "=prelude") == 0) lua_call(L, 0, 0);
+}
+
+Result<std::unique_ptr<LuaState>> LuaState::Make(const HostOptions& options) {
+  lua_State* L = luaL_newstate();
+  if (L == nullptr) return Status::Exhausted("there is no memory for a Lua state");
+  luaL_openlibs(L);
+  OpenGlimRuntime(L);
+  std::unique_ptr<LuaState> state(new LuaState(L, options));
+  lua_pushlightuserdata(L, const_cast<char*>(&kStateKey));
+  lua_pushlightuserdata(L, state.get());
+  lua_rawset(L, LUA_REGISTRYINDEX);
+  lua_pushcfunction(L, HandleError);
+  state->handler_ = luaL_ref(L, LUA_REGISTRYINDEX);
+  return state;
+}
+
+LuaState::~LuaState() { lua_close(L_); }
+
+Status LuaState::Call(int arguments, int results) {
+  const int function = lua_gettop(L_) - arguments;
+  lua_rawgeti(L_, LUA_REGISTRYINDEX, handler_);
+  lua_insert(L_, function);
+  const int code = lua_pcall(L_, arguments, results, function);
+  lua_remove(L_, function);
+  if (code == 0) return Status::Ok();
+  size_t size = 0;
+  const char* text = lua_tolstring(L_, -1, &size);
+  const std::string_view all = text != nullptr ? std::string_view(text, size) : std::string_view("an error without a message");
+  const size_t zero = all.rfind('\0');
+  Status status(code == LUA_ERRMEM ? Code::kExhausted : Code::kUserCode, std::string(all.substr(0, zero)));
+  if (zero != std::string_view::npos) status = std::move(status).WithDetails(std::string(all.substr(zero + 1)));
+  lua_pop(L_, 1);
+  return status;
+}
+
+Status LuaState::CheckMemory() const {
+  if (options_.lua_memory_bytes_max == 0) return Status::Ok();
+  const int64_t used = static_cast<int64_t>(lua_gc(L_, LUA_GCCOUNT, 0)) * 1024;
+  if (used <= options_.lua_memory_bytes_max) return Status::Ok();
+  return Status::Exhausted(fmt::format("Lua holds {}, its bound is {}", base::FormatBytes(used),
+                                       base::FormatBytes(options_.lua_memory_bytes_max)));
+}
+
+}  // namespace glim::udf

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A Lua state of a worker thread and what every state of Glim has in it: the standard library, the helpers of the original Gleam (writeRow, log, split,
+// set, ...), and the module `glim` with what functions may use at run time.
+//
+// Loaded functions are cached by their id, so that traces which the JIT made stay in use from task to task; each task gets fresh upvalues and globals.
+//
+// Thread: its worker's.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "glim/udf.h"
+#include "udf/hosts.h"
+
+struct lua_State;
+
+namespace glim::udf {
+
+class RowEmitter;
+
+class LuaState {
+ public:
+  static Result<std::unique_ptr<LuaState>> Make(const HostOptions& options);
+  LuaState(const LuaState&) = delete;
+  ~LuaState();
+
+  lua_State* raw() const { return L_; }
+  const HostOptions& options() const { return options_; }
+
+  // Calls the function below `arguments` values; all results stay (or `results` of them). A failure leaves nothing and carries the
+  // traceback.
+  Status Call(int arguments, int results);
+  // After each batch: is the state within its memory bound?
+  Status CheckMemory() const;
+
+  // Where writeRow puts rows, and what glim.partition() tells; null outside of a call.
+  RowEmitter* emitter = nullptr;
+  TaskContext* task = nullptr;
+
+  // Registry references by function id.
+  std::unordered_map<uint64_t, int> cache;
+
+ private:
+  LuaState(lua_State* L, const HostOptions& options) : L_(L), options_(options) {}
+  lua_State* const L_;
+  const HostOptions options_;
+  int handler_ = 0;  // Registry reference of the message handler.
+};
+
+// Prelude and module `glim` into a state with the standard library open. writeRow and glim.partition need a LuaState.
+void OpenGlimRuntime(lua_State* L);
+
+}  // namespace glim::udf

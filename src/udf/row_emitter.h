@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Rows out of Lua: values from the stack become rows of batches, pushed on when there are enough. A batch has one width, so a row of another width
+// begins a new batch.
+//
+// AppendRow never fails on behalf of the output, because Lua may be calling it; the output's failure is kept and told by Flush.
+//
+// Thread: its task's.
+#pragma once
+
+#include <string>
+
+#include "glim/batch_builder.h"
+#include "glim/udf.h"
+
+struct lua_State;
+
+namespace glim::udf {
+
+class RowEmitter {
+ public:
+  explicit RowEmitter(BatchOutput* output) : output_(output) {}
+
+  // The `count` values from stack index `first` on as one row. False, with the reason, when one cannot be a value.
+  bool AppendRow(lua_State* L, int first, int count, std::string* error);
+  // Pushes what is left.
+  Status Flush();
+  bool full() const { return !status_.ok() || output_->full(); }
+  const Status& status() const { return status_; }
+
+ private:
+  BatchOutput* output_;
+  BatchBuilder builder_;
+  Status status_;
+};
+
+}  // namespace glim::udf
