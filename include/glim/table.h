@@ -88,13 +88,6 @@ struct ScanCursor {
   bool done = false;      // No more rows in this shard.
 };
 
-// Some stored rows, in no promised order.
-struct RowChunk {
-  std::vector<Key> keys;
-  std::vector<std::byte> values;  // Rows back to back, of the table's value type.
-  std::vector<uint32_t> lengths;  // For tables of variable width only: values in each row.
-};
-
 class TableClient {
  public:
   virtual ~TableClient() = default;

@@ -15,10 +15,13 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "glim/status.h"
 
@@ -182,5 +185,12 @@ Result<Partitioner> ParsePartitioner(std::string_view text);
 // kInvalid with what is wrong and what would be right, or the same with the defaults that do not depend on the machine
 // filled in (the width of a matrix, the partitioner).
 Result<TableSpec> CheckTableSpec(TableSpec spec);
+
+// Some stored rows of a table, in no promised order: what a scan gives.
+struct RowChunk {
+  std::vector<Key> keys;
+  std::vector<std::byte> values;  // Rows back to back, of the table's value type.
+  std::vector<uint32_t> lengths;  // For tables of variable width only: values in each row.
+};
 
 }  // namespace glim

@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "param/embedded_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+#include "base/try.h"
+#include "param/after.h"
+#include "param/model_folder.h"
+
+namespace glim::param {
+namespace {
+
+constexpr size_t kSliceKeys = 65536;
+constexpr uint32_t kVariableLengthMax = 1 << 22;
+
+partition::Kind KindOf(Partitioner partitioner) {
+  switch (partitioner) {
+    case Partitioner::kRange: return partition::Kind::kRange;
+    case Partitioner::kCyclic: return partition::Kind::kCyclic;
+    case Partitioner::kDefault:
+    case Partitioner::kHash: break;
+  }
+  return partition::Kind::kHash;
+}
+
+// What a request needs of memory, kept for the thread's next one. At most some MiB, as it serves a slice at a time.
+struct Scratch {
+  partition::SplitKeys split;
+};
+Scratch& ThreadScratch() {
+  thread_local Scratch scratch;
+  return scratch;
+}
+
+template <class T>
+std::vector<T> Copy(std::span<const T> span) {
+  return {span.begin(), span.end()};
+}
+
+}  // namespace
+
+EmbeddedTable::EmbeddedTable(env::Env& env, TableSpec spec, std::function<void(EmbeddedTable*)> dropped)
+    : env_(env),
+      spec_(std::move(spec)),
+      row_bytes_(spec_.is_variable() ? 0 : size_t{spec_.width} * ValueBytes(spec_.value_type)),
+      partition_(KindOf(spec_.partitioner), spec_.keys.key_count, spec_.shards),
+      kernel_(table::MakeRowKernel(spec_)),
+      dropped_(std::move(dropped)),
+      slots_(spec_.shards) {
+  Shards shards = MakeShards();
+  for (uint32_t s = 0; s < spec_.shards; ++s) slots_[s].shard = std::move(shards[s]);
+}
+
+EmbeddedTable::Shards EmbeddedTable::MakeShards() const {
+  const bool sliced = spec_.keys.kind != KeySpace::Kind::kSparse && partition_.kind() != partition::Kind::kHash;
+  Shards shards;
+  for (uint32_t s = 0; s < spec_.shards; ++s) {
+    shards.push_back(table::MakeShard({spec_.width, sliced ? partition_.Slice(s) : partition::KeySlice{}}, *kernel_));
+  }
+  return shards;
+}
+
+// Without `after` the request is made here and now; the deadline is for those who have to wait.
+Future<void> EmbeddedTable::Push(std::span<const Key> keys, std::span<const std::byte> values,
+                                 const PushOptions& options) {
+  if (AllReady(options.after)) [[likely]] {
+    if (Status failure = FailureOf(options.after); !failure.ok()) return failure;
+    return PushNow(keys, values);
+  }
+  return RunAfter(options, env_.clock(), [self = shared_from_this(), keys = Copy(keys), values = Copy(values)] {
+    return self->PushNow(keys, values);
+  });
+}
+
+Future<void> EmbeddedTable::Pull(std::span<const Key> keys, std::span<std::byte> out, const PullOptions& options) {
+  if (AllReady(options.after)) [[likely]] {
+    if (Status failure = FailureOf(options.after); !failure.ok()) return failure;
+    return PullNow(keys, out);
+  }
+  return RunAfter(options, env_.clock(),
+                  [self = shared_from_this(), keys = Copy(keys), out] { return self->PullNow(keys, out); });
+}
+
+Future<void> EmbeddedTable::PushPull(std::span<const Key> keys, std::span<const std::byte> values,
+                                     std::span<std::byte> out, const PushOptions& options) {
+  if (AllReady(options.after)) [[likely]] {
+    if (Status failure = FailureOf(options.after); !failure.ok()) return failure;
+    return PushPullNow(keys, values, out);
+  }
+  return RunAfter(options, env_.clock(), [self = shared_from_this(), keys = Copy(keys), values = Copy(values), out] {
+    return self->PushPullNow(keys, values, out);
+  });
+}
+
+Future<void> EmbeddedTable::VPush(std::span<const Key> keys, std::span<const std::byte> values,
+                                  std::span<const uint32_t> lengths, const PushOptions& options) {
+  if (AllReady(options.after)) [[likely]] {
+    if (Status failure = FailureOf(options.after); !failure.ok()) return failure;
+    return VPushNow(keys, values, lengths);
+  }
+  return RunAfter(options, env_.clock(),
+                  [self = shared_from_this(), keys = Copy(keys), values = Copy(values), lengths = Copy(lengths)] {
+                    return self->VPushNow(keys, values, lengths);
+                  });
+}
+
+Future<VariableBytes> EmbeddedTable::VPull(std::span<const Key> keys, const PullOptions& options) {
+  if (AllReady(options.after)) [[likely]] {
+    if (Status failure = FailureOf(options.after); !failure.ok()) return failure;
+    VariableBytes rows;
+    if (Status status = VPullNow(keys, &rows); !status.ok()) return status;
+    return rows;
+  }
+  auto rows = std::make_shared<VariableBytes>();
+  Future<void> pulled = RunAfter(options, env_.clock(), [self = shared_from_this(), keys = Copy(keys), rows] {
+    return self->VPullNow(keys, rows.get());
+  });
+  return std::move(pulled).With(rows).Map([](std::shared_ptr<VariableBytes> rows) { return std::move(*rows); });
+}
+
+Status EmbeddedTable::PushNow(std::span<const Key> keys, std::span<const std::byte> values) {
+  RETURN_IF_ERROR(CheckFixed("Push"));
+  RETURN_IF_ERROR(CheckKeys(keys));
+  RETURN_IF_ERROR(CheckRows("values", keys.size(), values.size()));
+  RETURN_IF_ERROR(CheckValues(keys, values, nullptr));
+  return ForEachShard(keys, [&](table::Shard& shard, const table::KeyList& list, size_t first) {
+    shard.Push(list, values.data() + first * row_bytes_);
+  });
+}
+
+Status EmbeddedTable::PullNow(std::span<const Key> keys, std::span<std::byte> out) {
+  RETURN_IF_ERROR(CheckFixed("Pull"));
+  RETURN_IF_ERROR(CheckKeys(keys));
+  RETURN_IF_ERROR(CheckRows("room", keys.size(), out.size()));
+  return ForEachShard(keys, [&](table::Shard& shard, const table::KeyList& list, size_t first) {
+    shard.Pull(list, out.data() + first * row_bytes_);
+  });
+}
+
+Status EmbeddedTable::PushPullNow(std::span<const Key> keys, std::span<const std::byte> values,
+                                  std::span<std::byte> out) {
+  RETURN_IF_ERROR(CheckFixed("PushPull"));
+  RETURN_IF_ERROR(CheckKeys(keys));
+  RETURN_IF_ERROR(CheckRows("values", keys.size(), values.size()));
+  RETURN_IF_ERROR(CheckRows("room", keys.size(), out.size()));
+  RETURN_IF_ERROR(CheckValues(keys, values, nullptr));
+  return ForEachShard(keys, [&](table::Shard& shard, const table::KeyList& list, size_t first) {
+    shard.Push(list, values.data() + first * row_bytes_);
+    shard.Pull(list, out.data() + first * row_bytes_);
+  });
+}
+
+Status EmbeddedTable::VPushNow(std::span<const Key> keys, std::span<const std::byte> values,
+                               std::span<const uint32_t> lengths) {
+  if (lengths.size() != keys.size()) {
+    return Status::Invalid(
+        fmt::format("table \"{}\": {} lengths for {} keys", spec_.name, lengths.size(), keys.size()));
+  }
+  if (!spec_.is_variable()) {
+    auto other = std::find_if(lengths.begin(), lengths.end(), [&](uint32_t length) { return length != spec_.width; });
+    if (other == lengths.end()) return PushNow(keys, values);
+    return Status::Invalid(fmt::format("table \"{}\": row {} of the push has {} values, the table's rows have {}",
+                                       spec_.name, other - lengths.begin(), *other, spec_.width));
+  }
+  std::vector<uint64_t> begins(keys.size() + 1);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (lengths[i] > kVariableLengthMax) {
+      return Status::Invalid(fmt::format("table \"{}\": row {} of the push has {} values; at most {}", spec_.name, i,
+                                         lengths[i], kVariableLengthMax));
+    }
+    begins[i + 1] = begins[i] + lengths[i];
+  }
+  if (values.size() != begins.back() * ValueBytes(spec_.value_type)) {
+    return Status::Invalid(fmt::format("table \"{}\": the lengths say {} values, the push has {}", spec_.name,
+                                       begins.back(), values.size() / ValueBytes(spec_.value_type)));
+  }
+  RETURN_IF_ERROR(CheckKeys(keys));
+  RETURN_IF_ERROR(CheckValues(keys, values, begins.data()));
+  return ForEachShard(keys, [&](table::Shard& shard, const table::KeyList& list, size_t first) {
+    shard.VPush(list, values.data(), begins.data() + first, lengths.data() + first);
+  });
+}
+
+Status EmbeddedTable::VPullNow(std::span<const Key> keys, VariableBytes* rows) {
+  rows->lengths.resize(keys.size());
+  if (!spec_.is_variable()) {
+    rows->values.resize(keys.size() * row_bytes_);
+    std::fill(rows->lengths.begin(), rows->lengths.end(), spec_.width);
+    return PullNow(keys, rows->values);
+  }
+  RETURN_IF_ERROR(CheckKeys(keys));
+  const size_t bytes = ValueBytes(spec_.value_type);
+  // Lengths and values must be of one moment, so each shard's rows are staged while it is locked, and put in order at
+  // the end.
+  std::vector<std::byte> staged;
+  std::vector<uint64_t> begins(keys.size());
+  uint64_t count = 0;
+  RETURN_IF_ERROR(ForEachShard(keys, [&](table::Shard& shard, const table::KeyList& list, size_t first) {
+    shard.VPullLengths(list, rows->lengths.data() + first);
+    for (size_t i = 0; i < list.keys.size(); ++i) {
+      const size_t row = first + list.order[i];
+      begins[row] = count;
+      count += rows->lengths[row];
+    }
+    staged.resize(count * bytes);
+    shard.VPull(list, begins.data() + first, rows->lengths.data() + first, staged.data());
+  }));
+  rows->values.resize(staged.size());
+  std::byte* to = rows->values.data();
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (rows->lengths[i] == 0) continue;
+    std::memcpy(to, staged.data() + begins[i] * bytes, rows->lengths[i] * bytes);
+    to += rows->lengths[i] * bytes;
+  }
+  return Status::Ok();
+}
+
+template <class Work>
+Status EmbeddedTable::ForEachShard(std::span<const Key> keys, Work work) {
+  if (keys.size() == 1) {
+    Slot& slot = slots_[partition_.ShardOf(keys[0])];
+    std::lock_guard lock(slot.mutex);
+    if (slot.shard == nullptr) [[unlikely]]
+      return Dropped();
+    work(*slot.shard, table::KeyList{keys, {}}, 0);
+    return Status::Ok();
+  }
+  Gate::Pass pass(gate_);
+  partition::SplitKeys& split = ThreadScratch().split;
+  for (size_t first = 0; first < keys.size(); first += kSliceKeys) {
+    partition_.Split(keys.subspan(first, std::min(keys.size() - first, kSliceKeys)), &split);
+    for (uint32_t s = 0; s < spec_.shards; ++s) {
+      const uint32_t begin = split.begin(s), end = split.end(s);
+      if (begin == end) continue;
+      table::RowOrder order = table::RowOrder{split.positions, 0}.From(begin);
+      std::lock_guard lock(slots_[s].mutex);
+      if (slots_[s].shard == nullptr) [[unlikely]]
+        return Dropped();
+      work(*slots_[s].shard, table::KeyList{split.keys.subspan(begin, end - begin), order}, first);
+    }
+  }
+  return Status::Ok();
+}
+
+template <class Work>
+Status EmbeddedTable::ForEachSlot(Work work) const {
+  for (Slot& slot : slots_) {
+    std::lock_guard lock(slot.mutex);
+    if (slot.shard == nullptr) return Dropped();
+    work(*slot.shard);
+  }
+  return Status::Ok();
+}
+
+Status EmbeddedTable::CheckFixed(std::string_view call) const {
+  if (!spec_.is_variable()) [[likely]]
+    return Status::Ok();
+  return Status::Invalid(fmt::format("table \"{}\" has rows of variable length; use V{} instead of {}", spec_.name,
+                                     call == "Pull" ? "Pull" : "Push", call));
+}
+
+Status EmbeddedTable::CheckKeys(std::span<const Key> keys) const {
+  const uint64_t key_count = spec_.keys.key_count;
+  if (key_count == 0) return Status::Ok();
+  Key most = 0;
+  for (Key key : keys) most = std::max(most, key);
+  if (most < key_count || keys.empty()) [[likely]]
+    return Status::Ok();
+  return Status::Invalid(
+      fmt::format("table \"{}\": key {} is out of range; there are keys 0 to {}", spec_.name, most, key_count - 1));
+}
+
+Status EmbeddedTable::CheckRows(std::string_view what, size_t keys, size_t bytes) const {
+  if (bytes == keys * row_bytes_) [[likely]]
+    return Status::Ok();
+  const uint32_t value_bytes = ValueBytes(spec_.value_type);
+  if (bytes % value_bytes != 0) {
+    return Status::Invalid(fmt::format("table \"{}\": {} bytes are no whole number of {}", spec_.name, bytes,
+                                       ValueTypeName(spec_.value_type)));
+  }
+  return Status::Invalid(fmt::format("table \"{}\": {} for {} numbers, but {} keys of width {} make {}", spec_.name,
+                                     what, bytes / value_bytes, keys, spec_.width, keys * spec_.width));
+}
+
+Status EmbeddedTable::CheckValues(std::span<const Key> keys, std::span<const std::byte> values,
+                                  const uint64_t* begins) const {
+  const size_t bad = table::FindBadValue(spec_, values);
+  const size_t bytes = ValueBytes(spec_.value_type);
+  if (bad == values.size() / bytes) [[likely]]
+    return Status::Ok();
+  double value;
+  if (spec_.value_type == ValueType::kF32) {
+    float narrow;
+    std::memcpy(&narrow, values.data() + bad * bytes, bytes);
+    value = narrow;
+  } else {
+    std::memcpy(&value, values.data() + bad * bytes, bytes);
+  }
+  const size_t row =
+      begins == nullptr ? bad / spec_.width : std::upper_bound(begins, begins + keys.size(), bad) - begins - 1;
+  return Status::Invalid(
+      fmt::format("table \"{}\": value {} of the push, for key {}, is {}; the rule {} cannot take it", spec_.name, bad,
+                  keys[row], value, ToString(spec_.rule)));
+}
+
+Status EmbeddedTable::Dropped() const { return Status::NotFound(fmt::format("table \"{}\" was dropped", spec_.name)); }
+
+Status EmbeddedTable::Scan(ScanCursor* cursor, size_t rows_max, RowChunk* chunk) {
+  if (cursor->shard >= slots_.size()) {
+    return Status::Invalid(
+        fmt::format("table \"{}\" has no shard {}; it has {}", spec_.name, cursor->shard, slots_.size()));
+  }
+  chunk->keys.clear();
+  chunk->values.clear();
+  chunk->lengths.clear();
+  if (cursor->done) return Status::Ok();
+  Slot& slot = slots_[cursor->shard];
+  std::lock_guard lock(slot.mutex);
+  if (slot.shard == nullptr) return Dropped();
+  cursor->done = slot.shard->Scan(&cursor->position, std::max<size_t>(rows_max, 1), false, chunk);
+  return Status::Ok();
+}
+
+Result<uint64_t> EmbeddedTable::CountNonZero() {
+  uint64_t count = 0;
+  RETURN_IF_ERROR(ForEachSlot([&](table::Shard& shard) { count += shard.CountNonZero(); }));
+  return count;
+}
+
+Result<TableInfo> EmbeddedTable::Describe() {
+  TableInfo info{.spec = spec_, .memory_bytes = sizeof(*this)};
+  RETURN_IF_ERROR(ForEachSlot([&](table::Shard& shard) {
+    info.keys_stored += shard.keys_stored();
+    info.memory_bytes += shard.memory_bytes();
+  }));
+  return info;
+}
+
+Status EmbeddedTable::Save(const std::string& folder, const SaveOptions& options) {
+  std::lock_guard saving(save_mutex_);
+  std::vector<std::unique_lock<ShardMutex>> locks;
+  {
+    // The moment of the snapshot: no request over several shards is under way, and then every shard is held until it is
+    // written.
+    ClosedGate closed(gate_);
+    for (Slot& slot : slots_) locks.emplace_back(slot.mutex);
+  }
+  if (slots_[0].shard == nullptr) return Dropped();
+  ModelWriter writer(env_, folder, spec_, *kernel_, options.rule_state);
+  Status status = writer.Begin();
+  for (uint32_t s = 0; s < spec_.shards && status.ok(); ++s) {
+    status = writer.Write(*slots_[s].shard);
+    locks[s].unlock();
+    if (status.ok()) status = writer.SyncFile();
+  }
+  locks.clear();
+  if (status.ok()) status = writer.Commit();
+  if (!status.ok()) writer.Abandon();
+  return std::move(status).With(fmt::format("saving table \"{}\" to \"{}\"", spec_.name, folder));
+}
+
+Status EmbeddedTable::Load(const std::string& folder, const LoadOptions& options) {
+  std::lock_guard loading(save_mutex_);
+  // Into new shards, which take the place of the old ones when all is read and found good.
+  Shards shards = MakeShards();
+  Status status = ReadModel(env_, folder, spec_, *kernel_, options.rule_state, partition_, shards);
+  if (!status.ok()) return std::move(status).With(fmt::format("loading table \"{}\" from \"{}\"", spec_.name, folder));
+  ClosedGate closed(gate_);
+  std::vector<std::unique_lock<ShardMutex>> locks;
+  for (Slot& slot : slots_) locks.emplace_back(slot.mutex);
+  if (slots_[0].shard == nullptr) return Dropped();
+  for (uint32_t s = 0; s < spec_.shards; ++s) std::swap(slots_[s].shard, shards[s]);
+  return Status::Ok();
+}
+
+Status EmbeddedTable::Drop() {
+  Shards shards;
+  {
+    ClosedGate closed(gate_);
+    std::vector<std::unique_lock<ShardMutex>> locks;
+    for (Slot& slot : slots_) locks.emplace_back(slot.mutex);
+    if (slots_[0].shard == nullptr) return Dropped();
+    for (Slot& slot : slots_) shards.push_back(std::move(slot.shard));
+  }
+  if (dropped_) dropped_(this);
+  return Status::Ok();
+}
+
+}  // namespace glim::param

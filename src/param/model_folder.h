@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A saved model: a folder with one file of rows per shard and a manifest. docs/format/table.md describes it.
+//
+// The files of each save have names of their own, so that a save into a folder with a model touches nothing of that:
+// when all rows are on disk the manifest is replaced by a rename, and then the files that only the old one named are
+// removed. A save that is cut short leaves the old model as it was, and perhaps files that no manifest names.
+//
+// Thread: one at a time.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "env/env.h"
+#include "glim/table.h"
+#include "partition/key_partition.h"
+#include "table/manifest.h"
+#include "table/row_kernel.h"
+#include "table/rows_file.h"
+#include "table/shard.h"
+
+namespace glim::param {
+
+// Begin, then for each shard Write (under its lock) and SyncFile (without), then Commit. After a failure: Abandon.
+class ModelWriter {
+ public:
+  ModelWriter(env::Env& env, std::string folder, const TableSpec& spec, const table::RowKernel& kernel, bool state);
+
+  Status Begin();
+  Status Write(const table::Shard& shard);
+  Status SyncFile();
+  Status Commit();
+  void Abandon();
+
+ private:
+  std::string PathOf(std::string_view name) const;
+
+  env::FileSystem& files_;
+  const std::string folder_;
+  table::Manifest manifest_;
+  std::unique_ptr<table::RowsFileWriter> file_;
+};
+
+// The manifest of the model in `folder`. kNotFound when there is none.
+Result<table::Manifest> ReadManifest(env::FileSystem& files, const std::string& folder);
+
+// Reads a model into empty shards of a table. kInvalid when it is the model of another kind of table, kCorrupt when
+// anything of it is not as it was written; the shards are then of no use.
+Status ReadModel(env::Env& env, const std::string& folder, const TableSpec& spec, const table::RowKernel& kernel,
+                 bool state, const partition::KeyPartition& partition,
+                 std::span<const std::unique_ptr<table::Shard>> shards);
+
+}  // namespace glim::param
