@@ -40,7 +40,8 @@ namespace glim {
 
 class Session;
 class Flow;
-class TableHandle;
+class TableClient;
+using TableHandle = std::shared_ptr<TableClient>;  // glim/table.h
 namespace flow {
 class Graph;
 struct Step;

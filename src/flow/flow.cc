@@ -170,6 +170,16 @@ Dataset Dataset::PipeAsArgs(std::string command) const {
   return Then({"PipeAsArgs", std::move(arguments), {}, flow::PipeStep{std::move(command), true}});
 }
 
+Dataset Dataset::Lookup(const TableHandle& table, int key) const {
+  if (table == nullptr) graph_->Fail(Status::Invalid("Lookup: there is no table"));
+  return Then({"Lookup", fmt::format("field {}", key), {}, flow::LookupStep{table, Columns("Lookup", key, graph_.get())[0]}});
+}
+
+Dataset Dataset::PushTo(const TableHandle& table) const {
+  if (table == nullptr) graph_->Fail(Status::Invalid("PushTo: there is no table"));
+  return Then({"PushTo", "", {}, flow::PushToStep{table}});
+}
+
 Dataset Dataset::Fprintf(FILE* file, std::string format) const {
   std::string arguments = Quoted(format);
   return Then({file == stdout ? "Printf" : "Fprintf", std::move(arguments), {}, flow::PrintfSink{file, std::move(format)}});
@@ -232,6 +242,11 @@ Dataset Flow::Rows(std::vector<Row> rows) {
 Dataset Flow::Input(Csv csv) {
   std::string arguments = "csv " + Quoted(csv.files);
   return Dataset(graph_, graph_->Add({"Input", std::move(arguments), {}, flow::CsvSource{std::move(csv.files), csv.options}}));
+}
+
+Dataset Flow::Table(const TableHandle& table) {
+  if (table == nullptr) graph_->Fail(Status::Invalid("Table: there is no table"));
+  return Dataset(graph_, graph_->Add({"Table", "", {}, flow::TableSource{table}}));
 }
 
 }  // namespace glim

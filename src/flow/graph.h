@@ -41,7 +41,7 @@ struct RowsSource {
   std::vector<Row> rows;
 };
 struct TableSource {
-  std::shared_ptr<const TableHandle> table;
+  TableHandle table;
 };
 
 // ---- Steps ----
@@ -85,11 +85,11 @@ struct PipeStep {
   bool as_arguments;
 };
 struct LookupStep {
-  std::shared_ptr<const TableHandle> table;
+  TableHandle table;
   int key;
 };
 struct PushToStep {
-  std::shared_ptr<const TableHandle> table;
+  TableHandle table;
 };
 
 // ---- Sinks ----

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A Session says where flows run and holds the tables of a program. Without options everything happens in the calling process: threads, memory
+// budget, tables; no daemon, no port.
+//
+//   int main(int argc, char** argv) {
+//     glim::Session session(argc, argv);     // --threads 4 --memory 2G --partitions 8 --progress
+//     auto model = session.CreateTable<float>("ctr", glim::SparseKeys(), glim::Ftrl{.alpha = 0.1});
+//     ...
+//     return glim::ExitCode(flow.Run(session));
+//   }
+//
+// Thread: one run at a time; tables may be made and used from any thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "glim/flow.h"
+#include "glim/status.h"
+#include "glim/table.h"
+
+namespace glim {
+
+struct SessionOptions {
+  std::string on = "embedded";  // The engine. Only "embedded" exists so far.
+  int threads = 0;              // 0: all cores that this process may use.
+  int64_t memory_bytes = 0;     // What runs may hold; 0: 60 % of the machine's or the cgroup's memory.
+  int partitions = 0;           // Tasks and partitions where the engine chooses; 0: by the size of the data.
+  bool progress = false;        // A progress line on stderr.
+  bool watch_interrupts = false;  // Ctrl-C cancels the run instead of ending the process; a second one ends it.
+  bool explain = false;         // Run prints the stages to stdout instead of running them.
+  bool lua_kernels = true;      // False: every Lua function runs as plain Lua.
+};
+
+class Session {
+ public:
+  Session();
+  explicit Session(SessionOptions options);
+  // Takes --on, --threads, --memory, --partitions, --progress, --no-progress, --explain (as `--name value` or `--name=value`) and leaves the rest in
+  // arguments(). A wrong one is the first Run's error. A progress line is shown when stderr is a terminal.
+  Session(int argc, char** argv);
+  Session(const Session&) = delete;
+  ~Session();
+
+  // Arguments that were not the session's, without the program's name.
+  const std::vector<std::string>& arguments() const;
+  // Ok, or what is wrong with the options.
+  const Status& status() const;
+
+  // Fails when there is one of this name. The handle of a failed call answers every request with the reason.
+  template <TableValue V>
+  Table<V> CreateTable(std::string name, KeySpace keys, UpdateRule rule = Add(), Initial initial = Constant(0)) {
+    TableSpec spec;
+    spec.name = std::move(name);
+    spec.keys = keys;
+    spec.value_type = ValueTypeOf<V>();
+    spec.initial = initial;
+    spec.rule = rule;
+    return Table<V>(CreateTable(std::move(spec)));
+  }
+  template <TableValue V>
+  Table<V> OpenTable(const std::string& name) {
+    return Table<V>(OpenTable(name));
+  }
+  Result<TableHandle> CreateTable(TableSpec spec);
+  Result<TableHandle> OpenTable(const std::string& name);
+  // Makes a table from a saved model, under `name` or its own.
+  Result<TableHandle> LoadTable(const std::string& folder, const std::string& name = "");
+  std::vector<TableInfo> ListTables();
+  Status DropTable(const std::string& name);
+
+  // What Flow::Run calls.
+  Status Run(const Flow& flow);
+  Status Run(const std::shared_ptr<flow::Graph>& graph);
+
+  struct Parts;  // For the parts of Glim that stand on a session.
+  Parts& parts() { return *parts_; }
+
+ private:
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace glim

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The `glim` program: glim run, glim explain, glim version.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "base/memory_budget.h"
+#include "glim/session.h"
+#include "script/script.h"
+
+namespace {
+
+constexpr const char* kVersion = "0.1.0";
+constexpr int kWrongUsage = 2;
+
+struct RunOptions {
+  std::string on = "embedded";
+  int threads = 0;
+  int partitions = 0;
+  std::string memory;
+  bool progress = isatty(STDERR_FILENO) != 0;
+  bool plain_lua = false;
+  std::string script;
+};
+
+CLI::App* AddRunCommand(CLI::App* app, const char* name, const char* what, const char* example, RunOptions* options) {
+  CLI::App* command = app->add_subcommand(name, what);
+  command->add_option("--on", options->on, "where to run; embedded: in this process")->envname("GLIM_ON");
+  command->add_option("--threads", options->threads, "threads; all cores when not given")
+      ->check(CLI::Range(1, 4096))
+      ->envname("GLIM_THREADS");
+  command->add_option("--partitions", options->partitions, "tasks and partitions where the engine chooses")
+      ->check(CLI::Range(1, 65536))
+      ->envname("GLIM_PARTITIONS");
+  command->add_option("--memory", options->memory, "what a run may hold, like 512M; 60 % of the machine when not given")
+      ->envname("GLIM_MEMORY");
+  command->add_flag("--progress,!--no-progress", options->progress, "a progress line on stderr; when not given, only on a terminal");
+  command->add_flag("--plain-lua", options->plain_lua, "run every Lua function as plain Lua, without kernels");
+  command->add_option("script", options->script, "a Lua file, or - for stdin; what follows it are the script's arguments")->required();
+  command->footer(std::string("Example:\n  ") + example);
+  return command;
+}
+
+// The arguments up to the script are ours, those after it are the script's own, whatever they look like.
+size_t CountOwnArguments(const std::vector<std::string>& arguments) {
+  for (size_t i = 1; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (argument == "-" || !argument.starts_with("-")) return i + 1;
+    const bool takes_value = argument == "--on" || argument == "--threads" || argument == "--partitions" || argument == "--memory";
+    if (takes_value) ++i;
+  }
+  return arguments.size();
+}
+
+int RunScript(const RunOptions& options, std::vector<std::string> arguments, bool explain) {
+  glim::SessionOptions session_options;
+  session_options.on = options.on;
+  session_options.threads = options.threads;
+  session_options.partitions = options.partitions;
+  session_options.progress = options.progress;
+  session_options.explain = explain;
+  session_options.lua_kernels = !options.plain_lua;
+  session_options.watch_interrupts = true;
+  if (!options.memory.empty()) {
+    const auto bytes = glim::base::ParseBytes(options.memory);
+    if (!bytes.ok()) {
+      std::fprintf(stderr, "glim: --memory: %s\n", bytes.status().message().c_str());
+      return kWrongUsage;
+    }
+    session_options.memory_bytes = *bytes;
+  }
+  glim::Session session(std::move(session_options));
+  if (!session.status().ok()) {
+    glim::ExitCode(session.status());
+    return kWrongUsage;
+  }
+  return glim::ExitCode(glim::script::RunScript(options.script, arguments, &session));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Glim: dataflow and parameter server in one engine.", "glim");
+  app.require_subcommand(1);
+  app.set_help_all_flag("--help-all", "the help of every command");
+  RunOptions options;
+  AddRunCommand(&app, "run", "Runs a job script.", "glim run --threads 4 examples/wordcount.lua /etc/passwd", &options);
+  CLI::App* explain = AddRunCommand(&app, "explain", "Prints the stages of a job script's flows instead of running them.",
+                                    "glim explain examples/wordcount.lua /etc/passwd", &options);
+  CLI::App* version = app.add_subcommand("version", "Prints the version.");
+  version->footer("Example:\n  glim version");
+
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  std::vector<std::string> rest;
+  if (!arguments.empty() && (arguments[0] == "run" || arguments[0] == "explain")) {
+    const size_t own = CountOwnArguments(arguments);
+    rest.assign(arguments.begin() + static_cast<ptrdiff_t>(own), arguments.end());
+    arguments.resize(own);
+  }
+  try {
+    std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them last first.
+    app.parse(arguments);
+  } catch (const CLI::ParseError& e) {
+    const int code = app.exit(e);
+    return code == 0 ? 0 : kWrongUsage;
+  }
+  if (version->parsed()) {
+    std::printf("glim %s\n", kVersion);
+    return 0;
+  }
+  return RunScript(options, std::move(rest), explain->parsed());
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+
+#include "base/try.h"
+#include "exec/bindings.h"
+#include "flow/graph.h"
+#include "glim/flow.h"
+#include "glim/session.h"
+#include "plan/plan.h"
+
+namespace glim {
+namespace {
+
+Status Print(const std::shared_ptr<flow::Graph>& graph, const Explain& explain) {
+  ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(graph));
+  ASSIGN_OR_RETURN(const exec::Functions functions, exec::MakeFunctions(*graph));
+  const std::string text = plan::ToText(plan);
+  if (std::fwrite(text.data(), 1, text.size(), explain.out) != text.size()) return Status::Unavailable("the plan could not be written");
+  return Status::Ok();
+}
+
+}  // namespace
+
+Status Flow::Run() {
+  Session session;
+  return session.Run(graph_);
+}
+
+Status Flow::Run(Session& session) { return session.Run(graph_); }
+
+Status Flow::Run(Explain explain) { return Print(graph_, explain); }
+
+Status Dataset::Run() const {
+  Session session;
+  return session.Run(graph_);
+}
+
+Status Dataset::Run(Session& session) const { return session.Run(graph_); }
+
+Status Dataset::Run(Explain explain) const { return Print(graph_, explain); }
+
+int ExitCode(const Status& status) {
+  constexpr int kFailed = 1;
+  constexpr int kInterrupted = 130;
+  if (status.ok()) return 0;
+  std::fflush(stdout);
+  std::fprintf(stderr, "glim: %s\n", status.message().c_str());
+  if (!status.details().empty()) std::fprintf(stderr, "%s\n", status.details().c_str());
+  return status.code() == Code::kCancelled ? kInterrupted : kFailed;
+}
+
+}  // namespace glim

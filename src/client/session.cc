@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "glim/session.h"
+
+#include <fmt/core.h>
+
+#include <charconv>
+
+#include "base/memory_budget.h"
+#include "base/try.h"
+#include "client/session_parts.h"
+#include "exec/bindings.h"
+#include "exec/runner.h"
+#include "flow/graph.h"
+#include "plan/plan.h"
+
+namespace glim {
+namespace {
+
+Result<int> ParseCount(const std::string& option, const std::string& text, int min) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  constexpr int kMax = 65536;
+  if (error != std::errc() || end != text.data() + text.size() || value < min || value > kMax) {
+    return Status::Invalid(fmt::format("{} takes a number from {} to {}, got \"{}\"", option, min, kMax, text));
+  }
+  return value;
+}
+
+Status SetOption(const std::string& name, const std::string& value, SessionOptions* options) {
+  if (name == "--on") {
+    options->on = value;
+  } else if (name == "--threads") {
+    ASSIGN_OR_RETURN(options->threads, ParseCount(name, value, 1));
+  } else if (name == "--partitions") {
+    ASSIGN_OR_RETURN(options->partitions, ParseCount(name, value, 1));
+  } else {
+    ASSIGN_OR_RETURN(options->memory_bytes, base::ParseBytes(value));
+    if (options->memory_bytes < (1 << 20)) return Status::Invalid(fmt::format("--memory {}: at least 1M is needed", value));
+  }
+  return Status::Ok();
+}
+
+bool TakesValue(std::string_view name) {
+  return name == "--on" || name == "--threads" || name == "--memory" || name == "--partitions";
+}
+
+// Takes the session's options out of the program's arguments; stops at "--".
+Status ParseArguments(int argc, char** argv, SessionOptions* options, std::vector<std::string>* rest) {
+  int i = 1;
+  for (; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const size_t equals = argument.find('=');
+    const std::string name = argument.substr(0, equals);
+    if (argument == "--") break;
+    if (argument == "--progress" || argument == "--no-progress") {
+      options->progress = argument == "--progress";
+    } else if (argument == "--explain") {
+      options->explain = true;
+    } else if (TakesValue(name)) {
+      if (equals == std::string::npos && i + 1 == argc) return Status::Invalid(name + " needs a value");
+      RETURN_IF_ERROR(SetOption(name, equals == std::string::npos ? argv[++i] : argument.substr(equals + 1), options));
+    } else {
+      rest->push_back(argument);
+    }
+  }
+  for (++i; i < argc; ++i) rest->push_back(argv[i]);
+  return Status::Ok();
+}
+
+Status CheckEngine(const std::string& on) {
+  if (on == "embedded") return Status::Ok();
+  return Status::Invalid(fmt::format("--on {}: there is no such engine; this version runs flows in the calling process (embedded)", on));
+}
+
+std::unique_ptr<Session::Parts> MakeParts(SessionOptions options) {
+  auto parts = std::make_unique<Session::Parts>();
+  parts->options = std::move(options);
+  parts->env = env::MakePosixEnv();
+  parts->catalogue = std::make_unique<param::Catalogue>(*parts->env);
+  parts->status = CheckEngine(parts->options.on);
+  if (parts->options.watch_interrupts) parts->env->WatchInterrupts();
+  return parts;
+}
+
+}  // namespace
+
+Session::Session() : Session(SessionOptions{}) {}
+
+Session::Session(SessionOptions options) : parts_(MakeParts(std::move(options))) {}
+
+Session::Session(int argc, char** argv) : parts_(MakeParts({.watch_interrupts = true})) {
+  constexpr int kStderr = 2;
+  SessionOptions& options = parts_->options;
+  options.progress = parts_->env->IsTerminal(kStderr);
+  parts_->status = ParseArguments(argc, argv, &options, &parts_->arguments);
+  if (parts_->status.ok()) parts_->status = CheckEngine(options.on);
+}
+
+Session::~Session() = default;
+
+const std::vector<std::string>& Session::arguments() const { return parts_->arguments; }
+
+const Status& Session::status() const { return parts_->status; }
+
+Result<TableHandle> Session::CreateTable(TableSpec spec) {
+  RETURN_IF_ERROR(status());
+  return parts_->catalogue->CreateTable(std::move(spec));
+}
+
+Result<TableHandle> Session::OpenTable(const std::string& name) {
+  RETURN_IF_ERROR(status());
+  return parts_->catalogue->OpenTable(name);
+}
+
+Result<TableHandle> Session::LoadTable(const std::string& folder, const std::string& name) {
+  RETURN_IF_ERROR(status());
+  return parts_->catalogue->LoadTable(folder, name);
+}
+
+std::vector<TableInfo> Session::ListTables() { return parts_->catalogue->ListTables(); }
+
+Status Session::DropTable(const std::string& name) { return parts_->catalogue->DropTable(name); }
+
+Status Session::Run(const Flow& flow) { return Run(flow.graph()); }
+
+Status Session::Run(const std::shared_ptr<flow::Graph>& graph) {
+  RETURN_IF_ERROR(status());
+  Parts& parts = *parts_;
+  ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(graph));
+  if (parts.options.explain) {
+    ASSIGN_OR_RETURN(const exec::Functions functions, exec::MakeFunctions(*graph));
+    std::fflush(stdout);
+    return parts.env->standard_output().Append(plan::ToText(plan));
+  }
+  const env::Machine machine = parts.env->machine();
+  if (parts.pool == nullptr) {
+    const int threads = parts.options.threads > 0 ? parts.options.threads : machine.cores;
+    parts.pool = std::make_unique<exec::WorkerPool>(threads, udf::HostOptions{.lua_kernels = parts.options.lua_kernels});
+  }
+  const int64_t memory = parts.options.memory_bytes > 0 ? parts.options.memory_bytes : machine.memory_bytes / 10 * 6;
+  return exec::Runner(parts.env.get(), parts.pool.get(), {parts.options.partitions, memory, parts.options.progress}).Run(plan);
+}
+
+}  // namespace glim

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a Session is made of, for those who stand on it (the script host).
+//
+// Thread: as Session.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "env/env.h"
+#include "exec/worker_pool.h"
+#include "glim/session.h"
+#include "param/catalogue.h"
+
+namespace glim {
+
+struct Session::Parts {
+  SessionOptions options;
+  Status status;
+  std::vector<std::string> arguments;
+  std::unique_ptr<env::Env> env;
+  std::unique_ptr<param::Catalogue> catalogue;
+  std::unique_ptr<exec::WorkerPool> pool;  // Made by the first run.
+};
+
+}  // namespace glim

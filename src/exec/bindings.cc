@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exec/bindings.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "base/try.h"
+#include "exec/table_source.h"
+#include "io/csv_source.h"
+#include "io/memory_source.h"
+#include "io/sinks.h"
+#include "io/text_source.h"
+#include "ops/aggregate.h"
+#include "ops/join.h"
+#include "ops/pipe.h"
+#include "ops/sort.h"
+#include "ops/table_steps.h"
+#include "udf/lua_function.h"
+
+namespace glim::exec {
+namespace {
+
+template <class T>
+const T& Body(const flow::Graph& graph, int step) {
+  return std::get<T>(graph.steps()[step].body);
+}
+
+Result<std::shared_ptr<const Function>> Bind(const FunctionSource& source, const std::string& init) {
+  if (source.function != nullptr) return source.function;
+  return udf::MakeLuaFunction(source.lua, init);
+}
+
+Result<io::RowFormat> ParseFormat(const flow::Step& step, const std::string& format) {
+  Result<io::RowFormat> parsed = io::RowFormat::Parse(format);
+  if (!parsed.ok()) return std::move(parsed).status().With(step.name);
+  return parsed;
+}
+
+}  // namespace
+
+std::string StepName(const flow::Step& step) { return step.arguments.empty() ? step.name : step.name + "(" + step.arguments + ")"; }
+
+Result<std::unique_ptr<io::Source>> MakeSource(const flow::Step& step) {
+  if (const auto* text = std::get_if<flow::TextFileSource>(&step.body)) {
+    return io::MakeTextSource(text->paths, {text->options.recursive, text->options.pattern, text->options.file_name});
+  }
+  if (const auto* csv = std::get_if<flow::CsvSource>(&step.body)) {
+    return io::MakeCsvSource(csv->files, {csv->options.header, csv->options.delimiter, csv->options.quote});
+  }
+  if (const auto* strings = std::get_if<flow::StringsSource>(&step.body)) return io::MakeStringsSource(strings->values);
+  if (const auto* ints = std::get_if<flow::IntsSource>(&step.body)) return io::MakeIntsSource(ints->values);
+  if (const auto* range = std::get_if<flow::RangeSource>(&step.body)) return io::MakeRangeSource(range->begin, range->end);
+  if (const auto* rows = std::get_if<flow::RowsSource>(&step.body)) return io::MakeRowsSource(rows->rows);
+  if (const auto* table = std::get_if<flow::TableSource>(&step.body)) return MakeTableSource(table->table);
+  return Status::Internal(step.name + " is no source");
+}
+
+Result<std::unique_ptr<io::Sink>> MakeSink(const flow::Step& step, env::Env& env) {
+  if (const auto* print = std::get_if<flow::PrintfSink>(&step.body)) {
+    ASSIGN_OR_RETURN(io::RowFormat format, ParseFormat(step, print->format));
+    if (print->file == stdout) return io::MakeFormatSink(std::move(format), &env.standard_output(), StepName(step));
+    if (print->file == stderr) return io::MakeFormatSink(std::move(format), &env.standard_error(), StepName(step));
+    return io::MakeFormatFileSink(std::move(format), print->file);
+  }
+  if (const auto* output = std::get_if<flow::OutputSink>(&step.body)) return io::MakeCallbackSink(output->function);
+  if (const auto* collect = std::get_if<flow::CollectSink>(&step.body)) return io::MakeCollectSink(collect->rows);
+  if (const auto* first = std::get_if<flow::FirstRowSink>(&step.body)) return io::MakeFirstRowSink(first->save);
+  if (const auto* text = std::get_if<flow::TextFileSink>(&step.body)) return io::MakeTextFileSink(text->path);
+  return Status::Internal(step.name + " is no sink");
+}
+
+Result<Functions> MakeFunctions(const flow::Graph& graph) {
+  Functions functions(graph.steps().size());
+  for (size_t i = 0; i < graph.steps().size(); ++i) {
+    const flow::Step& step = graph.steps()[i];
+    FunctionRole role = FunctionRole::kMap;
+    if (const auto* function = std::get_if<flow::FunctionStep>(&step.body)) {
+      ASSIGN_OR_RETURN(functions[i], Bind(function->function, function->init));
+      role = function->role;
+    } else if (const auto* reduce = std::get_if<flow::ReduceStep>(&step.body)) {
+      ASSIGN_OR_RETURN(functions[i], Bind(reduce->function, reduce->init));
+    } else {
+      continue;
+    }
+    if (Status status = functions[i]->Check(role); !status.ok()) return std::move(status).With(step.name);
+  }
+  return functions;
+}
+
+std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow::Graph& graph, const Functions& functions,
+                                            ops::OperatorContext context, ops::LimitProgress* progress) {
+  using plan::OperatorKind;
+  switch (op.kind) {
+    case OperatorKind::kFunction:
+      return std::make_unique<ops::FunctionOperator>(std::move(context), functions[op.step],
+                                                     Body<flow::FunctionStep>(graph, op.step).role);
+    case OperatorKind::kSelect:
+      return std::make_unique<ops::SelectOperator>(std::move(context), Body<flow::SelectStep>(graph, op.step).columns);
+    case OperatorKind::kLimit: return std::make_unique<ops::LimitOperator>(std::move(context), op.count, op.offset, progress);
+    case OperatorKind::kCombine:
+    case OperatorKind::kMerge:
+      return std::make_unique<ops::ReduceOperator>(std::move(context), op.keys, functions[op.step],
+                                                   op.kind == OperatorKind::kCombine);
+    case OperatorKind::kGroup: return std::make_unique<ops::GroupOperator>(std::move(context), op.keys);
+    case OperatorKind::kSort:
+    case OperatorKind::kTop:
+      return std::make_unique<ops::SortOperator>(std::move(context), Body<flow::SortStep>(graph, op.step).keys,
+                                                 op.kind == OperatorKind::kTop ? op.count : ops::SortOperator::kAll);
+    case OperatorKind::kJoin: return std::make_unique<ops::JoinOperator>(std::move(context), op.keys);
+    case OperatorKind::kPipe:
+      return std::make_unique<ops::PipeOperator>(std::move(context), Body<flow::PipeStep>(graph, op.step).command);
+    case OperatorKind::kPipeAsArgs:
+      return std::make_unique<ops::PipeAsArgsOperator>(std::move(context), Body<flow::PipeStep>(graph, op.step).command);
+    case OperatorKind::kLookup: {
+      const auto& lookup = Body<flow::LookupStep>(graph, op.step);
+      return std::make_unique<ops::LookupOperator>(std::move(context), lookup.table, lookup.key);
+    }
+    case OperatorKind::kPushTo:
+      return std::make_unique<ops::PushToOperator>(std::move(context), Body<flow::PushToStep>(graph, op.step).table);
+  }
+  CHECK(false);
+}
+
+}  // namespace glim::exec

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exec/ordered_sink.h"
+
+#include <chrono>
+
+#include "base/try.h"
+
+namespace glim::exec {
+
+Status OrderedSink::Write(int task, const Batch& batch) {
+  constexpr auto kLook = std::chrono::milliseconds(100);
+  Chunk chunk;
+  if (sink_->wants_bytes()) {
+    RETURN_IF_ERROR(sink_->Encode(batch, &chunk.bytes));
+  } else {
+    chunk.batch = batch;
+  }
+  const auto size = static_cast<int64_t>(chunk.bytes.size()) + (sink_->wants_bytes() ? 0 : batch.MemoryBytes());
+  std::unique_lock lock(mutex_);
+  while (task != current_ && pending_bytes_ + size > kPendingBytesMax) {
+    if (cancelled_->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
+    turn_.wait_for(lock, kLook);
+  }
+  if (task == current_) {
+    return WriteThrough(chunk);
+  }
+  pending_bytes_ += size;
+  pending_[task].chunks.push_back(std::move(chunk));
+  return Status::Ok();
+}
+
+Status OrderedSink::WriteThrough(const Chunk& chunk) {
+  if (full()) return Status::Ok();
+  if (sink_->wants_bytes()) {
+    RETURN_IF_ERROR(sink_->WriteBytes(chunk.bytes));
+  } else {
+    RETURN_IF_ERROR(sink_->WriteBatch(chunk.batch));
+  }
+  if (sink_->full()) full_.store(true, std::memory_order_relaxed);
+  return Status::Ok();
+}
+
+Status OrderedSink::EndTask(int task) {
+  std::lock_guard lock(mutex_);
+  if (task != current_) {
+    pending_[task].ended = true;
+    return Status::Ok();
+  }
+  // Hand the turn on; a task that ended already is written here, one that still runs writes the rest by itself.
+  for (bool ended = true; ended;) {
+    ++current_;
+    ended = false;
+    const auto next = pending_.find(current_);
+    if (next == pending_.end()) break;
+    for (const Chunk& chunk : next->second.chunks) {
+      RETURN_IF_ERROR(WriteThrough(chunk));
+      pending_bytes_ -= static_cast<int64_t>(chunk.bytes.size()) + (sink_->wants_bytes() ? 0 : chunk.batch.MemoryBytes());
+    }
+    ended = next->second.ended;
+    pending_.erase(next);
+  }
+  turn_.notify_all();
+  return Status::Ok();
+}
+
+}  // namespace glim::exec

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Brings what many tasks write into the order of the tasks, on its way into a sink.
+//
+// The task whose turn it is writes through; later ones leave their output here and go on, until kPendingBytesMax are left behind: then they wait for
+// their turn. Tasks start in order, so the one whose turn it is always runs, and nobody waits for ever.
+//
+// Thread: any; the sink is called by one at a time.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "io/sink.h"
+
+namespace glim::exec {
+
+class OrderedSink {
+ public:
+  static constexpr int64_t kPendingBytesMax = 64 << 20;
+
+  // Both outlive this.
+  OrderedSink(io::Sink* sink, const std::atomic<bool>* cancelled) : sink_(sink), cancelled_(cancelled) {}
+
+  Status Write(int task, const Batch& batch);
+  Status EndTask(int task);
+  // The sink wants no more.
+  bool full() const { return full_.load(std::memory_order_relaxed); }
+  // Wakes those who wait, because the run was cancelled.
+  void Wake() { turn_.notify_all(); }
+
+ private:
+  struct Chunk {
+    std::string bytes;
+    Batch batch;
+  };
+  struct Pending {
+    std::vector<Chunk> chunks;
+    bool ended = false;
+  };
+  Status WriteThrough(const Chunk& chunk);
+
+  io::Sink* const sink_;
+  const std::atomic<bool>* const cancelled_;
+  std::atomic<bool> full_{false};
+  std::mutex mutex_;
+  std::condition_variable turn_;
+  int current_ = 0;
+  int64_t pending_bytes_ = 0;
+  std::map<int, Pending> pending_;
+};
+
+}  // namespace glim::exec

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exec/runner.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+
+#include "base/check.h"
+#include "base/try.h"
+#include "exchange/exchange.h"
+#include "exec/bindings.h"
+#include "exec/ordered_sink.h"
+#include "exec/progress.h"
+#include "ops/join.h"
+
+namespace glim::exec {
+namespace {
+
+using exchange::Exchange;
+using plan::ExchangeKind;
+using plan::OperatorKind;
+
+constexpr int kHashPartitions = 16;
+// A stage that ends in a sink writes in order, so its tasks are small; one that gathers state wants few and large ones.
+constexpr int64_t kSinkTaskBytes = 8 << 20;
+constexpr int64_t kTaskBytesMin = 8 << 20;
+constexpr int kTasksAimed = 16;
+
+// Cuts splits into runs of neighbours of about `bytes` each.
+std::vector<std::pair<size_t, size_t>> GroupSplits(const std::vector<io::Split>& splits, int64_t bytes) {
+  std::vector<std::pair<size_t, size_t>> groups;
+  size_t begin = 0;
+  int64_t size = 0;
+  for (size_t i = 0; i < splits.size(); ++i) {
+    size += std::max<int64_t>(splits[i].estimated_bytes, 1);
+    if (size >= bytes || i + 1 == splits.size()) {
+      groups.emplace_back(begin, i + 1);
+      begin = i + 1;
+      size = 0;
+    }
+  }
+  return groups;
+}
+
+// Exactly `count` runs, some perhaps empty.
+std::vector<std::pair<size_t, size_t>> CutSplits(size_t splits, int count) {
+  std::vector<std::pair<size_t, size_t>> groups;
+  for (int i = 0; i < count; ++i) groups.emplace_back(splits * i / count, splits * (i + 1) / count);
+  return groups;
+}
+
+// Ends a chain: into an exchange, into a sink, or nowhere.
+class SinkOutput : public BatchOutput {
+ public:
+  SinkOutput(OrderedSink* sink, int task, const std::string* name) : sink_(sink), task_(task), name_(name) {}
+  Status Push(Batch batch) override {
+    if (batch.row_count() == 0) return Status::Ok();
+    Status status = sink_->Write(task_, batch);
+    return status.code() == Code::kCancelled ? status : std::move(status).With(*name_);
+  }
+  bool full() const override { return sink_->full(); }
+
+ private:
+  OrderedSink* sink_;
+  int task_;
+  const std::string* name_;
+};
+
+class NoOutput : public BatchOutput {
+ public:
+  Status Push(Batch) override { return Status::Ok(); }
+  bool full() const override { return false; }
+};
+
+// One stage while it runs.
+struct StageRun {
+  const plan::Stage* stage;
+  int tasks = 0;
+  // Of a source:
+  std::unique_ptr<io::Source> source;
+  std::vector<io::Split> splits;
+  std::vector<std::pair<size_t, size_t>> groups;
+  // Of exchanges:
+  std::vector<const Exchange*> inputs;
+  // Where rows go:
+  std::unique_ptr<Exchange> output;
+  std::unique_ptr<io::Sink> sink;
+  std::unique_ptr<OrderedSink> ordered;
+  std::string sink_name;
+  // Per operator; null where it is no limit.
+  std::vector<std::unique_ptr<ops::LimitProgress>> limits;
+};
+
+class PlanRun {
+ public:
+  PlanRun(env::Env* env, WorkerPool* pool, const RunnerOptions& options, const plan::Plan& plan)
+      : env_(env), pool_(pool), options_(options), plan_(plan), budget_(options.memory_bytes), progress_(env, options.progress) {}
+
+  Status Run() {
+    Status status = RunStages();
+    progress_.Clear();
+    if (status.ok()) return status;
+    for (StageRun& run : stages_) {
+      if (run.sink != nullptr) run.sink->Abort();
+    }
+    return status;
+  }
+
+ private:
+  Status RunStages() {
+    ASSIGN_OR_RETURN(functions_, MakeFunctions(*plan_.graph));
+    RETURN_IF_ERROR(OpenEnds());
+    CountReaders();
+    for (size_t i = 0; i < plan_.stages.size(); ++i) RETURN_IF_ERROR(RunStage(static_cast<int>(i)));
+    return Status::Ok();
+  }
+
+  // Everything that can be found wrong before work starts is found here.
+  Status OpenEnds() {
+    const auto& steps = plan_.graph->steps();
+    stages_.resize(plan_.stages.size());
+    for (size_t i = 0; i < stages_.size(); ++i) {
+      StageRun& run = stages_[i];
+      run.stage = &plan_.stages[i];
+      if (run.stage->source >= 0) {
+        const flow::Step& step = steps[run.stage->source];
+        ASSIGN_OR_RETURN(run.source, MakeSource(step));
+        auto splits = run.source->MakeSplits(*env_, {});
+        if (!splits.ok()) return std::move(splits).status().With(step.name);
+        run.splits = *std::move(splits);
+        for (const io::Split& split : run.splits) source_bytes_ += split.estimated_bytes;
+      }
+      if (run.stage->sink >= 0) {
+        run.sink_name = steps[run.stage->sink].name;
+        ASSIGN_OR_RETURN(run.sink, MakeSink(steps[run.stage->sink], *env_));
+      }
+    }
+    for (StageRun& run : stages_) {
+      if (run.sink == nullptr) continue;
+      if (Status status = run.sink->Open(*env_); !status.ok()) return std::move(status).With(run.sink_name);
+    }
+    return Status::Ok();
+  }
+
+  void CountReaders() {
+    readers_.assign(stages_.size(), 0);
+    for (const plan::Stage& stage : plan_.stages) {
+      for (const int input : stage.inputs) ++readers_[input];
+    }
+  }
+
+  void CountTasks(StageRun* run) {
+    const plan::Stage& stage = *run->stage;
+    if (run->source == nullptr) {
+      run->tasks = stage.one_task ? 1 : run->inputs[0]->consumers();
+      return;
+    }
+    const bool into_sink = stage.output.kind == ExchangeKind::kNone;
+    int64_t bytes = 0;
+    for (const io::Split& split : run->splits) bytes += split.estimated_bytes;
+    if (stage.one_task) {
+      run->groups = CutSplits(run->splits.size(), 1);
+    } else if (options_.partitions > 0) {
+      run->groups = CutSplits(run->splits.size(), options_.partitions);
+    } else {
+      run->groups = GroupSplits(run->splits, into_sink ? kSinkTaskBytes : std::max(kTaskBytesMin, bytes / kTasksAimed));
+      // Work without data, such as Pipe("date") or a sink that must be opened, still needs its one task.
+      if (run->groups.empty()) run->groups.emplace_back(0, 0);
+    }
+    run->tasks = static_cast<int>(run->groups.size());
+  }
+
+  int Consumers(const StageRun& run) const {
+    switch (run.stage->output.kind) {
+      case ExchangeKind::kNone: return 0;
+      case ExchangeKind::kKeep: return run.tasks;
+      case ExchangeKind::kGather:
+      case ExchangeKind::kMergeSorted: return 1;
+      case ExchangeKind::kHash:
+      case ExchangeKind::kRoundRobin: break;
+    }
+    if (run.stage->output.partitions > 0) return run.stage->output.partitions;
+    return options_.partitions > 0 ? options_.partitions : kHashPartitions;
+  }
+
+  std::string OutputName(const StageRun& run) const {
+    const int step = run.stage->operators.empty() ? run.stage->source : run.stage->operators.back().step;
+    return step < 0 ? "exchange" : "exchange after " + plan_.graph->steps()[step].name;
+  }
+
+  Status RunStage(int index) {
+    StageRun& run = stages_[index];
+    const plan::Stage& stage = *run.stage;
+    for (const int input : stage.inputs) run.inputs.push_back(stages_[input].output.get());
+    CountTasks(&run);
+    for (const plan::Operator& op : stage.operators) {
+      run.limits.push_back(op.kind == OperatorKind::kLimit && run.tasks > 1 ? std::make_unique<ops::LimitProgress>(run.tasks)
+                                                                            : nullptr);
+    }
+    if (stage.output.kind != ExchangeKind::kNone) {
+      run.output = std::make_unique<Exchange>(stage.output, run.tasks, Consumers(run), &budget_, OutputName(run));
+    }
+    if (run.sink != nullptr) run.ordered = std::make_unique<OrderedSink>(run.sink.get(), &cancelled_);
+
+    progress_.StartStage(index + 1, static_cast<int>(stages_.size()), source_bytes_);
+    pool_->RunJob(
+        run.tasks, [&](int task, udf::Hosts& hosts) { Fail(RunTask(&run, task, hosts)); },
+        [&] {
+          if (env_->interrupted()) Fail(Status::Cancelled("interrupted"));
+          if (cancelled_.load() && run.ordered != nullptr) run.ordered->Wake();
+          progress_.Draw();
+        });
+    if (env_->interrupted()) Fail(Status::Cancelled("interrupted"));
+    RETURN_IF_ERROR(first_failure_);
+    if (run.sink != nullptr) {
+      if (Status status = run.sink->Finish(); !status.ok()) return std::move(status).With(run.sink_name);
+      run.sink.reset();
+    }
+    for (const int input : stage.inputs) {
+      if (--readers_[input] == 0) stages_[input].output.reset();
+    }
+    return Status::Ok();
+  }
+
+  void Fail(Status status) {
+    if (status.ok()) return;
+    std::lock_guard lock(failure_mutex_);
+    // A neighbour that was cancelled is no news.
+    if (first_failure_.ok()) first_failure_ = std::move(status);
+    cancelled_.store(true);
+  }
+
+  Status RunTask(StageRun* run, int task, udf::Hosts& hosts) {
+    Status status = cancelled_.load() ? Status::Cancelled("cancelled") : RunChain(run, task, hosts);
+    if (status.ok() && run->ordered != nullptr) status = run->ordered->EndTask(task);
+    return status;
+  }
+
+  Status RunChain(StageRun* run, int task, udf::Hosts& hosts) {
+    const plan::Stage& stage = *run->stage;
+    // An empty partition has nothing to do, unless a program would have something to say about it.
+    const bool pipes = std::any_of(stage.operators.begin(), stage.operators.end(),
+                                   [](const plan::Operator& op) { return op.kind == OperatorKind::kPipe; });
+    if (run->source == nullptr && !pipes && InputEmpty(*run, task)) return Status::Ok();
+
+    TaskContext context(task, run->tasks, 0, &hosts);
+    std::vector<std::unique_ptr<ops::Operator>> chain;
+    for (size_t i = 0; i < stage.operators.size(); ++i) {
+      const plan::Operator& op = stage.operators[i];
+      chain.push_back(MakeOperator(op, *plan_.graph, functions_,
+                                   {env_, &budget_, &context, &cancelled_, StepName(plan_.graph->steps()[op.step])},
+                                   run->limits[i].get()));
+    }
+    std::unique_ptr<exchange::PartitionWriter> writer;
+    NoOutput nowhere;
+    SinkOutput into_sink(run->ordered.get(), task, &run->sink_name);
+    BatchOutput* end = &nowhere;
+    if (run->output != nullptr) {
+      writer = run->output->MakeWriter(task);
+      end = writer.get();
+    } else if (run->ordered != nullptr) {
+      end = &into_sink;
+    }
+    for (size_t i = chain.size(); i-- > 0;) {
+      BatchOutput* next = i + 1 < chain.size() ? static_cast<BatchOutput*>(chain[i + 1].get()) : end;
+      RETURN_IF_ERROR(chain[i]->Open(next));
+    }
+    BatchOutput* head = chain.empty() ? end : static_cast<BatchOutput*>(chain[0].get());
+    RETURN_IF_ERROR(Feed(run, task, chain.empty() ? nullptr : chain[0].get(), head));
+    for (const auto& op : chain) RETURN_IF_ERROR(op->Finish());
+    return writer != nullptr ? writer->Finish() : Status::Ok();
+  }
+
+  std::unique_ptr<exchange::PartitionReader> Open(const StageRun& run, const Exchange& input, int task) const {
+    return run.stage->one_task ? input.MakeReader(0, input.consumers()) : input.MakeReader(task, task + 1);
+  }
+
+  bool InputEmpty(const StageRun& run, int task) const {
+    const Exchange& first = *run.inputs[0];
+    return run.stage->one_task ? first.Empty(0, first.consumers()) : first.Empty(task, task + 1);
+  }
+
+  // Pushes all rows of the task's input into `head`.
+  Status Feed(StageRun* run, int task, ops::Operator* first, BatchOutput* head) {
+    if (run->source != nullptr) return FeedSplits(run, task, head);
+    if (!run->stage->operators.empty() && run->stage->operators[0].kind == OperatorKind::kJoin) {
+      auto* join = static_cast<ops::JoinOperator*>(first);
+      const auto right = Open(*run, *run->inputs[1], task);
+      while (true) {
+        RETURN_IF_ERROR(Continue());
+        ASSIGN_OR_RETURN(const std::optional<Batch> batch, right->Next());
+        if (!batch.has_value()) break;
+        RETURN_IF_ERROR(join->Build(*batch));
+      }
+      join->EndBuild();
+    }
+    const auto reader = Open(*run, *run->inputs[0], task);
+    while (!head->full()) {
+      RETURN_IF_ERROR(Continue());
+      ASSIGN_OR_RETURN(std::optional<Batch> batch, reader->Next());
+      if (!batch.has_value()) break;
+      RETURN_IF_ERROR(head->Push(*std::move(batch)));
+    }
+    return Status::Ok();
+  }
+
+  Status FeedSplits(StageRun* run, int task, BatchOutput* head) {
+    const std::string& name = plan_.graph->steps()[run->stage->source].name;
+    for (size_t s = run->groups[task].first; s < run->groups[task].second && !head->full(); ++s) {
+      auto reader = run->source->Open(*env_, run->splits[s]);
+      if (!reader.ok()) return std::move(reader).status().With(name);
+      while (!head->full()) {
+        RETURN_IF_ERROR(Continue());
+        auto batch = (*reader)->Next();
+        if (!batch.ok()) return std::move(batch).status().With(name);
+        if (!batch->has_value()) break;
+        progress_.AddRows((*batch)->row_count());
+        RETURN_IF_ERROR(head->Push(**std::move(batch)));
+      }
+      progress_.AddBytes(run->splits[s].estimated_bytes);
+    }
+    return Status::Ok();
+  }
+
+  Status Continue() const { return cancelled_.load(std::memory_order_relaxed) ? Status::Cancelled("cancelled") : Status::Ok(); }
+
+  env::Env* const env_;
+  WorkerPool* const pool_;
+  const RunnerOptions options_;
+  const plan::Plan& plan_;
+  base::MemoryBudget budget_;
+  Progress progress_;
+  Functions functions_;
+  std::vector<int> readers_;
+  int64_t source_bytes_ = 0;
+  std::vector<StageRun> stages_;
+
+  std::atomic<bool> cancelled_{false};
+  std::mutex failure_mutex_;
+  Status first_failure_;
+};
+
+}  // namespace
+
+Status Runner::Run(const plan::Plan& plan) {
+  std::fflush(stdout);
+  return PlanRun(env_, pool_, options_, plan).Run();
+}
+
+}  // namespace glim::exec

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/pipe.h"
+
+#include <fmt/core.h>
+
+#include "base/try.h"
+
+namespace glim::ops {
+namespace {
+
+constexpr size_t kBufferBytes = 256 << 10;
+constexpr int64_t kWaitNanos = 200'000'000;
+
+// What a child said when it ended.
+Status CheckExit(int code) {
+  if (code == 0) return Status::Ok();
+  if (code == 127) return Status::UserCode("the command was not found (exit code 127)");
+  if (code > 128) return Status::UserCode(fmt::format("the command was ended by signal {}", code - 128));
+  return Status::UserCode(fmt::format("the command exited with {}", code));
+}
+
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
+}  // namespace
+
+PipeOperator::PipeOperator(OperatorContext context, std::string command)
+    : Operator(std::move(context)), command_(std::move(command)), buffer_(Buffer::Allocate(kBufferBytes)) {}
+
+Status PipeOperator::DoOpen() {
+  ASSIGN_OR_RETURN(child_, context().env->processes().Start({.argv = {"sh", "-c", command_}, .environment = {}}));
+  return Status::Ok();
+}
+
+Status PipeOperator::Step(std::string_view* input) {
+  if (context().cancelled->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
+  ASSIGN_OR_RETURN(const auto moved, child_->Exchange(*input, {buffer_->mutable_data(), buffer_->size()}, kWaitNanos));
+  input->remove_prefix(moved.written);
+  if (moved.input_closed) {
+    input_closed_ = true;
+    *input = {};
+  }
+  if (moved.read > 0) {
+    RETURN_IF_ERROR(reader_.Feed({buffer_->data(), moved.read}));
+    RETURN_IF_ERROR(GiveRows());
+  }
+  output_ended_ = output_ended_ || moved.output_ended;
+  return Status::Ok();
+}
+
+Status PipeOperator::GiveRows() {
+  while (std::optional<Batch> batch = reader_.Next()) RETURN_IF_ERROR(Emit(*std::move(batch)));
+  return Status::Ok();
+}
+
+Status PipeOperator::DoPush(Batch batch) {
+  if (input_closed_) return Status::Ok();
+  pending_.clear();
+  RETURN_IF_ERROR(io::AppendTsv(batch, &pending_));
+  std::string_view input = pending_;
+  while (!input.empty() && !full()) RETURN_IF_ERROR(Step(&input));
+  return Status::Ok();
+}
+
+Status PipeOperator::DoFinish() {
+  child_->CloseInput();
+  std::string_view nothing;
+  while (!output_ended_) {
+    if (Operator::full()) {  // Nobody wants the rest.
+      child_->Kill();
+      return Status::Ok();
+    }
+    RETURN_IF_ERROR(Step(&nothing));
+  }
+  RETURN_IF_ERROR(reader_.Finish());
+  RETURN_IF_ERROR(GiveRows());
+  ASSIGN_OR_RETURN(const int code, child_->Wait());
+  return CheckExit(code);
+}
+
+PipeAsArgsOperator::PipeAsArgsOperator(OperatorContext context, std::string command)
+    : Operator(std::move(context)), command_(std::move(command)), script_(QuoteArguments(command_)) {}
+
+Status PipeAsArgsOperator::DoPush(Batch batch) {
+  for (int64_t row = 0; row < batch.row_count() && !full(); ++row) {
+    if (context().cancelled->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
+    Status status = RunRow(batch, row);
+    if (status.ok() || full()) continue;
+    if (status.code() != Code::kUserCode) return status;
+    return Status::UserCode(status.message() + ", row " + batch.RowToDebugString(row));
+  }
+  return Status::Ok();
+}
+
+Status PipeAsArgsOperator::RunRow(const Batch& batch, int64_t row) {
+  env::CommandOptions options{.argv = {"sh", "-c", script_, "sh"}, .environment = {}, .discard_input = true};
+  for (int c = 0; c < batch.column_count(); ++c) {
+    const Cell cell = batch.At(row, c);
+    std::string argument = cell.is_null() ? "" : cell.ToString();
+    if (argument.find('\0') != std::string::npos) {
+      return Status::Invalid("a field with a zero byte cannot be an argument, row " + batch.RowToDebugString(row));
+    }
+    options.argv.push_back(std::move(argument));
+  }
+  ASSIGN_OR_RETURN(const auto child, context().env->processes().Start(options));
+  io::TsvReader reader;
+  const auto buffer = std::make_unique<char[]>(kBufferBytes);
+  for (bool ended = false; !ended;) {
+    if (context().cancelled->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
+    if (full()) return Status::Ok();
+    ASSIGN_OR_RETURN(const auto moved, child->Exchange({}, {buffer.get(), kBufferBytes}, kWaitNanos));
+    RETURN_IF_ERROR(reader.Feed({buffer.get(), moved.read}));
+    ended = moved.output_ended;
+    if (ended) RETURN_IF_ERROR(reader.Finish());
+    while (std::optional<Batch> rows = reader.Next()) RETURN_IF_ERROR(Emit(*std::move(rows)));
+  }
+  ASSIGN_OR_RETURN(const int code, child->Wait());
+  return CheckExit(code);
+}
+
+std::string QuoteArguments(std::string_view command) {
+  std::string out;
+  bool in_single = false, in_double = false;
+  for (size_t i = 0; i < command.size(); ++i) {
+    const char c = command[i];
+    if (in_single) {
+      in_single = c != '\'';
+    } else if (c == '\\' && i + 1 < command.size()) {
+      out += c;
+      out += command[++i];
+      continue;
+    } else if (c == '\'' && !in_double) {
+      in_single = true;
+    } else if (c == '"') {
+      in_double = !in_double;
+    } else if (c == '$' && i + 1 < command.size() && (IsDigit(command[i + 1]) || command[i + 1] == '{')) {
+      const bool braced = command[i + 1] == '{';
+      size_t end = i + 1 + braced;
+      while (end < command.size() && IsDigit(command[end])) ++end;
+      const std::string_view number = command.substr(i + 1 + braced, end - i - 1 - braced);
+      if (!number.empty() && (!braced || (end < command.size() && command[end] == '}'))) {
+        const std::string parameter = fmt::format("${{{}}}", number);
+        out += in_double ? parameter : '"' + parameter + '"';
+        i = end - !braced;
+        continue;
+      }
+    }
+    out += c;
+  }
+  return out;
+}
+
+}  // namespace glim::ops

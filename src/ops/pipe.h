@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Unix programs as steps. Rows go out as tab separated lines and lines come back as rows of bytes (io/tsv.h).
+//
+// Pipe runs one `sh -c command` per task, fed and drained at the same time so that neither side can block the other. PipeAsArgs runs one per row, with the
+// row's fields as $1, $2, ...: they are passed as arguments and stand quoted in the command, so nothing in a row is ever parsed by the shell.
+//
+// A non-zero exit fails the run and names the command. A child that stops reading (head) ends the step's input early; a child whose output nobody
+// wants any more is killed.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "io/tsv.h"
+#include "ops/operator.h"
+
+namespace glim::ops {
+
+class PipeOperator : public Operator {
+ public:
+  PipeOperator(OperatorContext context, std::string command);
+  bool full() const override { return input_closed_ || Operator::full(); }
+
+ protected:
+  Status DoOpen() override;
+  Status DoPush(Batch batch) override;
+  Status DoFinish() override;
+
+ private:
+  // One exchange with the child; `*input` loses what it took.
+  Status Step(std::string_view* input);
+  Status GiveRows();
+
+  const std::string command_;
+  std::unique_ptr<env::ChildProcess> child_;
+  io::TsvReader reader_;
+  std::string pending_;
+  std::shared_ptr<Buffer> buffer_;
+  bool input_closed_ = false;
+  bool output_ended_ = false;
+};
+
+class PipeAsArgsOperator : public Operator {
+ public:
+  PipeAsArgsOperator(OperatorContext context, std::string command);
+
+ protected:
+  Status DoPush(Batch batch) override;
+
+ private:
+  Status RunRow(const Batch& batch, int64_t row);
+
+  const std::string command_;
+  const std::string script_;  // With $N quoted.
+};
+
+// `cat $1` -> `cat "${1}"`: $N outside of single quotes becomes ${N}, in double quotes where it is not in them already.
+std::string QuoteArguments(std::string_view command);
+
+}  // namespace glim::ops

@@ -1,0 +1,530 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "script/lua_flow.h"
+
+#include <fmt/core.h>
+
+#include "base/try.h"
+#include "client/session_parts.h"
+#include "glim/flow.h"
+#include "glim/session.h"
+#include "io/text_source.h"
+#include "script/lua_support.h"
+#include "script/lua_table.h"
+#include "udf/lua_capture.h"
+#include "udf/lua_values.h"
+
+namespace glim::script {
+namespace {
+
+constexpr const char* kFlow = "glim flow";
+constexpr const char* kDataset = "glim dataset";
+constexpr const char* kOrder = "glim order";
+constexpr const char* kFields = "glim field";
+constexpr const char* kCsv = "glim csv";
+
+Session* TheSession(lua_State* L) { return static_cast<Session*>(lua_touserdata(L, lua_upvalueindex(1))); }
+
+Result<int> PushDataset(lua_State* L, Dataset dataset) {
+  PushObject(L, kDataset, std::move(dataset));
+  return 1;
+}
+
+Result<Dataset*> Self(lua_State* L) {
+  if (void* memory = TestObject(L, 1, kDataset)) return static_cast<Dataset*>(memory);
+  return Status::Invalid("call the steps of a dataset with a colon, like data:Map(f)");
+}
+
+Result<Flow*> SelfFlow(lua_State* L) {
+  if (void* memory = TestObject(L, 1, kFlow)) return static_cast<Flow*>(memory);
+  return Status::Invalid("call the sources of a flow with a colon, like flow:TextFile(name)");
+}
+
+Result<FunctionSource> ToFunction(lua_State* L, int index, const char* what) {
+  if (lua_type(L, index) == LUA_TSTRING) return FunctionSource(std::string(lua_tostring(L, index)));
+  if (!lua_isfunction(L, index)) {
+    return Status::Invalid(fmt::format("{} expects a function, got {}", what, luaL_typename(L, index)));
+  }
+  ASSIGN_OR_RETURN(std::shared_ptr<const Function> function, udf::CaptureLuaFunction(L, index));
+  return FunctionSource(std::move(function));
+}
+
+// Field numbers from `index` on: numbers, a list of them, or glim.field(...). None: `otherwise`.
+Result<Fields> ToFields(lua_State* L, int index, const char* what, Fields otherwise) {
+  if (lua_isnoneornil(L, index)) return otherwise;
+  if (void* memory = TestObject(L, index, kFields)) return *static_cast<Fields*>(memory);
+  std::vector<int> fields;
+  for (; index <= lua_gettop(L) && !lua_isnil(L, index); ++index) {
+    ASSIGN_OR_RETURN(const std::vector<int64_t> numbers, ToIntegers(L, index, what));
+    fields.insert(fields.end(), numbers.begin(), numbers.end());
+  }
+  return Fields(std::move(fields));
+}
+
+Result<std::vector<OrderBy>> ToOrders(lua_State* L, int index, const char* what) {
+  std::vector<OrderBy> orders;
+  for (; index <= lua_gettop(L); ++index) {
+    if (void* memory = TestObject(L, index, kOrder)) {
+      orders.push_back(*static_cast<OrderBy*>(memory));
+      continue;
+    }
+    ASSIGN_OR_RETURN(const std::vector<int64_t> fields, ToIntegers(L, index, what));
+    for (const int64_t field : fields) orders.emplace_back(static_cast<int>(field));
+  }
+  return orders;
+}
+
+// ---- Steps ----
+
+using FunctionStep = Dataset (Dataset::*)(FunctionSource) const;
+
+template <FunctionStep step>
+Result<int> CallFunctionStep(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(FunctionSource function, ToFunction(L, 2, "this step"));
+  return PushDataset(L, (self->*step)(std::move(function)));
+}
+
+Result<int> Select(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(Fields fields, ToFields(L, 2, "Select", Fields()));
+  return PushDataset(L, self->Select(std::move(fields)));
+}
+
+Result<int> Limit(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(const int64_t count, ToInteger(L, 2, "Limit"));
+  int64_t offset = 0;
+  if (!lua_isnoneornil(L, 3)) {
+    ASSIGN_OR_RETURN(offset, ToInteger(L, 3, "Limit"));
+  }
+  return PushDataset(L, self->Limit(count, offset));
+}
+
+Result<int> Partition(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(const int64_t count, ToInteger(L, 2, "Partition"));
+  ASSIGN_OR_RETURN(Fields fields, ToFields(L, 3, "Partition", Fields(1)));
+  return PushDataset(L, self->Partition(static_cast<int>(count), std::move(fields)));
+}
+
+Result<int> RoundRobin(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(const int64_t count, ToInteger(L, 2, "RoundRobin"));
+  return PushDataset(L, self->RoundRobin(static_cast<int>(count)));
+}
+
+Result<int> ReduceBy(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(FunctionSource function, ToFunction(L, 2, "ReduceBy"));
+  ASSIGN_OR_RETURN(Fields keys, ToFields(L, 3, "ReduceBy", Fields(1)));
+  return PushDataset(L, self->ReduceBy(std::move(function), std::move(keys)));
+}
+
+Result<int> GroupBy(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(Fields keys, ToFields(L, 2, "GroupBy", Fields(1)));
+  return PushDataset(L, self->GroupBy(std::move(keys)));
+}
+
+Result<int> Sort(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(Fields fields, ToFields(L, 2, "Sort", Fields(1)));
+  return PushDataset(L, self->Sort(std::move(fields)));
+}
+
+Result<int> SortBy(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(std::vector<OrderBy> orders, ToOrders(L, 2, "SortBy"));
+  return PushDataset(L, self->SortBy(std::move(orders)));
+}
+
+Result<int> Top(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(const int64_t count, ToInteger(L, 2, "Top"));
+  ASSIGN_OR_RETURN(std::vector<OrderBy> orders, ToOrders(L, 3, "Top"));
+  if (orders.empty()) orders.emplace_back(1, Descending);
+  return PushDataset(L, self->Top(count, std::move(orders)));
+}
+
+Result<int> Join(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(Dataset * right, ToObject<Dataset>(L, 2, kDataset));
+  ASSIGN_OR_RETURN(Fields keys, ToFields(L, 3, "Join", Fields(1)));
+  return PushDataset(L, self->Join(*right, std::move(keys)));
+}
+
+Result<int> Pipe(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(std::string command, ToText(L, 2, "Pipe"));
+  return PushDataset(L, self->Pipe(std::move(command)));
+}
+
+Result<int> PipeAsArgs(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(std::string command, ToText(L, 2, "PipeAsArgs"));
+  return PushDataset(L, self->PipeAsArgs(std::move(command)));
+}
+
+Result<int> Lookup(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(const TableHandle table, ToTable(L, 2));
+  int64_t key = 1;
+  if (!lua_isnoneornil(L, 3)) {
+    ASSIGN_OR_RETURN(key, ToInteger(L, 3, "Lookup"));
+  }
+  return PushDataset(L, self->Lookup(table, static_cast<int>(key)));
+}
+
+Result<int> PushTo(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(const TableHandle table, ToTable(L, 2));
+  return PushDataset(L, self->PushTo(table));
+}
+
+// ---- Ends ----
+
+Result<int> Printf(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(std::string format, ToText(L, 2, "Printf"));
+  return PushDataset(L, self->Printf(std::move(format)));
+}
+
+Result<int> Fprintf(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  auto* file = static_cast<FILE**>(TestObject(L, 2, LUA_FILEHANDLE));
+  if (file == nullptr || *file == nullptr) {
+    return Status::Invalid(fmt::format("Fprintf expects an open file such as io.stdout, got {}", luaL_typename(L, 2)));
+  }
+  ASSIGN_OR_RETURN(std::string format, ToText(L, 3, "Fprintf"));
+  return PushDataset(L, self->Fprintf(*file, std::move(format)));
+}
+
+Result<int> WriteText(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(std::string path, ToText(L, 2, "WriteText"));
+  return PushDataset(L, self->WriteText(std::move(path)));
+}
+
+// A value of the script's state, kept alive for a sink.
+class Kept {
+ public:
+  Kept(lua_State* L, int index) : L_(L) {
+    lua_pushvalue(L, index);
+    reference_ = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
+  Kept(const Kept&) = delete;
+  ~Kept() { luaL_unref(L_, LUA_REGISTRYINDEX, reference_); }
+  void Push() const { lua_rawgeti(L_, LUA_REGISTRYINDEX, reference_); }
+  lua_State* state() const { return L_; }
+
+ private:
+  lua_State* L_;
+  int reference_;
+};
+
+Result<int> Output(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  if (!lua_isfunction(L, 2)) return Status::Invalid(fmt::format("Output expects a function, got {}", luaL_typename(L, 2)));
+  auto function = std::make_shared<const Kept>(L, 2);
+  return PushDataset(L, self->Output([function](const Batch& batch) -> Status {
+    lua_State* state = function->state();
+    luaL_checkstack(state, batch.column_count() + 8, "Output");
+    for (int64_t row = 0; row < batch.row_count(); ++row) {
+      function->Push();
+      for (int c = 0; c < batch.column_count(); ++c) udf::PushCell(state, batch.At(row, c));
+      if (lua_pcall(state, batch.column_count(), 0, 0) != 0) {
+        const char* message = lua_tostring(state, -1);
+        Status status = Status::UserCode(fmt::format("{}, row {}", message != nullptr ? message : "an error that is not a string",
+                                                     batch.RowToDebugString(row)));
+        lua_pop(state, 1);
+        return status;
+      }
+    }
+    return Status::Ok();
+  }));
+}
+
+// Appends every row to the list, as a list of its fields.
+Result<int> CollectRows(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  if (!lua_istable(L, 2)) return Status::Invalid(fmt::format("Collect expects a table to fill, got {}", luaL_typename(L, 2)));
+  auto list = std::make_shared<const Kept>(L, 2);
+  return PushDataset(L, self->Output([list](const Batch& batch) -> Status {
+    lua_State* state = list->state();
+    luaL_checkstack(state, 8, "Collect");
+    list->Push();
+    auto next = static_cast<int>(lua_objlen(state, -1));
+    for (int64_t row = 0; row < batch.row_count(); ++row) {
+      lua_createtable(state, batch.column_count(), 0);
+      for (int c = 0; c < batch.column_count(); ++c) {
+        udf::PushCell(state, batch.At(row, c));
+        lua_rawseti(state, -2, c + 1);
+      }
+      lua_rawseti(state, -2, ++next);
+    }
+    lua_pop(state, 1);
+    return Status::Ok();
+  }));
+}
+
+Result<int> SaveFirstRowTo(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  if (!lua_istable(L, 2)) return Status::Invalid(fmt::format("SaveFirstRowTo expects a table to fill, got {}", luaL_typename(L, 2)));
+  auto row_table = std::make_shared<const Kept>(L, 2);
+  return PushDataset(L, self->Limit(1).Output([row_table](const Batch& batch) -> Status {
+    lua_State* state = row_table->state();
+    row_table->Push();
+    for (int c = 0; c < batch.column_count(); ++c) {
+      udf::PushCell(state, batch.At(0, c));
+      lua_rawseti(state, -2, c + 1);
+    }
+    lua_pop(state, 1);
+    return Status::Ok();
+  }));
+}
+
+Result<int> RunDataset(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  RETURN_IF_ERROR(self->Run(*TheSession(L)));
+  return 0;
+}
+
+// ---- Sources ----
+
+Result<TextFileOptions> ToTextOptions(lua_State* L, int index) {
+  TextFileOptions options;
+  if (lua_isnoneornil(L, index)) return options;
+  if (!lua_istable(L, index)) return Status::Invalid("the options of TextFile are a table, like {recursive = true}");
+  RETURN_IF_ERROR(AllowOnly(L, index, "TextFile", {"recursive", "pattern", "file_name"}));
+  RETURN_IF_ERROR(ReadField(L, index, "recursive", &options.recursive));
+  RETURN_IF_ERROR(ReadField(L, index, "pattern", &options.pattern));
+  RETURN_IF_ERROR(ReadField(L, index, "file_name", &options.file_name));
+  return options;
+}
+
+Result<int> TextFile(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  ASSIGN_OR_RETURN(std::vector<std::string> paths, ToTexts(L, 2, "TextFile"));
+  ASSIGN_OR_RETURN(TextFileOptions options, ToTextOptions(L, 3));
+  return PushDataset(L, flow->TextFile(std::move(paths), std::move(options)));
+}
+
+Result<int> Stdin(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  return PushDataset(L, flow->Stdin());
+}
+
+Result<int> Strings(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  ASSIGN_OR_RETURN(std::vector<std::string> values, ToTexts(L, 2, "Strings"));
+  return PushDataset(L, flow->Strings(std::move(values)));
+}
+
+Result<int> Ints(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  ASSIGN_OR_RETURN(std::vector<int64_t> values, ToIntegers(L, 2, "Ints"));
+  return PushDataset(L, flow->Ints(std::move(values)));
+}
+
+Result<int> Range(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  ASSIGN_OR_RETURN(const int64_t begin, ToInteger(L, 2, "Range"));
+  ASSIGN_OR_RETURN(const int64_t end, ToInteger(L, 3, "Range"));
+  return PushDataset(L, flow->Range(begin, end));
+}
+
+// A list of rows, each a list of values.
+Result<int> Rows(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  if (!lua_istable(L, 2)) return Status::Invalid(fmt::format("Rows expects a list of lists, got {}", luaL_typename(L, 2)));
+  std::vector<Row> rows;
+  for (int r = 1; r <= static_cast<int>(lua_objlen(L, 2)); ++r) {
+    lua_rawgeti(L, 2, r);
+    if (!lua_istable(L, -1)) return Status::Invalid(fmt::format("Rows: row {} is a {}, not a list", r, luaL_typename(L, -1)));
+    BatchBuilder builder(static_cast<int>(lua_objlen(L, -1)));
+    for (int c = 0; c < builder.column_count(); ++c) {
+      lua_rawgeti(L, -1, c + 1);
+      std::string error;
+      if (!udf::AppendLuaValue(L, lua_gettop(L), &builder.column(c), &error)) {
+        return Status::Invalid(fmt::format("Rows: row {}: {}", r, error));
+      }
+      lua_pop(L, 1);
+    }
+    builder.EndRow();
+    rows.push_back(builder.Finish().RowAt(0));
+    lua_pop(L, 1);
+  }
+  return PushDataset(L, flow->Rows(std::move(rows)));
+}
+
+Result<int> Input(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  void* csv = TestObject(L, 2, kCsv);
+  if (csv == nullptr) return Status::Invalid("Input expects a format, like glim.csv(\"a.csv\")");
+  return PushDataset(L, flow->Input(*static_cast<Csv*>(csv)));
+}
+
+Result<int> TableRows(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  if (lua_type(L, 2) == LUA_TSTRING) {
+    ASSIGN_OR_RETURN(const TableHandle table, TheSession(L)->OpenTable(std::string(lua_tostring(L, 2))));
+    return PushDataset(L, flow->Table(table));
+  }
+  ASSIGN_OR_RETURN(const TableHandle table, ToTable(L, 2));
+  return PushDataset(L, flow->Table(table));
+}
+
+Result<int> Init(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  ASSIGN_OR_RETURN(std::string code, ToText(L, 2, "Init"));
+  flow->Init(std::move(code));
+  lua_settop(L, 1);
+  return 1;
+}
+
+Result<int> RunFlow(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  RETURN_IF_ERROR(flow->Run(*TheSession(L)));
+  return 0;
+}
+
+// ---- The module ----
+
+Result<int> NewFlow(lua_State* L) {
+  std::string name = "flow";
+  if (!lua_isnoneornil(L, 1)) {
+    ASSIGN_OR_RETURN(name, ToText(L, 1, "glim.flow"));
+  }
+  PushObject(L, kFlow, Flow(std::move(name)));
+  return 1;
+}
+
+Result<int> NewField(lua_State* L) {
+  ASSIGN_OR_RETURN(Fields fields, ToFields(L, 1, "glim.field", Fields()));
+  PushObject(L, kFields, std::move(fields));
+  return 1;
+}
+
+Result<int> NewOrder(lua_State* L) {
+  ASSIGN_OR_RETURN(const int64_t field, ToInteger(L, 1, "glim.order_by"));
+  int64_t order = Ascending;
+  if (!lua_isnoneornil(L, 2)) {
+    ASSIGN_OR_RETURN(order, ToInteger(L, 2, "glim.order_by"));
+  }
+  if (order != Ascending && order != Descending) return Status::Invalid("glim.order_by: the order is glim.ascending or glim.descending");
+  PushObject(L, kOrder, OrderBy(static_cast<int>(field), static_cast<SortOrder>(order)));
+  return 1;
+}
+
+// glim.csv("a.csv"), glim.csv{"a.csv", "b.csv", header = true, delimiter = ";"}
+Result<int> NewCsv(lua_State* L) {
+  ASSIGN_OR_RETURN(std::vector<std::string> files, ToTexts(L, 1, "glim.csv"));
+  CsvOptions options;
+  const int table = lua_istable(L, 1) ? 1 : 2;
+  if (lua_istable(L, table)) {
+    std::string delimiter, quote;
+    RETURN_IF_ERROR(AllowOnly(L, table, "glim.csv", {"header", "delimiter", "quote"}));
+    RETURN_IF_ERROR(ReadField(L, table, "header", &options.header));
+    RETURN_IF_ERROR(ReadField(L, table, "delimiter", &delimiter));
+    RETURN_IF_ERROR(ReadField(L, table, "quote", &quote));
+    if (delimiter.size() > 1 || quote.size() > 1) return Status::Invalid("glim.csv: delimiter and quote are one byte each");
+    if (!delimiter.empty()) options.delimiter = delimiter[0];
+    if (!quote.empty()) options.quote = quote[0];
+  }
+  PushObject(L, kCsv, Csv(std::move(files), options));
+  return 1;
+}
+
+// The files that TextFile would read, in that order.
+Result<int> Glob(lua_State* L) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> paths, ToTexts(L, 1, "glim.glob"));
+  ASSIGN_OR_RETURN(const TextFileOptions options, ToTextOptions(L, 2));
+  ASSIGN_OR_RETURN(const auto files, io::ExpandPaths(*TheSession(L)->parts().env, paths, {options.recursive, options.pattern, false}));
+  lua_createtable(L, static_cast<int>(files.size()), 0);
+  for (size_t i = 0; i < files.size(); ++i) {
+    lua_pushlstring(L, files[i].data(), files[i].size());
+    lua_rawseti(L, -2, static_cast<int>(i) + 1);
+  }
+  return 1;
+}
+
+constexpr luaL_Reg kDatasetMethods[] = {
+    {"Map", Call<CallFunctionStep<&Dataset::Map>>},
+    {"FlatMap", Call<CallFunctionStep<&Dataset::FlatMap>>},
+    {"Filter", Call<CallFunctionStep<&Dataset::Filter>>},
+    {"ForEach", Call<CallFunctionStep<&Dataset::ForEach>>},
+    {"ForEachBatch", Call<CallFunctionStep<&Dataset::ForEachBatch>>},
+    {"Reduce", Call<CallFunctionStep<&Dataset::Reduce>>},
+    {"Select", Call<Select>},
+    {"Limit", Call<Limit>},
+    {"Partition", Call<Partition>},
+    {"RoundRobin", Call<RoundRobin>},
+    {"ReduceBy", Call<ReduceBy>},
+    {"GroupBy", Call<GroupBy>},
+    {"Sort", Call<Sort>},
+    {"SortBy", Call<SortBy>},
+    {"Top", Call<Top>},
+    {"Join", Call<Join>},
+    {"Pipe", Call<Pipe>},
+    {"PipeAsArgs", Call<PipeAsArgs>},
+    {"Lookup", Call<Lookup>},
+    {"PushTo", Call<PushTo>},
+    {"Printf", Call<Printf>},
+    {"Fprintf", Call<Fprintf>},
+    {"WriteText", Call<WriteText>},
+    {"Output", Call<Output>},
+    {"Collect", Call<CollectRows>},
+    {"SaveFirstRowTo", Call<SaveFirstRowTo>},
+    {nullptr, nullptr},
+};
+
+constexpr luaL_Reg kFlowMethods[] = {
+    {"TextFile", Call<TextFile>}, {"Stdin", Call<Stdin>}, {"Strings", Call<Strings>},   {"Lines", Call<Strings>},
+    {"Ints", Call<Ints>},         {"Range", Call<Range>}, {"Rows", Call<Rows>},         {"Input", Call<Input>},
+    {"Init", Call<Init>},         {nullptr, nullptr},
+};
+
+constexpr luaL_Reg kNothing[] = {{nullptr, nullptr}};
+
+// A function that finds the session in its first upvalue.
+void SetWithSession(lua_State* L, Session* session, const char* name, lua_CFunction function) {
+  lua_pushlightuserdata(L, session);
+  lua_pushcclosure(L, function, 1);
+  lua_setfield(L, -2, name);
+}
+
+void AddMethod(lua_State* L, Session* session, const char* type, const char* name, lua_CFunction function) {
+  luaL_getmetatable(L, type);
+  lua_getfield(L, -1, "__index");
+  SetWithSession(L, session, name, function);
+  lua_pop(L, 2);
+}
+
+}  // namespace
+
+void OpenFlow(lua_State* L, Session* session) {
+  RegisterType(L, kDataset, kDatasetMethods, Collect<Dataset>);
+  RegisterType(L, kFlow, kFlowMethods, Collect<Flow>);
+  RegisterType(L, kOrder, kNothing, Collect<OrderBy>);
+  RegisterType(L, kFields, kNothing, Collect<Fields>);
+  RegisterType(L, kCsv, kNothing, Collect<Csv>);
+  AddMethod(L, session, kDataset, "Run", Call<RunDataset>);
+  AddMethod(L, session, kFlow, "Run", Call<RunFlow>);
+  AddMethod(L, session, kFlow, "Table", Call<TableRows>);
+
+  lua_pushcfunction(L, Call<NewFlow>);
+  lua_setfield(L, -2, "flow");
+  lua_pushcfunction(L, Call<NewField>);
+  lua_setfield(L, -2, "field");
+  lua_pushcfunction(L, Call<NewOrder>);
+  lua_setfield(L, -2, "order_by");
+  lua_pushcfunction(L, Call<NewCsv>);
+  lua_setfield(L, -2, "csv");
+  SetWithSession(L, session, "glob", Call<Glob>);
+  lua_pushinteger(L, Ascending);
+  lua_setfield(L, -2, "ascending");
+  lua_pushinteger(L, Descending);
+  lua_setfield(L, -2, "descending");
+}
+
+}  // namespace glim::script

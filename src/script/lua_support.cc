@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "script/lua_support.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/try.h"
+
+namespace glim::script {
+
+void PushError(lua_State* L, const Status& status) {
+  // Level 1 is the Lua function that made the call.
+  luaL_where(L, 1);
+  std::string text = lua_tostring(L, -1) + status.message();
+  if (!status.details().empty()) text += "\n" + status.details();
+  lua_pop(L, 1);
+  lua_pushlstring(L, text.data(), text.size());
+}
+
+void* TestObject(lua_State* L, int index, const char* name) {
+  if (lua_type(L, index) != LUA_TUSERDATA || !lua_getmetatable(L, index)) return nullptr;
+  luaL_getmetatable(L, name);
+  const bool same = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return same ? lua_touserdata(L, index) : nullptr;
+}
+
+void RegisterType(lua_State* L, const char* name, const luaL_Reg* methods, lua_CFunction collect) {
+  luaL_newmetatable(L, name);
+  lua_newtable(L);
+  luaL_register(L, nullptr, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, collect);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}
+
+Result<std::string> ToText(lua_State* L, int index, const char* what) {
+  size_t size = 0;
+  if (lua_type(L, index) != LUA_TSTRING) {
+    return Status::Invalid(fmt::format("{} expects a string, got {}", what, luaL_typename(L, index)));
+  }
+  const char* text = lua_tolstring(L, index, &size);
+  return std::string(text, size);
+}
+
+Result<int64_t> ToInteger(lua_State* L, int index, const char* what) {
+  const double number = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : NAN;
+  if (number != std::floor(number) || !(std::abs(number) <= 9007199254740992.0)) {
+    return Status::Invalid(fmt::format("{} expects a whole number, got {}", what,
+                                       lua_type(L, index) == LUA_TNUMBER ? fmt::format("{}", number) : luaL_typename(L, index)));
+  }
+  return static_cast<int64_t>(number);
+}
+
+Result<std::vector<std::string>> ToTexts(lua_State* L, int index, const char* what) {
+  std::vector<std::string> texts;
+  if (lua_type(L, index) != LUA_TTABLE) {
+    ASSIGN_OR_RETURN(std::string text, ToText(L, index, what));
+    texts.push_back(std::move(text));
+    return texts;
+  }
+  for (int i = 1; i <= static_cast<int>(lua_objlen(L, index)); ++i) {
+    lua_rawgeti(L, index, i);
+    auto text = lua_type(L, -1) == LUA_TNUMBER ? Result<std::string>(std::string(lua_tostring(L, -1))) : ToText(L, lua_gettop(L), what);
+    lua_pop(L, 1);
+    if (!text.ok()) return std::move(text).status();
+    texts.push_back(*std::move(text));
+  }
+  return texts;
+}
+
+Result<std::vector<int64_t>> ToIntegers(lua_State* L, int index, const char* what) {
+  std::vector<int64_t> numbers;
+  if (lua_type(L, index) != LUA_TTABLE) {
+    ASSIGN_OR_RETURN(const int64_t number, ToInteger(L, index, what));
+    numbers.push_back(number);
+    return numbers;
+  }
+  for (int i = 1; i <= static_cast<int>(lua_objlen(L, index)); ++i) {
+    lua_rawgeti(L, index, i);
+    auto number = ToInteger(L, lua_gettop(L), what);
+    lua_pop(L, 1);
+    if (!number.ok()) return std::move(number).status();
+    numbers.push_back(*number);
+  }
+  return numbers;
+}
+
+Status AllowOnly(lua_State* L, int index, const char* what, std::initializer_list<const char*> names) {
+  lua_pushnil(L);
+  while (lua_next(L, index) != 0) {
+    lua_pop(L, 1);
+    if (lua_type(L, -1) != LUA_TSTRING) continue;
+    const char* key = lua_tostring(L, -1);
+    if (std::any_of(names.begin(), names.end(), [&](const char* name) { return std::strcmp(name, key) == 0; })) continue;
+    std::string known;
+    for (const char* name : names) known += (known.empty() ? "" : ", ") + std::string(name);
+    Status status = Status::Invalid(fmt::format("{} has no option \"{}\"; it knows {}", what, key, known));
+    lua_pop(L, 1);
+    return status;
+  }
+  return Status::Ok();
+}
+
+namespace {
+
+// Calls `read` with the field on top of the stack unless it is nil.
+template <class Read>
+Status WithField(lua_State* L, int index, const char* name, Read read) {
+  lua_getfield(L, index, name);
+  Status status = lua_isnil(L, -1) ? Status::Ok() : read();
+  lua_pop(L, 1);
+  return status;
+}
+
+Status WrongField(lua_State* L, const char* name, const char* wanted) {
+  return Status::Invalid(fmt::format("option \"{}\" must be {}, got {}", name, wanted, luaL_typename(L, -1)));
+}
+
+}  // namespace
+
+Status ReadField(lua_State* L, int index, const char* name, bool* out) {
+  return WithField(L, index, name, [&]() -> Status {
+    if (!lua_isboolean(L, -1)) return WrongField(L, name, "true or false");
+    *out = lua_toboolean(L, -1) != 0;
+    return Status::Ok();
+  });
+}
+
+Status ReadField(lua_State* L, int index, const char* name, double* out) {
+  return WithField(L, index, name, [&]() -> Status {
+    if (lua_type(L, -1) != LUA_TNUMBER) return WrongField(L, name, "a number");
+    *out = lua_tonumber(L, -1);
+    return Status::Ok();
+  });
+}
+
+Status ReadField(lua_State* L, int index, const char* name, int64_t* out) {
+  return WithField(L, index, name, [&]() -> Status {
+    ASSIGN_OR_RETURN(*out, ToInteger(L, lua_gettop(L), name));
+    return Status::Ok();
+  });
+}
+
+Status ReadField(lua_State* L, int index, const char* name, std::string* out) {
+  return WithField(L, index, name, [&]() -> Status {
+    if (lua_type(L, -1) != LUA_TSTRING) return WrongField(L, name, "a string");
+    ASSIGN_OR_RETURN(*out, ToText(L, lua_gettop(L), name));
+    return Status::Ok();
+  });
+}
+
+}  // namespace glim::script

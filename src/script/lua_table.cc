@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "script/lua_table.h"
+
+#include <fmt/core.h>
+
+#include <cmath>
+
+#include "base/try.h"
+#include "glim/session.h"
+#include "script/lua_support.h"
+#include "udf/lua_capture.h"
+#include "udf/lua_values.h"
+
+namespace glim::script {
+namespace {
+
+constexpr const char* kTable = "glim table";
+constexpr const char* kFuture = "glim future";
+constexpr const char* kRule = "glim rule";
+
+void RegisterTypes(lua_State* L);
+
+// The object that travels.
+class SharedTable : public udf::SharedObject {
+ public:
+  explicit SharedTable(TableHandle table) : table_(std::move(table)) {}
+  void Push(lua_State* L) const override {
+    RegisterTypes(L);
+    udf::PushSharedObject(L, std::make_shared<SharedTable>(table_), kTable);
+  }
+  const TableHandle& table() const { return table_; }
+
+ private:
+  TableHandle table_;
+};
+
+// The values of a Pull, or none.
+struct Future {
+  Status status;
+  std::vector<double> values;
+};
+
+Result<TableHandle> Self(lua_State* L) {
+  auto table = ToTable(L, 1);
+  if (table.ok()) return table;
+  return Status::Invalid("call the methods of a table with a colon, like model:Pull(keys)");
+}
+
+// A number, or a 64-bit integer of the FFI.
+Result<Key> ToKey(lua_State* L, int i) {
+  if (lua_type(L, -1) == LUA_TNUMBER) {
+    const double number = lua_tonumber(L, -1);
+    if (number == std::floor(number) && std::abs(number) <= 9007199254740992.0) {
+      return static_cast<Key>(static_cast<int64_t>(number));
+    }
+    return Status::Invalid(fmt::format("key {} is {}, not a whole number below 2^53", i, number));
+  }
+  ColumnBuilder builder;
+  std::string error;
+  if (udf::AppendLuaValue(L, lua_gettop(L), &builder, &error)) {
+    const Column column = builder.Finish();
+    if (column.type() == Type::kInt64) return static_cast<Key>(column.Int64s()[0]);
+  }
+  return Status::Invalid(fmt::format("key {} is a {}, not a number", i, luaL_typename(L, -1)));
+}
+
+Result<std::vector<Key>> ToKeys(lua_State* L, int index) {
+  if (!lua_istable(L, index)) return Status::Invalid(fmt::format("keys are a list of numbers, got {}", luaL_typename(L, index)));
+  std::vector<Key> keys(lua_objlen(L, index));
+  for (size_t i = 0; i < keys.size(); ++i) {
+    lua_rawgeti(L, index, static_cast<int>(i) + 1);
+    auto key = ToKey(L, static_cast<int>(i) + 1);
+    lua_pop(L, 1);
+    if (!key.ok()) return std::move(key).status();
+    keys[i] = *key;
+  }
+  return keys;
+}
+
+Result<std::vector<double>> ToValues(lua_State* L, int index) {
+  if (!lua_istable(L, index)) return Status::Invalid(fmt::format("values are a list of numbers, got {}", luaL_typename(L, index)));
+  std::vector<double> values(lua_objlen(L, index));
+  for (size_t i = 0; i < values.size(); ++i) {
+    lua_rawgeti(L, index, static_cast<int>(i) + 1);
+    if (lua_type(L, -1) != LUA_TNUMBER) {
+      Status status = Status::Invalid(fmt::format("value {} is a {}, not a number", i + 1, luaL_typename(L, -1)));
+      lua_pop(L, 1);
+      return status;
+    }
+    values[i] = lua_tonumber(L, -1);
+    lua_pop(L, 1);
+  }
+  return values;
+}
+
+Result<int> PushFuture(lua_State* L, Future future) {
+  PushObject(L, kFuture, std::move(future));
+  return 1;
+}
+
+Result<int> Push(lua_State* L) {
+  ASSIGN_OR_RETURN(const TableHandle table, Self(L));
+  ASSIGN_OR_RETURN(const std::vector<Key> keys, ToKeys(L, 2));
+  ASSIGN_OR_RETURN(const std::vector<double> values, ToValues(L, 3));
+  return PushFuture(L, {table->PushDoubles(keys, values).Wait(), {}});
+}
+
+Result<int> Pull(lua_State* L) {
+  ASSIGN_OR_RETURN(const TableHandle table, Self(L));
+  ASSIGN_OR_RETURN(const std::vector<Key> keys, ToKeys(L, 2));
+  auto values = table->PullDoubles(keys).Get();
+  if (!values.ok()) return PushFuture(L, {std::move(values).status(), {}});
+  return PushFuture(L, {Status::Ok(), *std::move(values)});
+}
+
+Result<int> PushPull(lua_State* L) {
+  ASSIGN_OR_RETURN(const TableHandle table, Self(L));
+  ASSIGN_OR_RETURN(const std::vector<Key> keys, ToKeys(L, 2));
+  ASSIGN_OR_RETURN(const std::vector<double> values, ToValues(L, 3));
+  RETURN_IF_ERROR(table->PushDoubles(keys, values).Wait());
+  return Pull(L);
+}
+
+Result<int> Wait(lua_State* L) {
+  ASSIGN_OR_RETURN(Future * future, ToObject<Future>(L, 1, kFuture));
+  RETURN_IF_ERROR(future->status);
+  lua_settop(L, 1);
+  return 1;
+}
+
+Result<int> Get(lua_State* L) {
+  ASSIGN_OR_RETURN(Future * future, ToObject<Future>(L, 1, kFuture));
+  RETURN_IF_ERROR(future->status);
+  lua_createtable(L, static_cast<int>(future->values.size()), 0);
+  for (size_t i = 0; i < future->values.size(); ++i) {
+    lua_pushnumber(L, future->values[i]);
+    lua_rawseti(L, -2, static_cast<int>(i) + 1);
+  }
+  return 1;
+}
+
+Result<int> Save(lua_State* L) {
+  ASSIGN_OR_RETURN(const TableHandle table, Self(L));
+  ASSIGN_OR_RETURN(const std::string folder, ToText(L, 2, "Save"));
+  SaveOptions options;
+  if (lua_istable(L, 3)) {
+    RETURN_IF_ERROR(AllowOnly(L, 3, "Save", {"rule_state"}));
+    RETURN_IF_ERROR(ReadField(L, 3, "rule_state", &options.rule_state));
+  }
+  RETURN_IF_ERROR(table->Save(folder, options));
+  return 0;
+}
+
+Result<int> Drop(lua_State* L) {
+  ASSIGN_OR_RETURN(const TableHandle table, Self(L));
+  RETURN_IF_ERROR(table->Drop());
+  return 0;
+}
+
+void SetNumber(lua_State* L, const char* name, double value) {
+  lua_pushnumber(L, value);
+  lua_setfield(L, -2, name);
+}
+
+void PushInfo(lua_State* L, const TableInfo& info) {
+  lua_newtable(L);
+  lua_pushstring(L, info.spec.name.c_str());
+  lua_setfield(L, -2, "name");
+  lua_pushstring(L, std::string(ValueTypeName(info.spec.value_type)).c_str());
+  lua_setfield(L, -2, "type");
+  SetNumber(L, "keys", static_cast<double>(info.keys_stored));
+  SetNumber(L, "memory_bytes", static_cast<double>(info.memory_bytes));
+  SetNumber(L, "width", info.spec.width);
+  SetNumber(L, "shards", info.spec.shards);
+}
+
+Result<int> Describe(lua_State* L) {
+  ASSIGN_OR_RETURN(const TableHandle table, Self(L));
+  ASSIGN_OR_RETURN(const TableInfo info, table->Describe());
+  ASSIGN_OR_RETURN(const uint64_t non_zero, table->CountNonZero());
+  PushInfo(L, info);
+  SetNumber(L, "non_zero", static_cast<double>(non_zero));
+  return 1;
+}
+
+constexpr luaL_Reg kTableMethods[] = {
+    {"Push", Call<Push>}, {"Pull", Call<Pull>}, {"PushPull", Call<PushPull>}, {"Save", Call<Save>},
+    {"Drop", Call<Drop>}, {"Describe", Call<Describe>}, {nullptr, nullptr},
+};
+constexpr luaL_Reg kFutureMethods[] = {{"Wait", Call<Wait>}, {"Get", Call<Get>}, {nullptr, nullptr}};
+constexpr luaL_Reg kNothing[] = {{nullptr, nullptr}};
+
+// In any state, once.
+void RegisterTypes(lua_State* L) {
+  luaL_getmetatable(L, kFuture);
+  const bool known = !lua_isnil(L, -1);
+  lua_pop(L, 1);
+  if (known) return;
+  RegisterType(L, kFuture, kFutureMethods, Collect<Future>);
+  // PushSharedObject gives the metatable its __gc; the methods are ours.
+  luaL_newmetatable(L, kTable);
+  lua_newtable(L);
+  luaL_register(L, nullptr, kTableMethods);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
+void PushTable(lua_State* L, TableHandle table) { SharedTable(std::move(table)).Push(L); }
+
+// ---- Rules: glim.ftrl{alpha = 0.1} ----
+
+// The options of a rule; none is fine.
+Status Options(lua_State* L, const char* rule, std::initializer_list<std::pair<const char*, double*>> options) {
+  if (lua_isnoneornil(L, 1)) return Status::Ok();
+  if (!lua_istable(L, 1)) return Status::Invalid(fmt::format("the options of glim.{} are a table", rule));
+  lua_pushnil(L);
+  while (lua_next(L, 1) != 0) {
+    lua_pop(L, 1);
+    const std::string key = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    bool known = false;
+    for (const auto& option : options) known = known || key == option.first;
+    if (!known) return Status::Invalid(fmt::format("glim.{} has no option \"{}\"", rule, key));
+  }
+  for (const auto& [name, value] : options) RETURN_IF_ERROR(ReadField(L, 1, name, value));
+  return Status::Ok();
+}
+
+Result<int> PushRule(lua_State* L, UpdateRule rule) {
+  PushObject(L, kRule, std::move(rule));
+  return 1;
+}
+
+template <class Rule>
+Result<int> NewPlainRule(lua_State* L) {
+  return PushRule(L, Rule());
+}
+
+Result<int> NewSgd(lua_State* L) {
+  Sgd rule;
+  RETURN_IF_ERROR(Options(L, "sgd", {{"rate", &rule.rate}}));
+  return PushRule(L, rule);
+}
+
+Result<int> NewAdaGrad(lua_State* L) {
+  AdaGrad rule;
+  RETURN_IF_ERROR(Options(L, "adagrad", {{"rate", &rule.rate}, {"epsilon", &rule.epsilon}}));
+  return PushRule(L, rule);
+}
+
+Result<int> NewAdam(lua_State* L) {
+  Adam rule;
+  RETURN_IF_ERROR(Options(L, "adam", {{"rate", &rule.rate}, {"beta1", &rule.beta1}, {"beta2", &rule.beta2}, {"epsilon", &rule.epsilon}}));
+  return PushRule(L, rule);
+}
+
+Result<int> NewFtrl(lua_State* L) {
+  Ftrl rule;
+  RETURN_IF_ERROR(Options(L, "ftrl", {{"alpha", &rule.alpha}, {"beta", &rule.beta}, {"l1", &rule.l1}, {"l2", &rule.l2}}));
+  return PushRule(L, rule);
+}
+
+// ---- The module ----
+
+Session* TheSession(lua_State* L) { return static_cast<Session*>(lua_touserdata(L, lua_upvalueindex(1))); }
+
+// keys = "sparse", keys = 1000 (dense), rows = 1000 with cols = 16 (a matrix).
+Result<KeySpace> ToKeySpace(lua_State* L) {
+  int64_t rows = 0, cols = 0;
+  RETURN_IF_ERROR(ReadField(L, 1, "rows", &rows));
+  RETURN_IF_ERROR(ReadField(L, 1, "cols", &cols));
+  if (rows > 0 && cols > 0) return MatrixKeys(static_cast<uint64_t>(rows), static_cast<uint32_t>(cols));
+  lua_getfield(L, 1, "keys");
+  if (lua_type(L, -1) == LUA_TNUMBER) {
+    ASSIGN_OR_RETURN(const int64_t count, ToInteger(L, lua_gettop(L), "keys"));
+    lua_pop(L, 1);
+    return DenseKeys(static_cast<uint64_t>(count));
+  }
+  const std::string kind = lua_isnil(L, -1) ? "sparse" : lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+  lua_pop(L, 1);
+  if (kind == "sparse") return SparseKeys();
+  return Status::Invalid("glim.table: keys is \"sparse\" or a number of dense keys; a matrix has rows and cols");
+}
+
+Result<int> NewTable(lua_State* L) {
+  if (!lua_istable(L, 1)) return Status::Invalid("glim.table expects a table of options, like glim.table{name = \"ctr\"}");
+  RETURN_IF_ERROR(AllowOnly(L, 1, "glim.table", {"name", "keys", "rows", "cols", "type", "width", "rule", "initial", "shards"}));
+  TableSpec spec;
+  RETURN_IF_ERROR(ReadField(L, 1, "name", &spec.name));
+  ASSIGN_OR_RETURN(spec.keys, ToKeySpace(L));
+  std::string type = "f32";
+  RETURN_IF_ERROR(ReadField(L, 1, "type", &type));
+  ASSIGN_OR_RETURN(spec.value_type, ParseValueType(type));
+  int64_t width = 1, shards = 0;
+  double initial = 0;
+  RETURN_IF_ERROR(ReadField(L, 1, "width", &width));
+  RETURN_IF_ERROR(ReadField(L, 1, "shards", &shards));
+  RETURN_IF_ERROR(ReadField(L, 1, "initial", &initial));
+  spec.width = static_cast<uint32_t>(width);
+  spec.shards = static_cast<uint32_t>(shards);
+  if (IsInteger(spec.value_type)) {
+    spec.initial = Constant(static_cast<int64_t>(initial));
+  } else {
+    spec.initial = Constant(initial);
+  }
+  lua_getfield(L, 1, "rule");
+  if (void* rule = TestObject(L, lua_gettop(L), kRule)) {
+    spec.rule = *static_cast<UpdateRule*>(rule);
+  } else if (!lua_isnil(L, -1)) {
+    return Status::Invalid("glim.table: rule must be a rule such as glim.ftrl{alpha = 0.1}");
+  }
+  ASSIGN_OR_RETURN(TableHandle table, TheSession(L)->CreateTable(std::move(spec)));
+  PushTable(L, std::move(table));
+  return 1;
+}
+
+Result<int> OpenTable(lua_State* L) {
+  ASSIGN_OR_RETURN(const std::string name, ToText(L, 1, "glim.open_table"));
+  ASSIGN_OR_RETURN(TableHandle table, TheSession(L)->OpenTable(name));
+  PushTable(L, std::move(table));
+  return 1;
+}
+
+Result<int> LoadTable(lua_State* L) {
+  ASSIGN_OR_RETURN(const std::string folder, ToText(L, 1, "glim.load_table"));
+  std::string name;
+  if (!lua_isnoneornil(L, 2)) {
+    ASSIGN_OR_RETURN(name, ToText(L, 2, "glim.load_table"));
+  }
+  ASSIGN_OR_RETURN(TableHandle table, TheSession(L)->LoadTable(folder, name));
+  PushTable(L, std::move(table));
+  return 1;
+}
+
+Result<int> ListTables(lua_State* L) {
+  const std::vector<TableInfo> tables = TheSession(L)->ListTables();
+  lua_newtable(L);
+  for (size_t i = 0; i < tables.size(); ++i) {
+    PushInfo(L, tables[i]);
+    lua_rawseti(L, -2, static_cast<int>(i) + 1);
+  }
+  return 1;
+}
+
+}  // namespace
+
+Result<TableHandle> ToTable(lua_State* L, int index) {
+  if (const auto shared = std::dynamic_pointer_cast<SharedTable>(udf::ToSharedObject(L, index))) return shared->table();
+  return Status::Invalid(fmt::format("expected a table made by glim.table, got {}", luaL_typename(L, index)));
+}
+
+void OpenTables(lua_State* L, Session* session) {
+  RegisterTypes(L);
+  RegisterType(L, kRule, kNothing, Collect<UpdateRule>);
+  constexpr luaL_Reg kRules[] = {
+      {"add", Call<NewPlainRule<Add>>}, {"assign", Call<NewPlainRule<Assign>>}, {"min", Call<NewPlainRule<Min>>},
+      {"max", Call<NewPlainRule<Max>>}, {"sgd", Call<NewSgd>},                  {"adagrad", Call<NewAdaGrad>},
+      {"adam", Call<NewAdam>},          {"ftrl", Call<NewFtrl>},
+  };
+  for (const luaL_Reg& rule : kRules) {
+    lua_pushcfunction(L, rule.func);
+    lua_setfield(L, -2, rule.name);
+  }
+  constexpr luaL_Reg kCalls[] = {{"table", Call<NewTable>},
+                                 {"open_table", Call<OpenTable>},
+                                 {"load_table", Call<LoadTable>},
+                                 {"list_tables", Call<ListTables>}};
+  for (const luaL_Reg& call : kCalls) {
+    lua_pushlightuserdata(L, session);
+    lua_pushcclosure(L, call.func, 1);
+    lua_setfield(L, -2, call.name);
+  }
+}
+
+}  // namespace glim::script
