@@ -26,6 +26,8 @@ class CsvReader : public Reader {
   Result<std::optional<Batch>> Next() override {
     RETURN_IF_ERROR(SkipByteOrderMark());
     while (true) {
+      if (width_ > 0 && !header_left_) TakePlainRows();
+      if (row_count_ == kRowsMax) return TakeBatch();
       ASSIGN_OR_RETURN(const Outcome outcome, ParseRow());
       if (outcome == Outcome::kRow) {
         RETURN_IF_ERROR(TakeRow());
@@ -39,13 +41,20 @@ class CsvReader : public Reader {
     }
   }
 
-  // Columns of the first row, which is the header or data; 0 for a file without rows.
-  Result<int> ReadWidth() {
+  // The fields of the first row; none for a file without rows. The reader is not used for anything else then.
+  Result<std::vector<std::string>> ReadNames() {
     RETURN_IF_ERROR(SkipByteOrderMark());
     while (true) {
       ASSIGN_OR_RETURN(const Outcome outcome, ParseRow());
-      if (outcome != Outcome::kMore) return outcome == Outcome::kRow ? static_cast<int>(fields_.size()) : 0;
-      RETURN_IF_ERROR(ReadOn());
+      if (outcome == Outcome::kMore) {
+        RETURN_IF_ERROR(ReadOn());
+        continue;
+      }
+      std::vector<std::string> names;
+      if (outcome == Outcome::kRow) {
+        for (const Field& field : fields_) names.emplace_back(blocks_->data() + field.begin, Unquote(field));
+      }
+      return names;
     }
   }
 
@@ -116,7 +125,7 @@ class CsvReader : public Reader {
   // A field without quotes, from *at on; sets *at behind its delimiter. False: it does not end here.
   bool ParsePlain(const char* data, size_t end, size_t* at, bool* row_ended) {
     size_t stop = end;
-    ForEachMatch(data, *at, end, options_.delimiter, '\n', [&](size_t hit) {
+    ForEachMatch(data, *at, end, {options_.delimiter, '\n'}, [&](size_t hit) {
       stop = hit;
       return false;
     });
@@ -163,18 +172,57 @@ class CsvReader : public Reader {
     return true;
   }
 
+  // Rows that need no thought, from row_ on: as many columns as expected, no field in quotes, no blank line. One walk
+  // over the bytes for all of them; whatever else comes up is left to ParseRow, with its messages. Most rows of most
+  // files are taken here, three times as fast.
+  void TakePlainRows() {
+    const char* data = blocks_->data();
+    const char delimiter = options_.delimiter;
+    const size_t last = width_ - 1, first_row = row_count_;
+    BytesView* const* columns = columns_.data();
+    size_t row = row_count_, row_begin = row_, field = row_, column = 0;
+    ForEachMatch(data, row_, blocks_->filled(), {delimiter, '\n', options_.quote}, [&](size_t hit) {
+      const char c = data[hit];
+      size_t end = hit;
+      if (c == delimiter) {
+        if (column == last) return false;
+      } else if (c == '\n') {
+        if (hit > field && data[hit - 1] == '\r') --end;
+        if (column != last || (last == 0 && end == field)) return false;
+      } else {
+        return hit != field;  // A quote within a field is a byte like others.
+      }
+      columns[column][row] =
+          MakeViewFast(data + field, static_cast<uint32_t>(end - field), 0, static_cast<uint32_t>(field));
+      field = hit + 1;
+      if (column++ != last) return true;
+      column = 0;
+      row_begin = field;
+      return ++row < kRowsMax;
+    });
+    row_ = row_begin;
+    row_count_ = row;
+    line_ += static_cast<int64_t>(row - first_row);
+  }
+
   // The row that was parsed becomes a row of the batch, unless it is the header.
   Status TakeRow() {
-    const int width = static_cast<int>(fields_.size());
+    const size_t width = fields_.size();
     if (width_ == 0) {
       width_ = width;
+      buffers_.resize(width);
       columns_.resize(width);
+      for (size_t i = 0; i < width; ++i) StartColumn(i);
     }
     if (width != width_) {
       return Fail(line_, fmt::format("{} column{}, expected {}", width, width == 1 ? "" : "s", width_));
     }
     if (!header_left_) {
-      for (int i = 0; i < width; ++i) columns_[i].push_back(View(fields_[i]));
+      for (size_t i = 0; i < width; ++i) {
+        const auto begin = static_cast<uint32_t>(fields_[i].begin);
+        const auto size = static_cast<uint32_t>(Unquote(fields_[i]));
+        columns_[i][row_count_] = MakeViewFast(blocks_->data() + begin, size, 0, begin);
+      }
       ++row_count_;
     }
     header_left_ = false;
@@ -183,28 +231,34 @@ class CsvReader : public Reader {
     return Status::Ok();
   }
 
-  BytesView View(const Field& field) {
-    const auto begin = static_cast<uint32_t>(field.begin);
-    size_t size = field.size;
-    if (field.doubled) {
-      // In place: the row is complete, and no batch has seen it yet.
-      char* from = blocks_->mutable_data() + field.begin;
-      char* to = from;
-      for (const char* end = from + field.size; from < end; ++from) {
-        *to++ = *from;
-        if (*from == options_.quote) ++from;
-      }
-      size = static_cast<size_t>(to - (blocks_->data() + field.begin));
+  // Undoubles the quotes of a field in place: its row is complete, and no batch has seen it yet. Returns its size.
+  size_t Unquote(const Field& field) {
+    if (!field.doubled) return field.size;
+    char* from = blocks_->mutable_data() + field.begin;
+    char* to = from;
+    for (const char* end = from + field.size; from < end; ++from) {
+      *to++ = *from;
+      if (*from == options_.quote) ++from;
     }
-    return MakeViewFast(blocks_->data() + begin, static_cast<uint32_t>(size), 0, begin);
+    return static_cast<size_t>(to - (blocks_->data() + field.begin));
+  }
+
+  void StartColumn(size_t i) {
+    buffers_[i] = Buffer::Allocate(kRowsMax * sizeof(BytesView));
+    columns_[i] = buffers_[i]->MutableAs<BytesView>();
   }
 
   std::optional<Batch> TakeBatch() {
     const auto count = static_cast<int64_t>(row_count_);
     std::vector<Column> columns;
-    for (std::vector<BytesView>& views : columns_) {
-      columns.push_back(ColumnOfViews(views.data(), count, blocks_->blocks()));
-      views.clear();
+    for (size_t i = 0; i < width_; ++i) {
+      // A full buffer goes as it is; of a few rows a small copy.
+      if (row_count_ == kRowsMax) {
+        columns.push_back(ColumnOfViews(std::move(buffers_[i]), count, blocks_->blocks()));
+        StartColumn(i);
+      } else {
+        columns.push_back(ColumnOfViews(columns_[i], count, blocks_->blocks()));
+      }
     }
     row_count_ = 0;
     return Batch(std::move(columns), count);
@@ -218,13 +272,14 @@ class CsvReader : public Reader {
   const CsvOptions options_;
   bool mark_skipped_ = false;
   bool header_left_;
-  int width_ = 0;   // 0: no row was read.
-  size_t row_ = 0;  // Where the next row starts, and its line, from 1.
+  size_t width_ = 0;  // 0: no row was read.
+  size_t row_ = 0;    // Where the next row starts, and its line, from 1.
   int64_t line_ = 1;
   size_t next_row_ = 0;  // Behind the row that was parsed last.
   int64_t next_line_ = 1;
   std::vector<Field> fields_;
-  std::vector<std::vector<BytesView>> columns_;
+  std::vector<std::shared_ptr<Buffer>> buffers_;  // The views of the batch's columns, room for kRowsMax each,
+  std::vector<BytesView*> columns_;               // and where they lie.
   size_t row_count_ = 0;
 };
 
@@ -252,7 +307,7 @@ class CsvSource : public Source {
         splits.push_back({file, 0, stat.size_bytes, static_cast<int64_t>(stat.size_bytes)});
       }
     }
-    if (options_.header) RETURN_IF_ERROR(CheckWidths(env, splits));
+    if (options_.header) RETURN_IF_ERROR(CheckHeaders(env, splits));
     return splits;
   }
 
@@ -275,29 +330,42 @@ class CsvSource : public Source {
   }
 
   // What is read in sequence can be read only once, so its header is not looked at here.
-  Status CheckWidths(env::Env& env, const std::vector<Split>& splits) const {
+  Status CheckHeaders(env::Env& env, const std::vector<Split>& splits) const {
     const Split* first = nullptr;
-    int expected = 0;
+    std::vector<std::string> expected;
     for (const Split& split : splits) {
       if (split.end == kSequentialEnd) continue;
-      ASSIGN_OR_RETURN(const int width, FirstRowWidth(env, split));
-      if (width == 0) continue;
+      ASSIGN_OR_RETURN(std::vector<std::string> names, ReadNames(env, split));
+      if (names.empty()) continue;
       if (first == nullptr) {
         first = &split;
-        expected = width;
-      } else if (width != expected) {
-        return Status::Invalid(fmt::format("\"{}\" has {} column{}, \"{}\" has {}", split.path, width,
-                                           width == 1 ? "" : "s", first->path, expected));
+        expected = std::move(names);
+      } else if (names != expected) {
+        return HeaderError(split.path, names, first->path, expected);
       }
     }
     return Status::Ok();
   }
 
-  Result<int> FirstRowWidth(env::Env& env, const Split& split) const {
+  Result<std::vector<std::string>> ReadNames(env::Env& env, const Split& split) const {
     // Reading in small steps: one row is wanted, not a block.
     ASSIGN_OR_RETURN(auto blocks, BlockReader::Open(env, split.path, 0, 0));
     CsvReader reader(std::move(blocks), options_);
-    return reader.ReadWidth();
+    return reader.ReadNames();
+  }
+
+  static Status HeaderError(const std::string& path, const std::vector<std::string>& names,
+                            const std::string& other_path, const std::vector<std::string>& expected) {
+    const std::string shown = env::QuotePath(path), other = env::QuotePath(other_path);
+    if (names.size() != expected.size()) {
+      return Status::Invalid(fmt::format("{} has {} column{}, {} has {}", shown, names.size(),
+                                         names.size() == 1 ? "" : "s", other, expected.size()));
+    }
+    size_t i = 0;
+    while (names[i] == expected[i]) ++i;
+    return Status::Invalid(fmt::format("{}: column {} is {}, in {} it is {}", shown, i + 1,
+                                       Cell::Bytes(names[i]).ToDebugString(), other,
+                                       Cell::Bytes(expected[i]).ToDebugString()));
   }
 
   const std::vector<std::string> files_;

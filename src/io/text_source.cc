@@ -62,7 +62,7 @@ class TextReader : public Reader {
     const size_t limit = end_ - blocks_->offset() < filled ? static_cast<size_t>(end_ - blocks_->offset()) : filled;
     size_t line = line_;
     if (line < limit) {
-      const bool all = ForEachMatch(data, scanned_, filled, '\n', '\n', [&](size_t newline) {
+      const bool all = ForEachMatch(data, scanned_, filled, {'\n'}, [&](size_t newline) {
         // The buffer is padded, so twelve bytes can be read anywhere in it.
         views_.push_back(
             MakeViewFast(data + line, static_cast<uint32_t>(newline - line), 0, static_cast<uint32_t>(line)));
