@@ -36,7 +36,7 @@ class CsvSource : public ::testing::Test {
 TEST(CsvSourceProperty, RowsComeBackHoweverTheyWereWritten) {
   auto env = env::MakePosixEnv();
   TemporaryFolder folder(*env);
-  rc::check("random rows", [&] {
+  EXPECT_TRUE(rc::check("random rows", [&] {
     const int width = *rc::gen::inRange(1, 5), row_count = *rc::gen::inRange(0, 40);
     Texts wanted;
     std::string bytes = *rc::gen::element<std::string>("", "\xEF\xBB\xBF");
@@ -61,19 +61,104 @@ TEST(CsvSourceProperty, RowsComeBackHoweverTheyWereWritten) {
     env::FaultyFileSystem files(env->files());
     files.SetReadBytesMax(*rc::gen::inRange<size_t>(1, 10));
     env::FaultyEnv slow(*env, files);
-    auto reader = MakeCsvSource({path}, {})->Open(slow, {path, 0, UINT64_MAX, 0});
-    RC_ASSERT(reader.ok());
-    std::vector<Batch> batches;
-    while (true) {
-      auto batch = (*reader)->Next();
-      RC_ASSERT(batch.ok());
-      if (!batch->has_value()) break;
-      batches.push_back(**batch);
+    const auto pieces = ReadAll(slow, *MakeCsvSource({path}, {}), 4 << 20, /*in_sequence=*/true);
+    RC_ASSERT(pieces.ok());
+    RC_ASSERT(*pieces == wanted);
+  }));
+}
+
+// A reader that looks at one byte at a time: rows, or what is wrong.
+struct Oracle {
+  std::string_view bytes;
+  size_t at = 0;
+  int line = 1;
+  Texts rows;
+  std::string error;
+
+  bool At(char c) const { return at < bytes.size() && bytes[at] == c; }
+  bool AtRowEnd(size_t from) const {
+    return from == bytes.size() || bytes[from] == '\n' ||
+           (bytes[from] == '\r' && (from + 1 == bytes.size() || bytes[from + 1] == '\n'));
+  }
+  void EndRow() {
+    at += At('\r');
+    if (At('\n')) ++line;
+    at = std::min(at + 1, bytes.size());
+  }
+  void Fail(int where, const std::string& what) { error = "a.csv\" line " + std::to_string(where) + ": " + what; }
+
+  std::string Quoted() {
+    std::string field;
+    const int opened = line;
+    for (++at;; ++at) {
+      if (at == bytes.size()) {
+        Fail(opened, "a quote is opened and never closed");
+        return field;
+      }
+      if (At('"') && !(at + 1 < bytes.size() && bytes[at + 1] == '"')) break;
+      at += At('"');
+      line += At('\n');
+      field += bytes[at];
     }
-    Texts pieces;
-    for (const Batch& batch : batches) AppendTexts(batch, &pieces);
-    RC_ASSERT(pieces == wanted);
-  });
+    ++at;
+    if (!At(',') && !AtRowEnd(at)) Fail(line, "bytes after a closing quote");
+    return field;
+  }
+  std::string Plain() {
+    std::string field;
+    while (!At(',') && !AtRowEnd(at)) field += bytes[at++];
+    return field;
+  }
+  void Read() {
+    if (bytes.starts_with("\xEF\xBB\xBF")) bytes.remove_prefix(3);
+    while (at < bytes.size() && error.empty()) {
+      if (AtRowEnd(at)) {
+        EndRow();
+        continue;
+      }
+      const int row_line = line;
+      std::vector<std::string> row;
+      while (true) {
+        row.push_back(At('"') ? Quoted() : Plain());
+        if (!error.empty()) return;
+        if (!At(',')) break;
+        ++at;
+      }
+      EndRow();
+      if (!rows.empty() && row.size() != rows[0].size()) {
+        return Fail(row_line, std::to_string(row.size()) + (row.size() == 1 ? " column" : " columns") + ", expected " +
+                                  std::to_string(rows[0].size()));
+      }
+      rows.push_back(row);
+    }
+  }
+};
+
+TEST(CsvSourceProperty, AnyBytesAreRowsOrTheRightMistake) {
+  auto env = env::MakePosixEnv();
+  TemporaryFolder folder(*env);
+  EXPECT_TRUE(rc::check("against a reader of single bytes", [&] {
+    std::string bytes;
+    const int pieces = *rc::gen::inRange(0, 40);
+    for (int i = 0; i < pieces; ++i) {
+      bytes += *rc::gen::element<std::string>("a,b\n", "a,b\n", "c,\"d\"\r\n", "\"", ",", "\n", "\r", "\r\n", "\"\"",
+                                              "x", "\xEF\xBB\xBF", "\"q\nr\",long field of text\n");
+    }
+    Oracle oracle;
+    oracle.bytes = bytes;
+    oracle.Read();
+    const std::string path = folder.Write("a.csv", bytes);
+    env::FaultyFileSystem files(env->files());
+    files.SetReadBytesMax(*rc::gen::inRange<size_t>(1, 30));
+    env::FaultyEnv slow(*env, files);
+    const auto whole = ReadAll(*env, *MakeCsvSource({path}, {}));
+    const auto pieced = ReadAll(slow, *MakeCsvSource({path}, {}), 4 << 20, /*in_sequence=*/true);
+    for (const Result<Texts>* rows : {&whole, &pieced}) {
+      RC_ASSERT(rows->ok() == oracle.error.empty());
+      if (rows->ok()) RC_ASSERT(**rows == oracle.rows);
+      if (!rows->ok()) RC_ASSERT(rows->status().message().ends_with("/" + oracle.error));
+    }
+  }));
 }
 
 TEST_F(CsvSource, ManyBlocksWithQuotedNewlines) {
@@ -87,6 +172,25 @@ TEST_F(CsvSource, ManyBlocksWithQuotedNewlines) {
   const auto rows = Read(bytes);
   ASSERT_TRUE(rows.ok()) << rows.status().ToString();
   EXPECT_TRUE(*rows == wanted);
+}
+
+TEST_F(CsvSource, PlainRowsAreReadAsThoseWithQuotesAre) {
+  // Batches that fill, blank lines and quotes among plain rows, at every distance from the end of a block.
+  for (const int length : {1, 7, 13, 60}) {
+    std::string bytes;
+    Texts wanted;
+    for (int i = 0; i < 60000; ++i) {
+      const std::string number = std::to_string(i), text(i % (length + 1), 'x');
+      const bool quoted = i % 1000 == 999;
+      bytes += number + "," + (quoted ? Quote(text) : text) + (i % 3 == 0 ? "\r\n" : "\n");
+      if (i % 777 == 0) bytes += i % 2 == 0 ? "\n" : "\r\n";
+      wanted.push_back({number, text});
+    }
+    const auto rows = Read(bytes);
+    ASSERT_TRUE(rows.ok()) << rows.status().ToString();
+    EXPECT_TRUE(*rows == wanted);
+    EXPECT_EQ(Error(bytes + "1,2,3\n"), "a.csv\" line 60079: 3 columns, expected 2");
+  }
 }
 
 TEST_F(CsvSource, LongFieldIsRead) {
@@ -103,6 +207,9 @@ TEST_F(CsvSource, HeaderOfEachFileIsSkipped) {
   const std::string c = folder_.Write("c.csv", "n\n3\n");
   const Status error = ReadAll(*env_, *MakeCsvSource({a, c}, {.header = true})).status();
   EXPECT_EQ(error.message(), "\"" + c + "\" has 1 column, \"" + a + "\" has 2");
+  const std::string d = folder_.Write("d.csv", "n,\"k\"\"\"\n5,6\n");
+  const Status other_name = ReadAll(*env_, *MakeCsvSource({a, d}, {.header = true})).status();
+  EXPECT_EQ(other_name.message(), "\"" + d + "\": column 2 is \"k\\\"\", in \"" + a + "\" it is \"m\"");
   EXPECT_EQ(*Read("n,m\n", {.header = true}), Texts{});
   EXPECT_EQ(*Read("", {.header = true}), Texts{});
 }

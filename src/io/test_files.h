@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "env/env.h"
+#include "io/block_reader.h"
 #include "io/source.h"
 
 namespace glim::io {
@@ -61,12 +62,15 @@ inline void AppendTexts(const Batch& batch, Texts* rows) {
   }
 }
 
-// All rows of all splits, in order. Batches are looked at when all of them are there: their bytes must last.
-inline Result<Texts> ReadAll(env::Env& env, const Source& source, int64_t split_bytes_max = 4 << 20) {
+// All rows of all splits, in order. Batches are looked at when all of them are there: their bytes must last. With
+// `in_sequence` each split is a whole file read as a pipe would be.
+inline Result<Texts> ReadAll(env::Env& env, const Source& source, int64_t split_bytes_max = 4 << 20,
+                             bool in_sequence = false) {
   auto splits = source.MakeSplits(env, {.split_bytes_max = split_bytes_max});
   if (!splits.ok()) return splits.status();
   std::vector<Batch> batches;
-  for (const Split& split : *splits) {
+  for (Split& split : *splits) {
+    if (in_sequence) split.end = kSequentialEnd;
     auto reader = source.Open(env, split);
     if (!reader.ok()) return reader.status();
     while (true) {
