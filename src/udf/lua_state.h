@@ -1,37 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The Lua state of one worker thread: libraries, the helpers that functions may call, protected calls, and the copies of functions it has loaded.
+// A Lua state of a worker thread and what every state of Glim has in it: the standard library, the helpers of the original Gleam (writeRow, log, split,
+// set, ...), and the module `glim` with what functions may use at run time.
 //
-// What every function sees besides the standard library:
-//   writeRow(...)         emits a row (Map, FlatMap, ForEach, ForEachBatch)
-//   log(...)              a line on stderr
-//   split(text [, sep])   an iterator over the parts of `text` between separators (plain text); without sep, over its words
-//   set(list), tableLength(t), listEquals(a, b), addToTable(t, ...)
-//   glim = require "glim" glim.hash(text [, bits]): a number below 2^bits (53 by default) · glim.partition(): this task's number, from 0, and how many
-//                         there are · glim.log
-// `require` finds modules beside the script and under LUA_PATH. A module runs once per task, in the task's environment.
+// Loaded functions are cached by their id, so that traces which the JIT made stay in use from task to task; each task gets fresh upvalues and globals.
 //
-// Lua errors are long jumps. Every call that may raise one happens inside Protect, and frames between hold nothing that needs a destructor.
-//
-// Thread: one.
+// Thread: its worker's.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <unordered_map>
 
+#include "glim/udf.h"
 #include "udf/hosts.h"
 
 struct lua_State;
 
 namespace glim::udf {
 
-class LuaInstance;
-struct LuaCopies;
-
-// Puts the helpers above into a state that has its libraries open. In the state of a job script, writeRow and glim.partition raise an error when called.
-// Call it before the script adds anything: what is there now counts as the standard library for functions that travel.
-void OpenGlimRuntime(lua_State* L);
+class RowEmitter;
 
 class LuaState {
  public:
@@ -39,50 +29,30 @@ class LuaState {
   LuaState(const LuaState&) = delete;
   ~LuaState();
 
-  lua_State* L() const { return L_; }
+  lua_State* raw() const { return L_; }
   const HostOptions& options() const { return options_; }
-  LuaCopies& copies() { return *copies_; }
 
-  // Calls body(L) in a protected call, on an empty stack frame with some free slots. A Lua error ends as kUserCode: its first line is the message, the
-  // rest and the traceback are the details. No memory: kExhausted. `body` may be called inside another Protect.
-  template <class Body>
-  Status Protect(Body&& body) {
-    return ProtectedCall([](lua_State* L, void* context) { (*static_cast<std::remove_reference_t<Body>*>(context))(L); }, &body);
-  }
+  // Calls the function below `arguments` values; all results stay (or `results` of them). A failure leaves nothing and carries the
+  // traceback.
+  Status Call(int arguments, int results);
+  // After each batch: is the state within its memory bound?
+  Status CheckMemory() const;
 
-  // kExhausted when Lua holds more than its bound after a collection.
-  Status CheckMemory();
+  // Where writeRow puts rows, and what glim.partition() tells; null outside of a call.
+  RowEmitter* emitter = nullptr;
+  TaskContext* task = nullptr;
 
-  // Whose function runs now; null between batches. Set by LuaInstance.
-  LuaInstance* current() const { return current_; }
-  void set_current(LuaInstance* instance) { current_ = instance; }
-
-  // True when the functions that kernels stand for are the original ones: `gmatch` reached through a string, and the library.
-  // Pushes nothing; may raise a Lua error.
-  bool GmatchIsOriginal();
-  // The C function behind every iterator of gmatch when its upvalues (text, pattern, position) lie as expected; else null.
-  using CFunction = int (*)(lua_State*);
-  CFunction gmatch_step() const { return gmatch_step_; }
+  // Registry references by function id.
+  std::unordered_map<uint64_t, int> cache;
 
  private:
-  LuaState() = default;
-  Status ProtectedCall(void (*body)(lua_State* L, void* context), void* context);
-  Status TakeError(int code);
-  static int Trampoline(lua_State* L);
-  static int OnError(lua_State* L);
-  void Open(lua_State* L);
-  void LearnGmatch(lua_State* L);
-
-  HostOptions options_;
-  lua_State* L_ = nullptr;
-  int on_error_ = 0;     // References into the registry.
-  int trampoline_ = 0;
-  int gmatch_ = 0;
-  CFunction gmatch_step_ = nullptr;
-  LuaInstance* current_ = nullptr;
-  std::unique_ptr<LuaCopies> copies_;
-  std::string error_message_;  // Of the error being handled.
-  std::string error_details_;
+  LuaState(lua_State* L, const HostOptions& options) : L_(L), options_(options) {}
+  lua_State* const L_;
+  const HostOptions options_;
+  int handler_ = 0;  // Registry reference of the message handler.
 };
+
+// Prelude and module `glim` into a state with the standard library open. writeRow and glim.partition need a LuaState.
+void OpenGlimRuntime(lua_State* L);
 
 }  // namespace glim::udf
