@@ -65,7 +65,7 @@ class TextFileSink : public Sink {
 
   std::string Describe() const override { return fmt::format("SaveTextFile({})", env::QuotePath(path_)); }
   bool wants_bytes() const override { return true; }
-  Status Encode(const Batch& batch, std::string* out) const override { return AppendTsv(batch, out); }
+  Status Encode(const Batch& batch, std::string* out) const override { return AppendTsv(batch, "nil", out); }
 
   Status Open(env::Env& env) override {
     files_ = &env.files();

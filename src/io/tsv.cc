@@ -21,11 +21,30 @@ constexpr uint32_t kCarried = 1;
 
 }  // namespace
 
-Status AppendTsv(const Batch& batch, std::string* out) {
-  std::string format;
-  for (int i = 0; i < batch.column_count(); ++i) format += i == 0 ? "%v" : "\t%v";
-  ASSIGN_OR_RETURN(const RowFormat rows, RowFormat::Parse(format + "\n"));
-  return rows.AppendBatch(batch, out);
+Status AppendTsv(const Batch& batch, std::string_view nil, std::string* out) {
+  bool may_have_nulls = false;
+  std::string text;
+  for (int i = 0; i < batch.column_count(); ++i) {
+    text += i == 0 ? "%v" : "\t%v";
+    may_have_nulls = may_have_nulls || batch.column(i).may_have_nulls();
+  }
+  if (!may_have_nulls) {
+    ASSIGN_OR_RETURN(const RowFormat rows, RowFormat::Parse(text + "\n"));
+    return rows.AppendBatch(batch, out);
+  }
+  for (int64_t row = 0; row < batch.row_count(); ++row) {
+    for (int i = 0; i < batch.column_count(); ++i) {
+      if (i > 0) *out += '\t';
+      const Cell cell = batch.At(row, i);
+      if (cell.is_null()) {
+        *out += nil;
+      } else {
+        RETURN_IF_ERROR(AppendCell({}, cell, out));
+      }
+    }
+    *out += '\n';
+  }
+  return Status::Ok();
 }
 
 Status TsvReader::Feed(BufferRef chunk, size_t size) {

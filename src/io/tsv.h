@@ -2,9 +2,9 @@
 //
 // Rows as tab-separated lines: how rows go to shell commands and how their output comes back.
 //
-// Values are written as %v prints them (numbers are printed, nil is `nil`); nothing is escaped, since `sort`, `awk` and
-// their kin know no escapes. So a value with a tab or a newline comes back as several; that is the contract of a pipe,
-// not something to repair here.
+// Values are written as %v prints them; a nil is an empty field for a command, as nothing is for `awk`. Nothing is
+// escaped, since `sort`, `awk` and their kin know no escapes. So a value with a tab or a newline comes back as several;
+// that is the contract of a pipe, not something to repair here.
 //
 // TsvReader takes the output of a command in chunks as they come, cuts it into lines and fields without copying (fields
 // are views into the chunk; only the partial line between two chunks is copied) and gives batches of bytes columns. A
@@ -26,8 +26,9 @@
 
 namespace glim::io {
 
-// Appends all rows of `batch`. Never fails today.
-Status AppendTsv(const Batch& batch, std::string* out);
+// Appends all rows of `batch`; `nil` is what a nil is written as. Never fails today.
+Status AppendTsv(const Batch& batch, std::string_view nil, std::string* out);
+inline Status AppendTsv(const Batch& batch, std::string* out) { return AppendTsv(batch, "", out); }
 
 class TsvReader {
  public:

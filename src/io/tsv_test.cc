@@ -73,13 +73,25 @@ TEST(TsvReader, ManyRowsAndALongLine) {
   EXPECT_TRUE(ReadInChunks(bytes, [] { return 1 << 30; }) == Oracle(bytes));
 }
 
+Batch OneColumnBatch(const std::vector<Value>& values) {
+  BatchBuilder builder(1);
+  for (const Value& value : values) builder.AppendRow({value});
+  return builder.Finish();
+}
+
 TEST(AppendTsv, ValuesArePrintedAndJoinedByTabs) {
   BatchBuilder builder(4);
   builder.AppendRow({"a b", 4, 4.5, Value()});
   builder.AppendRow({"", -1, 4.0, Value(true)});
   std::string out;
   ASSERT_TRUE(AppendTsv(builder.Finish(), &out).ok());
-  EXPECT_EQ(out, "a b\t4\t4.5\tnil\n\t-1\t4\ttrue\n");
+  EXPECT_EQ(out, "a b\t4\t4.5\t\n\t-1\t4\ttrue\n");
+  out.clear();
+  ASSERT_TRUE(AppendTsv(OneColumnBatch({Value(), "x"}), "nil", &out).ok());
+  EXPECT_EQ(out, "nil\nx\n");
+  out.clear();
+  ASSERT_TRUE(AppendTsv(OneColumnBatch({"x", "y"}), "nil", &out).ok());
+  EXPECT_EQ(out, "x\ny\n");
   out.clear();
   ASSERT_TRUE(AppendTsv(Batch({}, 2), &out).ok());
   EXPECT_EQ(out, "\n\n");
