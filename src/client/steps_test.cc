@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every step equals a plain single-threaded oracle, for 1, 2, 3 and 25 partitions and several thread counts, on random rows with nils, mixed numbers,
+// empty strings and duplicates.
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+#include "glim/glim.h"
+
+namespace glim {
+namespace {
+
+rc::Gen<Value> AnyKey() {
+  return rc::gen::exec([]() -> Value {
+    switch (*rc::gen::inRange(0, 6)) {
+      case 0: return Value();
+      case 1: return Value(*rc::gen::inRange<int64_t>(-2, 3));
+      case 2: return Value(static_cast<double>(*rc::gen::inRange(-4, 5)) / 2);
+      case 3: return Value("");
+      case 4: return Value(std::string(*rc::gen::inRange(0, 30), *rc::gen::element('a', 'b')));
+      default: return Value(*rc::gen::arbitrary<bool>());
+    }
+  });
+}
+
+// Rows of a key, a whole number and bytes. Scaled up so that batches and tasks matter now and then.
+std::vector<Row> SomeRows() {
+  const auto rows = *rc::gen::container<std::vector<Row>>(rc::gen::exec([] {
+    return Row{*AnyKey(), Value(*rc::gen::inRange<int64_t>(-1000, 1000)), Value(*rc::gen::container<std::string>(rc::gen::inRange('a', 'd')))};
+  }));
+  const int copies = *rc::gen::element(1, 1, 1, 400);
+  std::vector<Row> all;
+  for (int i = 0; i < copies; ++i) all.insert(all.end(), rows.begin(), rows.end());
+  return all;
+}
+
+// Sessions are kept: their threads are dear.
+Session& ASession() {
+  static auto* const sessions = new std::map<std::pair<int, int>, std::unique_ptr<Session>>;
+  const int threads = *rc::gen::element(1, 2, 4);
+  const int partitions = *rc::gen::element(0, 1, 2, 3, 25);
+  auto& session = (*sessions)[{threads, partitions}];
+  if (session == nullptr) {
+    SessionOptions options;
+    options.threads = threads;
+    options.partitions = partitions;
+    session = std::make_unique<Session>(options);
+  }
+  return *session;
+}
+
+std::string Text(const std::vector<Row>& rows) {
+  std::string text;
+  for (const Row& row : rows) {
+    for (const Value& value : row) text += value.ToString() + "|";
+    text += "\n";
+  }
+  return text;
+}
+
+bool RowLess(const Row& a, const Row& b) { return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end()); }
+
+// The same rows, in any order.
+void ExpectSame(std::vector<Row> got, std::vector<Row> expected) {
+  std::sort(got.begin(), got.end(), RowLess);
+  std::sort(expected.begin(), expected.end(), RowLess);
+  RC_ASSERT(Text(got) == Text(expected));
+}
+
+void Run(const Dataset& dataset, std::vector<Row>* rows) {
+  Session& session = ASession();
+  const Status status = dataset.Collect(rows).Run(session);
+  if (!status.ok()) RC_FAIL(status.message());
+}
+
+RC_GTEST_PROP(Steps, MapAndFlatMapAndFilterEqualTheOracle, ()) {
+  const auto rows = SomeRows();
+  Flow flow;
+  std::vector<Row> got;
+  const bool lua = *rc::gen::arbitrary<bool>();
+  auto data = flow.Rows(rows);
+  if (lua) {
+    data = data.Filter("function(k, n, s) return n % 3 ~= 0 end")
+               .Map("function(k, n, s) return k, n * 2, #s end")
+               .FlatMap("function(k, n, s) local i = 0 return function() i = i + 1 if i <= s % 3 then return n, k end end end");
+  } else {
+    data = data.Filter([](Value, int64_t n) { return n % 3 != 0; })
+               .Map([](Value k, int64_t n, std::string_view s) { return std::tuple(k, n * 2, static_cast<int64_t>(s.size())); })
+               .FlatMap([](Value k, int64_t n, int64_t s, Emitter& out) {
+                 for (int64_t i = 0; i < s % 3; ++i) out(n, k);
+               });
+  }
+  Run(data, &got);
+  std::vector<Row> expected;
+  for (const Row& row : rows) {
+    if (row[1].as_int64() % 3 == 0) continue;
+    for (size_t i = 0; i < row[2].as_bytes().size() % 3; ++i) expected.push_back({row[1].as_int64() * 2, row[0]});
+  }
+  RC_ASSERT(Text(got) == Text(expected));  // In order, too.
+}
+
+RC_GTEST_PROP(Steps, ReduceByEqualsTheOracle, ()) {
+  const auto rows = SomeRows();
+  const int key = *rc::gen::element(1, 3);
+  Flow flow;
+  std::vector<Row> got;
+  auto data = flow.Rows(rows).Select(key, 2);
+  data = *rc::gen::arbitrary<bool>() ? data.ReduceBy("function(x, y) return x + y end")
+                                     : data.ReduceBy([](int64_t x, int64_t y) { return x + y; });
+  Run(data, &got);
+  std::map<Value, int64_t> sums;
+  for (const Row& row : rows) sums[row[key - 1]] += row[1].as_int64();
+  std::vector<Row> expected;
+  for (const auto& [k, sum] : sums) expected.push_back({k, sum});
+  ExpectSame(std::move(got), std::move(expected));
+}
+
+RC_GTEST_PROP(Steps, ReduceByOfSeveralKeysAndValuesEqualsTheOracle, ()) {
+  const auto rows = SomeRows();
+  Flow flow;
+  std::vector<Row> got;
+  auto data = flow.Rows(rows).Select(2, 1, 3, 2);  // number, key, bytes, number; keys are fields 3 and 2.
+  data = *rc::gen::arbitrary<bool>()
+             ? data.ReduceBy("function(a, b, x, y) return math.max(a, x), math.min(b, y) end", Field(3, 2))
+             : data.ReduceBy([](int64_t a, int64_t b, int64_t x, int64_t y) { return std::tuple(std::max(a, x), std::min(b, y)); },
+                             Field(3, 2));
+  Run(data, &got);
+  std::map<std::pair<Value, Value>, std::pair<int64_t, int64_t>> folded;
+  for (const Row& row : rows) {
+    const int64_t n = row[1].as_int64();
+    auto [at, is_new] = folded.try_emplace({row[2], row[0]}, n, n);
+    at->second = {std::max(at->second.first, n), std::min(at->second.second, n)};
+  }
+  std::vector<Row> expected;
+  for (const auto& [keys, values] : folded) expected.push_back({keys.first, keys.second, values.first, values.second});
+  ExpectSame(std::move(got), std::move(expected));
+}
+
+RC_GTEST_PROP(Steps, ReduceFoldsAllRows, ()) {
+  const auto rows = SomeRows();
+  Flow flow;
+  std::vector<Row> got;
+  Run(flow.Rows(rows).Select(2).Reduce("function(x, y) return x + y end"), &got);
+  if (rows.empty()) {
+    RC_ASSERT(got.empty());
+    return;
+  }
+  int64_t sum = 0;
+  for (const Row& row : rows) sum += row[1].as_int64();
+  RC_ASSERT(Text(got) == Text({{sum}}));
+}
+
+RC_GTEST_PROP(Steps, GroupByListsTheValuesInOrder, ()) {
+  const auto rows = SomeRows();
+  Flow flow;
+  std::vector<Row> got;
+  Run(flow.Rows(rows).GroupBy(), &got);
+  std::map<Value, std::pair<std::vector<Value>, std::vector<Value>>> groups;
+  for (const Row& row : rows) {
+    groups[row[0]].first.push_back(row[1]);
+    groups[row[0]].second.push_back(row[2]);
+  }
+  std::vector<Row> expected;
+  for (const auto& [key, lists] : groups) expected.push_back({key, Value(lists.first), Value(lists.second)});
+  ExpectSame(std::move(got), std::move(expected));
+}
+
+RC_GTEST_PROP(Steps, SortIsStableAndTotal, ()) {
+  const auto rows = SomeRows();
+  const SortOrder first = *rc::gen::element(Ascending, Descending), second = *rc::gen::element(Ascending, Descending);
+  const auto less = [&](const Row& a, const Row& b) {
+    const int key = a[0].cell().Compare(b[0].cell()) * first;
+    return key != 0 ? key < 0 : a[2].cell().Compare(b[2].cell()) * second < 0;
+  };
+  auto expected = rows;
+  std::stable_sort(expected.begin(), expected.end(), less);
+  Flow flow;
+  std::vector<Row> got;
+  Run(flow.Rows(rows).SortBy({OrderBy(1, first), OrderBy(3, second)}), &got);
+  RC_ASSERT(Text(got) == Text(expected));
+}
+
+RC_GTEST_PROP(Steps, TopIsTheBeginningOfSort, ()) {
+  const auto rows = SomeRows();
+  const auto count = *rc::gen::inRange<int64_t>(0, 20);
+  Flow flow;
+  std::vector<Row> top, sorted;
+  const std::vector<OrderBy> orders = {OrderBy(2, *rc::gen::element(Ascending, Descending)), OrderBy(1)};
+  Run(flow.Rows(rows).Top(count, orders), &top);
+  Flow other;
+  Run(other.Rows(rows).SortBy(orders).Limit(count), &sorted);
+  RC_ASSERT(Text(top) == Text(sorted));
+  RC_ASSERT(static_cast<int64_t>(top.size()) == std::min<int64_t>(count, static_cast<int64_t>(rows.size())));
+}
+
+RC_GTEST_PROP(Steps, LimitGivesTheFirstRowsInOrder, ()) {
+  const auto rows = SomeRows();
+  const auto count = *rc::gen::inRange<int64_t>(0, 50), offset = *rc::gen::inRange<int64_t>(0, 50);
+  Flow flow;
+  std::vector<Row> got;
+  Run(flow.Rows(rows).Limit(count, offset), &got);
+  const auto size = static_cast<int64_t>(rows.size());
+  const auto begin = std::min(offset, size), end = std::min(offset + count, size);
+  RC_ASSERT(Text(got) == Text(std::vector<Row>(rows.begin() + begin, rows.begin() + end)));
+}
+
+RC_GTEST_PROP(Steps, JoinGivesEveryPairOfEqualKeys, ()) {
+  const auto left = SomeRows();
+  auto right = *rc::gen::container<std::vector<Row>>(rc::gen::exec([] { return Row{*AnyKey(), Value(*rc::gen::inRange<int64_t>(0, 9))}; }));
+  Flow flow;
+  std::vector<Row> got;
+  Run(flow.Rows(left).Join(flow.Rows(right)), &got);
+  std::vector<Row> expected;
+  for (const Row& l : left) {
+    for (const Row& r : right) {
+      if (l[0] == r[0]) expected.push_back({l[0], l[1], l[2], r[1]});
+    }
+  }
+  ExpectSame(std::move(got), std::move(expected));
+}
+
+RC_GTEST_PROP(Steps, SelfJoinReadsOneDatasetTwice, ()) {
+  const auto rows = *rc::gen::container<std::vector<Row>>(rc::gen::exec([] { return Row{*AnyKey(), Value(*rc::gen::inRange<int64_t>(0, 9))}; }));
+  Flow flow;
+  std::vector<Row> got;
+  const Dataset data = flow.Rows(rows);
+  Run(data.Join(data), &got);
+  std::vector<Row> expected;
+  for (const Row& l : rows) {
+    for (const Row& r : rows) {
+      if (l[0] == r[0]) expected.push_back({l[0], l[1], r[1]});
+    }
+  }
+  ExpectSame(std::move(got), std::move(expected));
+}
+
+RC_GTEST_PROP(Steps, PartitionAndRoundRobinKeepAllRows, ()) {
+  const auto rows = SomeRows();
+  const int count = *rc::gen::element(1, 2, 3, 25);
+  Flow flow;
+  std::vector<Row> hashed, dealt;
+  flow.Rows(rows).Partition(count).Collect(&hashed);
+  Run(flow.Rows(rows).RoundRobin(count), &dealt);
+  ExpectSame(hashed, rows);
+  ExpectSame(dealt, rows);
+}
+
+RC_GTEST_PROP(Steps, LinesOfAPipeAreTheTextOfTheRows, ()) {
+  std::vector<std::string> lines(*rc::gen::inRange(0, 2000));
+  for (std::string& line : lines) line = *rc::gen::container<std::string>(rc::gen::inRange('a', 'z'));
+  Flow flow;
+  std::vector<Row> got;
+  Run(flow.Strings(lines).Pipe("cat"), &got);
+  std::vector<Row> expected;
+  for (const std::string& line : lines) expected.push_back({Value(line)});
+  RC_ASSERT(Text(got) == Text(expected));
+}
+
+TEST(Steps, SaveFirstRowTo) {
+  Flow flow;
+  int64_t sum = 0;
+  ASSERT_TRUE(flow.Range(0, 1000).Reduce([](int64_t x, int64_t y) { return x + y; }).SaveFirstRowTo(&sum).Run().ok());
+  EXPECT_EQ(sum, 999 * 1000 / 2);
+}
+
+TEST(Steps, PipeAfterASourceIsOneProcessAndAfterPartitionOneEach) {
+  Flow flow;
+  std::vector<Row> one, three;
+  flow.Range(0, 100000).Pipe("wc -l").Collect(&one);
+  flow.Range(0, 100000).Partition(3).Pipe("wc -l").Collect(&three);
+  const Status status = flow.Run();
+  ASSERT_TRUE(status.ok()) << status.message();
+  ASSERT_EQ(one.size(), 1u);
+  EXPECT_EQ(one[0][0].as_bytes(), "100000");
+  EXPECT_EQ(three.size(), 3u);
+}
+
+TEST(Steps, LimitStopsAnEndlessProgram) {
+  Flow flow;
+  std::vector<Row> rows;
+  const Status status = flow.Strings({"x"}).Pipe("yes").Limit(5).Collect(&rows).Run();
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(rows.size(), 5u);
+}
+
+TEST(Steps, AnExceptionBecomesAStatusWithTheRow) {
+  Flow flow;
+  const Status status = flow.Ints({1, 2, 3}).Map([](int64_t n) -> int64_t {
+    if (n == 2) throw std::runtime_error("two is bad");  // allow(throw): the test's user code.
+    return n;
+  }).Collect(new std::vector<Row>).Run();
+  EXPECT_EQ(status.code(), Code::kUserCode);
+  EXPECT_EQ(status.message(), "Map(C++): the function threw: two is bad, row (2)");
+}
+
+TEST(Steps, MessagesNameTheStepAndTheRow) {
+  const auto message = [](const Dataset& dataset) {
+    std::vector<Row> rows;
+    return dataset.Collect(&rows).Run().message();
+  };
+  Flow flow;
+  EXPECT_EQ(message(flow.Ints({7}).Sort(3)), "Sort(3): there is no field 3, the row has 1: (7)");
+  Flow types;
+  EXPECT_EQ(message(types.Strings({"x"}).Map([](int64_t n) { return n; })),
+            "Map(C++): the function wants an integer in column 1, got \"x\", row (\"x\")");
+  Flow lua;
+  EXPECT_EQ(message(lua.Strings({"x"}).Map("function(s) return s.y.z end")),
+            "Map(lua function(s) return s.y.z end): lua:1: attempt to index field 'y' (a nil value), row (\"x\")");
+  Flow zero;
+  EXPECT_EQ(message(zero.Ints({7}).Select(0)), "Select: field 0 does not exist, fields are numbered from 1");
+}
+
+TEST(Steps, AggregationBeyondTheBudgetIsAnErrorThatNamesTheStep) {
+  SessionOptions options;
+  options.memory_bytes = 4 << 20;
+  Session session(options);
+  Flow flow;
+  std::vector<Row> rows;
+  const Status status = flow.Range(0, 2000000).GroupBy().Collect(&rows).Run(session);
+  EXPECT_EQ(status.code(), Code::kExhausted);
+  EXPECT_NE(status.message().find("raise it with --memory"), std::string::npos) << status.message();
+}
+
+TEST(Tables, FlowsPushAndLookUpAndRead) {
+  Session session;
+  auto counts = session.CreateTable<int64_t>("counts", SparseKeys(), Add());
+  Flow flow;
+  flow.Range(0, 10000).Map([](int64_t n) { return std::tuple(n % 7, int64_t{1}); }).PushTo(counts.client());
+  ASSERT_TRUE(flow.Run(session).ok());
+  Flow reading;
+  std::vector<Row> rows, found;
+  reading.Table(counts.client()).Sort().Collect(&rows);
+  reading.Ints({3, 99}).Lookup(counts.client()).Collect(&found);
+  const Status status = reading.Run(session);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(Text(rows), "0|1429|\n1|1429|\n2|1429|\n3|1429|\n4|1428|\n5|1428|\n6|1428|\n");
+  EXPECT_EQ(Text(found), "3|1429|\n99|0|\n");
+}
+
+}  // namespace
+}  // namespace glim
