@@ -169,7 +169,7 @@ class FaultyWritableFile : public WritableFile {
     }
     taken = state_->TakeDisk(bytes.size());
     RETURN_IF_ERROR(real_->Append(bytes.substr(0, taken)));
-    return taken == bytes.size() ? Status::Ok() : Status::Exhausted(name_ + ": the disk is full");
+    return taken == bytes.size() ? Status::Ok() : Status::Exhausted(name_ + ": disk full");
   }
   Status Sync() override {
     RETURN_IF_ERROR(state_->Begin(FileOperation::kSync, name_));

@@ -47,7 +47,7 @@ TEST_F(FaultyFileSystemTest, TheDiskFillsUpOverAllFiles) {
   EXPECT_TRUE(a->Append("abc").ok());
   const Status full = b->Append("defg");
   EXPECT_EQ(full.code(), Code::kExhausted);
-  EXPECT_EQ(full.message(), QuotePath(Path("b")) + ": the disk is full");
+  EXPECT_EQ(full.message(), QuotePath(Path("b")) + ": disk full");
   EXPECT_EQ(a->Append("h").code(), Code::kExhausted);
   EXPECT_EQ(SizeOf("a") + SizeOf("b"), 5u);
 }
@@ -66,6 +66,21 @@ TEST_F(FaultyFileSystemTest, EachKindOfOperationCanFailAndIsLogged) {
   files_.Heal();
   EXPECT_TRUE(file->Sync().ok());
   EXPECT_EQ(files_.total_count(), 1);
+}
+
+TEST_F(FaultyFileSystemTest, CreateOpenAndReadFailAtTheirNumber) {
+  files_.FailAt(FileOperation::kCreate, 1, Status::Exhausted("no create"));
+  files_.FailAt(FileOperation::kOpen, 2, Status::NotFound("no open"));
+  files_.FailAt(FileOperation::kRead, 2, Status::Corrupt("no read"));
+  EXPECT_EQ(files_.Create(Path("a")).status().message(), "no create");
+  EXPECT_EQ(real_->files().Stat(Path("a")).status().code(), Code::kNotFound);
+  ASSERT_TRUE(files_.Create(Path("a")).value()->Append("abc").ok());
+  const auto file = files_.OpenRandom(Path("a")).value();
+  EXPECT_EQ(files_.OpenRandom(Path("a")).status().message(), "no open");
+  char buffer[3];
+  EXPECT_EQ(file->ReadAt(0, buffer).value(), 3u);
+  EXPECT_EQ(file->ReadAt(0, buffer).status().code(), Code::kCorrupt);
+  EXPECT_EQ(file->ReadAt(0, buffer).value(), 3u);
 }
 
 TEST_F(FaultyFileSystemTest, AnyOperationCanFailByItsNumber) {

@@ -28,13 +28,17 @@ FileKind KindOf(mode_t mode) {
 }
 
 // Until `descriptor` is ready for `events` or has an error to tell; kCancelled when the process was interrupted first.
+// After an interrupt nothing more is read, or an endless input would never end; what can be written without waiting
+// still is, so that a stopped program can say why.
 Status AwaitReady(int descriptor, short events, const std::string& name) {
   while (true) {
     pollfd waits[2] = {{descriptor, events, 0}, {InterruptDescriptor(), POLLIN, 0}};
     const int ready = ::poll(waits, 2, -1);
     if (ready < 0 && errno != EINTR) return SystemError(errno, name);
-    if (waits[1].revents != 0 && ready > 0) return Status::Cancelled(name + ": interrupted");
-    if (ready > 0 && waits[0].revents != 0) return Status::Ok();
+    if (ready <= 0) continue;
+    const bool can_go_on = waits[0].revents != 0, interrupted = waits[1].revents != 0;
+    if (can_go_on && (events == POLLOUT || !interrupted)) return Status::Ok();
+    if (interrupted) return Status::Cancelled(name + ": interrupted");
   }
 }
 
@@ -163,6 +167,7 @@ class PosixFileSystem : public FileSystem {
   }
 
   Result<std::unique_ptr<SequentialFile>> OpenSequential(const std::string& path) override {
+    if (path == "-") return BorrowForReading(STDIN_FILENO, "standard input");
     // A named pipe opens at once; Read then waits in poll() for the first writer.
     Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (!descriptor.valid()) return PathError(errno, path);

@@ -6,6 +6,8 @@
 // poll() together with the interrupt descriptor, so that Ctrl-C ends it; descriptors that we share with others (stdin)
 // are never switched to non-blocking, because that would change them for the shell too.
 //
+// OpenSequential("-") is stdin.
+//
 // Thread: as env.h says.
 #pragma once
 

@@ -85,7 +85,7 @@ TEST_F(PosixEnvTest, AFullDiskIsExhaustedAndNamed) {
   auto file = files().Create("/dev/full").value();
   const Status full = file->Append("x");
   EXPECT_EQ(full.code(), Code::kExhausted);
-  EXPECT_EQ(full.message(), "\"/dev/full\": the disk is full");
+  EXPECT_EQ(full.message(), "\"/dev/full\": disk full");
 }
 
 TEST_F(PosixEnvTest, ABrokenPipeIsAnErrorNotTheEnd) {
@@ -206,6 +206,53 @@ TEST_F(PosixEnvTest, AnInterruptEndsAWriteToAFullPipeAndTheWaitForAChild) {
     writing.join();
     waiting.join();
     return written.code() == Code::kCancelled && waited.code() == Code::kCancelled ? 0 : 2;
+  });
+  EXPECT_EQ(code, 0);
+}
+
+TEST_F(PosixEnvTest, AnInterruptEndsAnExchangeThatWaitsForever) {
+  const int code = InOwnProcess([&] {
+    env_->WatchInterrupts();
+    auto child = env_->processes().Start({.argv = {"sleep", "1000"}, .environment = {}});
+    if (!child.ok()) return 1;
+    Status waited, again;
+    std::thread waiting([&] {
+      char buffer[10];
+      waited = (*child)->Exchange("", buffer, -1).status();
+      again = (*child)->Exchange("x", buffer, -1).status();
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    const int64_t before = env_->clock().MonotonicNanos();
+    kill(getpid(), SIGINT);
+    waiting.join();
+    if (env_->clock().MonotonicNanos() - before > 5'000'000'000) return 2;
+    // _exit runs no destructors.
+    child->reset();
+    return waited.code() == Code::kCancelled && again.code() == Code::kCancelled ? 0 : 3;
+  });
+  EXPECT_EQ(code, 0);
+}
+
+TEST_F(PosixEnvTest, AfterAnInterruptWhatNeedsNoWaitIsStillWritten) {
+  const int code = InOwnProcess([&] {
+    int ends[2];
+    if (pipe(ends) != 0) return 1;
+    env_->WatchInterrupts();
+    kill(getpid(), SIGINT);
+    if (!BorrowForWriting(ends[1], "standard error")->Append("glim: interrupted\n").ok()) return 2;
+    char buffer[100];
+    return read(ends[0], buffer, sizeof(buffer)) == 18 ? 0 : 3;
+  });
+  EXPECT_EQ(code, 0);
+}
+
+TEST_F(PosixEnvTest, AMinusSignIsStandardInput) {
+  const int code = InOwnProcess([&] {
+    int ends[2];
+    if (pipe(ends) != 0 || dup2(ends[0], STDIN_FILENO) < 0) return 1;
+    if (write(ends[1], "abc", 3) != 3) return 2;
+    char buffer[10];
+    return files().OpenSequential("-").value()->Read(buffer).value() == 3 ? 0 : 3;
   });
   EXPECT_EQ(code, 0);
 }

@@ -116,6 +116,8 @@ class PosixChild : public ChildProcess {
   }
 
   Result<Transfer> Exchange(std::string_view input, std::span<char> output, int64_t timeout_nanos) override {
+    // Asked first: a child that always has something to say would never let us wait.
+    if (Interrupted()) return Cancelled();
     const bool input_was_closed = !input_.valid();
     const int64_t deadline = timeout_nanos < 0 ? -1 : NowNanos() + timeout_nanos;
     while (true) {
@@ -151,6 +153,8 @@ class PosixChild : public ChildProcess {
   }
 
  private:
+  Status Cancelled() const { return Status::Cancelled("waiting for " + name_ + ": interrupted"); }
+
   Status TryWrite(std::string_view input, Transfer* moved) {
     while (!input.empty() && input_.valid()) {
       const ssize_t count = ::write(input_.get(), input.data(), input.size());
@@ -184,13 +188,16 @@ class PosixChild : public ChildProcess {
     return Status::Ok();
   }
 
-  // False when the deadline passed (-1: none).
+  // False when the deadline passed (-1: none); kCancelled when we were interrupted first.
   Result<bool> Await(bool want_write, bool want_read, int64_t deadline) {
-    pollfd waits[2] = {{want_write ? input_.get() : -1, POLLOUT, 0}, {want_read ? output_.get() : -1, POLLIN, 0}};
+    pollfd waits[3] = {{want_write ? input_.get() : -1, POLLOUT, 0},
+                       {want_read ? output_.get() : -1, POLLIN, 0},
+                       {InterruptDescriptor(), POLLIN, 0}};
     while (true) {
       timespec rest = {};
       if (deadline >= 0) rest = ToTimespec(std::max<int64_t>(0, deadline - NowNanos()));
-      const int ready = ::ppoll(waits, 2, deadline < 0 ? nullptr : &rest, nullptr);
+      const int ready = ::ppoll(waits, 3, deadline < 0 ? nullptr : &rest, nullptr);
+      if (Interrupted()) return Cancelled();
       if (ready > 0) return true;
       if (ready == 0) return false;
       if (errno != EINTR) return SystemError(errno, "waiting for " + name_);
@@ -207,7 +214,7 @@ class PosixChild : public ChildProcess {
         return SystemError(errno, "waiting for " + name_);
       }
       if (info.si_pid != 0) return Status::Ok();
-      if (Interrupted()) return Status::Cancelled("waiting for " + name_ + ": interrupted");
+      if (Interrupted()) return Cancelled();
       // Kernels before 5.3 have no descriptor for a process: look every few milliseconds.
       constexpr int kLookMillis = 3;
       pollfd waits[2] = {{ended.get(), POLLIN, 0}, {InterruptDescriptor(), POLLIN, 0}};

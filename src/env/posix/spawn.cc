@@ -56,14 +56,14 @@ void ResetSignals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-// "+ 123\n" without anything that allocates.
-void Report(int descriptor) {
+// "+ 123\n" or "- 123\n" without anything that allocates.
+void Report(int descriptor, char sign, pid_t pid) {
   char text[32];
   char* at = text + sizeof(text);
   *--at = '\n';
-  for (auto rest = static_cast<unsigned>(::getpid()); rest > 0; rest /= 10) *--at = static_cast<char>('0' + rest % 10);
+  for (auto rest = static_cast<unsigned>(pid); rest > 0; rest /= 10) *--at = static_cast<char>('0' + rest % 10);
   *--at = ' ';
-  *--at = '+';
+  *--at = sign;
   [[maybe_unused]] const ssize_t written = ::write(descriptor, at, static_cast<size_t>(text + sizeof(text) - at));
 }
 
@@ -74,7 +74,7 @@ void Report(int descriptor) {
   } else {
     ::setpgid(0, 0);
   }
-  if (plan.report >= 0) Report(plan.report);
+  if (plan.report >= 0) Report(plan.report, '+', ::getpid());
   if (::dup2(plan.input, STDIN_FILENO) >= 0 && ::dup2(plan.output, STDOUT_FILENO) >= 0) {
     ResetSignals();
     ::execvpe(plan.argv[0], const_cast<char* const*>(plan.argv), plan.environment);
@@ -164,6 +164,8 @@ Result<pid_t> Spawn(const SpawnOptions& options) {
     count = ::read(error_pipe.read.get(), &error, sizeof(error));
   } while (count < 0 && errno == EINTR);
   if (count <= 0) return pid;
+  // Before it is reaped: afterwards the number may belong to somebody else, whom nobody must kill in our name.
+  if (options.report >= 0) Report(options.report, '-', pid);
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
   if (error == ENOENT) return Status::NotFound(QuotePath(options.argv[0]) + ": no such program");

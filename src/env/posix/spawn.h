@@ -27,7 +27,7 @@ struct SpawnOptions {
   std::vector<std::string> environment;  // Added to ours; the later one of a name counts.
   int input = -1;                        // Becomes stdin and stdout; -1: /dev/null.
   int output = -1;
-  // The child writes `+ PID\n` here before it becomes the program; -1: nowhere.
+  // The child writes `+ PID\n` here before it becomes the program; when it cannot, `- PID\n` follows. -1: nowhere.
   int report = -1;
   bool new_session = false;  // Out of reach of the terminal's signals.
 };

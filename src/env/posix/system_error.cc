@@ -42,7 +42,7 @@ std::string WordsOf(int error) {
   switch (error) {
     case ENOENT: return "no such file";
     case ENOTDIR: return "no such file (a part of the path is not a folder)";
-    case ENOSPC: return "the disk is full";
+    case ENOSPC: return "disk full";
     case EDQUOT: return "the disk quota is used up";
     case EISDIR: return "is a folder";
     default: break;
