@@ -39,6 +39,7 @@ PUBLIC_HEADERS = {
     "batch": "batch",
     "batch_builder": "batch",
     "udf": "udf",
+    "native": "udf",
     "flow": "flow",
     "table_spec": "table",
     "future": "param",

@@ -2,13 +2,15 @@
 //
 // A Batch is some thousands of rows, stored column by column: what sources give, steps pass on and sinks take.
 //
-// A column has a type (null, bool, int64, double, bytes, list, or any for mixed values), a validity bitmap for its nils and 64-byte
-// aligned, reference-counted buffers laid out as Arrow's C data interface has them (bytes as Arrow's 16-byte binary views). So a token cut
-// from a line is a view into the block of the file that holds the line: nothing is copied, and the block lives as long as a column
-// points into it. Who keeps rows for long copies them (BatchBuilder does).
+// A column has a type (null, bool, int64, double, bytes, list, or any for mixed values), a validity bitmap for its nils
+// and 64-byte aligned, reference-counted buffers laid out as Arrow's C data interface has them (bytes as Arrow's
+// 16-byte binary views). So a token cut from a line is a view into the block of the file that holds the line: nothing
+// is copied, and the block lives as long as a column points into it. Who keeps rows for long copies them (BatchBuilder
+// does).
 //
-// Values have one total order and one hash over all types: nil < false < true < numbers < bytes < lists; 4 and 4.0 are equal and hash alike;
-// NaN equals itself and is above all numbers; bytes compare as unsigned bytes, lists element by element. nil is a value.
+// Values have one total order and one hash over all types: nil < false < true < numbers < bytes < lists; 4 and 4.0 are
+// equal and hash alike; NaN equals itself and is above all numbers; bytes compare as unsigned bytes, lists element by
+// element. nil is a value.
 //
 // Rows and columns are counted from 0 in this interface (as in any C++ container); field numbers of flows start at 1.
 //
@@ -31,8 +33,8 @@ enum class Type : uint8_t { kNull, kBool, kInt64, kDouble, kBytes, kList, kAny }
 // "null", "bool", "int64", "double", "bytes", "list", "any".
 std::string_view TypeName(Type type);
 
-// Memory, 64-byte aligned and followed by at least 64 zero or readable bytes, so that SIMD code may read past the end. Filled by its maker, then frozen: shared
-// only as `BufferRef`.
+// Memory, 64-byte aligned and followed by at least 64 zero or readable bytes, so that SIMD code may read past the end.
+// Filled by its maker, then frozen: shared only as `BufferRef`.
 class Buffer {
  public:
   // Not cleared, except for the padding.
@@ -55,7 +57,8 @@ class Buffer {
   }
 
  private:
-  Buffer(char* data, size_t size, std::shared_ptr<const void> owner) : data_(data), size_(size), owner_(std::move(owner)) {}
+  Buffer(char* data, size_t size, std::shared_ptr<const void> owner)
+      : data_(data), size_(size), owner_(std::move(owner)) {}
   char* data_;
   size_t size_;
   std::shared_ptr<const void> owner_;  // Null when the memory is our own.
@@ -65,7 +68,8 @@ using BufferRef = std::shared_ptr<const Buffer>;
 // The buffers into which a column's byte views point, shared by all columns cut from them.
 using Blocks = std::shared_ptr<const std::vector<BufferRef>>;
 
-// Arrow's binary view: up to 12 bytes lie in the view itself; longer ones are found by block and offset, and carry their first four bytes.
+// Arrow's binary view: up to 12 bytes lie in the view itself; longer ones are found by block and offset, and carry
+// their first four bytes.
 struct BytesView {
   static constexpr uint32_t kInlineMax = 12;
   uint32_t size;
@@ -130,7 +134,8 @@ class Cell {
   bool operator==(const Cell& other) const { return Compare(other) == 0; }
   bool operator<(const Cell& other) const { return Compare(other) < 0; }
   uint64_t Hash() const;
-  // As `Printf("%v")` prints it: nil, true, 4, 4.5, bytes as they are, {1, 2}. A number prints the same however it is stored.
+  // As `Printf("%v")` prints it: nil, true, 4, 4.5, bytes as they are, {1, 2}. A number prints the same however it is
+  // stored.
   std::string ToString() const;
   // For messages: bytes quoted, escaped and cut after some 60 characters.
   std::string ToDebugString() const;
@@ -207,17 +212,17 @@ class Column {
   static Column FromInt64s(std::span<const int64_t> values);
   static Column FromDoubles(std::span<const double> values);
 
-  // What a column is made of; for those who build one directly (sources, kernels, the bridge to Arrow). `values` holds bits for kBool, int64_t, double,
-  // BytesView, or AnyCell; for kList `length + 1` offsets (int32_t) into `child`.
+  // What a column is made of; for those who build one directly (sources, kernels, the bridge to Arrow). `values` holds
+  // bits for kBool, int64_t, double, BytesView, or AnyCell; for kList `length + 1` offsets (int32_t) into `child`.
   struct Parts {
     Type type = Type::kNull;
     int64_t length = 0;
-    int64_t offset = 0;    // First row within the buffers.
+    int64_t offset = 0;      // First row within the buffers.
     int64_t null_count = 0;  // -1: not counted; 0 allows `validity` to be null.
-    BufferRef validity;    // A bit per row, 1 = there is a value; null: no nils. Not used by kNull and kAny.
+    BufferRef validity;      // A bit per row, 1 = there is a value; null: no nils. Not used by kNull and kAny.
     BufferRef values;
-    BufferRef tags;        // kAny: a Type per row.
-    Blocks blocks;         // kBytes and kAny.
+    BufferRef tags;                       // kAny: a Type per row.
+    Blocks blocks;                        // kBytes and kAny.
     std::shared_ptr<const Column> child;  // Elements of kList, and of lists in kAny.
   };
   Column() = default;
@@ -226,15 +231,25 @@ class Column {
   Type type() const { return parts_.type; }
   int64_t length() const { return parts_.length; }
   // Nils of a kAny column are in its tags and not counted here.
-  bool may_have_nulls() const { return parts_.type == Type::kNull || parts_.type == Type::kAny || parts_.validity != nullptr; }
+  bool may_have_nulls() const {
+    return parts_.type == Type::kNull || parts_.type == Type::kAny || parts_.validity != nullptr;
+  }
   bool IsNull(int64_t row) const;
   Cell At(int64_t row) const;
 
   // Direct access, by type. Rows with a nil have some value there.
-  std::span<const int64_t> Int64s() const { return {parts_.values->As<int64_t>() + parts_.offset, size_t(parts_.length)}; }
-  std::span<const double> Doubles() const { return {parts_.values->As<double>() + parts_.offset, size_t(parts_.length)}; }
-  std::span<const BytesView> Views() const { return {parts_.values->As<BytesView>() + parts_.offset, size_t(parts_.length)}; }
-  std::span<const AnyCell> AnyCells() const { return {parts_.values->As<AnyCell>() + parts_.offset, size_t(parts_.length)}; }
+  std::span<const int64_t> Int64s() const {
+    return {parts_.values->As<int64_t>() + parts_.offset, size_t(parts_.length)};
+  }
+  std::span<const double> Doubles() const {
+    return {parts_.values->As<double>() + parts_.offset, size_t(parts_.length)};
+  }
+  std::span<const BytesView> Views() const {
+    return {parts_.values->As<BytesView>() + parts_.offset, size_t(parts_.length)};
+  }
+  std::span<const AnyCell> AnyCells() const {
+    return {parts_.values->As<AnyCell>() + parts_.offset, size_t(parts_.length)};
+  }
   std::span<const Type> Tags() const { return {parts_.tags->As<Type>() + parts_.offset, size_t(parts_.length)}; }
   bool BoolAt(int64_t row) const {
     const int64_t bit = parts_.offset + row;
@@ -252,7 +267,8 @@ class Column {
   Column Slice(int64_t begin, int64_t length) const;
   // The rows in the order of `rows`, which may repeat; bytes are not copied.
   Column Gather(std::span<const uint32_t> rows) const;
-  // Bytes of all buffers that this column keeps alive through itself; blocks are shared, so they count only when `with_blocks`.
+  // Bytes of all buffers that this column keeps alive through itself; blocks are shared, so they count only when
+  // `with_blocks`.
   int64_t MemoryBytes(bool with_blocks) const;
 
   const Parts& parts() const { return parts_; }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Builds columns and batches value by value. A column takes the type of its first value and widens by itself: nils before and after are fine;
-// integers and doubles mix as doubles while every integer stays exact (below 2^53); anything else becomes an `any` column.
+// Builds columns and batches value by value. A column takes the type of its first value and widens by itself: nils
+// before and after are fine; integers and doubles mix as doubles while every integer stays exact (below 2^53); anything
+// else becomes an `any` column.
 //
-// Bytes are copied into blocks of the builder, except when they are given as views into blocks that the builder was told to share.
+// Bytes are copied into blocks of the builder, except when they are given as views into blocks that the builder was
+// told to share.
 //
 // Thread: one.
 #pragma once
@@ -37,8 +39,8 @@ class ColumnBuilder {
   void AppendRows(const Column& column, std::span<const uint32_t> rows);
   void AppendColumn(const Column& column);
 
-  // Bytes without a copy: first ShareBlocks, then views of that column's blocks. Sharing other blocks later is allowed. `base` is what
-  // must be added to a view's block number (done by AppendView).
+  // Bytes without a copy: first ShareBlocks, then views of that column's blocks. Sharing other blocks later is allowed.
+  // `base` is what must be added to a view's block number (done by AppendView).
   void ShareBlocks(const Blocks& blocks);
   void AppendView(const BytesView& view);
   // Part of a block shared last: `data` lies in its block number `block` at `offset`.

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A Flow describes work on rows: sources, steps, sinks. It runs nothing; Run does, in the calling process unless a Session says otherwise.
+// A Flow describes work on rows: sources, steps, sinks. It runs nothing; Run does, in the calling process unless a
+// Session says otherwise.
 //
 //   glim::Flow flow("word count");
 //   flow.TextFile("/etc/passwd")
 //       .FlatMap(R"(function(line) return line:gmatch("%w+") end)")               // a string is Lua source
-//       .Map([](std::string_view word) { return std::tuple(word, int64_t{1}); })    // a callable is C++ (glim/native.h)
-//       .ReduceBy(R"(function(x, y) return x + y end)")
-//       .Fprintf(stdout, "%s,%d\n");
+//       .Map([](std::string_view word) { return std::tuple(word, int64_t{1}); })    // a callable is C++
+//       (glim/native.h) .ReduceBy(R"(function(x, y) return x + y end)") .Fprintf(stdout, "%s,%d\n");
 //   return glim::ExitCode(flow.Run());
 //
-// A Dataset is a handle to one vertex of the flow's graph; each step gives a new one, and several steps may read the same. Fields are numbered
-// from 1; where none is named, field 1 is the key. Order is promised after Sort and Top; besides, rows keep the order of their source through
-// steps that look at one row at a time.
+// A Dataset is a handle to one vertex of the flow's graph; each step gives a new one, and several steps may read the
+// same. Fields are numbered from 1; where none is named, field 1 is the key. Order is promised after Sort and Top;
+// besides, rows keep the order of their source through steps that look at one row at a time.
 //
-// Partitions: a dataset has one unless Partition or RoundRobin made more. How many tasks work on it is the engine's business and cannot be seen: a
-// Pipe after TextFile is one process that sees all lines in order; after Partition(3) there are three.
+// Partitions: a dataset has one unless Partition or RoundRobin made more. How many tasks work on it is the engine's
+// business and cannot be seen: a Pipe after TextFile is one process that sees all lines in order; after Partition(3)
+// there are three.
 //
 // Errors: mistakes in the description (a bad format, Lua that does not parse) are the first thing that Run returns.
 //
@@ -104,8 +105,9 @@ struct FunctionSource {
 };
 
 template <class F>
-concept NativeCallable = !std::convertible_to<F, std::string_view> && !std::convertible_to<F, std::shared_ptr<const Function>> &&
-                         !std::same_as<std::remove_cvref_t<F>, FunctionSource>;
+concept NativeCallable =
+    !std::convertible_to<F, std::string_view> && !std::convertible_to<F, std::shared_ptr<const Function>> &&
+    !std::same_as<std::remove_cvref_t<F>, FunctionSource>;
 
 // Run(Explain()) prints the stages instead of running them.
 struct Explain {
@@ -175,11 +177,13 @@ class Dataset {
   Dataset SortBy(std::vector<OrderBy> orders) const;
   // The first `count` rows of SortBy(orders).
   Dataset Top(int64_t count, std::vector<OrderBy> orders = {OrderBy(1, Descending)}) const;
-  // Every pair of rows with equal keys: the keys, the other fields of this, the other fields of `right`. nil equals nil.
+  // Every pair of rows with equal keys: the keys, the other fields of this, the other fields of `right`. nil equals
+  // nil.
   Dataset Join(const Dataset& right, Fields keys = {1}) const;
 
   // ---- Unix programs ----
-  // One `sh -c command` per partition: rows as tab separated lines into its stdin, its lines, split at tabs, out. A non-zero exit fails the run.
+  // One `sh -c command` per partition: rows as tab separated lines into its stdin, its lines, split at tabs, out. A
+  // non-zero exit fails the run.
   Dataset Pipe(std::string command) const;
   // One `sh -c command` per row; $1, $2, ... are the row's fields, given as arguments and never parsed by the shell.
   Dataset PipeAsArgs(std::string command) const;
@@ -198,7 +202,8 @@ class Dataset {
   Dataset Output(std::function<Status(const Batch&)> function) const;
   // Appends all rows to *rows, which must live until Run returns.
   Dataset Collect(std::vector<Row>* rows) const;
-  // The first row's fields, converted; the variables stay as they are when there is no row. Supported: int, int64_t, double, bool, std::string, Value.
+  // The first row's fields, converted; the variables stay as they are when there is no row. Supported: int, int64_t,
+  // double, bool, std::string, Value.
   template <class... T>
   Dataset SaveFirstRowTo(T*... variables) const {
     return FirstRow([variables...](const Row& row) -> Status { return SaveRow(row, variables...); });
@@ -226,9 +231,10 @@ class Dataset {
     size_t i = 0;
     Status status;
     (void)((native::Read(row[i].cell(), variables) ||
-            (status = Status::Invalid("SaveFirstRowTo: field " + std::to_string(i + 1) + " is " + row[i].cell().ToDebugString() +
-                                      ", the variable wants " + native::Wanted<T>()),
-             false)) && ... && (++i, true));
+            (status = Status::Invalid("SaveFirstRowTo: field " + std::to_string(i + 1) + " is " +
+                                      row[i].cell().ToDebugString() + ", the variable wants " + native::Wanted<T>()),
+             false)) &&
+           ... && (++i, true));
     return status;
   }
 
@@ -240,7 +246,8 @@ class Flow {
  public:
   explicit Flow(std::string name = "flow");
 
-  // Lines without their newline. `path` is a file, a glob (`*` `?` `[a-z]` `**`), a folder, or "-" for stdin; large files are read by all cores.
+  // Lines without their newline. `path` is a file, a glob (`*` `?` `[a-z]` `**`), a folder, or "-" for stdin; large
+  // files are read by all cores.
   Dataset TextFile(std::string path, TextFileOptions options = {});
   Dataset TextFile(std::vector<std::string> paths, TextFileOptions options = {});
   Dataset Stdin();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// All of Glim for a C++ program: flows (glim/flow.h), tables (glim/table.h) and the session that runs the ones and holds the others (glim/session.h).
+// All of Glim for a C++ program: flows (glim/flow.h), tables (glim/table.h) and the session that runs the ones and
+// holds the others (glim/session.h).
 #pragma once
 
 #include "glim/batch.h"

@@ -2,22 +2,27 @@
 //
 // C++ callables as functions of a flow. The signature says what a row must look like:
 //
-//   parameters: std::string_view, std::string, int64_t and other integers, double, float, bool, std::optional<T> of these (nil allowed), Cell or Value
-//               (anything). One parameter per column; a row with fewer columns or another type is an error that shows the row.
-//   Map:        returns one value (one column), a tuple or pair (several), an optional of either (nullopt = one nil column; no row is
+//   parameters: std::string_view, std::string, int64_t and other integers, double, float, bool, std::optional<T> of
+//   these (nil allowed), Cell or Value
+//               (anything). One parameter per column; a row with fewer columns or another type is an error that shows
+//               the row.
+//   Map:        returns one value (one column), a tuple or pair (several), an optional of either (nullopt = one nil
+//   column; no row is
 //               FlatMap's business), or void.
-//   FlatMap:    returns a range (std::vector<std::string_view>, ...) of what Map may return, or takes an Emitter as its last parameter:
+//   FlatMap:    returns a range (std::vector<std::string_view>, ...) of what Map may return, or takes an Emitter as its
+//   last parameter:
 //               [](std::string_view line, Emitter& out) { out(word, 1); }
 //   Filter:     returns bool.
 //   Reduce:     (acc..., value...) -> acc, a tuple when a row has several values. Must be associative.
 //   ForEachBatch: (const Batch&), (const Batch&, TaskContext&), returning Status or void.
 //
-// A string_view parameter points into the batch; one that is returned is copied. The callable is copied into the flow and called by
-// several threads at once, so it must not change what it captures without a lock. An exception becomes the run's Status.
+// A string_view parameter points into the batch; one that is returned is copied. The callable is copied into the flow
+// and called by several threads at once, so it must not change what it captures without a lock. An exception becomes
+// the run's Status.
 #pragma once
 
-#include <concepts>
 #include <cmath>
+#include <concepts>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -163,7 +168,8 @@ bool Read(const Cell& cell, T* out) {
     }
     if (cell.type() != Type::kDouble) return false;
     const double d = cell.as_double();
-    if (!(d >= -9.2e18 && d <= 9.2e18) || d != std::floor(d) || !std::in_range<T>(static_cast<int64_t>(d))) return false;
+    if (!(d >= -9.2e18 && d <= 9.2e18) || d != std::floor(d) || !std::in_range<T>(static_cast<int64_t>(d)))
+      return false;
     *out = static_cast<T>(d);
     return true;
   } else if constexpr (std::floating_point<T>) {
@@ -171,8 +177,9 @@ bool Read(const Cell& cell, T* out) {
     *out = static_cast<T>(cell.number());
     return true;
   } else {
-    static_assert(std::same_as<T, std::string_view> || std::same_as<T, std::string>,
-                  "a flow's function takes string_view, string, integers, double, bool, optional of these, Cell or Value");
+    static_assert(
+        std::same_as<T, std::string_view> || std::same_as<T, std::string>,
+        "a flow's function takes string_view, string, integers, double, bool, optional of these, Cell or Value");
     if (cell.type() != Type::kBytes) return false;
     *out = T(cell.as_bytes());
     return true;
@@ -281,8 +288,10 @@ class RowFunction : public BatchFunction {
       using R = std::remove_cvref_t<Result>;
       if constexpr (kIsOptional<R>) {
         if constexpr (kIsTuple<typename R::value_type>) {
-          if (result.has_value()) EmitValue(emitter, *result);
-          else EmitValue(emitter, Value());
+          if (result.has_value())
+            EmitValue(emitter, *result);
+          else
+            EmitValue(emitter, Value());
         } else {
           EmitValue(emitter, result);
         }
@@ -365,8 +374,11 @@ class TypedReducer : public Reducer {
     return ForRows(values, [&](int64_t row) -> Status {
       if (Status read = ReadRow(values, row, &arguments, std::make_index_sequence<kWidth>()); !read.ok()) return read;
       if (groups[row] >= accumulators_.size()) {
-        std::apply([&](const auto&... value) { accumulators_.emplace_back(Owned<std::remove_cvref_t<decltype(value)>>(value)...); },
-                   arguments);
+        std::apply(
+            [&](const auto&... value) {
+              accumulators_.emplace_back(Owned<std::remove_cvref_t<decltype(value)>>(value)...);
+            },
+            arguments);
         return Status::Ok();
       }
       Accumulator& accumulator = accumulators_[groups[row]];
@@ -461,13 +473,16 @@ class NativeFunction : public Function {
 // Wrap a callable for its step; a callable of the wrong shape does not compile.
 template <class F>
 std::shared_ptr<const Function> MakeRowFunction(F function) {
-  static_assert(HasSignature<F>, "the function needs one plain signature: no generic lambda (auto parameters), no overloads");
+  static_assert(HasSignature<F>,
+                "the function needs one plain signature: no generic lambda (auto parameters), no overloads");
   return std::make_shared<NativeFunction<F, false, false>>(std::move(function));
 }
 template <class F>
 std::shared_ptr<const Function> MakeReduceFunction(F function) {
-  static_assert(HasSignature<F>, "the function needs one plain signature: no generic lambda (auto parameters), no overloads");
-  static_assert(IsReducer<F>(), "a reduce function takes (acc..., value...) and returns the new acc, or a tuple of them");
+  static_assert(HasSignature<F>,
+                "the function needs one plain signature: no generic lambda (auto parameters), no overloads");
+  static_assert(IsReducer<F>(),
+                "a reduce function takes (acc..., value...) and returns the new acc, or a tuple of them");
   return std::make_shared<NativeFunction<F, true, false>>(std::move(function));
 }
 template <class F>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A Session says where flows run and holds the tables of a program. Without options everything happens in the calling process: threads, memory
-// budget, tables; no daemon, no port.
+// A Session says where flows run and holds the tables of a program. Without options everything happens in the calling
+// process: threads, memory budget, tables; no daemon, no port.
 //
 //   int main(int argc, char** argv) {
 //     glim::Session session(argc, argv);     // --threads 4 --memory 2G --partitions 8 --progress
@@ -25,22 +25,23 @@
 namespace glim {
 
 struct SessionOptions {
-  std::string on = "embedded";  // The engine. Only "embedded" exists so far.
-  int threads = 0;              // 0: all cores that this process may use.
-  int64_t memory_bytes = 0;     // What runs may hold; 0: 60 % of the machine's or the cgroup's memory.
-  int partitions = 0;           // Tasks and partitions where the engine chooses; 0: by the size of the data.
-  bool progress = false;        // A progress line on stderr.
+  std::string on = "embedded";    // The engine. Only "embedded" exists so far.
+  int threads = 0;                // 0: all cores that this process may use.
+  int64_t memory_bytes = 0;       // What runs may hold; 0: 60 % of the machine's or the cgroup's memory.
+  int partitions = 0;             // Tasks and partitions where the engine chooses; 0: by the size of the data.
+  bool progress = false;          // A progress line on stderr.
   bool watch_interrupts = false;  // Ctrl-C cancels the run instead of ending the process; a second one ends it.
-  bool explain = false;         // Run prints the stages to stdout instead of running them.
-  bool lua_kernels = true;      // False: every Lua function runs as plain Lua.
+  bool explain = false;           // Run prints the stages to stdout instead of running them.
+  bool lua_kernels = true;        // False: every Lua function runs as plain Lua.
 };
 
 class Session {
  public:
   Session();
   explicit Session(SessionOptions options);
-  // Takes --on, --threads, --memory, --partitions, --progress, --no-progress, --explain (as `--name value` or `--name=value`) and leaves the rest in
-  // arguments(). A wrong one is the first Run's error. A progress line is shown when stderr is a terminal.
+  // Takes --on, --threads, --memory, --partitions, --progress, --no-progress, --explain (as `--name value` or
+  // `--name=value`) and leaves the rest in arguments(). A wrong one is the first Run's error. A progress line is shown
+  // when stderr is a terminal.
   Session(int argc, char** argv);
   Session(const Session&) = delete;
   ~Session();

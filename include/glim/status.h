@@ -2,8 +2,9 @@
 //
 // How a Glim call says that it failed: Status (no value) and Result<T> (a value or a Status).
 //
-// A Status is one pointer, null when everything went well, so returning one costs nothing. A failure has a code, chosen by what the
-// caller can do about it, and a message that reads as a story: each layer that passes it up may put its own words in front
+// A Status is one pointer, null when everything went well, so returning one costs nothing. A failure has a code, chosen
+// by what the caller can do about it, and a message that reads as a story: each layer that passes it up may put its own
+// words in front
 // (`With("reading \"a.csv\"")` gives `reading "a.csv": no such file`). Nothing in Glim throws.
 //
 // Thread: values; copy and send them freely.

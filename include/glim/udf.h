@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// User functions as the engine sees them: a Function is what a step of a flow holds (Lua source, a C++ callable); each task makes its own
-// instance of it and calls that a batch at a time, so that the border between the engine and a language is crossed once per batch.
+// User functions as the engine sees them: a Function is what a step of a flow holds (Lua source, a C++ callable); each
+// task makes its own instance of it and calls that a batch at a time, so that the border between the engine and a
+// language is crossed once per batch.
 //
-// Most programs never name these types: `flow.Map(...)` takes a string of Lua or a callable and wraps it. Implement Function yourself to bring
-// in another language.
+// Most programs never name these types: `flow.Map(...)` takes a string of Lua or a callable and wraps it. Implement
+// Function yourself to bring in another language.
 //
 // Thread: a Function is immutable and shared by all tasks; an instance belongs to one task.
 #pragma once
@@ -70,19 +71,21 @@ class BatchFunction {
 class Reducer {
  public:
   virtual ~Reducer() = default;
-  // Row i of `values` belongs to group `groups[i]`. Groups are numbered in the order of their first row: a number not seen before is the number of
-  // groups so far, and its row becomes the accumulator. `group_count` counts all groups after this call. Columns must be as many in each call.
+  // Row i of `values` belongs to group `groups[i]`. Groups are numbered in the order of their first row: a number not
+  // seen before is the number of groups so far, and its row becomes the accumulator. `group_count` counts all groups
+  // after this call. Columns must be as many in each call.
   virtual Status Update(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) = 0;
   // Roughly.
   virtual int64_t memory_bytes() const = 0;
-  // The accumulators: one row per group, in the order of their numbers; as many columns as the values had. The reducer is not used afterwards.
+  // The accumulators: one row per group, in the order of their numbers; as many columns as the values had. The reducer
+  // is not used afterwards.
   virtual Result<Batch> Finish() = 0;
 };
 
 // How a step calls its function:
-//   kMap: results are one row; nothing returned = no row.       kFlatMap: an iterator (Lua) or an emitter (C++) gives rows.
-//   kFilter: a truth value keeps the row.                        kForEach: results are ignored; Lua may call writeRow.
-//   kForEachBatch: called once per batch, gives no rows by itself.
+//   kMap: results are one row; nothing returned = no row.       kFlatMap: an iterator (Lua) or an emitter (C++) gives
+//   rows. kFilter: a truth value keeps the row.                        kForEach: results are ignored; Lua may call
+//   writeRow. kForEachBatch: called once per batch, gives no rows by itself.
 enum class FunctionRole { kMap, kFlatMap, kFilter, kForEach, kForEachBatch };
 
 class Function {

@@ -39,9 +39,12 @@ CLI::App* AddRunCommand(CLI::App* app, const char* name, const char* what, const
       ->envname("GLIM_PARTITIONS");
   command->add_option("--memory", options->memory, "what a run may hold, like 512M; 60 % of the machine when not given")
       ->envname("GLIM_MEMORY");
-  command->add_flag("--progress,!--no-progress", options->progress, "a progress line on stderr; when not given, only on a terminal");
+  command->add_flag("--progress,!--no-progress", options->progress,
+                    "a progress line on stderr; when not given, only on a terminal");
   command->add_flag("--plain-lua", options->plain_lua, "run every Lua function as plain Lua, without kernels");
-  command->add_option("script", options->script, "a Lua file, or - for stdin; what follows it are the script's arguments")->required();
+  command
+      ->add_option("script", options->script, "a Lua file, or - for stdin; what follows it are the script's arguments")
+      ->required();
   command->footer(std::string("Example:\n  ") + example);
   return command;
 }
@@ -51,7 +54,8 @@ size_t CountOwnArguments(const std::vector<std::string>& arguments) {
   for (size_t i = 1; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
     if (argument == "-" || !argument.starts_with("-")) return i + 1;
-    const bool takes_value = argument == "--on" || argument == "--threads" || argument == "--partitions" || argument == "--memory";
+    const bool takes_value =
+        argument == "--on" || argument == "--threads" || argument == "--partitions" || argument == "--memory";
     if (takes_value) ++i;
   }
   return arguments.size();
@@ -90,8 +94,9 @@ int main(int argc, char** argv) {
   app.set_help_all_flag("--help-all", "the help of every command");
   RunOptions options;
   AddRunCommand(&app, "run", "Runs a job script.", "glim run --threads 4 examples/wordcount.lua /etc/passwd", &options);
-  CLI::App* explain = AddRunCommand(&app, "explain", "Prints the stages of a job script's flows instead of running them.",
-                                    "glim explain examples/wordcount.lua /etc/passwd", &options);
+  CLI::App* explain =
+      AddRunCommand(&app, "explain", "Prints the stages of a job script's flows instead of running them.",
+                    "glim explain examples/wordcount.lua /etc/passwd", &options);
   CLI::App* version = app.add_subcommand("version", "Prints the version.");
   version->footer("Example:\n  glim version");
 

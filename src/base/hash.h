@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The hashes of Glim. One function per kind of thing, the same on every machine and in every run, because the hash of a key decides
-// its partition and its shard: a change here is a change of format.
+// The hashes of Glim. One function per kind of thing, the same on every machine and in every run, because the hash of a
+// key decides its partition and its shard: a change here is a change of format.
 //
-// Bytes are hashed by XXH3 (inlined: a token of up to 16 bytes costs about 3 ns), 64-bit integers by two multiplications.
+// Bytes are hashed by XXH3 (inlined: a token of up to 16 bytes costs about 3 ns), 64-bit integers by two
+// multiplications.
 #pragma once
 
 #define XXH_INLINE_ALL
@@ -20,7 +21,8 @@ inline uint64_t HashBytes(std::string_view bytes, uint64_t seed) {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
 }
 
-// A bijection of 64-bit integers in which every input bit reaches every output bit (the finaliser of MurmurHash3, Appleby 2011).
+// A bijection of 64-bit integers in which every input bit reaches every output bit (the finaliser of MurmurHash3,
+// Appleby 2011).
 inline uint64_t HashInt(uint64_t x) {
   x ^= x >> 33;
   x *= 0xff51afd7ed558ccdULL;

@@ -2,8 +2,8 @@
 //
 // Log lines on stderr: `glim: warning: ...`. stdout belongs to the user's data.
 //
-// A library that a program embeds should be quiet, so only warnings and errors are shown unless the level is lowered. Text is formatted by
-// fmt; spdlog writes it (in log.cc alone, it is slow to compile).
+// A library that a program embeds should be quiet, so only warnings and errors are shown unless the level is lowered.
+// Text is formatted by fmt; spdlog writes it (in log.cc alone, it is slow to compile).
 //
 // Thread: any.
 #pragma once

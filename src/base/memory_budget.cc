@@ -46,9 +46,9 @@ Status Reservation::Resize(int64_t bytes) {
   }
   if (wanted > reserved_) {
     if (!budget_->TryReserve(wanted - reserved_)) {
-      return Status::Exhausted(fmt::format("{} needs {} of memory, {} of the budget of {} are in use; raise it with --memory", holder_,
-                                           FormatBytes(bytes), FormatBytes(budget_->used_bytes()),
-                                           FormatBytes(budget_->limit_bytes())));
+      return Status::Exhausted(
+          fmt::format("{} needs {} of memory, {} of the budget of {} are in use; raise it with --memory", holder_,
+                      FormatBytes(bytes), FormatBytes(budget_->used_bytes()), FormatBytes(budget_->limit_bytes())));
     }
   } else {
     budget_->Release(reserved_ - wanted);
@@ -67,7 +67,8 @@ void Reservation::Clear() {
 Result<int64_t> ParseBytes(std::string_view text) {
   const std::string copy(text);
   const auto wrong = [&] {
-    return Status::Invalid(fmt::format("\"{}\" is not a size; write a number of bytes, or one with K, M, G or T, like 512M", copy));
+    return Status::Invalid(
+        fmt::format("\"{}\" is not a size; write a number of bytes, or one with K, M, G or T, like 512M", copy));
   };
   char* end = nullptr;
   const double number = std::strtod(copy.c_str(), &end);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The bytes that one run may hold. Whoever keeps data beyond the batch at hand (an aggregation, a join, a sort, an exchange) reserves
-// them here first, and gives them back when it frees them.
+// The bytes that one run may hold. Whoever keeps data beyond the batch at hand (an aggregation, a join, a sort, an
+// exchange) reserves them here first, and gives them back when it frees them.
 //
-// Today a reservation that does not fit is an error that names the step and the sizes; operators that can spill will ask with
-// TryReserve and spill when it says no.
+// Today a reservation that does not fit is an error that names the step and the sizes; operators that can spill will
+// ask with TryReserve and spill when it says no.
 //
 // Thread: any; a counter behind one atomic.
 #pragma once

@@ -8,8 +8,8 @@
 
 #include "glim/status.h"
 
-#define RETURN_IF_ERROR(expression)                    \
-  do {                                                 \
+#define RETURN_IF_ERROR(expression)                                                                \
+  do {                                                                                             \
     if (::glim::Status status_of_try_ = (expression); !status_of_try_.ok()) return status_of_try_; \
   } while (false)
 

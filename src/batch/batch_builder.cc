@@ -79,7 +79,7 @@ struct ColumnBuilder::State {
   uint32_t own_block_number = 0;
   size_t own_used = 0;
   size_t own_bytes = 0;
-  Blocks shared;              // Shared last, at `shared_base`.
+  Blocks shared;  // Shared last, at `shared_base`.
   uint32_t shared_base = 0;
 
   std::unique_ptr<ColumnBuilder> elements;
@@ -188,8 +188,8 @@ struct ColumnBuilder::State {
       own_bytes += size;
     }
     std::memcpy(own_block->mutable_data() + own_used, value.data(), value.size());
-    const BytesView view = BytesView::Make(own_block->data() + own_used, static_cast<uint32_t>(value.size()), own_block_number,
-                                           static_cast<uint32_t>(own_used));
+    const BytesView view = BytesView::Make(own_block->data() + own_used, static_cast<uint32_t>(value.size()),
+                                           own_block_number, static_cast<uint32_t>(own_used));
     own_used += value.size();
     return view;
   }

@@ -182,7 +182,8 @@ int Cell::Compare(const Cell& other) const {
     case Type::kInt64:
       return other.type_ == Type::kInt64 ? CompareSimple(int_, other.int_) : CompareIntDouble(int_, other.double_);
     case Type::kDouble:
-      return other.type_ == Type::kDouble ? CompareDoubles(double_, other.double_) : -CompareIntDouble(other.int_, double_);
+      return other.type_ == Type::kDouble ? CompareDoubles(double_, other.double_)
+                                          : -CompareIntDouble(other.int_, double_);
     case Type::kBytes: return CompareSimple(as_bytes().compare(other.as_bytes()), 0);
     case Type::kList:
       for (int64_t i = 0; i < size_ && i < other.size_; ++i) {

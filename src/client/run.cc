@@ -15,7 +15,8 @@ Status Print(const std::shared_ptr<flow::Graph>& graph, const Explain& explain) 
   ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(graph));
   ASSIGN_OR_RETURN(const exec::Functions functions, exec::MakeFunctions(*graph));
   const std::string text = plan::ToText(plan);
-  if (std::fwrite(text.data(), 1, text.size(), explain.out) != text.size()) return Status::Unavailable("the plan could not be written");
+  if (std::fwrite(text.data(), 1, text.size(), explain.out) != text.size())
+    return Status::Unavailable("the plan could not be written");
   return Status::Ok();
 }
 

@@ -35,7 +35,8 @@ Status SetOption(const std::string& name, const std::string& value, SessionOptio
     ASSIGN_OR_RETURN(options->partitions, ParseCount(name, value, 1));
   } else {
     ASSIGN_OR_RETURN(options->memory_bytes, base::ParseBytes(value));
-    if (options->memory_bytes < (1 << 20)) return Status::Invalid(fmt::format("--memory {}: at least 1M is needed", value));
+    if (options->memory_bytes < (1 << 20))
+      return Status::Invalid(fmt::format("--memory {}: at least 1M is needed", value));
   }
   return Status::Ok();
 }
@@ -69,7 +70,8 @@ Status ParseArguments(int argc, char** argv, SessionOptions* options, std::vecto
 
 Status CheckEngine(const std::string& on) {
   if (on == "embedded") return Status::Ok();
-  return Status::Invalid(fmt::format("--on {}: there is no such engine; this version runs flows in the calling process (embedded)", on));
+  return Status::Invalid(
+      fmt::format("--on {}: there is no such engine; this version runs flows in the calling process (embedded)", on));
 }
 
 std::unique_ptr<Session::Parts> MakeParts(SessionOptions options) {
@@ -135,10 +137,12 @@ Status Session::Run(const std::shared_ptr<flow::Graph>& graph) {
   const env::Machine machine = parts.env->machine();
   if (parts.pool == nullptr) {
     const int threads = parts.options.threads > 0 ? parts.options.threads : machine.cores;
-    parts.pool = std::make_unique<exec::WorkerPool>(threads, udf::HostOptions{.lua_kernels = parts.options.lua_kernels});
+    parts.pool =
+        std::make_unique<exec::WorkerPool>(threads, udf::HostOptions{.lua_kernels = parts.options.lua_kernels});
   }
   const int64_t memory = parts.options.memory_bytes > 0 ? parts.options.memory_bytes : machine.memory_bytes / 10 * 6;
-  return exec::Runner(parts.env.get(), parts.pool.get(), {parts.options.partitions, memory, parts.options.progress}).Run(plan);
+  return exec::Runner(parts.env.get(), parts.pool.get(), {parts.options.partitions, memory, parts.options.progress})
+      .Run(plan);
 }
 
 }  // namespace glim

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every step equals a plain single-threaded oracle, for 1, 2, 3 and 25 partitions and several thread counts, on random rows with nils, mixed numbers,
-// empty strings and duplicates.
+// Every step equals a plain single-threaded oracle, for 1, 2, 3 and 25 partitions and several thread counts, on random
+// rows with nils, mixed numbers, empty strings and duplicates.
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
@@ -30,7 +30,8 @@ rc::Gen<Value> AnyKey() {
 // Rows of a key, a whole number and bytes. Scaled up so that batches and tasks matter now and then.
 std::vector<Row> SomeRows() {
   const auto rows = *rc::gen::container<std::vector<Row>>(rc::gen::exec([] {
-    return Row{*AnyKey(), Value(*rc::gen::inRange<int64_t>(-1000, 1000)), Value(*rc::gen::container<std::string>(rc::gen::inRange('a', 'd')))};
+    return Row{*AnyKey(), Value(*rc::gen::inRange<int64_t>(-1000, 1000)),
+               Value(*rc::gen::container<std::string>(rc::gen::inRange('a', 'd')))};
   }));
   const int copies = *rc::gen::element(1, 1, 1, 400);
   std::vector<Row> all;
@@ -62,7 +63,9 @@ std::string Text(const std::vector<Row>& rows) {
   return text;
 }
 
-bool RowLess(const Row& a, const Row& b) { return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end()); }
+bool RowLess(const Row& a, const Row& b) {
+  return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end());
+}
 
 // The same rows, in any order.
 void ExpectSame(std::vector<Row> got, std::vector<Row> expected) {
@@ -84,12 +87,16 @@ RC_GTEST_PROP(Steps, MapAndFlatMapAndFilterEqualTheOracle, ()) {
   const bool lua = *rc::gen::arbitrary<bool>();
   auto data = flow.Rows(rows);
   if (lua) {
-    data = data.Filter("function(k, n, s) return n % 3 ~= 0 end")
-               .Map("function(k, n, s) return k, n * 2, #s end")
-               .FlatMap("function(k, n, s) local i = 0 return function() i = i + 1 if i <= s % 3 then return n, k end end end");
+    data =
+        data.Filter("function(k, n, s) return n % 3 ~= 0 end")
+            .Map("function(k, n, s) return k, n * 2, #s end")
+            .FlatMap(
+                "function(k, n, s) local i = 0 return function() i = i + 1 if i <= s % 3 then return n, k end end end");
   } else {
     data = data.Filter([](Value, int64_t n) { return n % 3 != 0; })
-               .Map([](Value k, int64_t n, std::string_view s) { return std::tuple(k, n * 2, static_cast<int64_t>(s.size())); })
+               .Map([](Value k, int64_t n, std::string_view s) {
+                 return std::tuple(k, n * 2, static_cast<int64_t>(s.size()));
+               })
                .FlatMap([](Value k, int64_t n, int64_t s, Emitter& out) {
                  for (int64_t i = 0; i < s % 3; ++i) out(n, k);
                });
@@ -126,7 +133,8 @@ RC_GTEST_PROP(Steps, ReduceByOfSeveralKeysAndValuesEqualsTheOracle, ()) {
   auto data = flow.Rows(rows).Select(2, 1, 3, 2);  // number, key, bytes, number; keys are fields 3 and 2.
   data = *rc::gen::arbitrary<bool>()
              ? data.ReduceBy("function(a, b, x, y) return math.max(a, x), math.min(b, y) end", Field(3, 2))
-             : data.ReduceBy([](int64_t a, int64_t b, int64_t x, int64_t y) { return std::tuple(std::max(a, x), std::min(b, y)); },
+             : data.ReduceBy([](int64_t a, int64_t b, int64_t x,
+                                int64_t y) { return std::tuple(std::max(a, x), std::min(b, y)); },
                              Field(3, 2));
   Run(data, &got);
   std::map<std::pair<Value, Value>, std::pair<int64_t, int64_t>> folded;
@@ -210,7 +218,8 @@ RC_GTEST_PROP(Steps, LimitGivesTheFirstRowsInOrder, ()) {
 
 RC_GTEST_PROP(Steps, JoinGivesEveryPairOfEqualKeys, ()) {
   const auto left = SomeRows();
-  auto right = *rc::gen::container<std::vector<Row>>(rc::gen::exec([] { return Row{*AnyKey(), Value(*rc::gen::inRange<int64_t>(0, 9))}; }));
+  auto right = *rc::gen::container<std::vector<Row>>(
+      rc::gen::exec([] { return Row{*AnyKey(), Value(*rc::gen::inRange<int64_t>(0, 9))}; }));
   Flow flow;
   std::vector<Row> got;
   Run(flow.Rows(left).Join(flow.Rows(right)), &got);
@@ -224,7 +233,8 @@ RC_GTEST_PROP(Steps, JoinGivesEveryPairOfEqualKeys, ()) {
 }
 
 RC_GTEST_PROP(Steps, SelfJoinReadsOneDatasetTwice, ()) {
-  const auto rows = *rc::gen::container<std::vector<Row>>(rc::gen::exec([] { return Row{*AnyKey(), Value(*rc::gen::inRange<int64_t>(0, 9))}; }));
+  const auto rows = *rc::gen::container<std::vector<Row>>(
+      rc::gen::exec([] { return Row{*AnyKey(), Value(*rc::gen::inRange<int64_t>(0, 9))}; }));
   Flow flow;
   std::vector<Row> got;
   const Dataset data = flow.Rows(rows);
@@ -289,10 +299,14 @@ TEST(Steps, LimitStopsAnEndlessProgram) {
 
 TEST(Steps, AnExceptionBecomesAStatusWithTheRow) {
   Flow flow;
-  const Status status = flow.Ints({1, 2, 3}).Map([](int64_t n) -> int64_t {
-    if (n == 2) throw std::runtime_error("two is bad");  // allow(throw): the test's user code.
-    return n;
-  }).Collect(new std::vector<Row>).Run();
+  const Status status = flow.Ints({1, 2, 3})
+                            .Map([](int64_t n) -> int64_t {
+                              if (n == 2)
+                                throw std::runtime_error("two is bad");  // allow(throw): the test's user code.
+                              return n;
+                            })
+                            .Collect(new std::vector<Row>)
+                            .Run();
   EXPECT_EQ(status.code(), Code::kUserCode);
   EXPECT_EQ(status.message(), "Map(C++): the function threw: two is bad, row (2)");
 }

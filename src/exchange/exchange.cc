@@ -49,22 +49,26 @@ int64_t OwnBytes(const Batch& batch) {
 class Writer : public PartitionWriter {
  public:
   Writer(Exchange* exchange, int producer)
-      : exchange_(exchange), producer_(producer), builders_(exchange->consumers_), rows_(exchange->consumers_), next_(producer) {}
+      : exchange_(exchange),
+        producer_(producer),
+        builders_(exchange->consumers_),
+        rows_(exchange->consumers_),
+        next_(producer) {}
 
   Status Push(Batch batch) override {
     if (batch.row_count() == 0) return Status::Ok();
     switch (exchange_->spec_.kind) {
-      case partition::ExchangeKind::kNone: return Status::Ok();
-      case partition::ExchangeKind::kMergeSorted: {
+      case batch::ExchangeKind::kNone: return Status::Ok();
+      case batch::ExchangeKind::kMergeSorted: {
         // Already compact (a sort made it): kept as it is.
         kept_bytes_ += OwnBytes(batch);
         Slot(0).push_back(std::move(batch));
         return Account();
       }
-      case partition::ExchangeKind::kKeep: return Append(batch, producer_);
-      case partition::ExchangeKind::kGather: return Append(batch, 0);
-      case partition::ExchangeKind::kHash: return Scatter(batch);
-      case partition::ExchangeKind::kRoundRobin: return Deal(batch);
+      case batch::ExchangeKind::kKeep: return Append(batch, producer_);
+      case batch::ExchangeKind::kGather: return Append(batch, 0);
+      case batch::ExchangeKind::kHash: return Scatter(batch);
+      case batch::ExchangeKind::kRoundRobin: return Deal(batch);
     }
     return Status::Ok();
   }
@@ -87,8 +91,9 @@ class Writer : public PartitionWriter {
   Status Scatter(const Batch& batch) {
     for (const int column : exchange_->spec_.columns) {
       if (column >= batch.column_count()) {
-        return Status::Invalid(exchange_->name_ + ": there is no field " + std::to_string(column + 1) + ", the row has " +
-                               std::to_string(batch.column_count()) + ": " + batch.RowToDebugString(0));
+        return Status::Invalid(exchange_->name_ + ": there is no field " + std::to_string(column + 1) +
+                               ", the row has " + std::to_string(batch.column_count()) + ": " +
+                               batch.RowToDebugString(0));
       }
     }
     hashes_.resize(batch.row_count());
@@ -100,7 +105,8 @@ class Writer : public PartitionWriter {
   }
 
   Status Deal(const Batch& batch) {
-    for (int64_t row = 0; row < batch.row_count(); ++row) rows_[next_++ % rows_.size()].push_back(static_cast<uint32_t>(row));
+    for (int64_t row = 0; row < batch.row_count(); ++row)
+      rows_[next_++ % rows_.size()].push_back(static_cast<uint32_t>(row));
     return AppendAll(batch);
   }
 
@@ -142,7 +148,7 @@ class Writer : public PartitionWriter {
   int64_t kept_bytes_ = 0;
 };
 
-Exchange::Exchange(partition::ExchangeSpec spec, int producers, int consumers, base::MemoryBudget* budget, std::string name)
+Exchange::Exchange(batch::ExchangeSpec spec, int producers, int consumers, base::MemoryBudget* budget, std::string name)
     : spec_(std::move(spec)),
       producers_(producers),
       consumers_(consumers),
@@ -162,9 +168,10 @@ std::unique_ptr<PartitionReader> Exchange::MakeReader(int begin, int end) const 
   CHECK(begin >= 0 && begin <= end && end <= consumers_);
   std::vector<const std::vector<Batch>*> parts;
   for (int consumer = begin; consumer < end; ++consumer) {
-    for (int producer = 0; producer < producers_; ++producer) parts.push_back(&batches_[producer * consumers_ + consumer]);
+    for (int producer = 0; producer < producers_; ++producer)
+      parts.push_back(&batches_[producer * consumers_ + consumer]);
   }
-  if (spec_.kind == partition::ExchangeKind::kMergeSorted) return MakeMergeReader(std::move(parts), spec_.sort_keys);
+  if (spec_.kind == batch::ExchangeKind::kMergeSorted) return MakeMergeReader(std::move(parts), spec_.sort_keys);
   return std::make_unique<ConcatenatingReader>(std::move(parts));
 }
 

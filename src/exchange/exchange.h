@@ -2,13 +2,15 @@
 //
 // Moves rows from the tasks of one stage (producers) to the partitions of the next (consumers), in memory.
 //
-// A producer's writer appends each row to the builder of its consumer, copying the bytes, so that no block of a file is kept alive by the few rows that
-// were wanted. Finished batches wait here until the next stage reads them: in the order of the producers, so that a result does not depend on
-// which task ran first. Sorted producers are merged instead.
+// A producer's writer appends each row to the builder of its consumer, copying the bytes, so that no block of a file is
+// kept alive by the few rows that were wanted. Finished batches wait here until the next stage reads them: in the order
+// of the producers, so that a result does not depend on which task ran first. Sorted producers are merged instead.
 //
-// Stages run one after the other, so nothing here waits and nothing can deadlock; what is kept is reserved in the memory budget.
+// Stages run one after the other, so nothing here waits and nothing can deadlock; what is kept is reserved in the
+// memory budget.
 //
-// Thread: each writer belongs to its producer's task, each reader to its consumer's; the two never run at the same time.
+// Thread: each writer belongs to its producer's task, each reader to its consumer's; the two never run at the same
+// time.
 #pragma once
 
 #include <memory>
@@ -17,9 +19,9 @@
 #include <vector>
 
 #include "base/memory_budget.h"
+#include "batch/exchange_spec.h"
 #include "glim/batch.h"
 #include "glim/udf.h"
-#include "partition/exchange_spec.h"
 
 namespace glim::exchange {
 
@@ -42,7 +44,7 @@ class PartitionWriter : public BatchOutput {
 class Exchange {
  public:
   // `name` stands in errors about memory. `budget` outlives the exchange.
-  Exchange(partition::ExchangeSpec spec, int producers, int consumers, base::MemoryBudget* budget, std::string name);
+  Exchange(batch::ExchangeSpec spec, int producers, int consumers, base::MemoryBudget* budget, std::string name);
 
   std::unique_ptr<PartitionWriter> MakeWriter(int producer);
   // Rows of consumers [begin, end), one after the other.
@@ -55,7 +57,7 @@ class Exchange {
 
  private:
   friend class Writer;
-  const partition::ExchangeSpec spec_;
+  const batch::ExchangeSpec spec_;
   const int producers_;
   const int consumers_;
   base::MemoryBudget* const budget_;

@@ -103,7 +103,8 @@ class MergeReader : public PartitionReader {
 
 }  // namespace
 
-std::unique_ptr<PartitionReader> MakeMergeReader(std::vector<const std::vector<Batch>*> parts, std::vector<batch::SortKey> keys) {
+std::unique_ptr<PartitionReader> MakeMergeReader(std::vector<const std::vector<Batch>*> parts,
+                                                 std::vector<batch::SortKey> keys) {
   return std::make_unique<MergeReader>(std::move(parts), std::move(keys));
 }
 

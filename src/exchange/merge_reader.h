@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Merges sorted sequences of batches into one. Rows that are equal in the keys come in the order of the sequences, so that sorting stays stable.
+// Merges sorted sequences of batches into one. Rows that are equal in the keys come in the order of the sequences, so
+// that sorting stays stable.
 //
-// A binary heap over the sequences' first rows. While one sequence stays the smallest its rows go out as slices, without a copy: two sequences that do not
-// overlap cost a few comparisons a batch.
+// A binary heap over the sequences' first rows. While one sequence stays the smallest its rows go out as slices,
+// without a copy: two sequences that do not overlap cost a few comparisons a batch.
 #pragma once
 
 #include <memory>
@@ -14,6 +15,7 @@
 namespace glim::exchange {
 
 // `parts` outlive the reader.
-std::unique_ptr<PartitionReader> MakeMergeReader(std::vector<const std::vector<Batch>*> parts, std::vector<batch::SortKey> keys);
+std::unique_ptr<PartitionReader> MakeMergeReader(std::vector<const std::vector<Batch>*> parts,
+                                                 std::vector<batch::SortKey> keys);
 
 }  // namespace glim::exchange

@@ -38,7 +38,9 @@ Result<io::RowFormat> ParseFormat(const flow::Step& step, const std::string& for
 
 }  // namespace
 
-std::string StepName(const flow::Step& step) { return step.arguments.empty() ? step.name : step.name + "(" + step.arguments + ")"; }
+std::string StepName(const flow::Step& step) {
+  return step.arguments.empty() ? step.name : step.name + "(" + step.arguments + ")";
+}
 
 Result<std::unique_ptr<io::Source>> MakeSource(const flow::Step& step) {
   if (const auto* text = std::get_if<flow::TextFileSource>(&step.body)) {
@@ -49,7 +51,8 @@ Result<std::unique_ptr<io::Source>> MakeSource(const flow::Step& step) {
   }
   if (const auto* strings = std::get_if<flow::StringsSource>(&step.body)) return io::MakeStringsSource(strings->values);
   if (const auto* ints = std::get_if<flow::IntsSource>(&step.body)) return io::MakeIntsSource(ints->values);
-  if (const auto* range = std::get_if<flow::RangeSource>(&step.body)) return io::MakeRangeSource(range->begin, range->end);
+  if (const auto* range = std::get_if<flow::RangeSource>(&step.body))
+    return io::MakeRangeSource(range->begin, range->end);
   if (const auto* rows = std::get_if<flow::RowsSource>(&step.body)) return io::MakeRowsSource(rows->rows);
   if (const auto* table = std::get_if<flow::TableSource>(&step.body)) return MakeTableSource(table->table);
   return Status::Internal(step.name + " is no source");
@@ -87,8 +90,9 @@ Result<Functions> MakeFunctions(const flow::Graph& graph) {
   return functions;
 }
 
-std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow::Graph& graph, const Functions& functions,
-                                            ops::OperatorContext context, ops::LimitProgress* progress) {
+std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow::Graph& graph,
+                                            const Functions& functions, ops::OperatorContext context,
+                                            ops::LimitProgress* progress) {
   using plan::OperatorKind;
   switch (op.kind) {
     case OperatorKind::kFunction:
@@ -96,7 +100,8 @@ std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow
                                                      Body<flow::FunctionStep>(graph, op.step).role);
     case OperatorKind::kSelect:
       return std::make_unique<ops::SelectOperator>(std::move(context), Body<flow::SelectStep>(graph, op.step).columns);
-    case OperatorKind::kLimit: return std::make_unique<ops::LimitOperator>(std::move(context), op.count, op.offset, progress);
+    case OperatorKind::kLimit:
+      return std::make_unique<ops::LimitOperator>(std::move(context), op.count, op.offset, progress);
     case OperatorKind::kCombine:
     case OperatorKind::kMerge:
       return std::make_unique<ops::ReduceOperator>(std::move(context), op.keys, functions[op.step],
@@ -110,7 +115,8 @@ std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow
     case OperatorKind::kPipe:
       return std::make_unique<ops::PipeOperator>(std::move(context), Body<flow::PipeStep>(graph, op.step).command);
     case OperatorKind::kPipeAsArgs:
-      return std::make_unique<ops::PipeAsArgsOperator>(std::move(context), Body<flow::PipeStep>(graph, op.step).command);
+      return std::make_unique<ops::PipeAsArgsOperator>(std::move(context),
+                                                       Body<flow::PipeStep>(graph, op.step).command);
     case OperatorKind::kLookup: {
       const auto& lookup = Body<flow::LookupStep>(graph, op.step);
       return std::make_unique<ops::LookupOperator>(std::move(context), lookup.table, lookup.key);

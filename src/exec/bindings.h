@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Makes the working parts that a plan only names: sources, sinks, functions, operators. To add a step: its struct in flow/graph.h, its lowering in
-// plan/plan.cc, its operator in ops/, and a line here.
+// Makes the working parts that a plan only names: sources, sinks, functions, operators. To add a step: its struct in
+// flow/graph.h, its lowering in plan/plan.cc, its operator in ops/, and a line here.
 //
 // Thread: MakeSource, MakeSink, MakeFunctions once per run; MakeOperator by every task.
 #pragma once
@@ -25,8 +25,9 @@ using Functions = std::vector<std::shared_ptr<const Function>>;
 Result<Functions> MakeFunctions(const flow::Graph& graph);
 
 // `progress` only for kLimit, and may be null.
-std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow::Graph& graph, const Functions& functions,
-                                            ops::OperatorContext context, ops::LimitProgress* progress);
+std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow::Graph& graph,
+                                            const Functions& functions, ops::OperatorContext context,
+                                            ops::LimitProgress* progress);
 
 // `FlatMap(lua function(line) ...)`, for messages.
 std::string StepName(const flow::Step& step);

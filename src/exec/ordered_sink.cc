@@ -54,7 +54,8 @@ Status OrderedSink::EndTask(int task) {
     if (next == pending_.end()) break;
     for (const Chunk& chunk : next->second.chunks) {
       RETURN_IF_ERROR(WriteThrough(chunk));
-      pending_bytes_ -= static_cast<int64_t>(chunk.bytes.size()) + (sink_->wants_bytes() ? 0 : chunk.batch.MemoryBytes());
+      pending_bytes_ -=
+          static_cast<int64_t>(chunk.bytes.size()) + (sink_->wants_bytes() ? 0 : chunk.batch.MemoryBytes());
     }
     ended = next->second.ended;
     pending_.erase(next);

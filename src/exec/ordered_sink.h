@@ -2,8 +2,9 @@
 //
 // Brings what many tasks write into the order of the tasks, on its way into a sink.
 //
-// The task whose turn it is writes through; later ones leave their output here and go on, until kPendingBytesMax are left behind: then they wait for
-// their turn. Tasks start in order, so the one whose turn it is always runs, and nobody waits for ever.
+// The task whose turn it is writes through; later ones leave their output here and go on, until kPendingBytesMax are
+// left behind: then they wait for their turn. Tasks start in order, so the one whose turn it is always runs, and nobody
+// waits for ever.
 //
 // Thread: any; the sink is called by one at a time.
 #pragma once

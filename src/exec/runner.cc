@@ -94,7 +94,12 @@ struct StageRun {
 class PlanRun {
  public:
   PlanRun(env::Env* env, WorkerPool* pool, const RunnerOptions& options, const plan::Plan& plan)
-      : env_(env), pool_(pool), options_(options), plan_(plan), budget_(options.memory_bytes), progress_(env, options.progress) {}
+      : env_(env),
+        pool_(pool),
+        options_(options),
+        plan_(plan),
+        budget_(options.memory_bytes),
+        progress_(env, options.progress) {}
 
   Status Run() {
     Status status = RunStages();
@@ -194,8 +199,8 @@ class PlanRun {
     for (const int input : stage.inputs) run.inputs.push_back(stages_[input].output.get());
     CountTasks(&run);
     for (const plan::Operator& op : stage.operators) {
-      run.limits.push_back(op.kind == OperatorKind::kLimit && run.tasks > 1 ? std::make_unique<ops::LimitProgress>(run.tasks)
-                                                                            : nullptr);
+      run.limits.push_back(
+          op.kind == OperatorKind::kLimit && run.tasks > 1 ? std::make_unique<ops::LimitProgress>(run.tasks) : nullptr);
     }
     if (stage.output.kind != ExchangeKind::kNone) {
       run.output = std::make_unique<Exchange>(stage.output, run.tasks, Consumers(run), &budget_, OutputName(run));
@@ -322,7 +327,9 @@ class PlanRun {
     return Status::Ok();
   }
 
-  Status Continue() const { return cancelled_.load(std::memory_order_relaxed) ? Status::Cancelled("cancelled") : Status::Ok(); }
+  Status Continue() const {
+    return cancelled_.load(std::memory_order_relaxed) ? Status::Cancelled("cancelled") : Status::Ok();
+  }
 
   env::Env* const env_;
   WorkerPool* const pool_;

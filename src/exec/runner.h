@@ -2,9 +2,10 @@
 //
 // Runs a plan in this process: stage after stage, the tasks of a stage side by side on the worker pool.
 //
-// The tasks of a source's stage are runs of neighbouring splits; how many depends on the size of the data only, never on the number of threads, so that
-// a result (down to the rounding of sums) is the same on every machine. The first failure cancels the rest: tasks notice at their next batch, sinks are
-// aborted, and the caller gets that first failure.
+// The tasks of a source's stage are runs of neighbouring splits; how many depends on the size of the data only, never
+// on the number of threads, so that a result (down to the rounding of sums) is the same on every machine. The first
+// failure cancels the rest: tasks notice at their next batch, sinks are aborted, and the caller gets that first
+// failure.
 //
 // Thread: Run by one thread at a time.
 #pragma once
@@ -20,9 +21,9 @@
 namespace glim::exec {
 
 struct RunnerOptions {
-  int partitions = 0;      // Tasks of a source's stage and partitions of a hash exchange; 0: by size.
+  int partitions = 0;  // Tasks of a source's stage and partitions of a hash exchange; 0: by size.
   int64_t memory_bytes = 0;
-  bool progress = false;   // A line on stderr.
+  bool progress = false;  // A line on stderr.
 };
 
 class Runner {

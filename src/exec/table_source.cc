@@ -18,7 +18,8 @@ class TableReader : public io::Reader {
       const auto rows = static_cast<int64_t>(chunk_.keys.size());
       const std::vector<int64_t> keys(chunk_.keys.begin(), chunk_.keys.end());
       std::vector<Column> columns = {Column::FromInt64s(keys)};
-      for (Column& column : ops::TableColumns(table_->spec(), chunk_.values, rows)) columns.push_back(std::move(column));
+      for (Column& column : ops::TableColumns(table_->spec(), chunk_.values, rows))
+        columns.push_back(std::move(column));
       return std::optional<Batch>(Batch(std::move(columns), rows));
     }
     return std::optional<Batch>();
@@ -56,6 +57,8 @@ class TableSource : public io::Source {
 
 }  // namespace
 
-std::unique_ptr<io::Source> MakeTableSource(TableHandle table) { return std::make_unique<TableSource>(std::move(table)); }
+std::unique_ptr<io::Source> MakeTableSource(TableHandle table) {
+  return std::make_unique<TableSource>(std::move(table));
+}
 
 }  // namespace glim::exec

@@ -17,7 +17,8 @@ WorkerPool::~WorkerPool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void WorkerPool::RunJob(int count, const std::function<void(int, udf::Hosts&)>& task, const std::function<void()>& tick) {
+void WorkerPool::RunJob(int count, const std::function<void(int, udf::Hosts&)>& task,
+                        const std::function<void()>& tick) {
   constexpr auto kTick = std::chrono::milliseconds(100);
   if (count == 0) return;
   std::unique_lock lock(mutex_);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The threads of one process that run tasks. Each has its own language runtimes (udf::Hosts), which live as long as the pool, so that compiled Lua
-// is used again by the next run.
+// The threads of one process that run tasks. Each has its own language runtimes (udf::Hosts), which live as long as the
+// pool, so that compiled Lua is used again by the next run.
 //
 // Tasks of a job are started in the order of their numbers; sinks that write in order rely on it. One job at a time.
 //
@@ -25,8 +25,10 @@ class WorkerPool {
   WorkerPool(const WorkerPool&) = delete;
   ~WorkerPool();
 
-  // Calls task(0) .. task(count - 1), several at once, and returns when all are done. `tick` is called by the waiting thread about ten times a second.
-  void RunJob(int count, const std::function<void(int task, udf::Hosts& hosts)>& task, const std::function<void()>& tick);
+  // Calls task(0) .. task(count - 1), several at once, and returns when all are done. `tick` is called by the waiting
+  // thread about ten times a second.
+  void RunJob(int count, const std::function<void(int task, udf::Hosts& hosts)>& task,
+              const std::function<void()>& tick);
 
   int thread_count() const { return thread_count_; }
 
@@ -41,7 +43,7 @@ class WorkerPool {
   std::condition_variable work_ready_;
   std::condition_variable job_done_;
   const std::function<void(int, udf::Hosts&)>* task_ = nullptr;
-  int next_ = 0;   // The task to start next.
+  int next_ = 0;  // The task to start next.
   int count_ = 0;
   int running_ = 0;
   bool stopping_ = false;

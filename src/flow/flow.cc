@@ -38,7 +38,8 @@ std::string List(const Fields& fields) { return fmt::format("{}", fmt::join(fiel
 std::vector<int> Columns(const std::string& name, const Fields& fields, flow::Graph* graph) {
   std::vector<int> columns;
   for (const int field : fields.indexes()) {
-    if (field < 1) graph->Fail(Status::Invalid(fmt::format("{}: field {} does not exist, fields are numbered from 1", name, field)));
+    if (field < 1)
+      graph->Fail(Status::Invalid(fmt::format("{}: field {} does not exist, fields are numbered from 1", name, field)));
     columns.push_back(std::max(field, 1) - 1);
   }
   return columns;
@@ -55,7 +56,8 @@ std::vector<batch::SortKey> SortKeys(const std::string& name, const std::vector<
 
 std::string Describe(const std::vector<OrderBy>& orders) {
   std::vector<std::string> parts;
-  for (const OrderBy& order : orders) parts.push_back(fmt::format("{}{}", order.field, order.order == Descending ? " descending" : ""));
+  for (const OrderBy& order : orders)
+    parts.push_back(fmt::format("{}{}", order.field, order.order == Descending ? " descending" : ""));
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
@@ -82,13 +84,21 @@ Dataset Dataset::WithFunction(std::string name, FunctionRole role, FunctionSourc
   return Then({std::move(name), std::move(arguments), {}, flow::FunctionStep{role, std::move(function), graph_->init}});
 }
 
-Dataset Dataset::Map(FunctionSource function) const { return WithFunction("Map", FunctionRole::kMap, std::move(function)); }
+Dataset Dataset::Map(FunctionSource function) const {
+  return WithFunction("Map", FunctionRole::kMap, std::move(function));
+}
 
-Dataset Dataset::FlatMap(FunctionSource function) const { return WithFunction("FlatMap", FunctionRole::kFlatMap, std::move(function)); }
+Dataset Dataset::FlatMap(FunctionSource function) const {
+  return WithFunction("FlatMap", FunctionRole::kFlatMap, std::move(function));
+}
 
-Dataset Dataset::Filter(FunctionSource function) const { return WithFunction("Filter", FunctionRole::kFilter, std::move(function)); }
+Dataset Dataset::Filter(FunctionSource function) const {
+  return WithFunction("Filter", FunctionRole::kFilter, std::move(function));
+}
 
-Dataset Dataset::ForEach(FunctionSource function) const { return WithFunction("ForEach", FunctionRole::kForEach, std::move(function)); }
+Dataset Dataset::ForEach(FunctionSource function) const {
+  return WithFunction("ForEach", FunctionRole::kForEach, std::move(function));
+}
 
 Dataset Dataset::ForEachBatch(FunctionSource function) const {
   return WithFunction("ForEachBatch", FunctionRole::kForEachBatch, std::move(function));
@@ -103,18 +113,24 @@ Dataset Dataset::Limit(int64_t count, int64_t offset) const {
   if (count < 0 || offset < 0) {
     graph_->Fail(Status::Invalid(fmt::format("Limit({}, {}): neither may be negative", count, offset)));
   }
-  return Then({"Limit", offset > 0 ? fmt::format("{}, {}", count, offset) : fmt::format("{}", count), {},
+  return Then({"Limit",
+               offset > 0 ? fmt::format("{}, {}", count, offset) : fmt::format("{}", count),
+               {},
                flow::LimitStep{count, offset}});
 }
 
 Dataset Dataset::Partition(int count, Fields fields) const {
-  if (count < 1) graph_->Fail(Status::Invalid(fmt::format("Partition({}): there must be at least one partition", count)));
-  return Then({"Partition", fmt::format("{}, field {}", count, List(fields)), {},
+  if (count < 1)
+    graph_->Fail(Status::Invalid(fmt::format("Partition({}): there must be at least one partition", count)));
+  return Then({"Partition",
+               fmt::format("{}, field {}", count, List(fields)),
+               {},
                flow::PartitionStep{count, Columns("Partition", fields, graph_.get())}});
 }
 
 Dataset Dataset::RoundRobin(int count) const {
-  if (count < 1) graph_->Fail(Status::Invalid(fmt::format("RoundRobin({}): there must be at least one partition", count)));
+  if (count < 1)
+    graph_->Fail(Status::Invalid(fmt::format("RoundRobin({}): there must be at least one partition", count)));
   return Then({"RoundRobin", fmt::format("{}", count), {}, flow::RoundRobinStep{count}});
 }
 
@@ -126,7 +142,9 @@ Dataset Dataset::Reduce(FunctionSource function) const {
 Dataset Dataset::ReduceBy(FunctionSource function, Fields keys) const {
   std::string arguments = fmt::format("field {}, {}", List(keys), DescribeFunction(function));
   if (keys.indexes().empty()) graph_->Fail(Status::Invalid("ReduceBy needs at least one key field"));
-  return Then({"ReduceBy", std::move(arguments), {},
+  return Then({"ReduceBy",
+               std::move(arguments),
+               {},
                flow::ReduceStep{std::move(function), graph_->init, true, Columns("ReduceBy", keys, graph_.get())}});
 }
 
@@ -147,7 +165,9 @@ Dataset Dataset::SortBy(std::vector<OrderBy> orders) const {
 
 Dataset Dataset::Top(int64_t count, std::vector<OrderBy> orders) const {
   if (count < 0) graph_->Fail(Status::Invalid(fmt::format("Top({}): the count may not be negative", count)));
-  return Then({"Top", fmt::format("{}, {}", count, Describe(orders)), {},
+  return Then({"Top",
+               fmt::format("{}, {}", count, Describe(orders)),
+               {},
                flow::SortStep{SortKeys("Top", orders, graph_.get()), true, count}});
 }
 
@@ -172,7 +192,8 @@ Dataset Dataset::PipeAsArgs(std::string command) const {
 
 Dataset Dataset::Lookup(const TableHandle& table, int key) const {
   if (table == nullptr) graph_->Fail(Status::Invalid("Lookup: there is no table"));
-  return Then({"Lookup", fmt::format("field {}", key), {}, flow::LookupStep{table, Columns("Lookup", key, graph_.get())[0]}});
+  return Then(
+      {"Lookup", fmt::format("field {}", key), {}, flow::LookupStep{table, Columns("Lookup", key, graph_.get())[0]}});
 }
 
 Dataset Dataset::PushTo(const TableHandle& table) const {
@@ -182,7 +203,8 @@ Dataset Dataset::PushTo(const TableHandle& table) const {
 
 Dataset Dataset::Fprintf(FILE* file, std::string format) const {
   std::string arguments = Quoted(format);
-  return Then({file == stdout ? "Printf" : "Fprintf", std::move(arguments), {}, flow::PrintfSink{file, std::move(format)}});
+  return Then(
+      {file == stdout ? "Printf" : "Fprintf", std::move(arguments), {}, flow::PrintfSink{file, std::move(format)}});
 }
 
 Dataset Dataset::Output(std::function<Status(const Batch&)> function) const {
@@ -215,7 +237,9 @@ Dataset Flow::TextFile(std::string path, TextFileOptions options) {
 
 Dataset Flow::TextFile(std::vector<std::string> paths, TextFileOptions options) {
   std::string arguments = Quoted(paths);
-  return Dataset(graph_, graph_->Add({"TextFile", std::move(arguments), {}, flow::TextFileSource{std::move(paths), std::move(options)}}));
+  return Dataset(
+      graph_,
+      graph_->Add({"TextFile", std::move(arguments), {}, flow::TextFileSource{std::move(paths), std::move(options)}}));
 }
 
 Dataset Flow::Stdin() { return Dataset(graph_, graph_->Add({"Stdin", "", {}, flow::TextFileSource{{"-"}, {}}})); }
@@ -241,7 +265,8 @@ Dataset Flow::Rows(std::vector<Row> rows) {
 
 Dataset Flow::Input(Csv csv) {
   std::string arguments = "csv " + Quoted(csv.files);
-  return Dataset(graph_, graph_->Add({"Input", std::move(arguments), {}, flow::CsvSource{std::move(csv.files), csv.options}}));
+  return Dataset(graph_,
+                 graph_->Add({"Input", std::move(arguments), {}, flow::CsvSource{std::move(csv.files), csv.options}}));
 }
 
 Dataset Flow::Table(const TableHandle& table) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The logical graph behind a Flow: plain data, one Step per call that the user made. The planner (plan/) reads it; nothing here runs.
+// The logical graph behind a Flow: plain data, one Step per call that the user made. The planner (plan/) reads it;
+// nothing here runs.
 //
 // Steps are numbered in the order of the calls, so inputs always have smaller numbers and the graph has no cycle.
 //
@@ -110,9 +111,10 @@ struct TextFileSink {
   std::string path;
 };
 
-using StepBody = std::variant<TextFileSource, CsvSource, StringsSource, IntsSource, RangeSource, RowsSource, TableSource, FunctionStep,
-                              SelectStep, LimitStep, PartitionStep, RoundRobinStep, ReduceStep, GroupStep, SortStep, JoinStep, PipeStep,
-                              LookupStep, PushToStep, PrintfSink, OutputSink, CollectSink, FirstRowSink, TextFileSink>;
+using StepBody = std::variant<TextFileSource, CsvSource, StringsSource, IntsSource, RangeSource, RowsSource,
+                              TableSource, FunctionStep, SelectStep, LimitStep, PartitionStep, RoundRobinStep,
+                              ReduceStep, GroupStep, SortStep, JoinStep, PipeStep, LookupStep, PushToStep, PrintfSink,
+                              OutputSink, CollectSink, FirstRowSink, TextFileSink>;
 
 struct Step {
   std::string name;         // "FlatMap", as the user wrote it.

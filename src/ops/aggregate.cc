@@ -12,14 +12,20 @@ namespace glim::ops {
 namespace {
 
 Status WidthChanged(const Batch& batch, int before) {
-  return Status::Invalid(fmt::format("all rows need the same number of fields; there were rows of {}, now one has {}: {}", before,
-                                     batch.column_count(), batch.RowToDebugString(0)));
+  return Status::Invalid(
+      fmt::format("all rows need the same number of fields; there were rows of {}, now one has {}: {}", before,
+                  batch.column_count(), batch.RowToDebugString(0)));
 }
 
 }  // namespace
 
-ReduceOperator::ReduceOperator(OperatorContext context, std::vector<int> keys, std::shared_ptr<const Function> function, bool combines)
-    : Operator(std::move(context)), keys_(std::move(keys)), function_(std::move(function)), combines_(combines), memory_(Reserve()) {}
+ReduceOperator::ReduceOperator(OperatorContext context, std::vector<int> keys, std::shared_ptr<const Function> function,
+                               bool combines)
+    : Operator(std::move(context)),
+      keys_(std::move(keys)),
+      function_(std::move(function)),
+      combines_(combines),
+      memory_(Reserve()) {}
 
 Status ReduceOperator::DoOpen() { return Restart(); }
 
@@ -86,7 +92,8 @@ Status GroupOperator::DoFinish() {
   std::partial_sum(begins.begin(), begins.end(), begins.begin());
   std::vector<uint32_t> order(group_of_row_.size());
   std::vector<uint32_t> next(begins.begin(), begins.end() - 1);
-  for (size_t row = 0; row < group_of_row_.size(); ++row) order[next[group_of_row_[row]]++] = static_cast<uint32_t>(row);
+  for (size_t row = 0; row < group_of_row_.size(); ++row)
+    order[next[group_of_row_[row]]++] = static_cast<uint32_t>(row);
 
   const Batch rows = rows_.Finish();
   std::vector<Column> columns = index_.Keys();

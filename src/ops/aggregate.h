@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Operators that fold or collect the rows of each key in memory: ReduceBy and Reduce (ReduceOperator), GroupBy (GroupOperator).
+// Operators that fold or collect the rows of each key in memory: ReduceBy and Reduce (ReduceOperator), GroupBy
+// (GroupOperator).
 //
-// ReduceBy runs twice: a combining one in each task before the exchange, and a merging one behind it. The combining one gives its groups away and starts
-// anew when the memory budget is short, because the merging one will join them.
+// ReduceBy runs twice: a combining one in each task before the exchange, and a merging one behind it. The combining one
+// gives its groups away and starts anew when the memory budget is short, because the merging one will join them.
 #pragma once
 
 #include <memory>
@@ -18,7 +19,8 @@ namespace glim::ops {
 // Rows out: the keys in the order given, then the folded values. No keys: one group of all rows.
 class ReduceOperator : public Operator {
  public:
-  ReduceOperator(OperatorContext context, std::vector<int> keys, std::shared_ptr<const Function> function, bool combines);
+  ReduceOperator(OperatorContext context, std::vector<int> keys, std::shared_ptr<const Function> function,
+                 bool combines);
 
  protected:
   Status DoOpen() override;
@@ -54,7 +56,7 @@ class GroupOperator : public Operator {
   std::vector<int> values_;
   int width_ = -1;
   GroupIndex index_;
-  BatchBuilder rows_;                  // The value columns of all rows.
+  BatchBuilder rows_;  // The value columns of all rows.
   std::vector<uint32_t> group_of_row_;
   base::Reservation memory_;
   std::vector<uint32_t> groups_;

@@ -26,9 +26,7 @@ const char* GroupIndex::Key::address() const {
   return at;
 }
 
-std::string_view GroupIndex::Key::bytes() const {
-  return {size <= BytesView::kInlineMax ? head : address(), size};
-}
+std::string_view GroupIndex::Key::bytes() const { return {size <= BytesView::kInlineMax ? head : address(), size}; }
 
 GroupIndex::GroupIndex(std::vector<int> key_columns)
     : key_columns_(std::move(key_columns)), raw_(key_columns_.size() == 1), slots_(kSlotsMin, Slot{0, 0}) {}

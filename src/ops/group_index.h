@@ -2,10 +2,11 @@
 //
 // Numbers the distinct keys of rows: the hash table under ReduceBy, GroupBy and Join.
 //
-// A key is a byte string: the value itself when there is one key column of bytes, else the encoded columns (batch/row_codec.h). Groups are numbered from 0
-// in the order in which their keys came. Open addressing over slots of 8 bytes (32 bits of hash, group number); the keys lie in an array of
-// 16-byte entries beside it, up to 12 bytes of a key inline, longer ones in an arena. So a look-up of a short key touches two cache lines, and the
-// slots of the next rows are prefetched while one is compared.
+// A key is a byte string: the value itself when there is one key column of bytes, else the encoded columns
+// (batch/row_codec.h). Groups are numbered from 0 in the order in which their keys came. Open addressing over slots of
+// 8 bytes (32 bits of hash, group number); the keys lie in an array of 16-byte entries beside it, up to 12 bytes of a
+// key inline, longer ones in an arena. So a look-up of a short key touches two cache lines, and the slots of the next
+// rows are prefetched while one is compared.
 //
 // Memory: 8 / load (0.25 .. 0.5) + 16 bytes per group, plus long keys: about 40 bytes.
 //

@@ -24,8 +24,8 @@ Status JoinOperator::DoBuild(const Batch& right) {
     builder_.SetColumnCount(static_cast<int>(OtherColumns(right_width_, keys_).size()));
   }
   if (right.column_count() != right_width_) {
-    return Status::Invalid(fmt::format("the right side has rows of {} and of {} fields: {}", right_width_, right.column_count(),
-                                       right.RowToDebugString(0)));
+    return Status::Invalid(fmt::format("the right side has rows of {} and of {} fields: {}", right_width_,
+                                       right.column_count(), right.RowToDebugString(0)));
   }
   index_.Insert(right, &groups_);
   group_of_row_.insert(group_of_row_.end(), groups_.begin(), groups_.end());
@@ -43,7 +43,8 @@ void JoinOperator::EndBuild() {
   std::partial_sum(begins_.begin(), begins_.end(), begins_.begin());
   order_.resize(group_of_row_.size());
   std::vector<uint32_t> next(begins_.begin(), begins_.end() - 1);
-  for (size_t row = 0; row < group_of_row_.size(); ++row) order_[next[group_of_row_[row]]++] = static_cast<uint32_t>(row);
+  for (size_t row = 0; row < group_of_row_.size(); ++row)
+    order_[next[group_of_row_[row]]++] = static_cast<uint32_t>(row);
 }
 
 Status JoinOperator::DoPush(Batch left) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Inner join in memory: the right side's rows of a partition are kept and indexed by key, the left side's stream by. All pairs come out, in the
-// left's order, then the right's. Rows out: the keys, the left's other columns, the right's other columns. nil equals nil.
+// Inner join in memory: the right side's rows of a partition are kept and indexed by key, the left side's stream by.
+// All pairs come out, in the left's order, then the right's. Rows out: the keys, the left's other columns, the right's
+// other columns. nil equals nil.
 //
 // The task first gives all right batches to Build, then pushes the left ones.
 #pragma once
@@ -31,7 +32,7 @@ class JoinOperator : public Operator {
   const std::vector<int> keys_;
   GroupIndex index_;
   BatchBuilder builder_;
-  Batch right_;                          // All right rows, without their keys.
+  Batch right_;  // All right rows, without their keys.
   int right_width_ = -1;
   std::vector<uint32_t> group_of_row_;
   std::vector<uint32_t> begins_, order_;  // Right rows by group.

@@ -27,8 +27,8 @@ Status Operator::EmitInPieces(const Batch& batch) {
 Status Operator::CheckColumns(const Batch& batch, std::span<const int> columns) const {
   for (const int column : columns) {
     if (column >= batch.column_count()) {
-      return Status::Invalid(
-          fmt::format("there is no field {}, the row has {}: {}", column + 1, batch.column_count(), batch.RowToDebugString(0)));
+      return Status::Invalid(fmt::format("there is no field {}, the row has {}: {}", column + 1, batch.column_count(),
+                                         batch.RowToDebugString(0)));
     }
   }
   return Status::Ok();

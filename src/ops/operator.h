@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An Operator is one step at work in one task: batches are pushed in, it pushes batches on. The operators of a stage form a chain; the task
-// pushes what it reads into the first and calls Finish from the first to the last at the end.
+// An Operator is one step at work in one task: batches are pushed in, it pushes batches on. The operators of a stage
+// form a chain; the task pushes what it reads into the first and calls Finish from the first to the last at the end.
 //
 // A failure carries the name of the step where it happened, once: `Map(lua job.lua:5): job.lua:6: attempt to ...`.
 //
-// To write one: derive, implement DoPush (and DoFinish when rows are kept), give rows on with Emit, and ask the budget before keeping any. See
-// select.h for the smallest, and exec/operators.cc for where they are made.
+// To write one: derive, implement DoPush (and DoFinish when rows are kept), give rows on with Emit, and ask the budget
+// before keeping any. See select.h for the smallest, and exec/operators.cc for where they are made.
 //
 // Thread: its task's.
 #pragma once

@@ -2,11 +2,12 @@
 //
 // Unix programs as steps. Rows go out as tab separated lines and lines come back as rows of bytes (io/tsv.h).
 //
-// Pipe runs one `sh -c command` per task, fed and drained at the same time so that neither side can block the other. PipeAsArgs runs one per row, with the
-// row's fields as $1, $2, ...: they are passed as arguments and stand quoted in the command, so nothing in a row is ever parsed by the shell.
+// Pipe runs one `sh -c command` per task, fed and drained at the same time so that neither side can block the other.
+// PipeAsArgs runs one per row, with the row's fields as $1, $2, ...: they are passed as arguments and stand quoted in
+// the command, so nothing in a row is ever parsed by the shell.
 //
-// A non-zero exit fails the run and names the command. A child that stops reading (head) ends the step's input early; a child whose output nobody
-// wants any more is killed.
+// A non-zero exit fails the run and names the command. A child that stops reading (head) ends the step's input early; a
+// child whose output nobody wants any more is killed.
 #pragma once
 
 #include <memory>

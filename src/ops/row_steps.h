@@ -41,7 +41,8 @@ class FunctionOperator : public Operator {
 
 class SelectOperator : public Operator {
  public:
-  SelectOperator(OperatorContext context, std::vector<int> columns) : Operator(std::move(context)), columns_(std::move(columns)) {}
+  SelectOperator(OperatorContext context, std::vector<int> columns)
+      : Operator(std::move(context)), columns_(std::move(columns)) {}
 
  protected:
   Status DoPush(Batch batch) override;
@@ -50,8 +51,8 @@ class SelectOperator : public Operator {
   std::vector<int> columns_;
 };
 
-// How many rows each task of a stage has let through, so that a later partition stops when the earlier ones have enough.
-// Thread: any.
+// How many rows each task of a stage has let through, so that a later partition stops when the earlier ones have
+// enough. Thread: any.
 class LimitProgress {
  public:
   explicit LimitProgress(int tasks) : rows_(tasks) {}

@@ -99,7 +99,8 @@ std::vector<Batch> SortOperator::Take() {
   for (size_t i = 0; i < entries.size();) {
     const uint32_t chunk = entries[i].chunk;
     rows.clear();
-    for (; i < entries.size() && entries[i].chunk == chunk && rows.size() < kRowsPerBatch; ++i) rows.push_back(entries[i].row);
+    for (; i < entries.size() && entries[i].chunk == chunk && rows.size() < kRowsPerBatch; ++i)
+      rows.push_back(entries[i].row);
     out.push_back(chunks_[chunk].rows.Gather(rows));
   }
   for (Chunk& chunk : chunks_) chunk.rows = Batch();

@@ -2,8 +2,9 @@
 //
 // Sorts what one task has (Sort, Top); the stage's exchange merges the sorted partitions. Equal rows keep their order.
 //
-// Rows are copied into one batch per width; an array of (8-byte prefix of the first key, row) is sorted, and whole rows are compared only where prefixes
-// are equal. For most keys the first eight bytes decide, so the sort runs over 16-byte entries without touching the rows.
+// Rows are copied into one batch per width; an array of (8-byte prefix of the first key, row) is sorted, and whole rows
+// are compared only where prefixes are equal. For most keys the first eight bytes decide, so the sort runs over 16-byte
+// entries without touching the rows.
 //
 // Top keeps at most a few times `count` rows: when it has more, it sorts and cuts.
 #pragma once

@@ -15,7 +15,8 @@ namespace {
 
 Status CheckFixedWidth(const TableSpec& spec) {
   if (!spec.is_variable()) return Status::Ok();
-  return Status::Invalid(fmt::format("table \"{}\" has rows of variable length, a step needs a fixed width", spec.name));
+  return Status::Invalid(
+      fmt::format("table \"{}\" has rows of variable length, a step needs a fixed width", spec.name));
 }
 
 Result<std::vector<Key>> ReadKeys(const Batch& batch, int column) {
@@ -23,8 +24,8 @@ Result<std::vector<Key>> ReadKeys(const Batch& batch, int column) {
   for (int64_t row = 0; row < batch.row_count(); ++row) {
     int64_t key;
     if (!native::Read(batch.At(row, column), &key)) {
-      return Status::Invalid(fmt::format("a key must be an integer, got {}, row {}", batch.At(row, column).ToDebugString(),
-                                         batch.RowToDebugString(row)));
+      return Status::Invalid(fmt::format("a key must be an integer, got {}, row {}",
+                                         batch.At(row, column).ToDebugString(), batch.RowToDebugString(row)));
     }
     keys[row] = static_cast<Key>(key);
   }
@@ -40,7 +41,8 @@ Status FillValues(const Batch& batch, uint32_t width, std::vector<std::byte>* ou
       V value;
       if (!native::Read(batch.At(row, static_cast<int>(c) + 1), &value)) {
         return Status::Invalid(fmt::format("the table's values are {}, got {}, row {}", ValueTypeName(ValueTypeOf<V>()),
-                                           batch.At(row, static_cast<int>(c) + 1).ToDebugString(), batch.RowToDebugString(row)));
+                                           batch.At(row, static_cast<int>(c) + 1).ToDebugString(),
+                                           batch.RowToDebugString(row)));
       }
       std::memcpy(out->data() + (row * width + c) * sizeof(V), &value, sizeof(V));
     }
@@ -106,8 +108,8 @@ Status PushToOperator::DoPush(Batch batch) {
   const TableSpec& spec = table_->spec();
   const uint32_t width = Width(spec);
   if (batch.column_count() != static_cast<int>(width) + 1) {
-    return Status::Invalid(fmt::format("table \"{}\" takes a key and {} value{}, the row has {} fields: {}", spec.name, width,
-                                       width == 1 ? "" : "s", batch.column_count(), batch.RowToDebugString(0)));
+    return Status::Invalid(fmt::format("table \"{}\" takes a key and {} value{}, the row has {} fields: {}", spec.name,
+                                       width, width == 1 ? "" : "s", batch.column_count(), batch.RowToDebugString(0)));
   }
   ASSIGN_OR_RETURN(const std::vector<Key> keys, ReadKeys(batch, 0));
   std::vector<std::byte> values;

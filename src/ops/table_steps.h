@@ -2,8 +2,8 @@
 //
 // Steps that work on a table: Lookup pulls the row of each key, PushTo pushes each row. One request per batch.
 //
-// A key is an integer (or a double without fraction); in a sparse table a negative one is the key with the same 64 bits. Bytes are no keys:
-// hash them first.
+// A key is an integer (or a double without fraction); in a sparse table a negative one is the key with the same 64
+// bits. Bytes are no keys: hash them first.
 #pragma once
 
 #include <memory>

@@ -18,8 +18,8 @@ Overloaded(Fs...) -> Overloaded<Fs...>;
 
 bool IsSink(const flow::Step& step) {
   return std::holds_alternative<flow::PrintfSink>(step.body) || std::holds_alternative<flow::OutputSink>(step.body) ||
-         std::holds_alternative<flow::CollectSink>(step.body) || std::holds_alternative<flow::FirstRowSink>(step.body) ||
-         std::holds_alternative<flow::TextFileSink>(step.body);
+         std::holds_alternative<flow::CollectSink>(step.body) ||
+         std::holds_alternative<flow::FirstRowSink>(step.body) || std::holds_alternative<flow::TextFileSink>(step.body);
 }
 
 std::vector<int> FirstColumns(size_t count) {
@@ -110,7 +110,9 @@ class Planner {
   int Lower(int i, const flow::Step& step) {
     return std::visit(
         Overloaded{
-            [&](const flow::FunctionStep&) { return Append(Continue(step.inputs[0]), {OperatorKind::kFunction, i, {}}); },
+            [&](const flow::FunctionStep&) {
+              return Append(Continue(step.inputs[0]), {OperatorKind::kFunction, i, {}});
+            },
             [&](const flow::SelectStep&) { return Append(Continue(step.inputs[0]), {OperatorKind::kSelect, i, {}}); },
             [&](const flow::LookupStep&) { return Append(Continue(step.inputs[0]), {OperatorKind::kLookup, i, {}}); },
             [&](const flow::PushToStep&) { return Append(Continue(step.inputs[0]), {OperatorKind::kPushTo, i, {}}); },
@@ -201,8 +203,9 @@ std::string FieldList(const std::vector<int>& columns) {
 }
 
 std::string ExchangeText(const ExchangeSpec& exchange) {
-  const std::string to =
-      exchange.partitions > 0 ? " to " + std::to_string(exchange.partitions) + (exchange.partitions > 1 ? " partitions" : " partition") : "";
+  const std::string to = exchange.partitions > 0 ? " to " + std::to_string(exchange.partitions) +
+                                                       (exchange.partitions > 1 ? " partitions" : " partition")
+                                                 : "";
   switch (exchange.kind) {
     case ExchangeKind::kNone: return "";
     case ExchangeKind::kKeep: return "keep for several readers";
@@ -237,8 +240,8 @@ std::string ToText(const Plan& plan) {
     for (const Operator& op : stage.operators) {
       const flow::Step& step = plan.graph->steps()[op.step];
       const bool own = std::holds_alternative<flow::LimitStep>(step.body);
-      out += "  " + std::string(&op == stage.operators.data() ? "do     " : "fused  ") + step.name + std::string(Suffix(op.kind, own)) +
-             (step.arguments.empty() ? "" : "(" + step.arguments + ")") + "\n";
+      out += "  " + std::string(&op == stage.operators.data() ? "do     " : "fused  ") + step.name +
+             std::string(Suffix(op.kind, own)) + (step.arguments.empty() ? "" : "(" + step.arguments + ")") + "\n";
     }
     if (stage.sink >= 0) {
       out += "  write  " + StepText(plan.graph->steps()[stage.sink]) + "\n";

@@ -2,12 +2,13 @@
 //
 // From what the user wrote (flow/graph.h) to what will run: stages of fused operators, joined by exchanges.
 //
-// A stage reads a source or exchanges, runs its operators batch by batch in every task, and ends in an exchange or a sink. Steps that look at
-// one row at a time are fused into one stage. Rewrites done here: ReduceBy and Reduce combine before their exchange; Top and Limit cut each
-// partition before theirs; a dataset read by several steps is kept once and read by all.
+// A stage reads a source or exchanges, runs its operators batch by batch in every task, and ends in an exchange or a
+// sink. Steps that look at one row at a time are fused into one stage. Rewrites done here: ReduceBy and Reduce combine
+// before their exchange; Top and Limit cut each partition before theirs; a dataset read by several steps is kept once
+// and read by all.
 //
-// The number of tasks of a stage is the engine's choice and must not be seen in the result, so a step that would see it (Pipe) makes its stage
-// run as one task unless the user asked for partitions.
+// The number of tasks of a stage is the engine's choice and must not be seen in the result, so a step that would see it
+// (Pipe) makes its stage run as one task unless the user asked for partitions.
 //
 // The plan is data: MakePlan has no side effects, and Explain prints it.
 #pragma once
@@ -16,8 +17,8 @@
 #include <string>
 #include <vector>
 
+#include "batch/exchange_spec.h"
 #include "flow/graph.h"
-#include "partition/exchange_spec.h"
 
 namespace glim::plan {
 
@@ -25,12 +26,12 @@ enum class OperatorKind {
   kFunction,
   kSelect,
   kLimit,
-  kCombine,     // ReduceBy, Reduce: folds what one task has; keys first in its output.
-  kMerge,       // Folds what kCombine gave.
+  kCombine,  // ReduceBy, Reduce: folds what one task has; keys first in its output.
+  kMerge,    // Folds what kCombine gave.
   kGroup,
-  kSort,        // Sorts what one task has.
-  kTop,         // The first rows of that.
-  kJoin,        // Only as a stage's first operator: input 0 left, input 1 right.
+  kSort,  // Sorts what one task has.
+  kTop,   // The first rows of that.
+  kJoin,  // Only as a stage's first operator: input 0 left, input 1 right.
   kPipe,
   kPipeAsArgs,
   kLookup,
@@ -39,14 +40,14 @@ enum class OperatorKind {
 
 struct Operator {
   OperatorKind kind;
-  int step;                 // In the graph.
-  std::vector<int> keys;    // Of kCombine, kMerge, kGroup, kJoin.
-  int64_t count = 0;        // Of kLimit and kTop.
-  int64_t offset = 0;       // Of kLimit.
+  int step;               // In the graph.
+  std::vector<int> keys;  // Of kCombine, kMerge, kGroup, kJoin.
+  int64_t count = 0;      // Of kLimit and kTop.
+  int64_t offset = 0;     // Of kLimit.
 };
 
-using partition::ExchangeKind;
-using partition::ExchangeSpec;
+using batch::ExchangeKind;
+using batch::ExchangeSpec;
 
 struct Stage {
   int source = -1;          // A step, or

@@ -224,7 +224,8 @@ class Kept {
 
 Result<int> Output(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  if (!lua_isfunction(L, 2)) return Status::Invalid(fmt::format("Output expects a function, got {}", luaL_typename(L, 2)));
+  if (!lua_isfunction(L, 2))
+    return Status::Invalid(fmt::format("Output expects a function, got {}", luaL_typename(L, 2)));
   auto function = std::make_shared<const Kept>(L, 2);
   return PushDataset(L, self->Output([function](const Batch& batch) -> Status {
     lua_State* state = function->state();
@@ -234,8 +235,8 @@ Result<int> Output(lua_State* L) {
       for (int c = 0; c < batch.column_count(); ++c) udf::PushCell(state, batch.At(row, c));
       if (lua_pcall(state, batch.column_count(), 0, 0) != 0) {
         const char* message = lua_tostring(state, -1);
-        Status status = Status::UserCode(fmt::format("{}, row {}", message != nullptr ? message : "an error that is not a string",
-                                                     batch.RowToDebugString(row)));
+        Status status = Status::UserCode(fmt::format(
+            "{}, row {}", message != nullptr ? message : "an error that is not a string", batch.RowToDebugString(row)));
         lua_pop(state, 1);
         return status;
       }
@@ -247,7 +248,8 @@ Result<int> Output(lua_State* L) {
 // Appends every row to the list, as a list of its fields.
 Result<int> CollectRows(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  if (!lua_istable(L, 2)) return Status::Invalid(fmt::format("Collect expects a table to fill, got {}", luaL_typename(L, 2)));
+  if (!lua_istable(L, 2))
+    return Status::Invalid(fmt::format("Collect expects a table to fill, got {}", luaL_typename(L, 2)));
   auto list = std::make_shared<const Kept>(L, 2);
   return PushDataset(L, self->Output([list](const Batch& batch) -> Status {
     lua_State* state = list->state();
@@ -269,7 +271,8 @@ Result<int> CollectRows(lua_State* L) {
 
 Result<int> SaveFirstRowTo(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  if (!lua_istable(L, 2)) return Status::Invalid(fmt::format("SaveFirstRowTo expects a table to fill, got {}", luaL_typename(L, 2)));
+  if (!lua_istable(L, 2))
+    return Status::Invalid(fmt::format("SaveFirstRowTo expects a table to fill, got {}", luaL_typename(L, 2)));
   auto row_table = std::make_shared<const Kept>(L, 2);
   return PushDataset(L, self->Limit(1).Output([row_table](const Batch& batch) -> Status {
     lua_State* state = row_table->state();
@@ -336,11 +339,13 @@ Result<int> Range(lua_State* L) {
 // A list of rows, each a list of values.
 Result<int> Rows(lua_State* L) {
   ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
-  if (!lua_istable(L, 2)) return Status::Invalid(fmt::format("Rows expects a list of lists, got {}", luaL_typename(L, 2)));
+  if (!lua_istable(L, 2))
+    return Status::Invalid(fmt::format("Rows expects a list of lists, got {}", luaL_typename(L, 2)));
   std::vector<Row> rows;
   for (int r = 1; r <= static_cast<int>(lua_objlen(L, 2)); ++r) {
     lua_rawgeti(L, 2, r);
-    if (!lua_istable(L, -1)) return Status::Invalid(fmt::format("Rows: row {} is a {}, not a list", r, luaL_typename(L, -1)));
+    if (!lua_istable(L, -1))
+      return Status::Invalid(fmt::format("Rows: row {} is a {}, not a list", r, luaL_typename(L, -1)));
     BatchBuilder builder(static_cast<int>(lua_objlen(L, -1)));
     for (int c = 0; c < builder.column_count(); ++c) {
       lua_rawgeti(L, -1, c + 1);
@@ -411,7 +416,8 @@ Result<int> NewOrder(lua_State* L) {
   if (!lua_isnoneornil(L, 2)) {
     ASSIGN_OR_RETURN(order, ToInteger(L, 2, "glim.order_by"));
   }
-  if (order != Ascending && order != Descending) return Status::Invalid("glim.order_by: the order is glim.ascending or glim.descending");
+  if (order != Ascending && order != Descending)
+    return Status::Invalid("glim.order_by: the order is glim.ascending or glim.descending");
   PushObject(L, kOrder, OrderBy(static_cast<int>(field), static_cast<SortOrder>(order)));
   return 1;
 }
@@ -427,7 +433,8 @@ Result<int> NewCsv(lua_State* L) {
     RETURN_IF_ERROR(ReadField(L, table, "header", &options.header));
     RETURN_IF_ERROR(ReadField(L, table, "delimiter", &delimiter));
     RETURN_IF_ERROR(ReadField(L, table, "quote", &quote));
-    if (delimiter.size() > 1 || quote.size() > 1) return Status::Invalid("glim.csv: delimiter and quote are one byte each");
+    if (delimiter.size() > 1 || quote.size() > 1)
+      return Status::Invalid("glim.csv: delimiter and quote are one byte each");
     if (!delimiter.empty()) options.delimiter = delimiter[0];
     if (!quote.empty()) options.quote = quote[0];
   }
@@ -439,7 +446,8 @@ Result<int> NewCsv(lua_State* L) {
 Result<int> Glob(lua_State* L) {
   ASSIGN_OR_RETURN(const std::vector<std::string> paths, ToTexts(L, 1, "glim.glob"));
   ASSIGN_OR_RETURN(const TextFileOptions options, ToTextOptions(L, 2));
-  ASSIGN_OR_RETURN(const auto files, io::ExpandPaths(*TheSession(L)->parts().env, paths, {options.recursive, options.pattern, false}));
+  ASSIGN_OR_RETURN(const auto files,
+                   io::ExpandPaths(*TheSession(L)->parts().env, paths, {options.recursive, options.pattern, false}));
   lua_createtable(L, static_cast<int>(files.size()), 0);
   for (size_t i = 0; i < files.size(); ++i) {
     lua_pushlstring(L, files[i].data(), files[i].size());
@@ -479,8 +487,8 @@ constexpr luaL_Reg kDatasetMethods[] = {
 };
 
 constexpr luaL_Reg kFlowMethods[] = {
-    {"TextFile", Call<TextFile>}, {"Stdin", Call<Stdin>}, {"Strings", Call<Strings>},   {"Lines", Call<Strings>},
-    {"Ints", Call<Ints>},         {"Range", Call<Range>}, {"Rows", Call<Rows>},         {"Input", Call<Input>},
+    {"TextFile", Call<TextFile>}, {"Stdin", Call<Stdin>}, {"Strings", Call<Strings>}, {"Lines", Call<Strings>},
+    {"Ints", Call<Ints>},         {"Range", Call<Range>}, {"Rows", Call<Rows>},       {"Input", Call<Input>},
     {"Init", Call<Init>},         {nullptr, nullptr},
 };
 

@@ -13,7 +13,8 @@ class Session;
 
 namespace glim::script {
 
-// Adds flow, field, order_by, ascending, descending, csv, explain and glob to the module table on top of the stack. `session` outlives the state.
+// Adds flow, field, order_by, ascending, descending, csv, explain and glob to the module table on top of the stack.
+// `session` outlives the state.
 void OpenFlow(lua_State* L, Session* session);
 
 }  // namespace glim::script

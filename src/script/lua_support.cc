@@ -50,8 +50,9 @@ Result<std::string> ToText(lua_State* L, int index, const char* what) {
 Result<int64_t> ToInteger(lua_State* L, int index, const char* what) {
   const double number = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : NAN;
   if (number != std::floor(number) || !(std::abs(number) <= 9007199254740992.0)) {
-    return Status::Invalid(fmt::format("{} expects a whole number, got {}", what,
-                                       lua_type(L, index) == LUA_TNUMBER ? fmt::format("{}", number) : luaL_typename(L, index)));
+    return Status::Invalid(
+        fmt::format("{} expects a whole number, got {}", what,
+                    lua_type(L, index) == LUA_TNUMBER ? fmt::format("{}", number) : luaL_typename(L, index)));
   }
   return static_cast<int64_t>(number);
 }
@@ -65,7 +66,8 @@ Result<std::vector<std::string>> ToTexts(lua_State* L, int index, const char* wh
   }
   for (int i = 1; i <= static_cast<int>(lua_objlen(L, index)); ++i) {
     lua_rawgeti(L, index, i);
-    auto text = lua_type(L, -1) == LUA_TNUMBER ? Result<std::string>(std::string(lua_tostring(L, -1))) : ToText(L, lua_gettop(L), what);
+    auto text = lua_type(L, -1) == LUA_TNUMBER ? Result<std::string>(std::string(lua_tostring(L, -1)))
+                                               : ToText(L, lua_gettop(L), what);
     lua_pop(L, 1);
     if (!text.ok()) return std::move(text).status();
     texts.push_back(*std::move(text));
@@ -96,7 +98,8 @@ Status AllowOnly(lua_State* L, int index, const char* what, std::initializer_lis
     lua_pop(L, 1);
     if (lua_type(L, -1) != LUA_TSTRING) continue;
     const char* key = lua_tostring(L, -1);
-    if (std::any_of(names.begin(), names.end(), [&](const char* name) { return std::strcmp(name, key) == 0; })) continue;
+    if (std::any_of(names.begin(), names.end(), [&](const char* name) { return std::strcmp(name, key) == 0; }))
+      continue;
     std::string known;
     for (const char* name : names) known += (known.empty() ? "" : ", ") + std::string(name);
     Status status = Status::Invalid(fmt::format("{} has no option \"{}\"; it knows {}", what, key, known));

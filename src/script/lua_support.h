@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the bindings of the script module share: objects with C++ inside, arguments with good messages, and functions that may fail with a Status.
+// What the bindings of the script module share: objects with C++ inside, arguments with good messages, and functions
+// that may fail with a Status.
 //
-// Lua errors unwind by long jumps that skip destructors of frames in between, so a binding is a plain function that returns Result<int>; only Call, which
-// holds nothing, raises.
+// Lua errors unwind by long jumps that skip destructors of frames in between, so a binding is a plain function that
+// returns Result<int>; only Call, which holds nothing, raises.
 //
 // Thread: the driver's.
 #pragma once
@@ -66,8 +67,8 @@ void RegisterType(lua_State* L, const char* name, const luaL_Reg* methods, lua_C
 // ---- Arguments. `what` names the call: "TextFile". ----
 Result<std::string> ToText(lua_State* L, int index, const char* what);
 Result<int64_t> ToInteger(lua_State* L, int index, const char* what);
-Result<std::vector<std::string>> ToTexts(lua_State* L, int index, const char* what);   // A string or a list of strings.
-Result<std::vector<int64_t>> ToIntegers(lua_State* L, int index, const char* what);    // A number or a list of numbers.
+Result<std::vector<std::string>> ToTexts(lua_State* L, int index, const char* what);  // A string or a list of strings.
+Result<std::vector<int64_t>> ToIntegers(lua_State* L, int index, const char* what);   // A number or a list of numbers.
 // Fields of an options table; absent ones leave *out as it is. An unknown name is an error: call AllowOnly first.
 Status AllowOnly(lua_State* L, int index, const char* what, std::initializer_list<const char*> names);
 Status ReadField(lua_State* L, int index, const char* name, bool* out);

@@ -65,7 +65,8 @@ Result<Key> ToKey(lua_State* L, int i) {
 }
 
 Result<std::vector<Key>> ToKeys(lua_State* L, int index) {
-  if (!lua_istable(L, index)) return Status::Invalid(fmt::format("keys are a list of numbers, got {}", luaL_typename(L, index)));
+  if (!lua_istable(L, index))
+    return Status::Invalid(fmt::format("keys are a list of numbers, got {}", luaL_typename(L, index)));
   std::vector<Key> keys(lua_objlen(L, index));
   for (size_t i = 0; i < keys.size(); ++i) {
     lua_rawgeti(L, index, static_cast<int>(i) + 1);
@@ -78,7 +79,8 @@ Result<std::vector<Key>> ToKeys(lua_State* L, int index) {
 }
 
 Result<std::vector<double>> ToValues(lua_State* L, int index) {
-  if (!lua_istable(L, index)) return Status::Invalid(fmt::format("values are a list of numbers, got {}", luaL_typename(L, index)));
+  if (!lua_istable(L, index))
+    return Status::Invalid(fmt::format("values are a list of numbers, got {}", luaL_typename(L, index)));
   std::vector<double> values(lua_objlen(L, index));
   for (size_t i = 0; i < values.size(); ++i) {
     lua_rawgeti(L, index, static_cast<int>(i) + 1);
@@ -184,7 +186,7 @@ Result<int> Describe(lua_State* L) {
 }
 
 constexpr luaL_Reg kTableMethods[] = {
-    {"Push", Call<Push>}, {"Pull", Call<Pull>}, {"PushPull", Call<PushPull>}, {"Save", Call<Save>},
+    {"Push", Call<Push>}, {"Pull", Call<Pull>},         {"PushPull", Call<PushPull>}, {"Save", Call<Save>},
     {"Drop", Call<Drop>}, {"Describe", Call<Describe>}, {nullptr, nullptr},
 };
 constexpr luaL_Reg kFutureMethods[] = {{"Wait", Call<Wait>}, {"Get", Call<Get>}, {nullptr, nullptr}};
@@ -249,13 +251,15 @@ Result<int> NewAdaGrad(lua_State* L) {
 
 Result<int> NewAdam(lua_State* L) {
   Adam rule;
-  RETURN_IF_ERROR(Options(L, "adam", {{"rate", &rule.rate}, {"beta1", &rule.beta1}, {"beta2", &rule.beta2}, {"epsilon", &rule.epsilon}}));
+  RETURN_IF_ERROR(Options(
+      L, "adam", {{"rate", &rule.rate}, {"beta1", &rule.beta1}, {"beta2", &rule.beta2}, {"epsilon", &rule.epsilon}}));
   return PushRule(L, rule);
 }
 
 Result<int> NewFtrl(lua_State* L) {
   Ftrl rule;
-  RETURN_IF_ERROR(Options(L, "ftrl", {{"alpha", &rule.alpha}, {"beta", &rule.beta}, {"l1", &rule.l1}, {"l2", &rule.l2}}));
+  RETURN_IF_ERROR(
+      Options(L, "ftrl", {{"alpha", &rule.alpha}, {"beta", &rule.beta}, {"l1", &rule.l1}, {"l2", &rule.l2}}));
   return PushRule(L, rule);
 }
 
@@ -282,8 +286,10 @@ Result<KeySpace> ToKeySpace(lua_State* L) {
 }
 
 Result<int> NewTable(lua_State* L) {
-  if (!lua_istable(L, 1)) return Status::Invalid("glim.table expects a table of options, like glim.table{name = \"ctr\"}");
-  RETURN_IF_ERROR(AllowOnly(L, 1, "glim.table", {"name", "keys", "rows", "cols", "type", "width", "rule", "initial", "shards"}));
+  if (!lua_istable(L, 1))
+    return Status::Invalid("glim.table expects a table of options, like glim.table{name = \"ctr\"}");
+  RETURN_IF_ERROR(
+      AllowOnly(L, 1, "glim.table", {"name", "keys", "rows", "cols", "type", "width", "rule", "initial", "shards"}));
   TableSpec spec;
   RETURN_IF_ERROR(ReadField(L, 1, "name", &spec.name));
   ASSIGN_OR_RETURN(spec.keys, ToKeySpace(L));
@@ -352,9 +358,14 @@ void OpenTables(lua_State* L, Session* session) {
   RegisterTypes(L);
   RegisterType(L, kRule, kNothing, Collect<UpdateRule>);
   constexpr luaL_Reg kRules[] = {
-      {"add", Call<NewPlainRule<Add>>}, {"assign", Call<NewPlainRule<Assign>>}, {"min", Call<NewPlainRule<Min>>},
-      {"max", Call<NewPlainRule<Max>>}, {"sgd", Call<NewSgd>},                  {"adagrad", Call<NewAdaGrad>},
-      {"adam", Call<NewAdam>},          {"ftrl", Call<NewFtrl>},
+      {"add", Call<NewPlainRule<Add>>},
+      {"assign", Call<NewPlainRule<Assign>>},
+      {"min", Call<NewPlainRule<Min>>},
+      {"max", Call<NewPlainRule<Max>>},
+      {"sgd", Call<NewSgd>},
+      {"adagrad", Call<NewAdaGrad>},
+      {"adam", Call<NewAdam>},
+      {"ftrl", Call<NewFtrl>},
   };
   for (const luaL_Reg& rule : kRules) {
     lua_pushcfunction(L, rule.func);

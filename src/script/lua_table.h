@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tables in Lua: glim.table{...} and its methods, the same in a job script and inside the functions of a flow, to which a table travels as a captured
-// variable.
+// Tables in Lua: glim.table{...} and its methods, the same in a job script and inside the functions of a flow, to which
+// a table travels as a captured variable.
 //
 //   local model = glim.table{name = "ctr", keys = "sparse", type = "f32", rule = glim.ftrl{alpha = 0.1, l1 = 1}}
 //   model:Push(keys, values):Wait()      local w = model:Pull(keys):Get()
 //
-// Keys and values are lists of numbers; a key may be an int64 or uint64. A row of width w takes w neighbouring values. Pull, Push and PushPull give a
-// future: Wait() raises the failure, Get() gives the values.
+// Keys and values are lists of numbers; a key may be an int64 or uint64. A row of width w takes w neighbouring values.
+// Pull, Push and PushPull give a future: Wait() raises the failure, Get() gives the values.
 //
 // Thread: one state each; the table itself takes calls from all.
 #pragma once
@@ -22,7 +22,8 @@ class Session;
 
 namespace glim::script {
 
-// Adds table, open_table, load_table, list_tables and the rules (add, assign, min, max, sgd, adagrad, adam, ftrl) to the module table on top of the stack.
+// Adds table, open_table, load_table, list_tables and the rules (add, assign, min, max, sgd, adagrad, adam, ftrl) to
+// the module table on top of the stack.
 void OpenTables(lua_State* L, Session* session);
 
 // The table behind an argument.

@@ -41,7 +41,8 @@ std::map<const void*, std::string> StandardNames(lua_State* L) {
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "loaded");
   const int loaded = lua_gettop(L);
-  for (const char* module : {"string", "table", "math", "bit", "os", "io", "debug", "coroutine", "jit", "ffi", "glim", "_G"}) {
+  for (const char* module :
+       {"string", "table", "math", "bit", "os", "io", "debug", "coroutine", "jit", "ffi", "glim", "_G"}) {
     lua_getfield(L, loaded, module);
     if (lua_istable(L, -1)) {
       names.emplace(lua_topointer(L, -1), module);
@@ -49,9 +50,11 @@ std::map<const void*, std::string> StandardNames(lua_State* L) {
     }
     lua_pop(L, 1);
   }
-  for (const char* global : {"assert", "error", "getfenv", "getmetatable", "ipairs", "load", "loadstring", "next", "pairs", "pcall", "print", "rawequal",
-                             "rawget", "rawset", "require", "select", "setfenv", "setmetatable", "tonumber", "tostring", "type", "unpack", "xpcall",
-                             "writeRow", "log", "split", "set", "tableLength", "listEquals", "addToTable"}) {
+  for (const char* global :
+       {"assert",  "error",        "getfenv",  "getmetatable", "ipairs",     "load",      "loadstring", "next",
+        "pairs",   "pcall",        "print",    "rawequal",     "rawget",     "rawset",    "require",    "select",
+        "setfenv", "setmetatable", "tonumber", "tostring",     "type",       "unpack",    "xpcall",     "writeRow",
+        "log",     "split",        "set",      "tableLength",  "listEquals", "addToTable"}) {
     lua_getglobal(L, global);
     if (lua_isfunction(L, -1)) names.emplace(lua_topointer(L, -1), global);
     lua_pop(L, 1);
@@ -60,7 +63,8 @@ std::map<const void*, std::string> StandardNames(lua_State* L) {
   return names;
 }
 
-// Lists the globals that a function and those inside it read. Opcodes are learnt from a function that is known to read one.
+// Lists the globals that a function and those inside it read. Opcodes are learnt from a function that is known to read
+// one.
 constexpr char kGlobalsOf[] = R"lua(
 local util = require "jit.util"
 local band, shift = bit.band, bit.rshift
@@ -176,8 +180,8 @@ class Capturer {
       }
       default: break;
     }
-    return Status::Invalid(fmt::format("the function at {} captures \"{}\", a {}, which cannot travel to the tasks", captured_.where, name,
-                                       luaL_typename(L_, index)));
+    return Status::Invalid(fmt::format("the function at {} captures \"{}\", a {}, which cannot travel to the tasks",
+                                       captured_.where, name, luaL_typename(L_, index)));
   }
 
   Status Table(int index, const std::string& name, CapturedValue* out) {
@@ -188,13 +192,16 @@ class Capturer {
     captured_.tables.emplace_back();
     if (lua_getmetatable(L_, index) != 0) {
       lua_pop(L_, 1);
-      return Status::Invalid(fmt::format("the function at {} captures \"{}\", a table with a metatable, which cannot travel to the tasks",
-                                         captured_.where, name));
+      return Status::Invalid(
+          fmt::format("the function at {} captures \"{}\", a table with a metatable, which cannot travel to the tasks",
+                      captured_.where, name));
     }
     luaL_checkstack(L_, 8, "a captured table");
     for (lua_pushnil(L_); lua_next(L_, index) != 0; lua_pop(L_, 1)) {
       const std::string field =
-          lua_type(L_, -2) == LUA_TSTRING ? name + "." + lua_tostring(L_, -2) : fmt::format("{}[{}]", name, lua_type(L_, -2) == LUA_TNUMBER ? lua_tonumber(L_, -2) : 0.0);
+          lua_type(L_, -2) == LUA_TSTRING
+              ? name + "." + lua_tostring(L_, -2)
+              : fmt::format("{}[{}]", name, lua_type(L_, -2) == LUA_TNUMBER ? lua_tonumber(L_, -2) : 0.0);
       std::pair<CapturedValue, CapturedValue> entry;
       RETURN_IF_ERROR(Value(-2, field, &entry.first));
       RETURN_IF_ERROR(Value(-1, field, &entry.second));
@@ -205,12 +212,13 @@ class Capturer {
 
   Status FunctionValue(int index, const std::string& name, CapturedValue* out) {
     out->kind = CapturedValue::Kind::kFunction;
-    const auto [known, is_new] = functions_.emplace(lua_topointer(L_, index), static_cast<int>(captured_.functions.size()));
+    const auto [known, is_new] =
+        functions_.emplace(lua_topointer(L_, index), static_cast<int>(captured_.functions.size()));
     out->object = known->second;
     if (!is_new) return Status::Ok();
     if (lua_iscfunction(L_, index)) {
-      return Status::Invalid(fmt::format("the function at {} captures \"{}\", a C function, which cannot travel to the tasks",
-                                         captured_.where, name));
+      return Status::Invalid(fmt::format(
+          "the function at {} captures \"{}\", a C function, which cannot travel to the tasks", captured_.where, name));
     }
     luaL_checkstack(L_, 8, "a captured function");
     CapturedFunction function;
@@ -228,7 +236,8 @@ class Capturer {
     return Globals(index);
   }
 
-  // The script's own global variables that the function reads, as they are now. Those that it will set itself are nil now and stay so.
+  // The script's own global variables that the function reads, as they are now. Those that it will set itself are nil
+  // now and stay so.
   Status Globals(int index) {
     lua_pushvalue(L_, globals_of_);
     lua_pushvalue(L_, index);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How a Lua function travels from the driver's state to those of the workers: its bytecode with line numbers, and a copy of what it captures: nil,
-// booleans, numbers, strings, 64-bit integers, tables of these (shared and cyclic ones too), functions of these, parts of the standard library by
-// their names, and objects that say they may travel (SharedObject). Global variables of the script that it reads travel in the same way. Anything
-// else is an error that names the variable.
+// How a Lua function travels from the driver's state to those of the workers: its bytecode with line numbers, and a
+// copy of what it captures: nil, booleans, numbers, strings, 64-bit integers, tables of these (shared and cyclic ones
+// too), functions of these, parts of the standard library by their names, and objects that say they may travel
+// (SharedObject). Global variables of the script that it reads travel in the same way. Anything else is an error that
+// names the variable.
 //
-// A variable is copied when the function is given to a step; each task gets a copy of its own, so what one task assigns no other sees.
+// A variable is copied when the function is given to a step; each task gets a copy of its own, so what one task assigns
+// no other sees.
 //
 // Thread: capture in the driver's; the captured form is immutable.
 #pragma once
@@ -60,7 +62,7 @@ struct Captured {
   std::vector<CapturedTable> tables;
   std::vector<CapturedFunction> functions;  // The first is the one that was captured.
   std::vector<std::pair<std::string, CapturedValue>> globals;
-  std::string where;                        // "job.lua:12"
+  std::string where;  // "job.lua:12"
 };
 
 Result<Captured> Capture(lua_State* L, int index);
@@ -70,7 +72,8 @@ Result<std::shared_ptr<const Function>> CaptureLuaFunction(lua_State* L, int ind
 
 // Loads the bytecode of all functions: pushes a list of them, by number.
 Status LoadFunctions(lua_State* L, const Captured& captured);
-// Gives the functions of the list at `functions` fresh upvalues and a fresh environment, and pushes the first one. `environment` is a stack index.
+// Gives the functions of the list at `functions` fresh upvalues and a fresh environment, and pushes the first one.
+// `environment` is a stack index.
 void Revive(lua_State* L, const Captured& captured, int functions, int environment);
 
 }  // namespace glim::udf

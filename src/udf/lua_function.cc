@@ -20,13 +20,15 @@ namespace {
 
 Status WithRow(Status status, const Batch& batch, int64_t row) {
   std::string details = status.details();
-  return Status(status.code(), fmt::format("{}, row {}", status.message(), batch.RowToDebugString(row))).WithDetails(std::move(details));
+  return Status(status.code(), fmt::format("{}, row {}", status.message(), batch.RowToDebugString(row)))
+      .WithDetails(std::move(details));
 }
 
 // A function at work. Owns a registry reference.
 class LuaBatchFunction : public BatchFunction {
  public:
-  LuaBatchFunction(LuaState* state, TaskContext* task, FunctionRole role, int function, std::unique_ptr<BatchFunction> kernel)
+  LuaBatchFunction(LuaState* state, TaskContext* task, FunctionRole role, int function,
+                   std::unique_ptr<BatchFunction> kernel)
       : state_(state), task_(task), role_(role), function_(function), kernel_(std::move(kernel)) {}
   ~LuaBatchFunction() override { luaL_unref(state_->raw(), LUA_REGISTRYINDEX, function_); }
 
@@ -86,7 +88,8 @@ class LuaBatchFunction : public BatchFunction {
 
   Status Emit(RowEmitter& emitter, int first, int count) {
     std::string error;
-    return emitter.AppendRow(state_->raw(), first, count, &error) ? Status::Ok() : Status::UserCode("the function gave " + error);
+    return emitter.AppendRow(state_->raw(), first, count, &error) ? Status::Ok()
+                                                                  : Status::UserCode("the function gave " + error);
   }
 
   // What FlatMap's function returned: an iterator with its state and first value, a list, or nil.
@@ -102,7 +105,8 @@ class LuaBatchFunction : public BatchFunction {
       return Status::Ok();
     }
     if (!lua_isfunction(L, top + 1)) {
-      return Status::UserCode(fmt::format("FlatMap's function must return an iterator or a table, it gave a {}", luaL_typename(L, top + 1)));
+      return Status::UserCode(fmt::format("FlatMap's function must return an iterator or a table, it gave a {}",
+                                          luaL_typename(L, top + 1)));
     }
     lua_settop(L, top + 3);
     while (!emitter.full()) {
@@ -158,7 +162,8 @@ class LuaFunction : public Function {
     std::unique_ptr<BatchFunction> kernel;
     if (state->options().lua_kernels) kernel = FindKernel(L, role);
     const int function = luaL_ref(L, LUA_REGISTRYINDEX);
-    return std::unique_ptr<BatchFunction>(std::make_unique<LuaBatchFunction>(state, &context, role, function, std::move(kernel)));
+    return std::unique_ptr<BatchFunction>(
+        std::make_unique<LuaBatchFunction>(state, &context, role, function, std::move(kernel)));
   }
 
   Result<std::unique_ptr<Reducer>> InstantiateReducer(TaskContext& context) const override {
@@ -171,7 +176,8 @@ class LuaFunction : public Function {
  protected:
   // What stays loaded in a state; pushes it.
   virtual Status Load(lua_State* L) const = 0;
-  // The function with fresh upvalues and the environment at `environment`, from what Load pushed at `loaded`; pushes it.
+  // The function with fresh upvalues and the environment at `environment`, from what Load pushed at `loaded`; pushes
+  // it.
   virtual Status Refresh(LuaState* state, int loaded, int environment) const = 0;
 
  private:
@@ -293,7 +299,9 @@ std::shared_ptr<const Function> MakeLuaFunction(std::string source, std::string 
   return std::make_shared<SourceFunction>(std::move(source), std::move(init));
 }
 
-std::shared_ptr<const Function> MakeLuaFunction(Captured captured) { return std::make_shared<CapturedLuaFunction>(std::move(captured)); }
+std::shared_ptr<const Function> MakeLuaFunction(Captured captured) {
+  return std::make_shared<CapturedLuaFunction>(std::move(captured));
+}
 
 Result<std::shared_ptr<const Function>> CaptureLuaFunction(lua_State* L, int index) {
   ASSIGN_OR_RETURN(Captured captured, Capture(L, index));

@@ -14,8 +14,8 @@ namespace {
 
 constexpr int64_t kRowsPerBatch = 4096;
 
-// Recognises functions with the help of jit.util; returns two functions. find_gmatch(f): the pattern or nil. is_moves(f): whether the function only moves
-// arguments and constants to its results.
+// Recognises functions with the help of jit.util; returns two functions. find_gmatch(f): the pattern or nil.
+// is_moves(f): whether the function only moves arguments and constants to its results.
 constexpr char kRecognise[] = R"lua(
 local util = require "jit.util"
 local band = bit.band
@@ -87,7 +87,8 @@ class TokenKernel : public BatchFunction {
 
   Status Run(const Batch& in, BatchOutput& out) override {
     const Column& column = in.column(0);
-    if (column.type() != Type::kBytes || column.may_have_nulls()) return Status::Internal("a token kernel on a column of other values");
+    if (column.type() != Type::kBytes || column.may_have_nulls())
+      return Status::Internal("a token kernel on a column of other values");
     const auto views = column.Views();
     for (int64_t row = 0; row < column.length() && !out.full(); ++row) {
       Scan(column, views[row]);
@@ -275,7 +276,8 @@ std::optional<std::bitset<256>> ParseRunPattern(std::string_view pattern) {
   std::string_view set = pattern.substr(1, pattern.size() - 3);
   const bool negated = set.front() == '^';
   if (negated) set.remove_prefix(1);
-  if (set.empty() || set.find('[') != set.npos || set.find(']') != set.npos || set.front() == '-' || set.back() == '-') return std::nullopt;
+  if (set.empty() || set.find('[') != set.npos || set.find(']') != set.npos || set.front() == '-' || set.back() == '-')
+    return std::nullopt;
   for (size_t i = 0; i < set.size(); ++i) {
     const auto first = static_cast<unsigned char>(set[i]);
     if (first == '%') {

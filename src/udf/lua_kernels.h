@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Lua functions that are recognised from their bytecode and run as loops over columns, with the result that Lua would give:
+// Lua functions that are recognised from their bytecode and run as loops over columns, with the result that Lua would
+// give:
 //
 //   function(line) return line:gmatch("%w+") end     (also string.gmatch): one class or set followed by +
 //   function(word) return word, 1 end                arguments and constants in any order
 //
-// How: gmatch by comparing the function's bytecode with that of a template compiled with the same pattern; the other by allowing only opcodes that probe
-// functions show to be moves, constants and returns, and then calling it once with marked arguments to see where they go. So nothing depends on
-// opcode numbers or on the version of LuaJIT; what does not match runs as plain Lua.
+// How: gmatch by comparing the function's bytecode with that of a template compiled with the same pattern; the other by
+// allowing only opcodes that probe functions show to be moves, constants and returns, and then calling it once with
+// marked arguments to see where they go. So nothing depends on opcode numbers or on the version of LuaJIT; what does
+// not match runs as plain Lua.
 //
 // Thread: the state's.
 #pragma once

@@ -36,7 +36,8 @@ constexpr int64_t kExactMax = int64_t{1} << 53;
 
 Status WithRow(Status status, const Batch& batch, int64_t row) {
   std::string details = status.details();
-  return Status(status.code(), fmt::format("{}, row {}", status.message(), batch.RowToDebugString(row))).WithDetails(std::move(details));
+  return Status(status.code(), fmt::format("{}, row {}", status.message(), batch.RowToDebugString(row)))
+      .WithDetails(std::move(details));
 }
 
 }  // namespace
@@ -78,7 +79,8 @@ Status LuaReducer::Update(const Batch& values, std::span<const uint32_t> groups,
       if (exact) numbers = converted_.data();
     }
     if (numbers != nullptr) {
-      if (accumulators_.size() < group_count) accumulators_.resize(std::max<size_t>(group_count, accumulators_.size() * 2));
+      if (accumulators_.size() < group_count)
+        accumulators_.resize(std::max<size_t>(group_count, accumulators_.size() * 2));
       RETURN_IF_ERROR(UpdateNumbers(numbers, values, groups, &row));
     }
   }
@@ -86,7 +88,8 @@ Status LuaReducer::Update(const Batch& values, std::span<const uint32_t> groups,
   return state_->CheckMemory();
 }
 
-Status LuaReducer::UpdateNumbers(const double* values, const Batch& batch, std::span<const uint32_t> groups, int64_t* row) {
+Status LuaReducer::UpdateNumbers(const double* values, const Batch& batch, std::span<const uint32_t> groups,
+                                 int64_t* row) {
   lua_State* L = state_->raw();
   if (driver_ == 0) RETURN_IF_ERROR(MakeDriver());
   const int top = lua_gettop(L);

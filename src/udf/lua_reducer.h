@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Folds with a Lua function. One column of numbers is folded in an array of doubles by a loop in Lua over FFI pointers, which the JIT compiles
-// together with the user's function: about 2 ns a row, as native code. When a value or a result is something else, the accumulators move into Lua tables,
-// at exactly the row where it happened, so that the function is called once per row all the same.
+// Folds with a Lua function. One column of numbers is folded in an array of doubles by a loop in Lua over FFI pointers,
+// which the JIT compiles together with the user's function: about 2 ns a row, as native code. When a value or a result
+// is something else, the accumulators move into Lua tables, at exactly the row where it happened, so that the function
+// is called once per row all the same.
 //
 // Thread: its task's.
 #pragma once
@@ -35,10 +36,10 @@ class LuaReducer : public Reducer {
   const int function_;
   int width_ = -1;
   bool numbers_ = true;
-  uint32_t count_ = 0;               // Groups that have an accumulator.
+  uint32_t count_ = 0;                // Groups that have an accumulator.
   std::vector<double> accumulators_;  // While numbers_.
-  int driver_ = 0;                   // References; 0: none.
-  std::vector<int> tables_;          // One per column, when not numbers_.
+  int driver_ = 0;                    // References; 0: none.
+  std::vector<int> tables_;           // One per column, when not numbers_.
   std::vector<double> converted_;
 };
 

@@ -18,7 +18,8 @@ const Batch& ToBatch(lua_State* L) {
 
 int64_t CheckIndex(lua_State* L, int argument, int64_t count, const char* what) {
   const auto index = static_cast<int64_t>(luaL_checknumber(L, argument));
-  if (index < 1 || index > count) luaL_error(L, "there is no %s %d, there are %d", what, static_cast<int>(index), static_cast<int>(count));
+  if (index < 1 || index > count)
+    luaL_error(L, "there is no %s %d, there are %d", what, static_cast<int>(index), static_cast<int>(count));
   return index - 1;
 }
 
@@ -75,8 +76,8 @@ int Each(lua_State* L) {
 void PushRows(lua_State* L, const Batch* batch) {
   *static_cast<const Batch**>(lua_newuserdata(L, sizeof(batch))) = batch;
   if (luaL_newmetatable(L, kRows) != 0) {
-    constexpr luaL_Reg kMethods[] = {{"Count", Count}, {"Width", Width}, {"Column", ColumnValues},
-                                     {"Row", RowValues}, {"Each", Each}, {nullptr, nullptr}};
+    constexpr luaL_Reg kMethods[] = {{"Count", Count},   {"Width", Width}, {"Column", ColumnValues},
+                                     {"Row", RowValues}, {"Each", Each},   {nullptr, nullptr}};
     lua_newtable(L);
     luaL_register(L, nullptr, kMethods);
     lua_setfield(L, -2, "__index");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The `rows` that a ForEachBatch function in Lua gets: rows:Count(), rows:Width(), rows:Column(i) (a list of values), rows:Row(r) (the values), and
-// `for r, a, b in rows:Each() do`. Numbers start at 1. Using it after the function has returned is an error.
+// The `rows` that a ForEachBatch function in Lua gets: rows:Count(), rows:Width(), rows:Column(i) (a list of values),
+// rows:Row(r) (the values), and `for r, a, b in rows:Each() do`. Numbers start at 1. Using it after the function has
+// returned is an error.
 //
 // Thread: its state's.
 #pragma once

@@ -147,7 +147,8 @@ Status LuaState::Call(int arguments, int results) {
   if (code == 0) return Status::Ok();
   size_t size = 0;
   const char* text = lua_tolstring(L_, -1, &size);
-  const std::string_view all = text != nullptr ? std::string_view(text, size) : std::string_view("an error without a message");
+  const std::string_view all =
+      text != nullptr ? std::string_view(text, size) : std::string_view("an error without a message");
   const size_t zero = all.rfind('\0');
   Status status(code == LUA_ERRMEM ? Code::kExhausted : Code::kUserCode, std::string(all.substr(0, zero)));
   if (zero != std::string_view::npos) status = std::move(status).WithDetails(std::string(all.substr(zero + 1)));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A Lua state of a worker thread and what every state of Glim has in it: the standard library, the helpers of the original Gleam (writeRow, log, split,
-// set, ...), and the module `glim` with what functions may use at run time.
+// A Lua state of a worker thread and what every state of Glim has in it: the standard library, the helpers of the
+// original Gleam (writeRow, log, split, set, ...), and the module `glim` with what functions may use at run time.
 //
-// Loaded functions are cached by their id, so that traces which the JIT made stay in use from task to task; each task gets fresh upvalues and globals.
+// Loaded functions are cached by their id, so that traces which the JIT made stay in use from task to task; each task
+// gets fresh upvalues and globals.
 //
 // Thread: its worker's.
 #pragma once
@@ -32,8 +33,8 @@ class LuaState {
   lua_State* raw() const { return L_; }
   const HostOptions& options() const { return options_; }
 
-  // Calls the function below `arguments` values; all results stay (or `results` of them). A failure leaves nothing and carries the
-  // traceback.
+  // Calls the function below `arguments` values; all results stay (or `results` of them). A failure leaves nothing and
+  // carries the traceback.
   Status Call(int arguments, int results);
   // After each batch: is the state within its memory bound?
   Status CheckMemory() const;

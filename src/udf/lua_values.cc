@@ -86,7 +86,8 @@ bool Append(lua_State* L, int index, ColumnBuilder* column, std::string* error, 
     case LUA_TBOOLEAN: column->AppendBool(lua_toboolean(L, index) != 0); return true;
     case LUA_TNUMBER: {
       const double number = lua_tonumber(L, index);
-      if (number == std::floor(number) && std::abs(number) <= static_cast<double>(kExactMax) && !(number == 0 && std::signbit(number))) {
+      if (number == std::floor(number) && std::abs(number) <= static_cast<double>(kExactMax) &&
+          !(number == 0 && std::signbit(number))) {
         column->AppendInt64(static_cast<int64_t>(number));
       } else {
         column->AppendDouble(number);

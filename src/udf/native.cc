@@ -39,7 +39,8 @@ Status WidthError(const Batch& batch, size_t wanted) {
 
 Status TypeError(const Batch& batch, int64_t row, size_t column, const char* wanted) {
   return Status::UserCode(fmt::format("the function wants {} in column {}, got {}, row {}", wanted, column + 1,
-                                      batch.At(row, static_cast<int>(column)).ToDebugString(), batch.RowToDebugString(row)));
+                                      batch.At(row, static_cast<int>(column)).ToDebugString(),
+                                      batch.RowToDebugString(row)));
 }
 
 Status ExceptionError(const char* what, const Batch& batch, int64_t row) {

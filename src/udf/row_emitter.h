@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Rows out of Lua: values from the stack become rows of batches, pushed on when there are enough. A batch has one width, so a row of another width
-// begins a new batch.
+// Rows out of Lua: values from the stack become rows of batches, pushed on when there are enough. A batch has one
+// width, so a row of another width begins a new batch.
 //
-// AppendRow never fails on behalf of the output, because Lua may be calling it; the output's failure is kept and told by Flush.
+// AppendRow never fails on behalf of the output, because Lua may be calling it; the output's failure is kept and told
+// by Flush.
 //
 // Thread: its task's.
 #pragma once

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How an exchange deals the rows of some tasks to the partitions of the next stage. Written by the planner, obeyed by the exchange.
+// How an exchange deals the rows of some tasks to the partitions of the next stage. Written by the planner, obeyed by
+// the exchange.
 #pragma once
 
 #include <vector>
 
 #include "batch/row_ops.h"
 
-namespace glim::partition {
+namespace glim::batch {
 
 enum class ExchangeKind {
   kNone,         // The stage ends in a sink, or nobody wants its rows.
@@ -22,7 +23,7 @@ struct ExchangeSpec {
   ExchangeKind kind = ExchangeKind::kNone;
   int partitions = 0;  // 0: the engine's choice (kHash), or as the stage has (kKeep).
   std::vector<int> columns;
-  std::vector<batch::SortKey> sort_keys;
+  std::vector<SortKey> sort_keys;
 };
 
-}  // namespace glim::partition
+}  // namespace glim::batch
