@@ -6,8 +6,8 @@
 namespace glim::internal {
 
 Deadline DeadlineAfter(std::chrono::nanoseconds from_now) {
-  // allow(system): a thread that waits does so in real time, whatever clock the rest was given; a simulation never
-  // waits.
+  // A thread that waits does so in real time, whatever clock the rest was given; a simulation never waits.
+  // allow(system): see above.
   Deadline now = std::chrono::steady_clock::now();
   return from_now < kNoDeadline - now ? now + std::chrono::duration_cast<Deadline::duration>(from_now) : kNoDeadline;
 }
