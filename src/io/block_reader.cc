@@ -62,10 +62,11 @@ Result<size_t> BlockReader::MakeRoom(size_t keep) {
   }
   size_t size = std::max(kBlockBytes, std::min(kBlockBytesMax, 2 * rest));
   if (random_ != nullptr) {
-    // A small file gets a small block. One byte more, so that the last read sees the end.
+    // A small file gets a small block. One byte more, so that the last read sees the end. A file that has grown since
+    // it was opened is read on in steps.
     const uint64_t at = offset_ + filled_;
-    const uint64_t left = at < random_->size() ? random_->size() - at : 0;
-    size = std::min<uint64_t>(size, rest + left + 1);
+    const uint64_t room = at <= random_->size() ? random_->size() - at + 1 : kStepPastEnd;
+    size = std::min<uint64_t>(size, rest + room);
   }
   std::shared_ptr<Buffer> block = Buffer::Allocate(size);
   if (rest > 0) std::memcpy(block->mutable_data(), block_->data() + keep, rest);

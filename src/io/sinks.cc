@@ -73,6 +73,11 @@ class TextFileSink : public Sink {
     if (stat.ok() && stat->kind == env::FileKind::kFolder) {
       return Status::Invalid(fmt::format("saving {}: it is a folder", env::QuotePath(path_)));
     }
+    const std::string folder(env::ParentFolder(path_));
+    auto folder_stat = files_->Stat(folder);
+    if (!folder_stat.ok() && folder_stat.status().code() == Code::kNotFound) {
+      return Explain(Status::NotFound(env::QuotePath(folder) + ": no such folder"));
+    }
     // A device or a pipe is written as it is: nobody wants /dev/null replaced by a file.
     const bool in_place = stat.ok() && stat->kind == env::FileKind::kOther;
     written_path_ = in_place ? path_ : fmt::format("{}.tmp-{}", path_, env.process_id());

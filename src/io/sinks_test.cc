@@ -115,7 +115,9 @@ TEST_F(TextFileSink, FolderAndDeviceAreNotReplaced) {
   EXPECT_EQ(Save(*env_, folder_.path()).code(), Code::kInvalid);
   EXPECT_TRUE(Save(*env_, "/dev/null").ok());
   EXPECT_EQ(env_->files().Stat("/dev/null")->kind, env::FileKind::kOther);
-  EXPECT_EQ(Save(*env_, folder_.Path("nope/out")).code(), Code::kNotFound);
+  const Status missing = Save(*env_, folder_.Path("nope/out"));
+  EXPECT_EQ(missing.code(), Code::kNotFound);
+  EXPECT_THAT(missing.message(), HasSubstr("nope\": no such folder"));
 }
 
 TEST(Sinks, FormatSinkWritesToItsFile) {

@@ -17,8 +17,12 @@ constexpr size_t kRowsMax = 4096;
 
 class TextReader : public Reader {
  public:
-  TextReader(std::unique_ptr<BlockReader> blocks, uint64_t end, bool skip_first, bool file_name)
-      : blocks_(std::move(blocks)), end_(end), skipping_(skip_first), file_name_(file_name) {
+  TextReader(std::unique_ptr<BlockReader> blocks, uint64_t end, bool skip_first, const TextOptions& options)
+      : blocks_(std::move(blocks)),
+        end_(end),
+        skipping_(skip_first),
+        file_name_(options.file_name),
+        strip_cr_(options.strip_cr) {
     views_.reserve(kRowsMax);
   }
 
@@ -58,14 +62,14 @@ class TextReader : public Reader {
   void CutLines() {
     const char* data = blocks_->data();
     const size_t filled = blocks_->filled();
+    const bool strip_cr = strip_cr_;
     // Positions from here on start no line of ours.
     const size_t limit = end_ - blocks_->offset() < filled ? static_cast<size_t>(end_ - blocks_->offset()) : filled;
     size_t line = line_;
     if (line < limit) {
       const bool all = ForEachMatch(data, scanned_, filled, {'\n'}, [&](size_t newline) {
-        // The buffer is padded, so twelve bytes can be read anywhere in it.
-        views_.push_back(
-            MakeViewFast(data + line, static_cast<uint32_t>(newline - line), 0, static_cast<uint32_t>(line)));
+        const size_t end = strip_cr && newline > line && data[newline - 1] == '\r' ? newline - 1 : newline;
+        views_.push_back(MakeViewFast(data + line, static_cast<uint32_t>(end - line), 0, static_cast<uint32_t>(line)));
         line = newline + 1;
         return line < limit && views_.size() < kRowsMax;
       });
@@ -95,6 +99,7 @@ class TextReader : public Reader {
   const uint64_t end_;  // Lines that start from here on are not ours.
   bool skipping_;       // The first newline was not seen yet.
   const bool file_name_;
+  const bool strip_cr_;
   size_t line_ = 0;     // Where the next line starts.
   size_t scanned_ = 0;  // No newline in [line_, scanned_).
   bool done_ = false;
@@ -121,8 +126,7 @@ class TextSource : public Source {
   Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const override {
     const bool skip_first = split.begin > 0;
     ASSIGN_OR_RETURN(auto blocks, BlockReader::Open(env, split.path, split.begin - skip_first, split.end));
-    return std::unique_ptr<Reader>(
-        std::make_unique<TextReader>(std::move(blocks), split.end, skip_first, options_.file_name));
+    return std::unique_ptr<Reader>(std::make_unique<TextReader>(std::move(blocks), split.end, skip_first, options_));
   }
 
  private:

@@ -12,8 +12,8 @@
 //
 // The reader reads blocks of 1 MB into buffers and hands out columns of views into them. The partial line at the end of
 // a block is copied to the head of the next one: some hundred bytes per MB. A line longer than a block makes the block
-// grow. Bytes are kept as they are ("\r", zero bytes, empty lines); only the newline goes. The last line needs none. An
-// empty file has no rows.
+// grow. Bytes are kept as they are ("\r" too unless asked, zero bytes, empty lines); only the newline goes. The last
+// line needs none. An empty file has no rows.
 //
 // What is not a regular file (a pipe, a terminal, "-") is read in sequence as one split.
 #pragma once
@@ -31,6 +31,7 @@ struct TextOptions {
   bool recursive = false;    // Folders and all below them.
   std::string pattern = {};  // Of file names in folders: "*.pm". Empty: all.
   bool file_name = false;    // A second column with the path of the line's file.
+  bool strip_cr = false;     // The "\r" of "\r\n" is no part of the line.
 };
 
 std::unique_ptr<Source> MakeTextSource(std::vector<std::string> paths, TextOptions options);

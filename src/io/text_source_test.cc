@@ -109,6 +109,8 @@ TEST_F(TextSource, LineOf100MbIsRead) {
 TEST_F(TextSource, BytesAreKept) {
   const std::string path = folder_.Write("odd", std::string("a\r\n\n\0\xff\n  b \t", 12));
   EXPECT_EQ(Read({path}), (Texts{{"a\r"}, {""}, {std::string("\0\xff", 2)}, {"  b \t"}}));
+  EXPECT_EQ(Read({path}, {.strip_cr = true}), (Texts{{"a"}, {""}, {std::string("\0\xff", 2)}, {"  b \t"}}));
+  EXPECT_EQ(Read({folder_.Write("cr", "\r\n\r\r\n\r")}, {.strip_cr = true}), (Texts{{""}, {"\r"}, {"\r"}}));
   EXPECT_EQ(Read({folder_.Write("empty", "")}), Texts{});
   EXPECT_EQ(Read({folder_.Write("newline", "\n")}), Texts{{""}});
 }
