@@ -29,7 +29,8 @@ TEST_F(TableTest, PushesAddAndPullsGiveRowsInTheOrderAsked) {
 }
 
 TEST_F(TableTest, ManyKeysSurviveGrowthInEveryStore) {
-  for (auto [name, keys_space, width] : {std::tuple("a", SparseKeys(), 1u), std::tuple("b", SparseKeys(), 9u), std::tuple("c", DenseKeys(1 << 20), 1u)}) {
+  for (auto [name, keys_space, width] : {std::tuple("a", SparseKeys(), 1u), std::tuple("b", SparseKeys(), 9u),
+                                         std::tuple("c", DenseKeys(1 << 20), 1u)}) {
     Table<int64_t> table(catalogue_.CreateTable(MakeTableSpec<int64_t>(name, keys_space, Add{}, {.width = width})));
     ASSERT_TRUE(table.ok()) << table.status().message();
     std::vector<Key> keys;

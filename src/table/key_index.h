@@ -40,6 +40,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "glim/table_spec.h"
+#include "table/page_memory.h"
 
 namespace glim::table {
 
@@ -64,7 +65,20 @@ class KeyIndex {
     if constexpr (sizeof(Bucket) > 64) __builtin_prefetch(bucket + 64, 1);
   }
 
-  // Null when it is not there. Expects of the three: order == OrderOf(key).
+  // Looks in the home bucket only. When that is full, and of others, the next bucket is prefetched: ask Find or
+  // FindOrInsert later.
+  const std::byte* FindAtHome(Key key, uint64_t order) const {
+    const Bucket* bucket = HomeOf(order);
+    if (uint32_t hits = bucket->Matches(key)) [[likely]]
+      return key == 0 ? nullptr : bucket->payload(std::countr_zero(hits));
+    if (bucket->full()) __builtin_prefetch(bucket + 1, 1);
+    return nullptr;
+  }
+  std::byte* FindAtHome(Key key, uint64_t order) {
+    return const_cast<std::byte*>(std::as_const(*this).FindAtHome(key, order));
+  }
+
+  // Null when it is not there. Expects of all: order == OrderOf(key).
   const std::byte* Find(Key key, uint64_t order) const {
     if (key == 0) [[unlikely]]
       return has_zero_ ? zero_ : nullptr;
@@ -105,6 +119,7 @@ class KeyIndex {
     // A bit for each slot with this key. Without branches: which slot it is cannot be foretold.
     uint32_t Matches(Key key) const {
       uint32_t hits = 0;
+#pragma GCC unroll 8
       for (uint32_t i = 0; i < kSlots; ++i) hits |= static_cast<uint32_t>(keys[i] == key) << i;
       return hits;
     }
@@ -121,7 +136,8 @@ class KeyIndex {
   static constexpr uint32_t kDoubleBelow = 4096;  // Small segments double: their memory is nothing.
 
   struct FreeBuckets {
-    void operator()(Bucket* buckets) const { ::operator delete(buckets, std::align_val_t(alignof(Bucket))); }
+    size_t bytes = 0;
+    void operator()(Bucket* buckets) const { FreePages(buckets, bytes); }
   };
   struct Segment {
     std::unique_ptr<Bucket[], FreeBuckets> buckets;
@@ -198,9 +214,7 @@ auto KeyIndex<kPayloadBytes>::MakeSegment(uint32_t homes, uint32_t tail, uint32_
   segment.depth = depth;
   segment.prefix = prefix;
   segment.limit = std::max<uint32_t>(1, static_cast<uint32_t>(kFullest * Bucket::kSlots * homes));
-  void* memory = ::operator new(segment.bytes(), std::align_val_t(alignof(Bucket)));
-  std::memset(memory, 0, segment.bytes());
-  segment.buckets.reset(static_cast<Bucket*>(memory));
+  segment.buckets = {static_cast<Bucket*>(AllocatePages(segment.bytes())), FreeBuckets{segment.bytes()}};
   return segment;
 }
 

@@ -36,54 +36,43 @@ class SparseShard final : public Shard {
   }
 
   void Push(const KeyList& list, const std::byte* values) override {
-    std::array<uint64_t, kGroup> orders, next_orders;
-    std::array<std::byte*, kGroup> rows;
-    const Key* keys = list.keys.data();
-    size_t count = list.keys.size();
-    size_t group = std::min(count, kGroup);
-    Prepare(keys, group, orders);
-    for (size_t begin = 0; begin < count;) {
-      const size_t next = begin + group, next_group = std::min(count - next, kGroup);
-      Prepare(keys + next, next_group, next_orders);
-      // Keys that are stored while the index grows move the rows that were found before them; on the second time all
-      // are found.
+    Pipeline pipeline(*this, list);
+    while (const Group* group = pipeline.Next()) {
+      std::array<std::byte*, kGroup> rows;
+      // Keys that are stored while the index grows move the rows that were found before them; then all are looked up
+      // again.
+      bool moved = group->moves != index_.moves();
       uint64_t moves;
       do {
         moves = index_.moves();
-        for (size_t i = 0; i < group; ++i) rows[i] = FindOrStart(keys[begin + i], orders[i]);
+        for (size_t i = 0; i < group->count; ++i) {
+          rows[i] = moved || group->rows[i] == nullptr ? FindOrStart(group->keys[i], group->orders[i])
+                                                       : const_cast<std::byte*>(group->rows[i]);
+        }
+        moved = true;
       } while (moves != index_.moves());
-      kernel_.Apply({rows.data(), group}, shape_, values, list.order.From(static_cast<uint32_t>(begin)));
-      orders = next_orders;
-      begin = next;
-      group = next_group;
+      kernel_.Apply({rows.data(), group->count}, shape_, values, group->order);
     }
   }
 
   void Pull(const KeyList& list, std::byte* out) const override {
-    std::array<uint64_t, kGroup> orders, next_orders;
-    std::array<const std::byte*, kGroup> rows;
     std::vector<std::byte> initial(kernel_.initial_is_constant() ? 0 : kGroup * row_bytes_);
-    const Key* keys = list.keys.data();
-    size_t count = list.keys.size();
-    size_t group = std::min(count, kGroup);
-    Prepare(keys, group, orders);
-    for (size_t begin = 0; begin < count;) {
-      const size_t next = begin + group, next_group = std::min(count - next, kGroup);
-      Prepare(keys + next, next_group, next_orders);
-      for (size_t i = 0; i < group; ++i) {
-        rows[i] = Find(keys[begin + i], orders[i]);
-        if (rows[i] == nullptr) {
-          rows[i] = fresh_.data();
+    Pipeline pipeline(*this, list);
+    while (Group* group = pipeline.Next()) {
+      for (size_t i = 0; i < group->count; ++i) {
+        if (group->rows[i] != nullptr) [[likely]]
+          continue;
+        const std::byte* row = Find(group->keys[i], group->orders[i]);
+        if (row == nullptr) {
+          row = fresh_.data();
           if (!initial.empty()) {
-            rows[i] = initial.data() + i * row_bytes_;
-            kernel_.Initial(keys[begin + i], shape_.width, initial.data() + i * row_bytes_);
+            kernel_.Initial(group->keys[i], shape_.width, initial.data() + i * row_bytes_);
+            row = initial.data() + i * row_bytes_;
           }
         }
+        group->rows[i] = row;
       }
-      CopyRows(rows.data(), group, row_bytes_, out, list.order.From(static_cast<uint32_t>(begin)));
-      orders = next_orders;
-      begin = next;
-      group = next_group;
+      CopyRows(group->rows.data(), group->count, row_bytes_, out, group->order);
     }
   }
 
@@ -127,12 +116,66 @@ class SparseShard final : public Shard {
   static constexpr bool kInline = kPayload > 0;
   using Index = KeyIndex<kInline ? kPayload : 4>;
 
-  void Prepare(const Key* keys, size_t count, std::array<uint64_t, kGroup>& orders) const {
-    for (size_t i = 0; i < count; ++i) {
-      orders[i] = Index::OrderOf(keys[i]);
-      index_.Prefetch(orders[i]);
+  // Some keys on their way through the three steps of a look-up: home bucket prefetched, home bucket searched (and row
+  // or next bucket prefetched), done.
+  struct Group {
+    const Key* keys = nullptr;
+    size_t count = 0;
+    RowOrder order;
+    uint64_t moves = 0;
+    std::array<uint64_t, kGroup> orders;
+    std::array<const std::byte*, kGroup> rows;  // Null: not found at home.
+  };
+
+  // Takes the groups of a request through the steps, three of them at a time.
+  class Pipeline {
+   public:
+    Pipeline(const SparseShard& shard, const KeyList& list) : shard_(shard), list_(list) {
+      Prefetch(groups_[0]);
+      Prefetch(groups_[1]);
+      Search(groups_[0]);
     }
-  }
+    // The next group to finish; null at the end.
+    Group* Next() {
+      Group& group = groups_[next_];
+      if (group.count == 0) return nullptr;
+      Prefetch(groups_[(next_ + 2) % 3]);
+      next_ = (next_ + 1) % 3;
+      Search(groups_[next_]);
+      return &group;
+    }
+
+   private:
+    void Prefetch(Group& group) {
+      group.keys = list_.keys.data() + begin_;
+      group.count = std::min(list_.keys.size() - begin_, kGroup);
+      group.order = list_.order.From(static_cast<uint32_t>(begin_));
+      for (size_t i = 0; i < group.count; ++i) {
+        group.orders[i] = Index::OrderOf(group.keys[i]);
+        shard_.index_.Prefetch(group.orders[i]);
+      }
+      begin_ += group.count;
+    }
+    void Search(Group& group) {
+      group.moves = shard_.index_.moves();
+      for (size_t i = 0; i < group.count; ++i) {
+        const std::byte* payload = shard_.index_.FindAtHome(group.keys[i], group.orders[i]);
+        if constexpr (!kInline) {
+          if (payload != nullptr) {
+            payload = shard_.RowOf(payload);
+            shard_.PrefetchRow(payload);
+          }
+        }
+        group.rows[i] = payload;
+      }
+    }
+
+    const SparseShard& shard_;
+    const KeyList& list_;
+    size_t begin_ = 0;
+    size_t next_ = 0;
+    std::array<Group, 3> groups_;
+  };
 
   static uint32_t Number(const std::byte* payload) {
     uint32_t number;
