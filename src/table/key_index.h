@@ -37,6 +37,10 @@
 #include <utility>
 #include <vector>
 
+#if defined(__SSE4_1__)
+#include <smmintrin.h>
+#endif
+
 #include "base/check.h"
 #include "base/hash.h"
 #include "glim/table_spec.h"
@@ -119,8 +123,21 @@ class KeyIndex {
     // A bit for each slot with this key. Without branches: which slot it is cannot be foretold.
     uint32_t Matches(Key key) const {
       uint32_t hits = 0;
-#pragma GCC unroll 8
-      for (uint32_t i = 0; i < kSlots; ++i) hits |= static_cast<uint32_t>(keys[i] == key) << i;
+      uint32_t i = 0;
+#if defined(__SSE4_1__)
+      const __m128i wanted = _mm_set1_epi64x(static_cast<int64_t>(key));
+      auto pair = [&](uint32_t at) {
+        return _mm_cmpeq_epi64(_mm_loadu_si128(reinterpret_cast<const __m128i*>(keys + at)), wanted);
+      };
+      if constexpr (kSlots >= 4) {
+        hits = static_cast<uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(_mm_packs_epi32(pair(0), pair(2)))));
+        i = 4;
+      } else {
+        hits = static_cast<uint32_t>(_mm_movemask_pd(_mm_castsi128_pd(pair(0))));
+        i = 2;
+      }
+#endif
+      for (; i < kSlots; ++i) hits |= static_cast<uint32_t>(keys[i] == key) << i;
       return hits;
     }
     bool full() const { return keys[kSlots - 1] != 0; }

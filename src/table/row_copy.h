@@ -16,7 +16,11 @@ namespace glim::table {
 
 template <size_t kBytes>
 inline void CopyRowsOf(const std::byte* const* rows, size_t count, std::byte* out, RowOrder order) {
-  for (size_t i = 0; i < count; ++i) std::memcpy(out + order[i] * kBytes, rows[i], kBytes);
+  if (order.positions == nullptr) {
+    for (size_t i = 0; i < count; ++i) std::memcpy(out + (order.first + i) * kBytes, rows[i], kBytes);
+  } else {
+    for (size_t i = 0; i < count; ++i) std::memcpy(out + order.positions[i] * kBytes, rows[i], kBytes);
+  }
 }
 
 inline void CopyRows(const std::byte* const* rows, size_t count, size_t row_bytes, std::byte* out, RowOrder order) {

@@ -46,7 +46,7 @@ class SparseShard final : public Shard {
       do {
         moves = index_.moves();
         for (size_t i = 0; i < group->count; ++i) {
-          rows[i] = moved || group->rows[i] == nullptr ? FindOrStart(group->keys[i], group->orders[i])
+          rows[i] = moved || group->rows[i] == nullptr ? FindOrStart(group->keys[i], Index::OrderOf(group->keys[i]))
                                                        : const_cast<std::byte*>(group->rows[i]);
         }
         moved = true;
@@ -62,7 +62,7 @@ class SparseShard final : public Shard {
       for (size_t i = 0; i < group->count; ++i) {
         if (group->rows[i] != nullptr) [[likely]]
           continue;
-        const std::byte* row = Find(group->keys[i], group->orders[i]);
+        const std::byte* row = Find(group->keys[i], Index::OrderOf(group->keys[i]));
         if (row == nullptr) {
           row = fresh_.data();
           if (!initial.empty()) {
@@ -70,7 +70,7 @@ class SparseShard final : public Shard {
             row = initial.data() + i * row_bytes_;
           }
         }
-        group->rows[i] = row;
+        group->rows[i] = const_cast<std::byte*>(row);
       }
       CopyRows(group->rows.data(), group->count, row_bytes_, out, group->order);
     }
@@ -123,8 +123,8 @@ class SparseShard final : public Shard {
     size_t count = 0;
     RowOrder order;
     uint64_t moves = 0;
-    std::array<uint64_t, kGroup> orders;
-    std::array<const std::byte*, kGroup> rows;  // Null: not found at home.
+    std::array<typename Index::Home, kGroup> homes;
+    std::array<std::byte*, kGroup> rows;  // Null: not found at home.
   };
 
   // Takes the groups of a request through the steps, three of them at a time.
@@ -150,19 +150,21 @@ class SparseShard final : public Shard {
       group.keys = list_.keys.data() + begin_;
       group.count = std::min(list_.keys.size() - begin_, kGroup);
       group.order = list_.order.From(static_cast<uint32_t>(begin_));
-      for (size_t i = 0; i < group.count; ++i) {
-        group.orders[i] = Index::OrderOf(group.keys[i]);
-        shard_.index_.Prefetch(group.orders[i]);
-      }
+      group.moves = shard_.index_.moves();
+      for (size_t i = 0; i < group.count; ++i)
+        group.homes[i] = shard_.index_.PrefetchHome(Index::OrderOf(group.keys[i]));
       begin_ += group.count;
     }
     void Search(Group& group) {
-      group.moves = shard_.index_.moves();
+      if (group.moves != shard_.index_.moves()) {
+        std::fill_n(group.rows.begin(), group.count, nullptr);
+        return;
+      }
       for (size_t i = 0; i < group.count; ++i) {
-        const std::byte* payload = shard_.index_.FindAtHome(group.keys[i], group.orders[i]);
+        std::byte* payload = Index::FindAtHome(group.keys[i], group.homes[i]);
         if constexpr (!kInline) {
           if (payload != nullptr) {
-            payload = shard_.RowOf(payload);
+            payload = const_cast<std::byte*>(shard_.RowOf(payload));
             shard_.PrefetchRow(payload);
           }
         }
