@@ -8,11 +8,11 @@
 // search ends at the first bucket with a free slot, and no marks are needed. 0 marks a free slot; the key 0 has a place
 // of its own.
 //
-// Segments. The map is cut by the leading bits of the hash into segments of at most 1 MiB, which grow one at a time: by
-// a quarter, and when they are full size, by cutting in two (extendible hashing, Fagin and others 1979). So growth
-// needs 1 MiB beside the map, never its double, and stops the caller for about a millisecond. Segments are between 68
-// and 85 percent full: 15.1 to 18.8 bytes for a key with a payload of 4 bytes. An insertion moves each key about five
-// times in all, in cache, for some 30 ns.
+// Segments. The map is cut by the leading bits of the hash into segments of at most 1 MiB (or a 64th of the map), which
+// grow one at a time: by a quarter, and when they are full size, by cutting in two (extendible hashing, Fagin and
+// others 1979). So growth needs little beside the map, never its double, and stops the caller for about a millisecond.
+// Segments are between 68 and 85 percent full: 15.1 to 18.8 bytes for a key with a payload of 4 bytes. An insertion
+// moves each key about five times in all, in cache, for some 30 ns.
 //
 // Order. Home buckets are in order of the hash, so a scan is a walk through hash values: what was cut or has grown
 // meanwhile is found at the same place in that order, and a position is one number that stays good.
@@ -60,26 +60,32 @@ class KeyIndex {
 
   uint64_t size() const { return size_; }
   uint64_t memory_bytes() const { return memory_bytes_; }
+  // For tests: what memory_bytes() should be.
+  uint64_t SumOfSegments() const {
+    uint64_t bytes = 0;
+    for (const Segment& segment : segments_) bytes += segment.bytes();
+    return bytes;
+  }
   // Changes when payloads have moved: pointers from before are void.
   uint64_t moves() const { return moves_; }
 
-  void Prefetch(uint64_t order) const {
-    const char* bucket = reinterpret_cast<const char*>(HomeOf(order));
+  // A look-up in two steps, for batches. A home is a bucket, void when moves() changes.
+  struct Home {
+    void* bucket = nullptr;
+  };
+  Home PrefetchHome(uint64_t order) const {
+    Bucket* bucket = HomeOf(order);
     __builtin_prefetch(bucket, 1);
-    if constexpr (sizeof(Bucket) > 64) __builtin_prefetch(bucket + 64, 1);
+    if constexpr (sizeof(Bucket) > 64) __builtin_prefetch(reinterpret_cast<const char*>(bucket) + 64, 1);
+    return {bucket};
   }
-
-  // Looks in the home bucket only. When that is full, and of others, the next bucket is prefetched: ask Find or
-  // FindOrInsert later.
-  const std::byte* FindAtHome(Key key, uint64_t order) const {
-    const Bucket* bucket = HomeOf(order);
-    if (uint32_t hits = bucket->Matches(key)) [[likely]]
-      return key == 0 ? nullptr : bucket->payload(std::countr_zero(hits));
+  // Null when it is not in its home bucket; then ask Find or FindOrInsert, a little later as the next bucket is prefetched too.
+  static std::byte* FindAtHome(Key key, Home home) {
+    Bucket* bucket = static_cast<Bucket*>(home.bucket);
+    const uint32_t hits = bucket->Matches(key);
+    if (hits != 0 && key != 0) [[likely]] return bucket->payload(std::countr_zero(hits));
     if (bucket->full()) __builtin_prefetch(bucket + 1, 1);
     return nullptr;
-  }
-  std::byte* FindAtHome(Key key, uint64_t order) {
-    return const_cast<std::byte*>(std::as_const(*this).FindAtHome(key, order));
   }
 
   // Null when it is not there. Expects of all: order == OrderOf(key).
@@ -147,7 +153,7 @@ class KeyIndex {
   };
   static_assert(sizeof(Bucket) == 64 || sizeof(Bucket) == 128);
 
-  static constexpr size_t kSegmentBytesMax = 1 << 20;
+  static constexpr size_t kSegmentBytes = 1 << 20;
   static constexpr double kFullest = 0.85;
   static constexpr double kAfterCut = 0.70;
   static constexpr uint32_t kDoubleBelow = 4096;  // Small segments double: their memory is nothing.
@@ -175,6 +181,8 @@ class KeyIndex {
     uint32_t depth;
   };
 
+  // Full size: a megabyte, or in a large map a part of it, so that the kernel has not too many pieces to keep.
+  uint64_t SegmentBytesMax() const { return std::max<uint64_t>(kSegmentBytes, memory_bytes_ / 64); }
   static uint32_t High(uint64_t x, uint32_t n) {
     return static_cast<uint32_t>((static_cast<unsigned __int128>(x) * n) >> 64);
   }
@@ -260,7 +268,7 @@ void KeyIndex<kPayloadBytes>::Grow(uint64_t order) {
   // The directory may have a prefix for each 1,024 keys: keys that share their leading bits on purpose do not blow it
   // up.
   const bool may_cut = segment.depth < 32 && (uint64_t{2} << segment.depth) <= 16 + size_ / 1024;
-  if (crowded && segment.bytes() >= kSegmentBytesMax && may_cut) {
+  if (crowded && segment.bytes() >= SegmentBytesMax() && may_cut) {
     Cut(index);
     return;
   }

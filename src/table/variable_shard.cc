@@ -141,7 +141,7 @@ class VariableShard final : public Shard {
       const size_t group = std::min(list.keys.size() - begin, kGroup);
       for (size_t i = 0; i < group; ++i) {
         orders[i] = Index::OrderOf(list.keys[begin + i]);
-        index_.Prefetch(orders[i]);
+        index_.PrefetchHome(orders[i]);
       }
       for (size_t i = 0; i < group; ++i) {
         if (const std::byte* payload = index_.Find(list.keys[begin + i], orders[i]))
