@@ -114,7 +114,7 @@ class ChildProcess {
   // Waits until the child takes some of `input` or has given some output, moves what can be moved, and says how much.
   // With an empty `input` it only reads. Returns after `timeout_nanos` (negative: never) with nothing moved. A child
   // that closed its stdin is not an error, it is told by `input_closed`; the rest of the input is then the caller's to
-  // drop.
+  // drop. kCancelled once the Env was interrupted.
   virtual Result<Transfer> Exchange(std::string_view input, std::span<char> output, int64_t timeout_nanos) = 0;
   // The child sees the end of its stdin.
   virtual void CloseInput() = 0;
