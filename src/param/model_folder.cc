@@ -97,6 +97,8 @@ Status ModelWriter::Commit() {
   // An old model that cannot be read has no files that we know of.
   Result<table::Manifest> old = ReadManifest(files_, folder_);
   RETURN_IF_ERROR(files_.Rename(temporary, PathOf(table::kManifestName)));
+  is_in_ = true;
+  // When this fails, a crash of the machine may bring the old manifest back: the files of both models stay.
   RETURN_IF_ERROR(files_.SyncFolder(folder_));
   // The new model is in; what is left of the old one does no harm.
   if (old.ok()) {
@@ -107,6 +109,7 @@ Status ModelWriter::Commit() {
 
 void ModelWriter::Abandon() {
   file_.reset();
+  if (is_in_) return;
   for (const auto& file : manifest_.files) (void)files_.RemoveFile(PathOf(file.name)).ok();
   (void)files_.RemoveFile(PathOf(fmt::format("{}-{:016x}", table::kManifestName, manifest_.model_id))).ok();
 }

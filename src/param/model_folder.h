@@ -42,6 +42,7 @@ class ModelWriter {
   const std::string folder_;
   table::Manifest manifest_;
   std::unique_ptr<table::RowsFileWriter> file_;
+  bool is_in_ = false;  // The new manifest is the one that readers find, so its files must stay.
 };
 
 // The manifest of the model in `folder`. kNotFound when there is none.
