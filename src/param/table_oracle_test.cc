@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Tables against a plain map that does the same work key by key: every rule, key space and value type, in random
+// layouts. The arithmetic of the oracle is written from the rules' definitions (glim/table_spec.h), in double.
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "env/env.h"
+#include "param/catalogue.h"
+
+namespace glim::param {
+namespace {
+
+struct Push {
+  std::vector<Key> keys;
+  std::vector<int> values;  // Small integers: as gradients they are divided by 8, which is exact.
+};
+
+// One value of a row with its rule's state.
+struct OracleValue {
+  double w = 0, s = 0, t = 0;
+
+  void Update(const UpdateRule& rule, double v, double steps) {
+    if (std::holds_alternative<Add>(rule)) w += v;
+    if (std::holds_alternative<Assign>(rule)) w = v;
+    if (std::holds_alternative<Min>(rule)) w = std::min(w, v);
+    if (std::holds_alternative<Max>(rule)) w = std::max(w, v);
+    if (auto* sgd = std::get_if<Sgd>(&rule)) w -= sgd->rate * v;
+    if (auto* ada = std::get_if<AdaGrad>(&rule)) {
+      s += v * v;
+      w -= ada->rate * v / (std::sqrt(s) + ada->epsilon);
+    }
+    if (auto* adam = std::get_if<Adam>(&rule)) {
+      s = adam->beta1 * s + (1 - adam->beta1) * v;
+      t = adam->beta2 * t + (1 - adam->beta2) * v * v;
+      const double m = s / (1 - std::pow(adam->beta1, steps)), u = t / (1 - std::pow(adam->beta2, steps));
+      w -= adam->rate * m / (std::sqrt(u) + adam->epsilon);
+    }
+    if (auto* ftrl = std::get_if<Ftrl>(&rule)) {
+      const double sigma = (std::sqrt(t + v * v) - std::sqrt(t)) / ftrl->alpha;
+      s += v - sigma * w;
+      t += v * v;
+      const double sign = s < 0 ? -1 : 1;
+      w = std::abs(s) <= ftrl->l1 ? 0 : -(s - sign * ftrl->l1) / ((ftrl->beta + std::sqrt(t)) / ftrl->alpha + ftrl->l2);
+    }
+  }
+};
+
+struct OracleRow {
+  std::vector<OracleValue> values;
+  double steps = 0;
+};
+
+KeySpace AnyKeySpace(uint32_t width) { return *rc::gen::element(SparseKeys(), DenseKeys(40), MatrixKeys(40, width)); }
+
+std::vector<Push> AnyPushes(uint32_t width) {
+  std::vector<Push> pushes(*rc::gen::inRange<size_t>(1, 6));
+  for (Push& push : pushes) {
+    push.keys = *rc::gen::container<std::vector<Key>>(rc::gen::inRange<Key>(0, 40));
+    push.values = *rc::gen::container<std::vector<int>>(push.keys.size() * width, rc::gen::inRange(-20, 20));
+  }
+  return pushes;
+}
+
+std::vector<Key> AllKeys() {
+  std::vector<Key> keys;
+  for (Key key = 40; key-- > 0;) keys.insert(keys.end(), {key, 39 - key});
+  return keys;
+}
+
+template <class V>
+class Oracle {
+ public:
+  Oracle(UpdateRule rule, uint32_t width, double initial) : rule_(rule), width_(width), initial_(initial) {}
+  void Apply(const Push& push, double scale) {
+    for (size_t i = 0; i < push.keys.size(); ++i) {
+      auto [row, is_new] = rows_.try_emplace(push.keys[i]);
+      if (is_new) row->second.values.assign(width_, {.w = initial_});
+      ++row->second.steps;
+      for (uint32_t c = 0; c < width_; ++c)
+        row->second.values[c].Update(rule_, push.values[i * width_ + c] * scale, row->second.steps);
+    }
+  }
+  std::vector<double> Pull(const std::vector<Key>& keys) const {
+    std::vector<double> out;
+    for (Key key : keys) {
+      auto row = rows_.find(key);
+      for (uint32_t c = 0; c < width_; ++c) out.push_back(row == rows_.end() ? initial_ : row->second.values[c].w);
+    }
+    return out;
+  }
+  size_t size() const { return rows_.size(); }
+
+ private:
+  UpdateRule rule_;
+  uint32_t width_;
+  double initial_;
+  std::map<Key, OracleRow> rows_;
+};
+
+// Two tables of random layouts get the same pushes as the oracle.
+template <class V>
+void CheckAgainstOracle(UpdateRule rule, double scale, double tolerance, double initial) {
+  static const std::unique_ptr<env::Env> env = env::MakePosixEnv();
+  Catalogue catalogue(*env);
+  const uint32_t width = *rc::gen::element(1, 2, 3, 5, 17);
+  const KeySpace keys = AnyKeySpace(width);
+  auto make = [&](const char* name) {
+    TableOptions options{.width = width, .initial = Constant(static_cast<V>(initial))};
+    options.shards = *rc::gen::inRange(1, 9);
+    options.partitioner = *rc::gen::element(Partitioner::kRange, Partitioner::kCyclic, Partitioner::kHash);
+    Table<V> table(catalogue.CreateTable(MakeTableSpec<V>(name, keys, rule, options)));
+    if (!table.ok()) RC_FAIL(table.status().message());
+    return table;
+  };
+  Table<V> first = make("first"), second = make("second");
+  Oracle<V> oracle(rule, width, initial);
+  const std::vector<Key> all = AllKeys();
+  for (const Push& push : AnyPushes(width)) {
+    std::vector<V> values;
+    for (int value : push.values) values.push_back(static_cast<V>(value * scale));
+    oracle.Apply(push, scale);
+    RC_ASSERT(first.Push(push.keys, values).Wait().ok());
+    const std::vector<V> pulled = second.PushPull(push.keys, values).Get().value();
+    RC_ASSERT(pulled == first.Pull(push.keys).Get().value());
+    const std::vector<V> got = first.Pull(all).Get().value();
+    RC_ASSERT(got == second.Pull(all).Get().value());  // To the bit, whatever the layout.
+    const std::vector<double> wanted = oracle.Pull(all);
+    for (size_t i = 0; i < wanted.size(); ++i)
+      RC_ASSERT(std::abs(static_cast<double>(got[i]) - wanted[i]) <= tolerance * (1 + std::abs(wanted[i])));
+  }
+  RC_ASSERT(first.Describe()->keys_stored == oracle.size());
+  RC_ASSERT(second.Describe()->keys_stored == oracle.size());
+}
+
+UpdateRule AnyPlainRule() {
+  return *rc::gen::element(UpdateRule(Add{}), UpdateRule(Assign{}), UpdateRule(Min{}), UpdateRule(Max{}));
+}
+UpdateRule AnyLearningRule() {
+  return *rc::gen::element(UpdateRule(Sgd{.rate = 0.5}), UpdateRule(AdaGrad{}), UpdateRule(Adam{}), UpdateRule(Ftrl{}),
+                           UpdateRule(Ftrl{.alpha = 0.3, .beta = 0.5, .l1 = 1, .l2 = 0.25}));
+}
+
+RC_GTEST_PROP(TableOracle, IntegersOf32Bits, ()) { CheckAgainstOracle<int32_t>(AnyPlainRule(), 1, 0, 3); }
+RC_GTEST_PROP(TableOracle, IntegersOf64Bits, ()) { CheckAgainstOracle<int64_t>(AnyPlainRule(), 1, 0, -2); }
+RC_GTEST_PROP(TableOracle, PlainRulesOnFloats, ()) { CheckAgainstOracle<float>(AnyPlainRule(), 0.125, 0, 0.5); }
+RC_GTEST_PROP(TableOracle, PlainRulesOnDoubles, ()) { CheckAgainstOracle<double>(AnyPlainRule(), 0.125, 0, 0.5); }
+RC_GTEST_PROP(TableOracle, LearningRulesOnFloats, ()) { CheckAgainstOracle<float>(AnyLearningRule(), 0.125, 2e-4, 0); }
+RC_GTEST_PROP(TableOracle, LearningRulesOnDoubles, ()) {
+  CheckAgainstOracle<double>(AnyLearningRule(), 0.125, 1e-9, 0);
+}
+
+TEST(Table, RandomInitialRowsAreTheSameInEveryLayoutAndNotStored) {
+  const auto env = env::MakePosixEnv();
+  Catalogue catalogue(*env);
+  const std::vector<Key> keys = AllKeys();
+  std::vector<std::vector<float>> pulled;
+  for (Initial initial : {Initial(Uniform{-1, 1, 5}), Initial(Normal{0, 1, 5})}) {
+    for (uint32_t shards : {1u, 2u, 7u}) {
+      for (Partitioner partitioner : {Partitioner::kRange, Partitioner::kCyclic, Partitioner::kHash}) {
+        Table<float> table(catalogue.CreateTable(MakeTableSpec<float>(
+            "t", SparseKeys(), Add{}, {.width = 3, .initial = initial, .partitioner = partitioner, .shards = shards})));
+        pulled.push_back(table.Pull(keys).Get().value());
+        EXPECT_EQ(table.Describe()->keys_stored, 0u);
+        // A push of nothing stores the row that was pulled.
+        ASSERT_TRUE(table.Push(keys, std::vector<float>(keys.size() * 3, 0)).Wait().ok());
+        EXPECT_EQ(table.Pull(keys).Get().value(), pulled.back());
+        EXPECT_EQ(table.Describe()->keys_stored, 40u);
+        ASSERT_TRUE(table.Drop().ok());
+      }
+    }
+  }
+  for (size_t i = 0; i < pulled.size(); ++i) EXPECT_EQ(pulled[i], pulled[i / 9 * 9]);
+  EXPECT_NE(pulled[0], pulled[9]);
+}
+
+}  // namespace
+}  // namespace glim::param
