@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "base/try.h"
 #include "client/session_parts.h"
 #include "glim/flow.h"
@@ -336,6 +338,17 @@ Result<int> Range(lua_State* L) {
   return PushDataset(L, flow->Range(begin, end));
 }
 
+// The largest whole key of the table on top of the stack: nils within a row count, and `n` says so where they end it.
+int RowWidth(lua_State* L) {
+  lua_getfield(L, -1, "n");
+  auto width = static_cast<int>(lua_tointeger(L, -1));
+  lua_pop(L, 1);
+  for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
+    if (lua_type(L, -2) == LUA_TNUMBER) width = std::max(width, static_cast<int>(lua_tonumber(L, -2)));
+  }
+  return width;
+}
+
 // A list of rows, each a list of values.
 Result<int> Rows(lua_State* L) {
   ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
@@ -346,7 +359,7 @@ Result<int> Rows(lua_State* L) {
     lua_rawgeti(L, 2, r);
     if (!lua_istable(L, -1))
       return Status::Invalid(fmt::format("Rows: row {} is a {}, not a list", r, luaL_typename(L, -1)));
-    BatchBuilder builder(static_cast<int>(lua_objlen(L, -1)));
+    BatchBuilder builder(RowWidth(L));
     for (int c = 0; c < builder.column_count(); ++c) {
       lua_rawgeti(L, -1, c + 1);
       std::string error;

@@ -115,14 +115,6 @@ Result<int> Pull(lua_State* L) {
   return PushFuture(L, {Status::Ok(), *std::move(values)});
 }
 
-Result<int> PushPull(lua_State* L) {
-  ASSIGN_OR_RETURN(const TableHandle table, Self(L));
-  ASSIGN_OR_RETURN(const std::vector<Key> keys, ToKeys(L, 2));
-  ASSIGN_OR_RETURN(const std::vector<double> values, ToValues(L, 3));
-  RETURN_IF_ERROR(table->PushDoubles(keys, values).Wait());
-  return Pull(L);
-}
-
 Result<int> Wait(lua_State* L) {
   ASSIGN_OR_RETURN(Future * future, ToObject<Future>(L, 1, kFuture));
   RETURN_IF_ERROR(future->status);
@@ -186,7 +178,7 @@ Result<int> Describe(lua_State* L) {
 }
 
 constexpr luaL_Reg kTableMethods[] = {
-    {"Push", Call<Push>}, {"Pull", Call<Pull>},         {"PushPull", Call<PushPull>}, {"Save", Call<Save>},
+    {"Push", Call<Push>}, {"Pull", Call<Pull>},         {"Save", Call<Save>},
     {"Drop", Call<Drop>}, {"Describe", Call<Describe>}, {nullptr, nullptr},
 };
 constexpr luaL_Reg kFutureMethods[] = {{"Wait", Call<Wait>}, {"Get", Call<Get>}, {nullptr, nullptr}};
@@ -277,6 +269,7 @@ Result<KeySpace> ToKeySpace(lua_State* L) {
   if (lua_type(L, -1) == LUA_TNUMBER) {
     ASSIGN_OR_RETURN(const int64_t count, ToInteger(L, lua_gettop(L), "keys"));
     lua_pop(L, 1);
+    if (count < 1) return Status::Invalid("glim.table: there must be at least one key");
     return DenseKeys(static_cast<uint64_t>(count));
   }
   const std::string kind = lua_isnil(L, -1) ? "sparse" : lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
@@ -301,6 +294,8 @@ Result<int> NewTable(lua_State* L) {
   RETURN_IF_ERROR(ReadField(L, 1, "width", &width));
   RETURN_IF_ERROR(ReadField(L, 1, "shards", &shards));
   RETURN_IF_ERROR(ReadField(L, 1, "initial", &initial));
+  if (width < 1 || width > (int64_t{1} << 20)) return Status::Invalid("glim.table: width is from 1 to 1048576");
+  if (shards < 0 || shards > 65536) return Status::Invalid("glim.table: shards is from 0 (chosen) to 65536");
   spec.width = static_cast<uint32_t>(width);
   spec.shards = static_cast<uint32_t>(shards);
   if (IsInteger(spec.value_type)) {

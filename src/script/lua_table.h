@@ -7,7 +7,7 @@
 //   model:Push(keys, values):Wait()      local w = model:Pull(keys):Get()
 //
 // Keys and values are lists of numbers; a key may be an int64 or uint64. A row of width w takes w neighbouring values.
-// Pull, Push and PushPull give a future: Wait() raises the failure, Get() gives the values.
+// Pull and Push give a future: Wait() raises the failure, Get() gives the values.
 //
 // Thread: one state each; the table itself takes calls from all.
 #pragma once

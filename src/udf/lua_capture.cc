@@ -41,20 +41,23 @@ std::map<const void*, std::string> StandardNames(lua_State* L) {
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "loaded");
   const int loaded = lua_gettop(L);
-  for (const char* module :
-       {"string", "table", "math", "bit", "os", "io", "debug", "coroutine", "jit", "ffi", "glim", "_G"}) {
+  for (const char* module : {"string", "table", "math", "bit", "os", "io", "debug", "coroutine", "jit", "ffi", "glim",
+                             "package", "jit.util", "jit.opt", "_G"}) {
     lua_getfield(L, loaded, module);
     if (lua_istable(L, -1)) {
       names.emplace(lua_topointer(L, -1), module);
-      if (std::string(module) != "_G") AddNames(L, std::string(module) + ".", &names);
+      if (std::string(module) != "_G" && std::string(module).find('.') == std::string::npos)
+        AddNames(L, std::string(module) + ".", &names);
     }
     lua_pop(L, 1);
   }
   for (const char* global :
-       {"assert",  "error",        "getfenv",  "getmetatable", "ipairs",     "load",      "loadstring", "next",
-        "pairs",   "pcall",        "print",    "rawequal",     "rawget",     "rawset",    "require",    "select",
-        "setfenv", "setmetatable", "tonumber", "tostring",     "type",       "unpack",    "xpcall",     "writeRow",
-        "log",     "split",        "set",      "tableLength",  "listEquals", "addToTable"}) {
+       {"assert",    "error",    "getfenv",  "getmetatable",   "ipairs",   "load",        "loadstring",
+        "next",      "pairs",    "pcall",    "print",          "rawequal", "rawget",      "rawset",
+        "require",   "select",   "setfenv",  "setmetatable",   "tonumber", "tostring",    "type",
+        "unpack",    "xpcall",   "writeRow", "collectgarbage", "dofile",   "gcinfo",      "loadfile",
+        "module",    "newproxy", "log",      "split",          "set",      "tableLength", "listEquals",
+        "addToTable"}) {
     lua_getglobal(L, global);
     if (lua_isfunction(L, -1)) names.emplace(lua_topointer(L, -1), global);
     lua_pop(L, 1);

@@ -35,13 +35,16 @@ class LuaBatchFunction : public BatchFunction {
   Status Run(const Batch& in, BatchOutput& out) override {
     if (kernel_ != nullptr && KernelFits(in)) return kernel_->Run(in, out);
     RowEmitter emitter(&out);
+    // What we push may run the next Lua step on this very state, in the middle of our batch: leave it as we found it.
+    RowEmitter* const outer_emitter = state_->emitter;
+    TaskContext* const outer_task = state_->task;
     state_->emitter = role_ == FunctionRole::kFilter || role_ == FunctionRole::kForEachBatch ? nullptr : &emitter;
     state_->task = task_;
     const int top = lua_gettop(state_->raw());
     Status status = RunPlain(in, emitter, out);
     lua_settop(state_->raw(), top);
-    state_->emitter = nullptr;
-    state_->task = nullptr;
+    state_->emitter = outer_emitter;
+    state_->task = outer_task;
     RETURN_IF_ERROR(status);
     RETURN_IF_ERROR(emitter.Flush());
     return state_->CheckMemory();
@@ -57,7 +60,9 @@ class LuaBatchFunction : public BatchFunction {
   Status RunPlain(const Batch& in, RowEmitter& emitter, BatchOutput& out) {
     if (role_ == FunctionRole::kForEachBatch) return RunBatch(in);
     lua_State* L = state_->raw();
-    luaL_checkstack(L, in.column_count() + 32, "a row");
+    if (lua_checkstack(L, in.column_count() + 32) == 0) {
+      return Status::UserCode(fmt::format("a row of {} columns is too wide for a Lua function", in.column_count()));
+    }
     std::vector<uint32_t> kept;
     const int top = lua_gettop(L);
     for (int64_t row = 0; row < in.row_count() && !emitter.full(); ++row) {
@@ -88,8 +93,7 @@ class LuaBatchFunction : public BatchFunction {
 
   Status Emit(RowEmitter& emitter, int first, int count) {
     std::string error;
-    return emitter.AppendRow(state_->raw(), first, count, &error) ? Status::Ok()
-                                                                  : Status::UserCode("the function gave " + error);
+    return emitter.AppendRow(state_->raw(), first, count, &error) ? Status::Ok() : Status::UserCode(error);
   }
 
   // What FlatMap's function returned: an iterator with its state and first value, a list, or nil.
@@ -158,7 +162,7 @@ class LuaFunction : public Function {
   Result<std::unique_ptr<BatchFunction>> Instantiate(FunctionRole role, TaskContext& context) const override {
     ASSIGN_OR_RETURN(LuaState * state, context.hosts().Lua());
     lua_State* L = state->raw();
-    RETURN_IF_ERROR(PushFresh(state));
+    RETURN_IF_ERROR(PushFresh(state, &context));
     std::unique_ptr<BatchFunction> kernel;
     if (state->options().lua_kernels) kernel = FindKernel(L, role);
     const int function = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -168,9 +172,9 @@ class LuaFunction : public Function {
 
   Result<std::unique_ptr<Reducer>> InstantiateReducer(TaskContext& context) const override {
     ASSIGN_OR_RETURN(LuaState * state, context.hosts().Lua());
-    RETURN_IF_ERROR(PushFresh(state));
+    RETURN_IF_ERROR(PushFresh(state, &context));
     const int function = luaL_ref(state->raw(), LUA_REGISTRYINDEX);
-    return std::unique_ptr<Reducer>(std::make_unique<LuaReducer>(state, function));
+    return std::unique_ptr<Reducer>(std::make_unique<LuaReducer>(state, &context, function));
   }
 
  protected:
@@ -181,7 +185,7 @@ class LuaFunction : public Function {
   virtual Status Refresh(LuaState* state, int loaded, int environment) const = 0;
 
  private:
-  Status PushFresh(LuaState* state) const {
+  Status PushFresh(LuaState* state, TaskContext* task) const {
     lua_State* L = state->raw();
     luaL_checkstack(L, 32, "a function");
     const int top = lua_gettop(L);
@@ -192,7 +196,15 @@ class LuaFunction : public Function {
     lua_getglobal(L, "_G");
     lua_setfield(L, -2, "__index");
     lua_setmetatable(L, -2);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -2, "_G");
+    TaskContext* const outer_task = state->task;
+    RowEmitter* const outer_emitter = state->emitter;
+    state->task = task;
+    state->emitter = nullptr;
     Status status = Refresh(state, top + 1, top + 2);
+    state->task = outer_task;
+    state->emitter = outer_emitter;
     if (status.ok() && !lua_isfunction(L, -1)) {
       status = Status::Invalid(fmt::format("a function is needed, this is a {}", luaL_typename(L, -1)));
     }

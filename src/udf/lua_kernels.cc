@@ -300,6 +300,12 @@ std::optional<std::bitset<256>> ParseRunPattern(std::string_view pattern) {
   return negated ? ~members : members;
 }
 
+void PrepareKernels(lua_State* L) {
+  const int top = lua_gettop(L);
+  PushRecognisers(L);
+  lua_settop(L, top);
+}
+
 std::unique_ptr<BatchFunction> FindKernel(lua_State* L, FunctionRole role) {
   const int function = lua_gettop(L);
   std::unique_ptr<BatchFunction> kernel;

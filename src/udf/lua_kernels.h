@@ -29,6 +29,9 @@ namespace glim::udf {
 // Of a pattern such as "%w+" or "[a-z_]+": the bytes of a match. nullopt for any other pattern.
 std::optional<std::bitset<256>> ParseRunPattern(std::string_view pattern);
 
+// Learns what the recognition compares with. Call on a fresh state, before user code can replace string.gmatch.
+void PrepareKernels(lua_State* L);
+
 // The kernel for the function on top of the stack, which stays there; null when there is none.
 std::unique_ptr<BatchFunction> FindKernel(lua_State* L, FunctionRole role);
 

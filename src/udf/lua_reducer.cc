@@ -14,9 +14,11 @@ namespace {
 // Rows from `row` on until the end, or until a result that is no number: then its row and the result come back.
 constexpr char kDriver[] = R"lua(
 local ffi = require "ffi"
-local cast, type = ffi.cast, type
+local cast, type, select = ffi.cast, type, select
 local f = ...
-return function(accumulators, values, groups, row, rows, count)
+local function take(...) return select("#", ...), ... end
+return function(accumulators, values, groups, row, rows, count, position)
+  local at = cast("double*", position)  -- The row at work, for the message of an error.
   local a, v, g = cast("double*", accumulators), cast("const double*", values), cast("const uint32_t*", groups)
   for i = row, rows - 1 do
     local group = g[i]
@@ -24,8 +26,9 @@ return function(accumulators, values, groups, row, rows, count)
       a[group] = v[i]
       count = group + 1
     else
-      local result = f(a[group], v[i])
-      if type(result) ~= "number" then return i, count, result end
+      at[0] = i
+      local results, result = take(f(a[group], v[i]))
+      if results ~= 1 or type(result) ~= "number" then return i, count, result, results end
       a[group] = result
     end
   end
@@ -62,6 +65,18 @@ Status LuaReducer::MakeDriver() {
 }
 
 Status LuaReducer::Update(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) {
+  if (values.column_count() == 0) return Status::Invalid("a reduce function needs a value column, the rows have none");
+  TaskContext* const outer_task = state_->task;
+  RowEmitter* const outer_emitter = state_->emitter;
+  state_->task = task_;
+  state_->emitter = nullptr;
+  Status status = Fold(values, groups, group_count);
+  state_->task = outer_task;
+  state_->emitter = outer_emitter;
+  return status;
+}
+
+Status LuaReducer::Fold(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) {
   if (width_ < 0) width_ = values.column_count();
   int64_t row = 0;
   if (numbers_ && width_ == 1) {
@@ -100,10 +115,18 @@ Status LuaReducer::UpdateNumbers(const double* values, const Batch& batch, std::
   lua_pushnumber(L, static_cast<double>(*row));
   lua_pushnumber(L, static_cast<double>(batch.row_count()));
   lua_pushnumber(L, count_);
-  if (Status status = state_->Call(6, 3); !status.ok()) return status;
+  double at = static_cast<double>(*row);
+  lua_pushlightuserdata(L, &at);
+  if (Status status = state_->Call(7, 4); !status.ok())
+    return WithRow(std::move(status), batch, static_cast<int64_t>(at));
   *row = static_cast<int64_t>(lua_tonumber(L, top + 1));
   count_ = static_cast<uint32_t>(lua_tonumber(L, top + 2));
-  if (*row < batch.row_count()) {  // The result at the top of the stack is no number.
+  if (*row < batch.row_count()) {  // The result is not one number.
+    if (const auto results = static_cast<int>(lua_tointeger(L, top + 4)); results != 1) {
+      lua_settop(L, top);
+      return WithRow(Status::UserCode(fmt::format("the function gave {} values, there are 1 to fold", results)), batch,
+                     *row);
+    }
     StopNumbers();
     lua_rawgeti(L, LUA_REGISTRYINDEX, tables_[0]);
     lua_pushvalue(L, top + 3);
@@ -133,7 +156,9 @@ void LuaReducer::StopNumbers() {
 Status LuaReducer::UpdateAny(const Batch& batch, std::span<const uint32_t> groups, int64_t row) {
   lua_State* L = state_->raw();
   if (numbers_) StopNumbers();
-  luaL_checkstack(L, 4 * width_ + 16, "a row");
+  if (lua_checkstack(L, 4 * width_ + 16) == 0) {
+    return Status::UserCode(fmt::format("a row of {} columns is too wide for a Lua function", width_));
+  }
   const int top = lua_gettop(L);
   for (const int table : tables_) lua_rawgeti(L, LUA_REGISTRYINDEX, table);
   for (; row < batch.row_count(); ++row) {
@@ -152,7 +177,7 @@ Status LuaReducer::UpdateAny(const Batch& batch, std::span<const uint32_t> group
     for (int c = 0; c < width_; ++c) PushCell(L, batch.At(row, c));
     Status status = state_->Call(2 * width_, LUA_MULTRET);
     const int results = lua_gettop(L) - top - width_;
-    if (status.ok() && results < width_ && width_ > 1) {
+    if (status.ok() && results != width_) {
       status = Status::UserCode(fmt::format("the function gave {} values, there are {} to fold", results, width_));
     }
     if (!status.ok()) {
@@ -191,7 +216,7 @@ Result<Batch> LuaReducer::Finish() {
       lua_pop(L, 1);
       if (!ok) {
         lua_settop(L, top);
-        return Status::UserCode("a folded value is " + error);
+        return Status::UserCode("a folded value: " + error);
       }
     }
     lua_settop(L, top);

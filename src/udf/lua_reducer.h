@@ -18,7 +18,7 @@ namespace glim::udf {
 class LuaReducer : public Reducer {
  public:
   // `function` is a registry reference, which the reducer owns.
-  LuaReducer(LuaState* state, int function) : state_(state), function_(function) {}
+  LuaReducer(LuaState* state, TaskContext* task, int function) : state_(state), task_(task), function_(function) {}
   ~LuaReducer() override;
 
   Status Update(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) override;
@@ -26,6 +26,7 @@ class LuaReducer : public Reducer {
   Result<Batch> Finish() override;
 
  private:
+  Status Fold(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count);
   Status UpdateNumbers(const double* values, const Batch& batch, std::span<const uint32_t> groups, int64_t* row);
   Status UpdateAny(const Batch& batch, std::span<const uint32_t> groups, int64_t row);
   // Accumulators into Lua tables.
@@ -33,6 +34,7 @@ class LuaReducer : public Reducer {
   Status MakeDriver();
 
   LuaState* const state_;
+  TaskContext* const task_;
   const int function_;
   int width_ = -1;
   bool numbers_ = true;

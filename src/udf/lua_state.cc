@@ -3,10 +3,12 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <lua.hpp>
 
 #include "base/hash.h"
 #include "base/memory_budget.h"
+#include "udf/lua_kernels.h"
 #include "udf/row_emitter.h"
 
 namespace glim::udf {
@@ -24,6 +26,7 @@ LuaState* StateOf(lua_State* L) {
 
 // The message as text and the traceback, as one string with a zero byte between them.
 int HandleError(lua_State* L) {
+  if (lua_type(L, 1) == LUA_TNUMBER) lua_tostring(L, 1);
   if (lua_type(L, 1) != LUA_TSTRING) {
     if (luaL_callmeta(L, 1, "__tostring") == 0) lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
     lua_replace(L, 1);
@@ -127,6 +130,7 @@ Result<std::unique_ptr<LuaState>> LuaState::Make(const HostOptions& options) {
   if (L == nullptr) return Status::Exhausted("there is no memory for a Lua state");
   luaL_openlibs(L);
   OpenGlimRuntime(L);
+  if (options.lua_kernels) PrepareKernels(L);
   std::unique_ptr<LuaState> state(new LuaState(L, options));
   lua_pushlightuserdata(L, const_cast<char*>(&kStateKey));
   lua_pushlightuserdata(L, state.get());
@@ -150,7 +154,9 @@ Status LuaState::Call(int arguments, int results) {
   const std::string_view all =
       text != nullptr ? std::string_view(text, size) : std::string_view("an error without a message");
   const size_t zero = all.rfind('\0');
-  Status status(code == LUA_ERRMEM ? Code::kExhausted : Code::kUserCode, std::string(all.substr(0, zero)));
+  std::string message(all.substr(0, zero));
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  Status status(code == LUA_ERRMEM ? Code::kExhausted : Code::kUserCode, std::move(message));
   if (zero != std::string_view::npos) status = std::move(status).WithDetails(std::string(all.substr(zero + 1)));
   lua_pop(L_, 1);
   return status;
@@ -158,7 +164,12 @@ Status LuaState::Call(int arguments, int results) {
 
 Status LuaState::CheckMemory() const {
   if (options_.lua_memory_bytes_max == 0) return Status::Ok();
-  const int64_t used = static_cast<int64_t>(lua_gc(L_, LUA_GCCOUNT, 0)) * 1024;
+  const auto count = [this] { return static_cast<int64_t>(lua_gc(L_, LUA_GCCOUNT, 0)) * 1024; };
+  int64_t used = count();
+  if (used <= options_.lua_memory_bytes_max) return Status::Ok();
+  // Some of it may be garbage.
+  lua_gc(L_, LUA_GCCOLLECT, 0);
+  used = count();
   if (used <= options_.lua_memory_bytes_max) return Status::Ok();
   return Status::Exhausted(fmt::format("Lua holds {}, its bound is {}", base::FormatBytes(used),
                                        base::FormatBytes(options_.lua_memory_bytes_max)));

@@ -18,8 +18,15 @@ bool RowEmitter::AppendRow(lua_State* L, int first, int count, std::string* erro
   }
   for (int i = 0; i < count; ++i) {
     if (AppendLuaValue(L, first + i, &builder_.column(i), error)) continue;
-    // Rows before this one are lost with the run, which fails now.
+    // The columns have unequal lengths now. The function may catch this error (pcall), so the rows before must stay.
+    std::vector<Column> columns;
+    for (int c = 0; c < count; ++c) {
+      Column column = builder_.column(c).Finish();
+      if (builder_.row_count() > 0) columns.push_back(column.Slice(0, builder_.row_count()));
+    }
+    const int64_t rows = builder_.row_count();
     builder_ = BatchBuilder();
+    if (rows > 0 && status_.ok()) status_ = output_->Push(Batch(std::move(columns), rows));
     return false;
   }
   builder_.EndRow();

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "udf/lua_test_support.h"
+
+namespace glim::udf {
+namespace {
+
+using enum FunctionRole;
+
+TEST(LuaFunction, MapKeepsNilsAndDropsARowWithoutResult) {
+  const Answer answer = RunSource("function(x, y) if x == 2 then return end return y, nil, x end", kMap,
+                                  {{1, "a"}, {2, "b"}, {3, Value()}});
+  ASSERT_TRUE(answer.status.ok()) << answer.status.message();
+  EXPECT_EQ(answer.rows, (Rows{{"bytes a", "null nil", "int64 1"}, {"null nil", "null nil", "int64 3"}}));
+  EXPECT_EQ(RunSource("function(x) return nil end", kMap, {{1}}, "", {.lua_kernels = false}).rows,
+            (Rows{{"null nil"}}));
+}
+
+TEST(LuaFunction, RowsOfDifferentWidthsAreKeptInOrder) {
+  const Answer answer = RunSource("function(x) if x % 2 == 0 then return x, x end return x end", kMap, {{1}, {2}, {3}});
+  ASSERT_TRUE(answer.status.ok());
+  EXPECT_EQ(answer.rows, (Rows{{"int64 1"}, {"int64 2", "int64 2"}, {"int64 3"}}));
+}
+
+TEST(LuaFunction, FlatMapTakesIteratorsTablesAndNothing) {
+  EXPECT_EQ(RunSource("function(s) return s:gmatch('(%a)(%d)') end", kFlatMap, {{"a1b2"}}).rows,
+            (Rows{{"bytes a", "bytes 1"}, {"bytes b", "bytes 2"}}));
+  EXPECT_EQ(RunSource("function(s) return ipairs{s, 'z'} end", kFlatMap, {{"a"}}).rows,
+            (Rows{{"int64 1", "bytes a"}, {"int64 2", "bytes z"}}));
+  EXPECT_EQ(RunSource("function(s) return {s, 'z'} end", kFlatMap, {{"a"}}).rows, (Rows{{"bytes a"}, {"bytes z"}}));
+  EXPECT_EQ(RunSource("function(s) return split(s, ',') end", kFlatMap, {{"a,,b"}}).rows,
+            (Rows{{"bytes a"}, {"bytes "}, {"bytes b"}}));
+  EXPECT_TRUE(RunSource("function(s) if s then return nil end end", kFlatMap, {{"a"}}).rows.empty());
+  EXPECT_TRUE(RunSource("function(s) end", kFlatMap, {{"a"}}).rows.empty());
+  EXPECT_EQ(RunSource("function(s) return s, 1 end", kFlatMap, {{"a"}}).status.code(), Code::kUserCode);
+}
+
+TEST(LuaFunction, FilterGoesByLuaTruth) {
+  EXPECT_EQ(RunSource("function(x) return x end", kFilter, {{0}, {""}, {false}, {Value()}, {1}}).rows.size(), 3u);
+  EXPECT_TRUE(RunSource("function(x) end", kFilter, {{0}}).rows.empty());
+}
+
+TEST(LuaFunction, WriteRowKeepsTheOrder) {
+  const Answer answer = RunSource("function(x) writeRow(x, 1) writeRow(x, 2) return x, 3 end", kMap, {{7}, {8}});
+  ASSERT_TRUE(answer.status.ok()) << answer.status.message();
+  EXPECT_EQ(answer.rows.size(), 6u);
+  EXPECT_EQ(answer.rows[2], (std::vector<std::string>{"int64 7", "int64 3"}));
+  EXPECT_EQ(RunSource("function(x) writeRow(x) return 5 end", kForEach, {{7}}).rows, (Rows{{"int64 7"}}));
+  EXPECT_EQ(RunSource("function(x) writeRow(x) end", kFilter, {{7}}).status.code(), Code::kUserCode);
+}
+
+// The step behind runs in the same state while the first one is still at work.
+TEST(LuaFunction, WriteRowStillWorksAfterTheNextLuaStepTookABatch) {
+  Hosts hosts;
+  TaskContext task(0, 1, 0, &hosts);
+  const auto first = MakeLuaFunction("function(n) for i = 1, n do writeRow(i) end end", "");
+  const auto second = MakeLuaFunction("function(i) return i + glim_zero end", "glim_zero = 0");
+  auto one = first->Instantiate(kForEach, task), two = second->Instantiate(kMap, task);
+  ASSERT_TRUE(one.ok() && two.ok());
+  Collector out;
+  Behind behind(two->get(), &out);
+  const Status status = (*one)->Run(MakeBatch({{10000}}), behind);
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(out.rows.size(), 10000u);
+}
+
+TEST(LuaFunction, PartitionIsKnownAfterTheNextLuaStepTookABatch) {
+  Hosts hosts;
+  TaskContext task(2, 5, 0, &hosts);
+  const auto first = MakeLuaFunction("function(x) return x, require('glim').partition() end", "");
+  const auto second = MakeLuaFunction("function(x, p) return x + 0, p + 0 end", "");
+  auto one = first->Instantiate(kMap, task), two = second->Instantiate(kMap, task);
+  ASSERT_TRUE(one.ok() && two.ok());
+  Collector out;
+  Behind behind(two->get(), &out);
+  const Status status = (*one)->Run(MakeBatch(std::vector<Row>(9000, Row{1})), behind);
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(out.rows.size(), 9000u);
+}
+
+TEST(LuaFunction, WriteRowInACoroutineReachesTheNextLuaStep) {
+  Hosts hosts;
+  TaskContext task(0, 1, 0, &hosts);
+  const auto first =
+      MakeLuaFunction("function(n) coroutine.wrap(function() for i = 1, n do writeRow(i) end end)() end", "");
+  const auto second = MakeLuaFunction("function(i) return i + 0 end", "");
+  auto one = first->Instantiate(kForEach, task), two = second->Instantiate(kMap, task);
+  ASSERT_TRUE(one.ok() && two.ok());
+  Collector out;
+  Behind behind(two->get(), &out);
+  const Status status = (*one)->Run(MakeBatch({{4096}}), behind);
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(out.rows.size(), 4096u);
+}
+
+TEST(LuaFunction, GlobalsBelongToOneTask) {
+  const auto function = MakeLuaFunction("function() n = (n or 0) + 1 return n end", "");
+  const auto by_table = MakeLuaFunction("function() _G.m = (_G.m or 0) + 1 return _G.m end", "");
+  Hosts hosts;
+  for (const auto& f : {function, by_table}) {
+    for (int i = 0; i < 2; ++i) {
+      TaskContext task(i, 2, 0, &hosts);
+      auto instance = f->Instantiate(kMap, task);
+      ASSERT_TRUE(instance.ok());
+      Collector out;
+      ASSERT_TRUE((*instance)->Run(MakeBatch({{1}}), out).ok());
+      EXPECT_EQ(out.rows, (Rows{{"int64 1"}})) << (f == by_table ? "through _G" : "by name") << ", task " << i;
+    }
+  }
+}
+
+TEST(LuaFunction, InitDefinesNamesOncePerTask) {
+  EXPECT_EQ(RunSource("twice", kMap, {{4}}, "local k = 2  function twice(x) return k * x end").rows,
+            (Rows{{"int64 8"}}));
+  EXPECT_EQ(RunSource("nosuch", kMap, {{4}}).status.code(), Code::kInvalid);
+}
+
+TEST(LuaFunction, SyntaxErrorsAreFoundByCheck) {
+  const Status status = MakeLuaFunction("function(x) return (x end", "")->Check(kMap);
+  EXPECT_EQ(status.code(), Code::kInvalid);
+  EXPECT_NE(status.message().find("lua:1:"), std::string::npos) << status.message();
+  EXPECT_NE(MakeLuaFunction("f", "x = = 1")->Check(kMap).message().find("init:1:"), std::string::npos);
+  EXPECT_TRUE(MakeLuaFunction("function(x) return x end -- fine", "")->Check(kMap).ok());
+}
+
+TEST(LuaFunction, RunTimeErrorHasLineRowAndTraceback) {
+  const Status status =
+      RunSource("function(a, b)\n  return a, b + 1\nend", kMap, {{"x", 1}, {"apple", Value()}}).status;
+  EXPECT_EQ(status.code(), Code::kUserCode);
+  EXPECT_EQ(status.message(), "lua:2: attempt to perform arithmetic on local 'b' (a nil value), row (\"apple\", nil)");
+  EXPECT_NE(status.details().find("stack traceback"), std::string::npos);
+}
+
+TEST(LuaFunction, ErrorsThatAreNoStringsAreToldToo) {
+  for (const char* raise : {"error()", "error(nil)", "error({})", "error(print)",
+                            "error(setmetatable({}, {__tostring = function() error('x') end}))"}) {
+    const Status status = RunSource(std::string("function(x) ") + raise + " end", kMap, {{1}}).status;
+    EXPECT_EQ(status.code(), Code::kUserCode) << raise;
+    EXPECT_FALSE(status.message().empty());
+  }
+  const Status status =
+      RunSource("function(x) local function f() return 1 + f() end return f() end", kMap, {{1}}).status;
+  EXPECT_FALSE(status.ok());
+}
+
+TEST(LuaFunction, TheMessageIsOneLine) {
+  const Status status = RunSource("function(x) error('first\\nsecond') end", kMap, {{1}}).status;
+  EXPECT_EQ(status.message().find('\n'), std::string::npos) << status.message();
+}
+
+TEST(LuaFunction, GarbageDoesNotCountAgainstTheMemoryBound) {
+  const auto function = MakeLuaFunction("function(x) local s = ('x'):rep(1000) .. x return #s end", "");
+  std::vector<Row> rows;
+  for (int i = 0; i < 20000; ++i) rows.push_back({i});
+  const Answer answer = RunOn(*function, kMap, {MakeBatch(rows)}, {.lua_memory_bytes_max = 4 << 20});
+  EXPECT_TRUE(answer.status.ok()) << answer.status.message();
+}
+
+// 5 MB live under a bound of 8 MB; the collector lets garbage grow to twice what lives.
+TEST(LuaFunction, GarbageOnTopOfLiveDataDoesNotCountEither) {
+  const auto function = MakeLuaFunction("function(x) local s = ('y'):rep(1000) .. x return #s end",
+                                        "kept = {} for i = 1, 5000 do kept[i] = ('x'):rep(1000) .. i end");
+  std::vector<Batch> batches;
+  for (int i = 0; i < 200; ++i) {
+    std::vector<Row> rows;
+    for (int j = 0; j < 100; ++j) rows.push_back({i * 1000 + j});
+    batches.push_back(MakeBatch(rows));
+  }
+  const Answer answer = RunOn(*function, kMap, batches, {.lua_memory_bytes_max = 8 << 20});
+  EXPECT_TRUE(answer.status.ok()) << answer.status.message();
+}
+
+TEST(LuaFunction, TheMemoryBoundIsAnError) {
+  const Answer answer =
+      RunSource("function(x) kept = kept or {} kept[#kept + 1] = ('x'):rep(1000) .. x return x end", kMap,
+                std::vector<Row>(1, Row{1}), "kept = {} for i = 1, 20000 do kept[i] = ('x'):rep(1000) .. i end",
+                {.lua_memory_bytes_max = 8 << 20});
+  EXPECT_EQ(answer.status.code(), Code::kExhausted);
+}
+
+TEST(LuaFunction, ForEachBatchSeesTheRowsDuringTheCallOnly) {
+  Hosts hosts;
+  TaskContext task(1, 3, 0, &hosts);
+  const auto function = MakeLuaFunction(
+      "function(rows, task) if kept then return kept:Count() end kept = rows "
+      "assert(rows:Count() == 2 and rows:Width() == 2 and task.partitions == 3) "
+      "local c = rows:Column(1) assert(c[2] == 5) local a, b = rows:Row(1) assert(a == 4 and b == 'x') "
+      "local n = 0 for i, x, y in rows:Each() do n = n + x end assert(n == 9) end",
+      "");
+  auto instance = function->Instantiate(kForEachBatch, task);
+  ASSERT_TRUE(instance.ok());
+  Collector out;
+  const Batch batch = MakeBatch({{4, "x"}, {5, "y"}});
+  const Status first = (*instance)->Run(batch, out);
+  EXPECT_TRUE(first.ok()) << first.message();
+  EXPECT_EQ((*instance)->Run(batch, out).code(), Code::kUserCode);
+}
+
+Result<Batch> Fold(const std::string& source, const std::vector<Row>& rows, const std::vector<uint32_t>& groups,
+                   uint32_t count) {
+  Hosts hosts;
+  TaskContext task(0, 1, 0, &hosts);
+  const auto function = MakeLuaFunction(source, "");
+  auto reducer = function->InstantiateReducer(task);
+  if (!reducer.ok()) return reducer.status();
+  if (Status status = (*reducer)->Update(MakeBatch(rows), groups, count); !status.ok()) return status;
+  return (*reducer)->Finish();
+}
+
+TEST(LuaReducer, FoldsNumbersThenOtherValuesCallingTheFunctionOncePerRow) {
+  const auto sums = Fold("function(x, y) return x + y end", {{1}, {2}, {3}, {4}}, {0, 1, 0, 1}, 2);
+  ASSERT_TRUE(sums.ok());
+  EXPECT_EQ(Exactly(sums->At(0, 0)), "int64 4");
+  EXPECT_EQ(Exactly(sums->At(1, 0)), "int64 6");
+  const auto mixed = Fold(
+      "function(x, y) calls = (calls or 0) + 1 if y == 3 then return 'at ' .. calls end return x .. '/' .. y .. '@' .. calls end",
+      {{1}, {3}, {5}}, {0, 0, 0}, 1);
+  ASSERT_TRUE(mixed.ok());
+  EXPECT_EQ(Exactly(mixed->At(0, 0)), "bytes at 1/5@2");
+  const auto wide = Fold("function(a, b, x, y) return a + x, b .. y end", {{1, "a"}, {2, "b"}}, {0, 0}, 1);
+  ASSERT_TRUE(wide.ok());
+  EXPECT_EQ(Exactly(wide->At(0, 1)), "bytes ab");
+  const auto large = Fold("function(x, y) return x + y end", {{int64_t{9007199254740993}}, {1}}, {0, 0}, 1);
+  ASSERT_TRUE(large.ok());
+  EXPECT_EQ(Exactly(large->At(0, 0)), "int64 9007199254740994");
+}
+
+TEST(LuaReducer, AWrongNumberOfResultsIsAnErrorThatShowsTheRow) {
+  for (const char* source : {"function(x, y) end", "function(x, y) return x, y end"}) {
+    const auto result = Fold(source, {{1}, {2}}, {0, 0}, 1);
+    EXPECT_EQ(result.status().code(), Code::kUserCode) << source;
+    EXPECT_NE(result.status().message().find("row"), std::string::npos) << result.status().message();
+  }
+  EXPECT_FALSE(Fold("function(a, b, x, y) return 1 end", {{1, 2}, {3, 4}}, {0, 0}, 1).ok());
+}
+
+TEST(LuaReducer, AnErrorShowsTheRow) {
+  const auto result =
+      Fold("function(x, y) if y == 3 then error('three') end return x + y end", {{1}, {2}, {3}}, {0, 0, 0}, 1);
+  EXPECT_EQ(result.status().code(), Code::kUserCode);
+  EXPECT_NE(result.status().message().find("row (3)"), std::string::npos) << result.status().message();
+}
+
+}  // namespace
+}  // namespace glim::udf

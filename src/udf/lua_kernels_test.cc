@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "udf/lua_kernels.h"
+
+#include <random>
+
+#include "udf/lua_test_support.h"
+
+namespace glim::udf {
+namespace {
+
+using enum FunctionRole;
+
+std::string RandomBytes(std::mt19937_64& random) {
+  static const std::string kInteresting = std::string(" ,_-azAZ09\t\n\r\0\x7f\x80\xff[]%^", 21);
+  std::string text(random() % (random() % 4 == 0 ? 100 : 16), ' ');
+  for (char& c : text)
+    c = random() % 2 == 0 ? kInteresting[random() % kInteresting.size()] : static_cast<char>(random());
+  return text;
+}
+
+// The same rows in the same order, with the same types, with kernels and without.
+void ExpectSame(const std::string& source, FunctionRole role, const std::vector<Row>& rows,
+                const std::string& init = "") {
+  const Answer with = RunSource(source, role, rows, init, {.lua_kernels = true});
+  const Answer without = RunSource(source, role, rows, init, {.lua_kernels = false});
+  EXPECT_EQ(with.status.code(), without.status.code()) << source;
+  EXPECT_EQ(with.rows.size(), without.rows.size()) << source;
+  EXPECT_TRUE(with.rows == without.rows) << source
+                                         << (with.rows.empty() || without.rows.empty()
+                                                 ? ""
+                                                 : ": " + with.rows[0][0] + " | " + without.rows[0][0]);
+}
+
+TEST(LuaKernels, TokensAreThoseOfPlainLua) {
+  std::mt19937_64 random(1);
+  std::vector<Row> rows;
+  for (int i = 0; i < 3000; ++i) rows.push_back({RandomBytes(random)});
+  for (const char* pattern : {"%w+",      "%a+",
+                              "%d+",      "%S+",
+                              "%s+",      "%W+",
+                              "%D+",      "%p+",
+                              "%P+",      "%c+",
+                              "%C+",      "%x+",
+                              "%l+",      "%u+",
+                              "[%w_]+",   "[^,]+",
+                              "[^%s]+",   "[a-z]+",
+                              "[a-z-9]+", "[%a-z]+",
+                              "[z-a]+",   "[^%w\\n]+",
+                              "[%]]+",    "[]]+",
+                              "[%-a]+",   "[\\128-\\255]+",
+                              ".+",       "a+",
+                              "%g+",      "%z+",
+                              "[%z]+",    "(%w+)",
+                              "%w*",      "%w+%s",
+                              "^%w+",     "[%S%s]+",
+                              "[,;]+",    "%++",
+                              "[%W_]+",   "[^a-c%d]+"}) {
+    ExpectSame(std::string("function(line) return line:gmatch(\"") + pattern + "\") end", kFlatMap, rows);
+    ExpectSame(std::string("function(line) return string.gmatch(line, \"") + pattern + "\") end", kFlatMap, rows);
+  }
+}
+
+TEST(LuaKernels, LinesThatAreNotBytesGoToLua) {
+  for (const Value& value : {Value(), Value(5), Value(true), Value(std::vector<Value>{1})}) {
+    ExpectSame("function(line) return line:gmatch('%w+') end", kFlatMap, {{"a b"}, {value}});
+    ExpectSame("function(line) return string.gmatch(line, '%w+') end", kFlatMap, {{value}});
+  }
+}
+
+TEST(LuaKernels, AReplacedGmatchIsUsed) {
+  const char* init = "local old = string.gmatch string.gmatch = function(s, p) return old('replaced', p) end";
+  const Answer method = RunSource("function(line) return line:gmatch('%w+') end", kFlatMap, {{"a b"}}, init);
+  EXPECT_EQ(method.rows, (Rows{{"bytes replaced"}}));
+  const Answer library = RunSource("function(line) return string.gmatch(line, '%w+') end", kFlatMap, {{"a b"}},
+                                   "string = {gmatch = function() return ipairs{'own'} end}");
+  EXPECT_EQ(library.rows, (Rows{{"int64 1", "bytes own"}}));
+}
+
+TEST(LuaKernels, AnOutputThatIsFullStopsTheTokens) {
+  Hosts hosts;
+  TaskContext task(0, 1, 0, &hosts);
+  auto instance = MakeLuaFunction("function(line) return line:gmatch('%w+') end", "")->Instantiate(kFlatMap, task);
+  Collector out;
+  out.rows_max = 1;
+  std::string line;
+  for (int i = 0; i < 50000; ++i) line += "w ";
+  ASSERT_TRUE((*instance)->Run(MakeBatch({{line}}), out).ok());
+  EXPECT_LE(out.rows.size(), 8192u);
+}
+
+}  // namespace
+}  // namespace glim::udf
