@@ -5,9 +5,10 @@
 //
 //   glim::Flow flow("word count");
 //   flow.TextFile("/etc/passwd")
-//       .FlatMap(R"(function(line) return line:gmatch("%w+") end)")               // a string is Lua source
-//       .Map([](std::string_view word) { return std::tuple(word, int64_t{1}); })    // a callable is C++
-//       (glim/native.h) .ReduceBy(R"(function(x, y) return x + y end)") .Fprintf(stdout, "%s,%d\n");
+//       .FlatMap(R"(function(line) return line:gmatch("%w+") end)")  // Lua source, or a C++ callable:
+//       .Map([](std::string_view word) { return std::tuple(word, int64_t{1}); })
+//       .ReduceBy(R"(function(x, y) return x + y end)")
+//       .Fprintf(stdout, "%s,%d\n");
 //   return glim::ExitCode(flow.Run());
 //
 // A Dataset is a handle to one vertex of the flow's graph; each step gives a new one, and several steps may read the

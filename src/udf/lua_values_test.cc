@@ -50,8 +50,6 @@ TEST(LuaValues, ListsComeBackUnharmed) {
   EXPECT_EQ(RoundTrip(Value(std::vector<Value>{1, Value(), 3})), "{int64 1,null nil,int64 3,}");
 }
 
-TEST(LuaValues, FieldNSaysHowLongATableIs) { EXPECT_EQ(Result1("{n = 2, 7}"), "{int64 7,null nil,}"); }
-
 TEST(LuaValues, WhatCannotBeAValueIsAnErrorThatSaysSo) {
   for (const char* expression : {"print", "coroutine.create(print)", "io.stdout", "{x = 1}", "{[0] = 1}", "{[1.5] = 1}",
                                  "{print}", "require('ffi').new('int[2]')"}) {

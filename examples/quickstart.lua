@@ -1,0 +1,186 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Glim's main job in one script: a flow prepares real text and trains a model that lives in a table.
+--
+--   ./dev quickstart                 or    glim run examples/quickstart.lua [--ask] [--files N] [--model FOLDER]
+--
+-- The text is what every machine with a compiler has: C and C++ headers and Perl modules.
+local glim = require "glim"
+
+local options = {files = 600, model = os.tmpname() .. ".model"}
+do
+  local i = 1
+  while arg[i] do
+    if arg[i] == "--ask" then options.ask = true
+    elseif arg[i] == "--files" then i = i + 1; options.files = tonumber(arg[i]) or error("--files takes a number")
+    elseif arg[i] == "--model" then i = i + 1; options.model = arg[i] or error("--model takes a folder")
+    else error("unknown option " .. arg[i] .. "; there are --ask, --files N and --model FOLDER", 0) end
+    i = i + 1
+  end
+end
+
+-- ---- The files: as many of each language, every tenth held out ----
+local function shuffled(list, seed)
+  math.randomseed(seed)
+  for i = #list, 2, -1 do
+    local j = math.random(i)
+    list[i], list[j] = list[j], list[i]
+  end
+  return list
+end
+
+local train, held_out = {}, {}
+for language, pattern in pairs {c = {"/usr/include", "*.h"}, perl = {"/usr/share/perl", "*.p[ml]"}} do
+  local files = shuffled(glim.glob(pattern[1], {recursive = true, pattern = pattern[2]}), 42)
+  for i = 1, math.min(#files, options.files) do
+    local list = i % 10 == 0 and held_out or train
+    list[#list + 1] = files[i]
+  end
+end
+print(("%d files to learn from, %d held out"):format(#train, #held_out))
+
+-- ---- (a) Count words ----
+print("\nThe ten most frequent words:")
+glim.flow("words")
+  :TextFile(train)
+  :FlatMap(function(line) return line:gmatch("%w+") end)
+  :Map(function(word) return word, 1 end)
+  :ReduceBy(function(x, y) return x + y end)
+  :Top(10, glim.order_by(2, glim.descending))
+  :Printf("  %-12s %8d\n")
+  :Run()
+
+-- ---- (b) Train: is a line C or Perl? ----
+-- A line's features are its tokens, hashed to 2^22 numbers; number 0 is in every line.
+local function features(line)
+  local keys, seen = {0}, {}
+  for token in line:gmatch("[%w_]+") do
+    local key = glim.hash(token, 22) + 1
+    if not seen[key] then
+      seen[key] = true
+      keys[#keys + 1] = key
+    end
+  end
+  for token in line:gmatch("[^%w%s_]+") do
+    local key = glim.hash(token, 22) + 1
+    if not seen[key] then
+      seen[key] = true
+      keys[#keys + 1] = key
+    end
+  end
+  return keys
+end
+
+local function label_of(file) return file:find("^/usr/include") and 1 or 0 end
+
+local model = glim.table{name = "language", keys = "sparse", type = "f32", rule = glim.ftrl{alpha = 0.1, beta = 1, l1 = 0.5}}
+local counts = glim.table{name = "counts", keys = 2, type = "i64"}
+
+-- Pulls the weights of some lines, computes the gradient of the log-loss, pushes it.
+local function train_on(lines, labels, first, last)
+  local keys, ends = {}, {}
+  for i = first, last do
+    for _, key in ipairs(features(lines[i])) do keys[#keys + 1] = key end
+    ends[#ends + 1] = #keys
+  end
+  local weights = model:Pull(keys):Get()
+  local gradients, k = {}, 1
+  for i = first, last do
+    local sum, stop = 0, ends[i - first + 1]
+    for j = k, stop do sum = sum + weights[j] end
+    local gradient = 1 / (1 + math.exp(-sum)) - labels[i]
+    for j = k, stop do gradients[j] = gradient end
+    k = stop + 1
+  end
+  model:Push(keys, gradients):Wait()
+end
+
+local mini_batch = 64
+local started = glim.seconds()
+glim.flow("train")
+  :TextFile(train, {file_name = true})
+  :Filter(function(line) return line:find("%w") ~= nil end)
+  :Map(function(line, file) return glim.hash(line .. file), line, label_of(file) end)
+  :Sort(1)                                                   -- the hash mixes the lines of all files
+  :RoundRobin(4)                                             -- four tasks train at the same time
+  :ForEachBatch(function(rows)
+    local lines, labels = rows:Column(2), rows:Column(3)
+    for first = 1, #lines, mini_batch do train_on(lines, labels, first, math.min(first + mini_batch - 1, #lines)) end
+    counts:Push({0}, {#lines}):Wait()
+  end)
+  :Run()
+local trained = counts:Pull({0}):Get()[1]
+local seconds = glim.seconds() - started
+print(("\ntrained on %d lines in %.1f s: %.0f examples/s, reading and mixing included"):format(trained, seconds, trained / seconds))
+
+-- ---- (c) How good is it on the files it has not seen? ----
+local function score(line)
+  local sum = 0
+  for _, weight in ipairs(model:Pull(features(line)):Get()) do sum = sum + weight end
+  return 1 / (1 + math.exp(-sum))
+end
+
+local scored = {}
+glim.flow("test")
+  :TextFile(held_out, {file_name = true})
+  :Filter(function(line) return line:find("%w") ~= nil end)
+  :Map(function(line, file) return score(line), label_of(file) end)
+  :Sort(1)
+  :Collect(scored)
+  :Run()
+
+-- AUC: the chance that a C line scores above a Perl line; equal scores count half.
+local loss, right, positives, negatives, below, wins = 0, 0, 0, 0, 0, 0
+local i = 1
+while i <= #scored do
+  local j, p, n = i, 0, 0
+  while scored[j] and scored[j][1] == scored[i][1] do
+    if scored[j][2] == 1 then p = p + 1 else n = n + 1 end
+    j = j + 1
+  end
+  wins = wins + p * (below + n / 2)
+  below, positives, negatives = below + n, positives + p, negatives + n
+  i = j
+end
+for _, row in ipairs(scored) do
+  local probability = math.min(math.max(row[1], 1e-15), 1 - 1e-15)
+  loss = loss - (row[2] == 1 and math.log(probability) or math.log(1 - probability))
+  if (probability >= 0.5) == (row[2] == 1) then right = right + 1 end
+end
+print(("held out: %d lines (%d C, %d Perl)  log-loss %.4f  accuracy %.4f  AUC %.4f"):format(
+  #scored, positives, negatives, loss / #scored, right / #scored, wins / (positives * negatives)))
+
+-- The strongest features: every token once, joined with its weight.
+local function strongest(title, order)
+  print(title)
+  glim.flow("features")
+    :TextFile(train)
+    :FlatMap(function(line) return line:gmatch("[%w_]+") end)
+    :Map(function(token) return token, 1 end)
+    :ReduceBy(function(x, y) return x + y end)
+    :Map(function(token, count) return glim.hash(token, 22) + 1, token, count end)
+    :Filter(function(_, _, count) return count >= 20 end)
+    :Lookup(model)
+    :Top(10, glim.order_by(4, order))
+    :Select(2, 4)
+    :Printf("  %-20s %7.3f\n")
+    :Run()
+end
+strongest("\nmost like C:", glim.descending)
+strongest("most like Perl:", glim.ascending)
+local about = model:Describe()
+print(("weights: %d stored, %d of them not zero"):format(about.keys, about.non_zero))
+
+-- ---- (d) Save, open again, ask ----
+model:Save(options.model)
+model:Drop()
+model = glim.load_table(options.model)
+print("\nsaved as " .. options.model .. " and opened again")
+local function answer(line) print(("  %5.1f %% C   %s"):format(100 * score(line), line)) end
+for _, line in ipairs {"#include <stdio.h>", "my $count = shift @_;", "static inline int add(int a, int b);", "use strict; use warnings;"} do
+  answer(line)
+end
+if options.ask then
+  io.write("type lines, end with Ctrl-D\n")
+  for line in io.lines() do answer(line) end
+end
