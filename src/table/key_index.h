@@ -79,11 +79,13 @@ class KeyIndex {
     if constexpr (sizeof(Bucket) > 64) __builtin_prefetch(reinterpret_cast<const char*>(bucket) + 64, 1);
     return {bucket};
   }
-  // Null when it is not in its home bucket; then ask Find or FindOrInsert, a little later as the next bucket is prefetched too.
+  // Null when it is not in its home bucket; then ask Find or FindOrInsert, a little later as the next bucket is
+  // prefetched too.
   static std::byte* FindAtHome(Key key, Home home) {
     Bucket* bucket = static_cast<Bucket*>(home.bucket);
     const uint32_t hits = bucket->Matches(key);
-    if (hits != 0 && key != 0) [[likely]] return bucket->payload(std::countr_zero(hits));
+    if (hits != 0 && key != 0) [[likely]]
+      return bucket->payload(std::countr_zero(hits));
     if (bucket->full()) __builtin_prefetch(bucket + 1, 1);
     return nullptr;
   }
