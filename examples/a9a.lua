@@ -6,7 +6,7 @@
 --   glim run examples/a9a.lua examples/data/a9a examples/data/a9a.t [--mini-batch N] [--tasks N]
 local glim = require "glim"
 
-local options = {mini_batch = 32, tasks = 4}
+local options = {mini_batch = 32, tasks = 4, seed = 1}
 local files = {}
 do
   local i = 1
@@ -68,11 +68,15 @@ local function train_on(lines, first, last)
   return loss
 end
 
-local started = glim.seconds()
+-- Shuffled: in the order of the hashes of the lines with their number, so that equal lines do not stay together.
+local started, number = glim.seconds(), 0
 glim.flow("train")
   :TextFile(train_file)
-  :Map(function(line) return glim.hash(line), line end)
-  :Sort(1)                                                   -- shuffled: in the order of the lines' hashes
+  :Map(function(line)
+    number = number + 1
+    return glim.hash(options.seed .. " " .. number .. " " .. line), line
+  end)
+  :Sort(1)
   :RoundRobin(options.tasks)                                 -- that many tasks train at the same time
   :ForEachBatch(function(rows)
     local lines, loss = rows:Column(2), 0
