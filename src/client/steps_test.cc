@@ -299,14 +299,12 @@ TEST(Steps, LimitStopsAnEndlessProgram) {
 
 TEST(Steps, AnExceptionBecomesAStatusWithTheRow) {
   Flow flow;
-  const Status status = flow.Ints({1, 2, 3})
-                            .Map([](int64_t n) -> int64_t {
-                              if (n == 2)
-                                throw std::runtime_error("two is bad");  // allow(throw): the test's user code.
-                              return n;
-                            })
-                            .Collect(new std::vector<Row>)
-                            .Run();
+  std::vector<Row> rows;
+  const auto fail_at_two = [](int64_t n) -> int64_t {
+    if (n == 2) throw std::runtime_error("two is bad");  // allow(throw): the test's user code.
+    return n;
+  };
+  const Status status = flow.Ints({1, 2, 3}).Map(fail_at_two).Collect(&rows).Run();
   EXPECT_EQ(status.code(), Code::kUserCode);
   EXPECT_EQ(status.message(), "Map(C++): the function threw: two is bad, row (2)");
 }
