@@ -222,24 +222,19 @@ class Promise {
   // True when the answer is not wanted any more: the deadline passed while somebody waited, or it was given.
   bool Abandoned() const { return state_->claimed(); }
 
-  // False when the future was complete already; then nothing changes.
-  bool Set(Status status)
-    requires(std::is_void_v<T>)
-  {
+  // A Status, or a value or the Status that says why there is none. False when the future was complete already; then
+  // nothing changes.
+  using Outcome = std::conditional_t<std::is_void_v<T>, Status, Result<T>>;
+  bool Set(Outcome outcome) {
     if (!state_->Claim()) return false;
-    state_->Complete(std::move(status));
+    if constexpr (std::is_void_v<T>) {
+      state_->Complete(std::move(outcome));
+    } else {
+      if (outcome.has_value()) state_->value = *std::move(outcome);
+      state_->Complete(std::move(outcome).status());
+    }
     return true;
   }
-  template <class U = T>
-  bool Set(Result<U> result)
-    requires(!std::is_void_v<T>)
-  {
-    if (!state_->Claim()) return false;
-    if (result.has_value()) state_->value = *std::move(result);
-    state_->Complete(std::move(result).status());
-    return true;
-  }
-
   // For requests that write to the caller's memory: `fill` runs only when the answer is still wanted, and nobody's Wait
   // returns before it is done. It gives the outcome.
   template <class F>
