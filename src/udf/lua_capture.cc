@@ -10,6 +10,7 @@
 
 #include "base/try.h"
 #include "glim/batch_builder.h"
+#include "udf/lua_standard.h"
 #include "udf/lua_values.h"
 
 namespace glim::udf {
@@ -24,51 +25,9 @@ int CollectShared(lua_State* L) {
   return 0;
 }
 
-// Names of all that a fresh state has: pointer -> "string.gmatch".
-void AddNames(lua_State* L, const std::string& prefix, std::map<const void*, std::string>* names) {
-  const int table = lua_gettop(L);
-  for (lua_pushnil(L); lua_next(L, table) != 0; lua_pop(L, 1)) {
-    if (lua_type(L, -2) != LUA_TSTRING) continue;
-    if (!lua_istable(L, -1) && !lua_isfunction(L, -1)) continue;
-    names->emplace(lua_topointer(L, -1), prefix + lua_tostring(L, -2));
-  }
-}
-
-// The globals that any state has, and the modules of package.loaded, as they are in this state.
-std::map<const void*, std::string> StandardNames(lua_State* L) {
-  std::map<const void*, std::string> names;
-  const int top = lua_gettop(L);
-  lua_getglobal(L, "package");
-  lua_getfield(L, -1, "loaded");
-  const int loaded = lua_gettop(L);
-  for (const char* module : {"string", "table", "math", "bit", "os", "io", "debug", "coroutine", "jit", "ffi", "glim",
-                             "package", "jit.util", "jit.opt", "_G"}) {
-    lua_getfield(L, loaded, module);
-    if (lua_istable(L, -1)) {
-      names.emplace(lua_topointer(L, -1), module);
-      if (std::string(module) != "_G" && std::string(module).find('.') == std::string::npos)
-        AddNames(L, std::string(module) + ".", &names);
-    }
-    lua_pop(L, 1);
-  }
-  for (const char* global :
-       {"assert",    "error",    "getfenv",  "getmetatable",   "ipairs",   "load",        "loadstring",
-        "next",      "pairs",    "pcall",    "print",          "rawequal", "rawget",      "rawset",
-        "require",   "select",   "setfenv",  "setmetatable",   "tonumber", "tostring",    "type",
-        "unpack",    "xpcall",   "writeRow", "collectgarbage", "dofile",   "gcinfo",      "loadfile",
-        "module",    "newproxy", "log",      "split",          "set",      "tableLength", "listEquals",
-        "addToTable"}) {
-    lua_getglobal(L, global);
-    if (lua_isfunction(L, -1)) names.emplace(lua_topointer(L, -1), global);
-    lua_pop(L, 1);
-  }
-  lua_settop(L, top);
-  return names;
-}
-
-// Lists the globals that a function and those inside it read. Opcodes are learnt from a function that is known to read
-// one.
-constexpr char kGlobalsOf[] = R"lua(
+// Lists the globals that a function and those inside it read, and all strings in its code. Opcodes are learnt from a
+// function that is known to read a global.
+constexpr char kNamesIn[] = R"lua(
 local util = require "jit.util"
 local band, shift = bit.band, bit.rshift
 local gget
@@ -80,7 +39,7 @@ do
   end
 end
 return function(f)
-  local names = {}
+  local names, strings = {}, {}
   local function visit(proto)
     local info = util.funcinfo(proto)
     if not info.bytecodes then return end
@@ -91,13 +50,14 @@ return function(f)
     for i = 1, info.gcconsts or 0 do
       local constant = util.funck(proto, -i)
       if type(constant) == "proto" then visit(constant) end
+      if type(constant) == "string" then strings[#strings + 1] = constant end
     end
   end
   visit(f)
   local list = {}
   for name in pairs(names) do list[#list + 1] = name end
   table.sort(list)
-  return list
+  return list, strings
 end)lua";
 
 int AppendDump(lua_State*, const void* bytes, size_t size, void* out) {
@@ -114,25 +74,35 @@ std::string Where(lua_State* L, int index) {
 
 class Capturer {
  public:
-  explicit Capturer(lua_State* L) : L_(L), standard_(StandardNames(L)) {}
+  explicit Capturer(lua_State* L) : L_(L) {}
 
   Result<Captured> Run(int index) {
-    captured_.where = Where(L_, index);
-    RETURN_IF_ERROR(LoadGlobalsOf());
-    CapturedValue root;
-    RETURN_IF_ERROR(Value(index, "", &root));
+    captured_.where = StandardName(L_, index);
+    if (captured_.where.empty()) {
+      if (lua_iscfunction(L_, index)) {
+        return Status::Invalid("a C function that is not of the standard library cannot travel to the tasks");
+      }
+      captured_.where = Where(L_, index);
+    }
+    RETURN_IF_ERROR(LoadNamesIn());
+    RETURN_IF_ERROR(Value(index, "it", &captured_.root));
+    RETURN_IF_ERROR(Additions());
     return std::move(captured_);
   }
 
  private:
-  Status LoadGlobalsOf() {
-    if (luaL_loadbuffer(L_, kGlobalsOf, sizeof(kGlobalsOf) - 1, "=globals") != 0 || lua_pcall(L_, 0, 1, 0) != 0) {
-      Status status = Status::Internal(std::string("reading a function's globals: ") + lua_tostring(L_, -1));
-      lua_pop(L_, 1);
-      return status;
+  Status LoadNamesIn() {
+    if (luaL_loadbuffer(L_, kNamesIn, sizeof(kNamesIn) - 1, "=names") != 0 || lua_pcall(L_, 0, 1, 0) != 0) {
+      return TakeError();
     }
-    globals_of_ = lua_gettop(L_);
+    names_in_ = lua_gettop(L_);
     return Status::Ok();
+  }
+
+  Status TakeError() {
+    Status status = Status::Internal(std::string("reading a function's names: ") + lua_tostring(L_, -1));
+    lua_pop(L_, 1);
+    return status;
   }
 
   Status Value(int index, const std::string& name, CapturedValue* out) {
@@ -156,15 +126,15 @@ class Capturer {
         return Status::Ok();
       }
       case LUA_TTABLE:
-      case LUA_TFUNCTION: {
-        if (const auto known = standard_.find(lua_topointer(L_, index)); known != standard_.end()) {
+      case LUA_TFUNCTION:
+      case LUA_TUSERDATA:
+        out->text = StandardName(L_, index);
+        if (!out->text.empty()) {
           out->kind = Kind::kName;
-          out->text = known->second;
           return Status::Ok();
         }
-        return lua_istable(L_, index) ? Table(index, name, out) : FunctionValue(index, name, out);
-      }
-      case LUA_TUSERDATA:
+        if (lua_istable(L_, index)) return Table(index, name, out);
+        if (lua_isfunction(L_, index)) return FunctionValue(index, name, out);
         if (auto shared = ToSharedObject(L_, index)) {
           out->kind = Kind::kShared;
           out->shared = std::move(shared);
@@ -183,8 +153,12 @@ class Capturer {
       }
       default: break;
     }
+    return CannotTravel(name, luaL_typename(L_, index));
+  }
+
+  Status CannotTravel(const std::string& name, const char* what) const {
     return Status::Invalid(fmt::format("the function at {} captures \"{}\", a {}, which cannot travel to the tasks",
-                                       captured_.where, name, luaL_typename(L_, index)));
+                                       captured_.where, name, what));
   }
 
   Status Table(int index, const std::string& name, CapturedValue* out) {
@@ -193,13 +167,13 @@ class Capturer {
     out->object = known->second;
     if (!is_new) return Status::Ok();
     captured_.tables.emplace_back();
-    if (lua_getmetatable(L_, index) != 0) {
-      lua_pop(L_, 1);
-      return Status::Invalid(
-          fmt::format("the function at {} captures \"{}\", a table with a metatable, which cannot travel to the tasks",
-                      captured_.where, name));
-    }
     luaL_checkstack(L_, 8, "a captured table");
+    if (lua_getmetatable(L_, index) != 0) {
+      CapturedValue metatable;
+      RETURN_IF_ERROR(Value(-1, "getmetatable(" + name + ")", &metatable));
+      captured_.tables[out->object].metatable = std::move(metatable);
+      lua_pop(L_, 1);
+    }
     for (lua_pushnil(L_); lua_next(L_, index) != 0; lua_pop(L_, 1)) {
       const std::string field =
           lua_type(L_, -2) == LUA_TSTRING
@@ -219,88 +193,98 @@ class Capturer {
         functions_.emplace(lua_topointer(L_, index), static_cast<int>(captured_.functions.size()));
     out->object = known->second;
     if (!is_new) return Status::Ok();
-    if (lua_iscfunction(L_, index)) {
-      return Status::Invalid(fmt::format(
-          "the function at {} captures \"{}\", a C function, which cannot travel to the tasks", captured_.where, name));
-    }
+    if (lua_iscfunction(L_, index)) return CannotTravel(name, "C function");
     luaL_checkstack(L_, 8, "a captured function");
+    const bool is_root = captured_.functions.empty();
     CapturedFunction function;
     lua_pushvalue(L_, index);
     lua_dump(L_, AppendDump, &function.bytecode);
     lua_pop(L_, 1);
     captured_.functions.emplace_back();
     for (int i = 1; const char* upvalue = lua_getupvalue(L_, index, i); ++i) {
-      CapturedValue value;
-      RETURN_IF_ERROR(Value(-1, upvalue, &value));
+      const auto [variable, is_new_variable] =
+          variables_.emplace(lua_upvalueid(L_, index, i), static_cast<int>(captured_.variables.size()));
+      function.upvalues.push_back(variable->second);
+      if (is_new_variable) {
+        captured_.variables.emplace_back();
+        CapturedValue value;
+        RETURN_IF_ERROR(Value(-1, is_root ? upvalue : name + " > " + upvalue, &value));
+        captured_.variables[variable->second] = std::move(value);
+      }
       lua_pop(L_, 1);
-      function.upvalues.push_back(std::move(value));
     }
     captured_.functions[out->object] = std::move(function);
-    return Globals(index);
+    return NamesIn(index);
   }
 
   // The script's own global variables that the function reads, as they are now. Those that it will set itself are nil
   // now and stay so.
-  Status Globals(int index) {
-    lua_pushvalue(L_, globals_of_);
+  Status NamesIn(int index) {
+    lua_pushvalue(L_, names_in_);
     lua_pushvalue(L_, index);
-    if (lua_pcall(L_, 1, 1, 0) != 0) {
-      Status status = Status::Internal(std::string("reading a function's globals: ") + lua_tostring(L_, -1));
+    if (lua_pcall(L_, 1, 2, 0) != 0) return TakeError();
+    const int strings = lua_gettop(L_);
+    for (int i = 1; i <= static_cast<int>(lua_objlen(L_, strings)); ++i) {
+      lua_rawgeti(L_, strings, i);
+      strings_.insert(lua_tostring(L_, -1));
       lua_pop(L_, 1);
-      return status;
     }
-    const int list = lua_gettop(L_);
-    for (int i = 1; i <= static_cast<int>(lua_objlen(L_, list)); ++i) {
-      lua_rawgeti(L_, list, i);
+    const int globals = strings - 1;
+    for (int i = 1; i <= static_cast<int>(lua_objlen(L_, globals)); ++i) {
+      lua_rawgeti(L_, globals, i);
       const std::string name = lua_tostring(L_, -1);
       lua_getglobal(L_, name.c_str());
-      const bool standard = standard_.contains(lua_topointer(L_, -1)) && standard_.at(lua_topointer(L_, -1)) == name;
-      if (!lua_isnil(L_, -1) && !standard && name != "arg" && globals_.insert(name).second) {
+      if (!lua_isnil(L_, -1) && StandardName(L_, lua_gettop(L_)) != name && name != "arg" &&
+          globals_.insert(name).second) {
         CapturedValue value;
         RETURN_IF_ERROR(Value(-1, name, &value));
         captured_.globals.emplace_back(name, std::move(value));
       }
       lua_pop(L_, 2);
     }
-    lua_pop(L_, 1);
+    lua_pop(L_, 2);
+    return Status::Ok();
+  }
+
+  // What the script put into the standard library, as far as the functions mention its name: `line:trim()` reads
+  // string.trim, which no look at variables shows. A function found so may mention more.
+  Status Additions() {
+    PushAdditions(L_);
+    const int list = lua_gettop(L_);
+    const auto count = static_cast<int>(lua_objlen(L_, list));
+    std::vector<bool> done(count);
+    luaL_checkstack(L_, 8, "additions");
+    for (int i = 0; i < count; ++i) {
+      if (done[i]) continue;
+      lua_rawgeti(L_, list, i + 1);
+      CapturedField field;
+      for (auto [part, text] : {std::pair(1, &field.module), std::pair(2, &field.name)}) {
+        lua_rawgeti(L_, -1, part);
+        *text = lua_tostring(L_, -1);
+        lua_pop(L_, 1);
+      }
+      if (strings_.contains(field.name)) {
+        lua_rawgeti(L_, -1, 3);
+        RETURN_IF_ERROR(Value(-1, field.module + "." + field.name, &field.value));
+        lua_pop(L_, 1);
+        captured_.additions.push_back(std::move(field));
+        done[i] = true;
+        i = -1;  // Once more through the others.
+      }
+      lua_settop(L_, list);
+    }
     return Status::Ok();
   }
 
   lua_State* const L_;
-  const std::map<const void*, std::string> standard_;
-  int globals_of_ = 0;
+  int names_in_ = 0;
   std::map<const void*, int> tables_;
   std::map<const void*, int> functions_;
+  std::map<const void*, int> variables_;
   std::set<std::string> globals_;
+  std::set<std::string> strings_;  // All in the code so far.
   Captured captured_;
 };
-
-// Pushes what "string.gmatch" names in this state.
-void PushNamed(lua_State* L, const std::string& name) {
-  const size_t dot = name.find('.');
-  const std::string first = name.substr(0, dot);
-  lua_getglobal(L, "package");
-  lua_getfield(L, -1, "loaded");
-  lua_getfield(L, -1, first.c_str());
-  if (lua_isnil(L, -1) && first == "ffi") {
-    lua_pop(L, 1);
-    lua_getglobal(L, "require");
-    lua_pushstring(L, "ffi");
-    if (lua_pcall(L, 1, 1, 0) != 0) {
-      lua_pop(L, 1);
-      lua_pushnil(L);
-    }
-  }
-  if (lua_isnil(L, -1)) {
-    lua_pop(L, 1);
-    lua_getglobal(L, first.c_str());
-  }
-  lua_replace(L, -3);
-  lua_pop(L, 1);
-  if (dot == std::string::npos) return;
-  lua_getfield(L, -1, name.c_str() + dot + 1);
-  lua_replace(L, -2);
-}
 
 void PushCaptured(lua_State* L, const CapturedValue& value, int functions, int tables) {
   switch (value.kind) {
@@ -309,10 +293,25 @@ void PushCaptured(lua_State* L, const CapturedValue& value, int functions, int t
     case CapturedValue::Kind::kNumber: lua_pushnumber(L, value.number); return;
     case CapturedValue::Kind::kString: lua_pushlstring(L, value.text.data(), value.text.size()); return;
     case CapturedValue::Kind::kInt64: PushCell(L, Cell::Int64(value.integer)); return;
-    case CapturedValue::Kind::kName: PushNamed(L, value.text); return;
+    case CapturedValue::Kind::kName: PushStandard(L, value.text); return;
     case CapturedValue::Kind::kTable: lua_rawgeti(L, tables, value.object + 1); return;
     case CapturedValue::Kind::kFunction: lua_rawgeti(L, functions, value.object + 1); return;
     case CapturedValue::Kind::kShared: value.shared->Push(L); return;
+  }
+}
+
+void PushAdditionList(lua_State* L, const Captured& captured, int functions, int tables) {
+  lua_newtable(L);
+  for (size_t i = 0; i < captured.additions.size(); ++i) {
+    const CapturedField& field = captured.additions[i];
+    lua_createtable(L, 3, 0);
+    PushStandard(L, field.module);
+    lua_rawseti(L, -2, 1);
+    lua_pushstring(L, field.name.c_str());
+    lua_rawseti(L, -2, 2);
+    PushCaptured(L, field.value, functions, tables);
+    lua_rawseti(L, -2, 3);
+    lua_rawseti(L, -2, static_cast<int>(i) + 1);
   }
 }
 
@@ -346,14 +345,30 @@ Result<Captured> Capture(lua_State* L, int index) {
 
 Status LoadFunctions(lua_State* L, const Captured& captured) {
   lua_createtable(L, static_cast<int>(captured.functions.size()), 0);
-  for (size_t i = 0; i < captured.functions.size(); ++i) {
-    const std::string& code = captured.functions[i].bytecode;
-    if (luaL_loadbuffer(L, code.data(), code.size(), "=function") != 0) {
+  const int functions = lua_gettop(L);
+  struct Owner {
+    int function = -1;
+    int upvalue = 0;
+  };
+  std::vector<Owner> owners(captured.variables.size());
+  for (int i = 0; i < static_cast<int>(captured.functions.size()); ++i) {
+    const CapturedFunction& function = captured.functions[i];
+    if (luaL_loadbuffer(L, function.bytecode.data(), function.bytecode.size(), "=function") != 0) {
       Status status = Status::Internal(std::string("loading a function: ") + lua_tostring(L, -1));
-      lua_pop(L, 2);
+      lua_settop(L, functions - 1);
       return status;
     }
-    lua_rawseti(L, -2, static_cast<int>(i) + 1);
+    for (int u = 0; u < static_cast<int>(function.upvalues.size()); ++u) {
+      Owner& owner = owners[function.upvalues[u]];
+      if (owner.function < 0) {
+        owner = {i, u};
+      } else {
+        lua_rawgeti(L, functions, owner.function + 1);
+        lua_upvaluejoin(L, -2, u + 1, -1, owner.upvalue + 1);
+        lua_pop(L, 1);
+      }
+    }
+    lua_rawseti(L, functions, i + 1);
   }
   return Status::Ok();
 }
@@ -373,12 +388,15 @@ void Revive(lua_State* L, const Captured& captured, int functions, int environme
       PushCaptured(L, value, functions, tables);
       lua_rawset(L, -3);
     }
+    PushCaptured(L, captured.tables[i].metatable, functions, tables);
+    lua_setmetatable(L, -2);
     lua_pop(L, 1);
   }
   for (size_t i = 0; i < captured.functions.size(); ++i) {
+    const std::vector<int>& upvalues = captured.functions[i].upvalues;
     lua_rawgeti(L, functions, static_cast<int>(i) + 1);
-    for (size_t u = 0; u < captured.functions[i].upvalues.size(); ++u) {
-      PushCaptured(L, captured.functions[i].upvalues[u], functions, tables);
+    for (size_t u = 0; u < upvalues.size(); ++u) {
+      PushCaptured(L, captured.variables[upvalues[u]], functions, tables);
       lua_setupvalue(L, -2, static_cast<int>(u) + 1);
     }
     lua_pushvalue(L, environment);
@@ -389,8 +407,13 @@ void Revive(lua_State* L, const Captured& captured, int functions, int environme
     PushCaptured(L, value, functions, tables);
     lua_setfield(L, environment, name.c_str());
   }
-  lua_rawgeti(L, functions, 1);
-  lua_replace(L, tables);
+  PushCaptured(L, captured.root, functions, tables);
+  if (captured.additions.empty()) {
+    lua_pushnil(L);
+  } else {
+    PushAdditionList(L, captured, functions, tables);
+  }
+  lua_remove(L, tables);
 }
 
 }  // namespace glim::udf

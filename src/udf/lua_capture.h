@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How a Lua function travels from the driver's state to those of the workers: its bytecode with line numbers, and a
-// copy of what it captures: nil, booleans, numbers, strings, 64-bit integers, tables of these (shared and cyclic ones
-// too), functions of these, parts of the standard library by their names, and objects that say they may travel
-// (SharedObject). Global variables of the script that it reads travel in the same way. Anything else is an error that
-// names the variable.
+// copy of what it captures: nil, booleans, numbers, strings, 64-bit integers, tables of these with their metatables,
+// functions of these, parts of the standard library by their names, and objects that say they may travel
+// (SharedObject). Global variables of the script that it reads travel in the same way, and so do functions that the
+// script put into string, table, math, bit, os, io or coroutine, when the function mentions their name. Anything else
+// is an error that names the variable.
+//
+// The copy has the shape of the original: functions that share a local variable share it, a table reached twice is one
+// table, cycles stay cycles. That holds within one captured function; two steps have a copy each.
 //
 // A variable is copied when the function is given to a step; each task gets a copy of its own, so what one task assigns
 // no other sees.
@@ -50,19 +54,30 @@ struct CapturedValue {
 
 struct CapturedTable {
   std::vector<std::pair<CapturedValue, CapturedValue>> entries;
+  CapturedValue metatable;  // Or nil.
 };
 
 struct CapturedFunction {
   std::string bytecode;
-  std::vector<CapturedValue> upvalues;
+  std::vector<int> upvalues;  // Numbers of variables.
+};
+
+// Of the standard library's table `module`, as the script changed it.
+struct CapturedField {
+  std::string module;
+  std::string name;
+  CapturedValue value;
 };
 
 // A function with all that can be reached from it.
 struct Captured {
+  CapturedValue root;
   std::vector<CapturedTable> tables;
-  std::vector<CapturedFunction> functions;  // The first is the one that was captured.
+  std::vector<CapturedFunction> functions;
+  std::vector<CapturedValue> variables;  // Local ones. Functions that share one have the same number.
   std::vector<std::pair<std::string, CapturedValue>> globals;
-  std::string where;  // "job.lua:12"
+  std::vector<CapturedField> additions;
+  std::string where;  // "job.lua:12", or a name of the standard library.
 };
 
 Result<Captured> Capture(lua_State* L, int index);
@@ -70,10 +85,12 @@ Result<Captured> Capture(lua_State* L, int index);
 // The function at `index` as what a step needs.
 Result<std::shared_ptr<const Function>> CaptureLuaFunction(lua_State* L, int index);
 
-// Loads the bytecode of all functions: pushes a list of them, by number.
+// Loads the bytecode of all functions: pushes a list of them, by number. Those that share a variable do so from here
+// on, so tasks that live side by side need a list each.
 Status LoadFunctions(lua_State* L, const Captured& captured);
-// Gives the functions of the list at `functions` fresh upvalues and a fresh environment, and pushes the first one.
-// `environment` is a stack index.
+// Gives the functions of the list at `functions` fresh values in their variables and a fresh environment. Pushes the
+// captured one, and the list of {module, key, value} that standard tables need while it runs; nil when there are none.
+// Both arguments are stack indexes.
 void Revive(lua_State* L, const Captured& captured, int functions, int environment);
 
 }  // namespace glim::udf

@@ -8,44 +8,30 @@
 
 #include "base/try.h"
 #include "udf/hosts.h"
+#include "udf/lua_instance.h"
 #include "udf/lua_kernels.h"
 #include "udf/lua_reducer.h"
 #include "udf/lua_rows.h"
-#include "udf/lua_state.h"
 #include "udf/lua_values.h"
 #include "udf/row_emitter.h"
 
 namespace glim::udf {
 namespace {
 
-Status WithRow(Status status, const Batch& batch, int64_t row) {
-  std::string details = status.details();
-  return Status(status.code(), fmt::format("{}, row {}", status.message(), batch.RowToDebugString(row)))
-      .WithDetails(std::move(details));
-}
-
-// A function at work. Owns a registry reference.
+// Calls its function once per row, or the kernel.
 class LuaBatchFunction : public BatchFunction {
  public:
-  LuaBatchFunction(LuaState* state, TaskContext* task, FunctionRole role, int function,
-                   std::unique_ptr<BatchFunction> kernel)
-      : state_(state), task_(task), role_(role), function_(function), kernel_(std::move(kernel)) {}
-  ~LuaBatchFunction() override { luaL_unref(state_->raw(), LUA_REGISTRYINDEX, function_); }
+  LuaBatchFunction(std::unique_ptr<LuaInstance> instance, FunctionRole role, std::unique_ptr<BatchFunction> kernel)
+      : instance_(std::move(instance)), state_(instance_->state()), role_(role), kernel_(std::move(kernel)) {}
 
   Status Run(const Batch& in, BatchOutput& out) override {
     if (kernel_ != nullptr && KernelFits(in)) return kernel_->Run(in, out);
     RowEmitter emitter(&out);
-    // What we push may run the next Lua step on this very state, in the middle of our batch: leave it as we found it.
-    RowEmitter* const outer_emitter = state_->emitter;
-    TaskContext* const outer_task = state_->task;
-    state_->emitter = role_ == FunctionRole::kFilter || role_ == FunctionRole::kForEachBatch ? nullptr : &emitter;
-    state_->task = task_;
-    const int top = lua_gettop(state_->raw());
-    Status status = RunPlain(in, emitter, out);
-    lua_settop(state_->raw(), top);
-    state_->emitter = outer_emitter;
-    state_->task = outer_task;
-    RETURN_IF_ERROR(status);
+    const bool gives_rows = role_ != FunctionRole::kFilter && role_ != FunctionRole::kForEachBatch;
+    {
+      LuaInstance::Scope scope(*instance_, gives_rows ? &emitter : nullptr);
+      RETURN_IF_ERROR(RunPlain(in, emitter, out));
+    }
     RETURN_IF_ERROR(emitter.Flush());
     return state_->CheckMemory();
   }
@@ -66,7 +52,7 @@ class LuaBatchFunction : public BatchFunction {
     std::vector<uint32_t> kept;
     const int top = lua_gettop(L);
     for (int64_t row = 0; row < in.row_count() && !emitter.full(); ++row) {
-      lua_rawgeti(L, LUA_REGISTRYINDEX, function_);
+      instance_->PushFunction();
       for (const Column& column : in.columns()) PushCell(L, column.At(row));
       Status status = state_->Call(in.column_count(), LUA_MULTRET);
       if (status.ok()) status = TakeResults(top, row, emitter, &kept);
@@ -130,16 +116,16 @@ class LuaBatchFunction : public BatchFunction {
 
   Status RunBatch(const Batch& in) {
     lua_State* L = state_->raw();
-    lua_rawgeti(L, LUA_REGISTRYINDEX, function_);
+    instance_->PushFunction();
     PushRows(L, &in);
     lua_pushvalue(L, -1);
     const int rows = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_createtable(L, 0, 3);
-    lua_pushinteger(L, task_->partition() + 1);
+    lua_pushinteger(L, instance_->task()->partition() + 1);
     lua_setfield(L, -2, "partition");
-    lua_pushinteger(L, task_->partition_count());
+    lua_pushinteger(L, instance_->task()->partition_count());
     lua_setfield(L, -2, "partitions");
-    lua_pushinteger(L, task_->attempt() + 1);
+    lua_pushinteger(L, instance_->task()->attempt() + 1);
     lua_setfield(L, -2, "attempt");
     Status status = state_->Call(2, 0);
     lua_rawgeti(L, LUA_REGISTRYINDEX, rows);
@@ -149,10 +135,9 @@ class LuaBatchFunction : public BatchFunction {
     return status;
   }
 
+  const std::unique_ptr<LuaInstance> instance_;
   LuaState* const state_;
-  TaskContext* const task_;
   const FunctionRole role_;
-  const int function_;
   const std::unique_ptr<BatchFunction> kernel_;
 };
 
@@ -160,36 +145,41 @@ class LuaBatchFunction : public BatchFunction {
 class LuaFunction : public Function {
  public:
   Result<std::unique_ptr<BatchFunction>> Instantiate(FunctionRole role, TaskContext& context) const override {
-    ASSIGN_OR_RETURN(LuaState * state, context.hosts().Lua());
-    lua_State* L = state->raw();
-    RETURN_IF_ERROR(PushFresh(state, &context));
+    ASSIGN_OR_RETURN(std::unique_ptr<LuaInstance> instance, MakeInstance(&context));
     std::unique_ptr<BatchFunction> kernel;
-    if (state->options().lua_kernels) kernel = FindKernel(L, role);
-    const int function = luaL_ref(L, LUA_REGISTRYINDEX);
+    if (instance->state()->options().lua_kernels) {
+      LuaInstance::Scope scope(*instance, nullptr);
+      instance->PushFunction();
+      kernel = FindKernel(instance->state()->raw(), role);
+    }
     return std::unique_ptr<BatchFunction>(
-        std::make_unique<LuaBatchFunction>(state, &context, role, function, std::move(kernel)));
+        std::make_unique<LuaBatchFunction>(std::move(instance), role, std::move(kernel)));
   }
 
   Result<std::unique_ptr<Reducer>> InstantiateReducer(TaskContext& context) const override {
-    ASSIGN_OR_RETURN(LuaState * state, context.hosts().Lua());
-    RETURN_IF_ERROR(PushFresh(state, &context));
-    const int function = luaL_ref(state->raw(), LUA_REGISTRYINDEX);
-    return std::unique_ptr<Reducer>(std::make_unique<LuaReducer>(state, &context, function));
+    ASSIGN_OR_RETURN(std::unique_ptr<LuaInstance> instance, MakeInstance(&context));
+    return std::unique_ptr<Reducer>(std::make_unique<LuaReducer>(std::move(instance)));
   }
 
  protected:
-  // What stays loaded in a state; pushes it.
+  // Pushes the function's code as a list of Lua functions, to which an instance will have the only key.
   virtual Status Load(lua_State* L) const = 0;
-  // The function with fresh upvalues and the environment at `environment`, from what Load pushed at `loaded`; pushes
-  // it.
-  virtual Status Refresh(LuaState* state, int loaded, int environment) const = 0;
+  // Pushes the function with fresh variables and the environment at `environment`, made from the code at `code`, and
+  // what it needs in the standard library (LuaInstance::SetFunction).
+  virtual Status Refresh(LuaState* state, int code, int environment) const = 0;
 
  private:
-  Status PushFresh(LuaState* state, TaskContext* task) const {
+  Result<std::unique_ptr<LuaInstance>> MakeInstance(TaskContext* task) const {
+    ASSIGN_OR_RETURN(LuaState * state, task->hosts().Lua());
     lua_State* L = state->raw();
-    luaL_checkstack(L, 32, "a function");
-    const int top = lua_gettop(L);
-    RETURN_IF_ERROR(PushLoaded(state));
+    auto instance = std::make_unique<LuaInstance>(state, task, id_);
+    LuaInstance::Scope scope(*instance, nullptr);
+    if (!instance->TakeSpareCode()) {
+      RETURN_IF_ERROR(Load(L));
+      instance->SetCode();
+      instance->PushCode();
+    }
+    const int code = lua_gettop(L);
     // The task's own globals, over those of the state.
     lua_newtable(L);
     lua_newtable(L);
@@ -198,43 +188,15 @@ class LuaFunction : public Function {
     lua_setmetatable(L, -2);
     lua_pushvalue(L, -1);
     lua_setfield(L, -2, "_G");
-    TaskContext* const outer_task = state->task;
-    RowEmitter* const outer_emitter = state->emitter;
-    state->task = task;
-    state->emitter = nullptr;
-    Status status = Refresh(state, top + 1, top + 2);
-    state->task = outer_task;
-    state->emitter = outer_emitter;
-    if (status.ok() && !lua_isfunction(L, -1)) {
-      status = Status::Invalid(fmt::format("a function is needed, this is a {}", luaL_typename(L, -1)));
+    RETURN_IF_ERROR(Refresh(state, code, code + 1));
+    if (!lua_isfunction(L, -2)) {
+      return Status::Invalid(fmt::format("a function is needed, this is a {}", luaL_typename(L, -2)));
     }
-    if (!status.ok()) {
-      lua_settop(L, top);
-      return status;
-    }
-    lua_replace(L, top + 1);
-    lua_settop(L, top + 1);
-    return Status::Ok();
+    instance->SetFunction();
+    return instance;
   }
 
-  Status PushLoaded(LuaState* state) const {
-    lua_State* L = state->raw();
-    if (const auto known = state->cache.find(id_); known != state->cache.end()) {
-      lua_rawgeti(L, LUA_REGISTRYINDEX, known->second);
-      return Status::Ok();
-    }
-    constexpr size_t kCachedMax = 256;
-    if (state->cache.size() >= kCachedMax) {
-      for (const auto& [id, reference] : state->cache) luaL_unref(L, LUA_REGISTRYINDEX, reference);
-      state->cache.clear();
-    }
-    RETURN_IF_ERROR(Load(L));
-    lua_pushvalue(L, -1);
-    state->cache.emplace(id_, luaL_ref(L, LUA_REGISTRYINDEX));
-    return Status::Ok();
-  }
-
-  // Tells functions apart in the caches of states, which may outlive them.
+  // Tells functions apart in states, which may outlive them.
   static uint64_t NextId() {
     static std::atomic<uint64_t> next{1};
     return next.fetch_add(1, std::memory_order_relaxed);
@@ -272,14 +234,15 @@ class SourceFunction : public LuaFunction {
     return Status::Ok();
   }
 
-  Status Refresh(LuaState* state, int loaded, int environment) const override {
+  Status Refresh(LuaState* state, int code, int environment) const override {
     lua_State* L = state->raw();
     for (int i = 2; i >= 1; --i) {
-      lua_rawgeti(L, loaded, i);
+      lua_rawgeti(L, code, i);
       lua_pushvalue(L, environment);
       lua_setfenv(L, -2);
       RETURN_IF_ERROR(state->Call(0, i == 1 ? 1 : 0));
     }
+    lua_pushnil(L);
     return Status::Ok();
   }
 
@@ -296,8 +259,8 @@ class CapturedLuaFunction : public LuaFunction {
 
  protected:
   Status Load(lua_State* L) const override { return LoadFunctions(L, captured_); }
-  Status Refresh(LuaState* state, int loaded, int environment) const override {
-    Revive(state->raw(), captured_, loaded, environment);
+  Status Refresh(LuaState* state, int code, int environment) const override {
+    Revive(state->raw(), captured_, code, environment);
     return Status::Ok();
   }
 

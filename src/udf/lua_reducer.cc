@@ -37,17 +37,10 @@ end)lua";
 
 constexpr int64_t kExactMax = int64_t{1} << 53;
 
-Status WithRow(Status status, const Batch& batch, int64_t row) {
-  std::string details = status.details();
-  return Status(status.code(), fmt::format("{}, row {}", status.message(), batch.RowToDebugString(row)))
-      .WithDetails(std::move(details));
-}
-
 }  // namespace
 
 LuaReducer::~LuaReducer() {
   lua_State* L = state_->raw();
-  luaL_unref(L, LUA_REGISTRYINDEX, function_);
   if (driver_ != 0) luaL_unref(L, LUA_REGISTRYINDEX, driver_);
   for (const int table : tables_) luaL_unref(L, LUA_REGISTRYINDEX, table);
 }
@@ -58,7 +51,7 @@ Status LuaReducer::MakeDriver() {
     lua_pop(L, 1);
     return Status::Internal("the fold driver does not compile");
   }
-  lua_rawgeti(L, LUA_REGISTRYINDEX, function_);
+  instance_->PushFunction();
   RETURN_IF_ERROR(state_->Call(1, 1));
   driver_ = luaL_ref(L, LUA_REGISTRYINDEX);
   return Status::Ok();
@@ -66,14 +59,8 @@ Status LuaReducer::MakeDriver() {
 
 Status LuaReducer::Update(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) {
   if (values.column_count() == 0) return Status::Invalid("a reduce function needs a value column, the rows have none");
-  TaskContext* const outer_task = state_->task;
-  RowEmitter* const outer_emitter = state_->emitter;
-  state_->task = task_;
-  state_->emitter = nullptr;
-  Status status = Fold(values, groups, group_count);
-  state_->task = outer_task;
-  state_->emitter = outer_emitter;
-  return status;
+  LuaInstance::Scope scope(*instance_, nullptr);
+  return Fold(values, groups, group_count);
 }
 
 Status LuaReducer::Fold(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) {
@@ -172,7 +159,7 @@ Status LuaReducer::UpdateAny(const Batch& batch, std::span<const uint32_t> group
       count_ = group + 1;
       continue;
     }
-    lua_rawgeti(L, LUA_REGISTRYINDEX, function_);
+    instance_->PushFunction();
     for (int c = 0; c < width_; ++c) lua_rawgeti(L, top + 1 + c, slot);
     for (int c = 0; c < width_; ++c) PushCell(L, batch.At(row, c));
     Status status = state_->Call(2 * width_, LUA_MULTRET);

@@ -8,17 +8,19 @@
 // Thread: its task's.
 #pragma once
 
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "glim/udf.h"
-#include "udf/lua_state.h"
+#include "udf/lua_instance.h"
 
 namespace glim::udf {
 
 class LuaReducer : public Reducer {
  public:
-  // `function` is a registry reference, which the reducer owns.
-  LuaReducer(LuaState* state, TaskContext* task, int function) : state_(state), task_(task), function_(function) {}
+  explicit LuaReducer(std::unique_ptr<LuaInstance> instance)
+      : instance_(std::move(instance)), state_(instance_->state()) {}
   ~LuaReducer() override;
 
   Status Update(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) override;
@@ -33,9 +35,8 @@ class LuaReducer : public Reducer {
   void StopNumbers();
   Status MakeDriver();
 
+  const std::unique_ptr<LuaInstance> instance_;
   LuaState* const state_;
-  TaskContext* const task_;
-  const int function_;
   int width_ = -1;
   bool numbers_ = true;
   uint32_t count_ = 0;                // Groups that have an accumulator.

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/memory_budget.h"
 #include "udf/lua_kernels.h"
+#include "udf/lua_standard.h"
 #include "udf/row_emitter.h"
 
 namespace glim::udf {
@@ -123,6 +124,7 @@ void OpenGlimRuntime(lua_State* L) {
   lua_pushcfunction(L, WriteRow);
   lua_setglobal(L, "writeRow");
   if (luaL_loadbuffer(L, kPrelude, sizeof(kPrelude) - 1, "=prelude") == 0) lua_call(L, 0, 0);
+  RememberStandard(L);
 }
 
 Result<std::unique_ptr<LuaState>> LuaState::Make(const HostOptions& options) {
@@ -160,6 +162,23 @@ Status LuaState::Call(int arguments, int results) {
   if (zero != std::string_view::npos) status = std::move(status).WithDetails(std::string(all.substr(zero + 1)));
   lua_pop(L_, 1);
   return status;
+}
+
+int LuaState::TakeCode(uint64_t id) {
+  const auto found = spare_code_.find(id);
+  if (found == spare_code_.end()) return 0;
+  const int reference = found->second;
+  spare_code_.erase(found);
+  return reference;
+}
+
+void LuaState::KeepCode(uint64_t id, int reference) {
+  constexpr size_t kSpareMax = 256;
+  if (spare_code_.size() >= kSpareMax) {
+    luaL_unref(L_, LUA_REGISTRYINDEX, spare_code_.begin()->second);
+    spare_code_.erase(spare_code_.begin());
+  }
+  spare_code_.emplace(id, reference);
 }
 
 Status LuaState::CheckMemory() const {

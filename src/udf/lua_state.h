@@ -3,8 +3,7 @@
 // A Lua state of a worker thread and what every state of Glim has in it: the standard library, the helpers of the
 // original Gleam (writeRow, log, split, set, ...), and the module `glim` with what functions may use at run time.
 //
-// Loaded functions are cached by their id, so that traces which the JIT made stay in use from task to task; each task
-// gets fresh upvalues and globals.
+// Code that a task is done with is kept by the function's id for the next one (udf/lua_instance.h).
 //
 // Thread: its worker's.
 #pragma once
@@ -42,15 +41,20 @@ class LuaState {
   // Where writeRow puts rows, and what glim.partition() tells; null outside of a call.
   RowEmitter* emitter = nullptr;
   TaskContext* task = nullptr;
+  // The changes to the standard library that are in place, of the instance at work (LuaInstance::Scope); 0: none.
+  int additions = 0;
 
-  // Registry references by function id.
-  std::unordered_map<uint64_t, int> cache;
+  // Loaded code of the function `id` that nobody uses, as a registry reference; 0: there is none.
+  int TakeCode(uint64_t id);
+  // Keeps it, or lets it go when there is too much.
+  void KeepCode(uint64_t id, int reference);
 
  private:
   LuaState(lua_State* L, const HostOptions& options) : L_(L), options_(options) {}
   lua_State* const L_;
   const HostOptions options_;
   int handler_ = 0;  // Registry reference of the message handler.
+  std::unordered_multimap<uint64_t, int> spare_code_;
 };
 
 // Prelude and module `glim` into a state with the standard library open. writeRow and glim.partition need a LuaState.
