@@ -78,8 +78,9 @@ Fields Field(Ints... fields) {
 // What TextFile reads besides the lines.
 struct TextFileOptions {
   bool recursive = false;  // Folders and all below them.
-  std::string pattern;     // Of file names in folders: "*.pm". Empty: all.
-  bool file_name = false;  // A second column with the path of the line's file.
+  std::string pattern{};   // Of file names in folders: "*.pm". Empty: all.
+  bool file_name = false;  // One more column with the path of the line's file.
+  bool offset = false;     // And one with the byte in that file where the line starts, from 0: names a line for good.
 };
 
 // `flow.Input(Csv("a.csv", {.header = true}))`.

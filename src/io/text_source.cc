@@ -22,6 +22,7 @@ class TextReader : public Reader {
         end_(end),
         skipping_(skip_first),
         file_name_(options.file_name),
+        offset_(options.offset),
         strip_cr_(options.strip_cr) {
     views_.reserve(kRowsMax);
   }
@@ -70,6 +71,7 @@ class TextReader : public Reader {
       const bool all = ForEachMatch(data, scanned_, filled, {'\n'}, [&](size_t newline) {
         const size_t end = strip_cr && newline > line && data[newline - 1] == '\r' ? newline - 1 : newline;
         views_.push_back(MakeViewFast(data + line, static_cast<uint32_t>(end - line), 0, static_cast<uint32_t>(line)));
+        if (offset_) starts_.push_back(static_cast<int64_t>(blocks_->offset() + line));
         line = newline + 1;
         return line < limit && views_.size() < kRowsMax;
       });
@@ -84,6 +86,7 @@ class TextReader : public Reader {
     if (skipping_ || line_ == blocks_->filled()) return;
     views_.push_back(BytesView::Make(blocks_->data() + line_, static_cast<uint32_t>(blocks_->filled() - line_), 0,
                                      static_cast<uint32_t>(line_)));
+    if (offset_) starts_.push_back(static_cast<int64_t>(blocks_->offset() + line_));
   }
 
   std::optional<Batch> TakeBatch() {
@@ -91,7 +94,9 @@ class TextReader : public Reader {
     std::vector<Column> columns;
     columns.push_back(ColumnOfViews(views_.data(), count, blocks_->blocks()));
     if (file_name_) columns.push_back(Column::Constant(Value(blocks_->path()), count));
+    if (offset_) columns.push_back(Column::FromInt64s(starts_));
     views_.clear();
+    starts_.clear();
     return Batch(std::move(columns), count);
   }
 
@@ -99,11 +104,13 @@ class TextReader : public Reader {
   const uint64_t end_;  // Lines that start from here on are not ours.
   bool skipping_;       // The first newline was not seen yet.
   const bool file_name_;
+  const bool offset_;
   const bool strip_cr_;
   size_t line_ = 0;     // Where the next line starts.
   size_t scanned_ = 0;  // No newline in [line_, scanned_).
   bool done_ = false;
   std::vector<BytesView> views_;
+  std::vector<int64_t> starts_;  // Of the lines in views_, in the file; only when they are asked for.
 };
 
 class TextSource : public Source {

@@ -30,7 +30,8 @@ namespace glim::io {
 struct TextOptions {
   bool recursive = false;    // Folders and all below them.
   std::string pattern = {};  // Of file names in folders: "*.pm". Empty: all.
-  bool file_name = false;    // A second column with the path of the line's file.
+  bool file_name = false;    // One more column with the path of the line's file.
+  bool offset = false;       // One more with the byte in that file where the line starts.
   bool strip_cr = false;     // The "\r" of "\r\n" is no part of the line.
 };
 

@@ -32,6 +32,17 @@ std::vector<std::string> Lines(std::string_view bytes) {
   return lines;
 }
 
+// The lines with the bytes where they start.
+Texts LinesWithOffsets(std::string_view bytes) {
+  Texts rows;
+  size_t offset = 0;
+  for (const std::string& line : Lines(bytes)) {
+    rows.push_back({line, std::to_string(offset)});
+    offset += line.size() + 1;
+  }
+  return rows;
+}
+
 class TextSource : public ::testing::Test {
  protected:
   Texts Read(const std::vector<std::string>& paths, const TextOptions& options = {},
@@ -71,6 +82,9 @@ TEST(TextSourceProperty, SplitsTogetherGiveEachLineOnce) {
     const auto rows = ReadAll(*env, *MakeTextSource({path}, {}), split_bytes_max);
     RC_ASSERT(rows.ok());
     RC_ASSERT(*rows == OneColumn(Lines(bytes)));
+    const auto with_offsets = ReadAll(*env, *MakeTextSource({path}, {.offset = true}), split_bytes_max);
+    RC_ASSERT(with_offsets.ok());
+    RC_ASSERT(*with_offsets == LinesWithOffsets(bytes));
   }));
 }
 
@@ -83,9 +97,9 @@ TEST(TextSourceProperty, SmallPiecesGiveTheSameLines) {
     env::FaultyFileSystem files(env->files());
     files.SetReadBytesMax(*rc::gen::inRange<size_t>(1, 20));
     env::FaultyEnv slow(*env, files);
-    const auto rows = ReadAll(slow, *MakeTextSource({path}, {}), 4 << 20, /*in_sequence=*/true);
+    const auto rows = ReadAll(slow, *MakeTextSource({path}, {.offset = true}), 4 << 20, /*in_sequence=*/true);
     RC_ASSERT(rows.ok());
-    RC_ASSERT(*rows == OneColumn(Lines(bytes)));
+    RC_ASSERT(*rows == LinesWithOffsets(bytes));
   }));
 }
 
@@ -101,6 +115,7 @@ TEST_F(TextSource, BlocksAndLongLinesAreCarriedOver) {
   const Texts wanted = OneColumn(Lines(bytes));
   EXPECT_TRUE(Read({path}) == wanted);
   EXPECT_TRUE(Read({path}, {}, 100000) == wanted);
+  EXPECT_TRUE(Read({path}, {.offset = true}, 100000) == LinesWithOffsets(bytes));
   EXPECT_TRUE(Read({path}, {}, 1 << 30) == wanted);
 }
 
@@ -121,9 +136,10 @@ TEST_F(TextSource, BytesAreKept) {
   EXPECT_EQ(Read({folder_.Write("newline", "\n")}), Texts{{""}});
 }
 
-TEST_F(TextSource, FileNameIsASecondColumn) {
+TEST_F(TextSource, FileNameAndOffsetAreFurtherColumns) {
   const std::string a = folder_.Write("a", "1\n2\n"), b = folder_.Write("b", "3");
   EXPECT_EQ(Read({b, a}, {.file_name = true}), (Texts{{"3", b}, {"1", a}, {"2", a}}));
+  EXPECT_EQ(Read({b, a}, {.file_name = true, .offset = true}), (Texts{{"3", b, "0"}, {"1", a, "0"}, {"2", a, "2"}}));
 }
 
 TEST_F(TextSource, SplitsAreNotLargerThanAsked) {

@@ -300,10 +300,11 @@ Result<TextFileOptions> ToTextOptions(lua_State* L, int index) {
   TextFileOptions options;
   if (lua_isnoneornil(L, index)) return options;
   if (!lua_istable(L, index)) return Status::Invalid("the options of TextFile are a table, like {recursive = true}");
-  RETURN_IF_ERROR(AllowOnly(L, index, "TextFile", {"recursive", "pattern", "file_name"}));
+  RETURN_IF_ERROR(AllowOnly(L, index, "TextFile", {"recursive", "pattern", "file_name", "offset"}));
   RETURN_IF_ERROR(ReadField(L, index, "recursive", &options.recursive));
   RETURN_IF_ERROR(ReadField(L, index, "pattern", &options.pattern));
   RETURN_IF_ERROR(ReadField(L, index, "file_name", &options.file_name));
+  RETURN_IF_ERROR(ReadField(L, index, "offset", &options.offset));
   return options;
 }
 
