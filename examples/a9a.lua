@@ -3,10 +3,12 @@
 -- Logistic regression with the FTRL rule: one pass over LIBSVM text (`label index:value ...`), through a table.
 --
 --   xz -dk examples/data/a9a.xz examples/data/a9a.t.xz
---   glim run examples/a9a.lua examples/data/a9a examples/data/a9a.t [--mini-batch N] [--tasks N]
+--   glim run examples/a9a.lua examples/data/a9a examples/data/a9a.t [--seed N] [--mini-batch N] [--tasks N]
+--
+-- --seed 0 takes the rows in the order of the file, without the shuffle.
 local glim = require "glim"
 
-local options = {mini_batch = 32, tasks = 4, seed = 1}
+local options = {mini_batch = 16, tasks = 4, seed = 1}
 local files = {}
 do
   local i = 1
@@ -17,7 +19,7 @@ do
     elseif options[option] then
       i = i + 1
       options[option] = tonumber(arg[i]) or error("--" .. name .. " takes a number", 0)
-    else error("unknown option --" .. name .. "; there are --mini-batch N and --tasks N", 0) end
+    else error("unknown option --" .. name .. "; there are --seed N, --mini-batch N and --tasks N", 0) end
     i = i + 1
   end
 end
@@ -31,13 +33,15 @@ local progress = glim.table{name = "progress", keys = 2, type = "f64", rule = gl
 
 -- Appends a line's keys and values to the two lists and returns its label, 0 or 1.
 local function parse(line, keys, values)
+  local label = tonumber(line:match("^%S+"))
+  if not label then error("not `label index:value ...`: " .. line:sub(1, 60), 0) end
   local n = #keys + 1
   keys[n], values[n] = 0, 1
   for index, value in line:gmatch("(%d+):(%S+)") do
     n = n + 1
     keys[n], values[n] = tonumber(index), tonumber(value)
   end
-  return tonumber(line:match("^%S+")) > 0 and 1 or 0
+  return label > 0 and 1 or 0
 end
 
 local function probability(sum) return 1 / (1 + math.exp(-sum)) end
@@ -68,18 +72,15 @@ local function train_on(lines, first, last)
   return loss
 end
 
--- Shuffled: in the order of the hashes of the lines with their number, so that equal lines do not stay together.
-local started, number = glim.seconds(), 0
-glim.flow("train")
-  :TextFile(train_file)
-  :Map(function(line)
-    number = number + 1
-    return glim.hash(options.seed .. " " .. number .. " " .. line), line
-  end)
-  :Sort(1)
+local started = glim.seconds()
+local lines = glim.flow("train"):TextFile(train_file, {offset = true})
+if options.seed ~= 0 then                                    -- shuffled: in the order of the hashes of where the lines start
+  lines = lines:Map(function(line, offset) return line, glim.hash(options.seed .. " " .. offset) end):Sort(2)
+end
+lines
   :RoundRobin(options.tasks)                                 -- that many tasks train at the same time
   :ForEachBatch(function(rows)
-    local lines, loss = rows:Column(2), 0
+    local lines, loss = rows:Column(1), 0
     for first = 1, #lines, mini_batch do
       loss = loss + train_on(lines, first, math.min(first + mini_batch - 1, #lines))
     end
