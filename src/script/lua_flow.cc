@@ -259,11 +259,7 @@ Result<int> CollectRows(lua_State* L) {
     list->Push();
     auto next = static_cast<int>(lua_objlen(state, -1));
     for (int64_t row = 0; row < batch.row_count(); ++row) {
-      lua_createtable(state, batch.column_count(), 0);
-      for (int c = 0; c < batch.column_count(); ++c) {
-        udf::PushCell(state, batch.At(row, c));
-        lua_rawseti(state, -2, c + 1);
-      }
+      udf::PushList(state, batch.column_count(), [&](int64_t c) { return batch.At(row, static_cast<int>(c)); });
       lua_rawseti(state, -2, ++next);
     }
     lua_pop(state, 1);

@@ -87,8 +87,10 @@ class LuaBatchFunction : public BatchFunction {
     lua_State* L = state_->raw();
     if (lua_isnil(L, top + 1)) return Status::Ok();
     if (lua_istable(L, top + 1)) {
-      for (int i = 1; i <= static_cast<int>(lua_objlen(L, top + 1)); ++i) {
-        lua_rawgeti(L, top + 1, i);
+      const int64_t length = ListLength(L, top + 1);
+      if (length < 0) return Status::UserCode("FlatMap's function gave a list whose field n is not its length");
+      for (int64_t i = 1; i <= length && !emitter.full(); ++i) {
+        lua_rawgeti(L, top + 1, static_cast<int>(i));
         RETURN_IF_ERROR(Emit(emitter, lua_gettop(L), 1));
         lua_pop(L, 1);
       }

@@ -8,11 +8,10 @@
 
 #include "glim/batch_builder.h"
 #include "udf/lua_values.h"
+#include "udf/row_emitter.h"
 
 namespace glim::udf {
 namespace {
-
-constexpr int64_t kRowsPerBatch = 4096;
 
 // Recognises functions with the help of jit.util; returns two functions. find_gmatch(f): the pattern or nil.
 // is_moves(f): whether the function only moves arguments and constants to its results.
@@ -158,28 +157,37 @@ class MovesKernel : public BatchFunction {
   };
   explicit MovesKernel(std::vector<Source> sources) : sources_(std::move(sources)) {}
 
+  // In slices, because the type of a column depends on the values in it.
   Status Run(const Batch& in, BatchOutput& out) override {
     if (sources_.empty()) return Status::Ok();
+    for (int64_t begin = 0; begin < in.row_count() && !out.full(); begin += kRowsPerBatch) {
+      const int64_t rows = std::min(kRowsPerBatch, in.row_count() - begin);
+      if (Status status = out.Push(Move(in.Slice(begin, rows))); !status.ok()) return status;
+    }
+    return Status::Ok();
+  }
+
+ private:
+  Batch Move(const Batch& in) {
     std::vector<Column> columns;
     for (const Source& source : sources_) {
       if (source.argument < 0) {
         columns.push_back(Constants(source.constant, in.row_count()));
       } else if (source.argument < in.column_count()) {
-        columns.push_back(in.column(source.argument));
+        columns.push_back(ThroughLua(in.column(source.argument)));
       } else {
         columns.push_back(Column::Nulls(in.row_count()));
       }
     }
-    return out.Push(Batch(std::move(columns), in.row_count()));
+    return Batch(std::move(columns), in.row_count());
   }
 
- private:
   // The same constant batch after batch shares one buffer.
   Column Constants(const Value& value, int64_t rows) {
     for (auto& [known, column] : constants_) {
-      if (known.type() == value.type() && known == value && column.length() >= rows) return column.Slice(0, rows);
+      if (known.type() == value.type() && known == value) return column.Slice(0, rows);
     }
-    constants_.emplace_back(value, Column::Constant(value, std::max(rows, 2 * kRowsPerBatch)));
+    constants_.emplace_back(value, Column::Constant(value, kRowsPerBatch));
     return constants_.back().second.Slice(0, rows);
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "udf/lua_kernels.h"
 
+#include <cmath>
 #include <random>
 
 #include "udf/lua_test_support.h"
@@ -57,6 +58,31 @@ TEST(LuaKernels, TokensAreThoseOfPlainLua) {
                               "[%W_]+",   "[^a-c%d]+"}) {
     ExpectSame(std::string("function(line) return line:gmatch(\"") + pattern + "\") end", kFlatMap, rows);
     ExpectSame(std::string("function(line) return string.gmatch(line, \"") + pattern + "\") end", kFlatMap, rows);
+  }
+}
+
+TEST(LuaKernels, MovedValuesAreThoseOfPlainLua) {
+  EXPECT_EQ(RunSource("function(x) return x end", kMap, {{4.0}}).rows, (Rows{{"int64 4"}}));
+  std::mt19937_64 random(2);
+  const std::vector<Value> numbers = {4.0,     -4.0, 0.0, -0.0, 4.5, 1e300, 9007199254740992.0, 9007199254740994.0,
+                                      INFINITY};
+  const std::vector<Value> others = {Value(),
+                                     7,
+                                     true,
+                                     "text",
+                                     int64_t{9007199254740993},
+                                     4.0,
+                                     4.5,
+                                     std::vector<Value>{1.0, 2.5},
+                                     std::vector<Value>{std::vector<Value>{3.0}, Value()}};
+  // Columns of doubles, of whole doubles, and of everything; more rows than one batch of results has.
+  std::vector<Row> rows;
+  for (int i = 0; i < 9000; ++i) {
+    rows.push_back({numbers[random() % numbers.size()], static_cast<double>(i), i < 4096 ? 1.0 : 1.5,
+                    others[random() % others.size()], std::vector<Value>{static_cast<double>(random() % 5) / 2}});
+  }
+  for (const char* moves : {"x, 1", "y", "z, y", "other", "list, x", "2.5, list, other"}) {
+    ExpectSame(std::string("function(x, y, z, other, list) return ") + moves + " end", kMap, rows);
   }
 }
 

@@ -36,11 +36,7 @@ int Width(lua_State* L) {
 int ColumnValues(lua_State* L) {
   const Batch& batch = ToBatch(L);
   const Column& column = batch.column(static_cast<int>(CheckIndex(L, 2, batch.column_count(), "column")));
-  lua_createtable(L, static_cast<int>(column.length()), 0);
-  for (int64_t row = 0; row < column.length(); ++row) {
-    PushCell(L, column.At(row));
-    lua_rawseti(L, -2, static_cast<int>(row) + 1);
-  }
+  PushList(L, column.length(), [&](int64_t row) { return column.At(row); });
   return 1;
 }
 

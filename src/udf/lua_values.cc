@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "udf/lua_values.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <lua.hpp>
@@ -11,6 +12,7 @@ namespace {
 constexpr int kCData = 10;  // LuaJIT's type number of FFI objects.
 constexpr int64_t kExactMax = int64_t{1} << 53;
 constexpr int kDepthMax = 100;
+constexpr const char* kLength = "n";
 
 // ffi.new of an int64_t, by way of the FFI library; rare.
 void PushInt64(lua_State* L, int64_t value) {
@@ -49,6 +51,42 @@ bool ReadInt64(lua_State* L, int index, int64_t* value) {
   return is_unsigned || is_signed;
 }
 
+// Integers are whole numbers that doubles hold exactly; the zero below zero is none.
+bool IsInteger(double number) {
+  return number == std::floor(number) && std::abs(number) <= static_cast<double>(kExactMax) &&
+         !(number == 0 && std::signbit(number));
+}
+
+void AppendNumber(double number, ColumnBuilder* column) {
+  if (IsInteger(number)) {
+    column->AppendInt64(static_cast<int64_t>(number));
+  } else {
+    column->AppendDouble(number);
+  }
+}
+
+// May a value of the column be another after its way through Lua?
+bool MayChange(const Column& column) {
+  switch (column.type()) {
+    case Type::kDouble: return std::ranges::any_of(column.Doubles(), IsInteger);
+    case Type::kList: return MayChange(*column.parts().child);
+    case Type::kAny: return true;
+    default: return false;
+  }
+}
+
+void AppendThroughLua(const Cell& cell, ColumnBuilder* column) {
+  if (cell.type() == Type::kDouble) {
+    AppendNumber(cell.as_double(), column);
+  } else if (cell.type() == Type::kList) {
+    ColumnBuilder& elements = column->elements();
+    for (int64_t i = 0; i < cell.list_size(); ++i) AppendThroughLua(cell.list_element(i), &elements);
+    column->AppendList();
+  } else {
+    column->Append(cell);
+  }
+}
+
 bool Append(lua_State* L, int index, ColumnBuilder* column, std::string* error, int depth);
 
 bool AppendTable(lua_State* L, int index, ColumnBuilder* column, std::string* error, int depth) {
@@ -56,21 +94,26 @@ bool AppendTable(lua_State* L, int index, ColumnBuilder* column, std::string* er
     *error = "a list nested too deeply, perhaps within itself";
     return false;
   }
-  const auto size = static_cast<int>(lua_objlen(L, index));
-  int keys = 0;
+  luaL_checkstack(L, 4, "a nested list");
+  const int64_t size = ListLength(L, index);
+  if (size < 0) {
+    *error = "a list's field n must be its length";
+    return false;
+  }
   for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
+    if (lua_type(L, -2) == LUA_TSTRING && std::strcmp(lua_tostring(L, -2), kLength) == 0) continue;
     const double key = lua_type(L, -2) == LUA_TNUMBER ? lua_tonumber(L, -2) : -1;
-    if (key < 1 || key > size || key != std::floor(key)) {
+    if (key < 1 || key > static_cast<double>(size) || key != std::floor(key)) {
       lua_pop(L, 2);
-      *error = "a table with other keys than 1 to n is not a list, so it cannot be a value of a row";
+      *error =
+          "a table with other keys than 1 to n is not a list, so it cannot be a value of a row (a list with nils has its "
+          "length in the field n)";
       return false;
     }
-    ++keys;
   }
-  luaL_checkstack(L, 4, "a nested list");
   ColumnBuilder& elements = column->elements();
-  for (int i = 1; i <= size; ++i) {
-    lua_rawgeti(L, index, i);
+  for (int64_t i = 1; i <= size; ++i) {
+    lua_rawgeti(L, index, static_cast<int>(i));
     const bool ok = Append(L, lua_gettop(L), &elements, error, depth + 1);
     lua_pop(L, 1);
     if (!ok) return false;
@@ -84,16 +127,7 @@ bool Append(lua_State* L, int index, ColumnBuilder* column, std::string* error, 
     case LUA_TNIL:
     case LUA_TNONE: column->AppendNull(); return true;
     case LUA_TBOOLEAN: column->AppendBool(lua_toboolean(L, index) != 0); return true;
-    case LUA_TNUMBER: {
-      const double number = lua_tonumber(L, index);
-      if (number == std::floor(number) && std::abs(number) <= static_cast<double>(kExactMax) &&
-          !(number == 0 && std::signbit(number))) {
-        column->AppendInt64(static_cast<int64_t>(number));
-      } else {
-        column->AppendDouble(number);
-      }
-      return true;
-    }
+    case LUA_TNUMBER: AppendNumber(lua_tonumber(L, index), column); return true;
     case LUA_TSTRING: {
       size_t size = 0;
       const char* bytes = lua_tolstring(L, index, &size);
@@ -128,24 +162,53 @@ void PushCell(lua_State* L, const Cell& cell) {
       return;
     case Type::kDouble: lua_pushnumber(L, cell.as_double()); return;
     case Type::kBytes: lua_pushlstring(L, cell.as_bytes().data(), cell.as_bytes().size()); return;
-    case Type::kList: {
-      luaL_checkstack(L, 4, "a nested list");
-      lua_createtable(L, static_cast<int>(cell.list_size()), 0);
-      for (int64_t i = 0; i < cell.list_size(); ++i) {
-        PushCell(L, cell.list_element(i));
-        lua_rawseti(L, -2, static_cast<int>(i) + 1);
-      }
-      return;
-    }
+    case Type::kList: PushList(L, cell.list_size(), [&](int64_t i) { return cell.list_element(i); }); return;
     case Type::kNull:
     case Type::kAny: break;
   }
   lua_pushnil(L);
 }
 
+void PushList(lua_State* L, int64_t size, const std::function<Cell(int64_t)>& at) {
+  luaL_checkstack(L, 4, "a nested list");
+  lua_createtable(L, static_cast<int>(size), 0);
+  bool has_nil = false;
+  for (int64_t i = 0; i < size; ++i) {
+    const Cell cell = at(i);
+    has_nil |= cell.is_null();
+    PushCell(L, cell);
+    lua_rawseti(L, -2, static_cast<int>(i) + 1);
+  }
+  if (!has_nil) return;
+  lua_pushnumber(L, static_cast<double>(size));
+  lua_setfield(L, -2, kLength);
+}
+
+int64_t ListLength(lua_State* L, int index) {
+  lua_pushvalue(L, index);
+  lua_pushstring(L, kLength);
+  lua_rawget(L, -2);
+  int64_t length = -1;
+  if (lua_isnil(L, -1)) {
+    length = static_cast<int64_t>(lua_objlen(L, -2));
+  } else if (lua_type(L, -1) == LUA_TNUMBER) {
+    const double number = lua_tonumber(L, -1);
+    if (number >= 0 && number <= INT32_MAX && number == std::floor(number)) length = static_cast<int64_t>(number);
+  }
+  lua_pop(L, 2);
+  return length;
+}
+
 bool AppendLuaValue(lua_State* L, int index, ColumnBuilder* column, std::string* error) {
   if (index < 0 && index > LUA_REGISTRYINDEX) index = lua_gettop(L) + 1 + index;
   return Append(L, index, column, error, 0);
+}
+
+Column ThroughLua(const Column& column) {
+  if (!MayChange(column)) return column;
+  ColumnBuilder builder;
+  for (int64_t row = 0; row < column.length(); ++row) AppendThroughLua(column.At(row), &builder);
+  return builder.Finish();
 }
 
 }  // namespace glim::udf

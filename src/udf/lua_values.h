@@ -2,11 +2,16 @@
 //
 // Values across the border. Into Lua: bytes are strings, integers up to 2^53 and doubles numbers, larger integers
 // int64_t of the FFI, lists tables, nil nil. Back: a whole number up to 2^53 is an int64, any other a double; int64_t
-// and uint64_t of the FFI are int64; a table is the list of its elements 1 to n.
+// and uint64_t of the FFI are int64; a table is a list.
+//
+// Lua's # does not count nils at the end, and may stop at any nil. So a list with a nil in it has its length in the
+// field n, in both directions: {1, nil, n = 2}. Without n, the length is #list.
 //
 // Thread: the state's.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
 
 #include "glim/batch.h"
@@ -19,8 +24,17 @@ namespace glim::udf {
 // One value onto the stack. The caller sees to the room (luaL_checkstack).
 void PushCell(lua_State* L, const Cell& cell);
 
+// A list of `size` values, with n when one of them is nil.
+void PushList(lua_State* L, int64_t size, const std::function<Cell(int64_t)>& at);
+
+// The length of the table at `index` as a list; -1 when its field n is no length.
+int64_t ListLength(lua_State* L, int index);
+
 // The value at `index` into the column. False, with the reason in *error, when it cannot be a value of a row; the
 // column is then not to be used.
 bool AppendLuaValue(lua_State* L, int index, ColumnBuilder* column, std::string* error);
+
+// The column that comes back when Lua is given the values of this one and returns them: whole doubles as integers.
+Column ThroughLua(const Column& column);
 
 }  // namespace glim::udf

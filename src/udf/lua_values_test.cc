@@ -50,6 +50,27 @@ TEST(LuaValues, ListsComeBackUnharmed) {
   EXPECT_EQ(RoundTrip(Value(std::vector<Value>{1, Value(), 3})), "{int64 1,null nil,int64 3,}");
 }
 
+TEST(LuaValues, NilsAtTheEndOfAListAreKept) {
+  EXPECT_EQ(RoundTrip(Value(std::vector<Value>{1, Value()})), "{int64 1,null nil,}");
+  EXPECT_EQ(RoundTrip(Value(std::vector<Value>{Value(), Value()})), "{null nil,null nil,}");
+  EXPECT_EQ(RoundTrip(Value(std::vector<Value>{std::vector<Value>{Value()}})), "{{null nil,},}");
+  EXPECT_EQ(Result1("{1, nil, n = 2}"), "{int64 1,null nil,}");
+  EXPECT_EQ(Result1("{n = 0}"), "{}");
+  EXPECT_EQ(Result1("(function() local t = {n = 3} t[3] = 1 return t end)()"), "{null nil,null nil,int64 1,}");
+  const Answer answer = RunSource("function(list) return list.n, #list end", FunctionRole::kMap,
+                                  {{Value(std::vector<Value>{1, 2})}, {Value(std::vector<Value>{1, Value()})}});
+  EXPECT_EQ(answer.rows, (Rows{{"null nil", "int64 2"}, {"int64 2", "int64 1"}}));
+  EXPECT_EQ(RunSource("function() return {1, nil, n = 2} end", FunctionRole::kFlatMap, {{1}}).rows,
+            (Rows{{"int64 1"}, {"null nil"}}));
+}
+
+TEST(LuaValues, AListsLengthMustFit) {
+  for (const char* list : {"{1, 2, n = 1}", "{1, n = 1.5}", "{n = -1}", "{n = 'two'}", "{n = 1e300}"}) {
+    EXPECT_EQ(Result1(list).substr(0, 7), "failed:") << list;
+  }
+  EXPECT_FALSE(RunSource("function() return {n = -1} end", FunctionRole::kFlatMap, {{1}}).status.ok());
+}
+
 TEST(LuaValues, WhatCannotBeAValueIsAnErrorThatSaysSo) {
   for (const char* expression : {"print", "coroutine.create(print)", "io.stdout", "{x = 1}", "{[0] = 1}", "{[1.5] = 1}",
                                  "{print}", "require('ffi').new('int[2]')"}) {

@@ -8,7 +8,6 @@
 namespace glim::udf {
 
 bool RowEmitter::AppendRow(lua_State* L, int first, int count, std::string* error) {
-  constexpr int64_t kRowsPerBatch = 4096;
   if (builder_.column_count() != count) {
     if (builder_.row_count() > 0) {
       Batch batch = builder_.Finish();

@@ -9,6 +9,7 @@
 // Thread: its task's.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "glim/batch_builder.h"
@@ -17,6 +18,9 @@
 struct lua_State;
 
 namespace glim::udf {
+
+// What functions give goes on in batches of at most so many rows.
+constexpr int64_t kRowsPerBatch = 4096;
 
 class RowEmitter {
  public:
