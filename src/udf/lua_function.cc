@@ -119,9 +119,8 @@ class LuaBatchFunction : public BatchFunction {
   Status RunBatch(const Batch& in) {
     lua_State* L = state_->raw();
     instance_->PushFunction();
-    PushRows(L, &in);
-    lua_pushvalue(L, -1);
-    const int rows = luaL_ref(L, LUA_REGISTRYINDEX);
+    const LuaRows rows(L, in);
+    rows.Push();
     lua_createtable(L, 0, 3);
     lua_pushinteger(L, instance_->task()->partition() + 1);
     lua_setfield(L, -2, "partition");
@@ -129,12 +128,7 @@ class LuaBatchFunction : public BatchFunction {
     lua_setfield(L, -2, "partitions");
     lua_pushinteger(L, instance_->task()->attempt() + 1);
     lua_setfield(L, -2, "attempt");
-    Status status = state_->Call(2, 0);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, rows);
-    ForgetRows(L, -1);
-    lua_pop(L, 1);
-    luaL_unref(L, LUA_REGISTRYINDEX, rows);
-    return status;
+    return state_->Call(2, 0);
   }
 
   const std::unique_ptr<LuaInstance> instance_;

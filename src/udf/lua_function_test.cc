@@ -195,6 +195,44 @@ TEST(LuaFunction, ForEachBatchSeesTheRowsDuringTheCallOnly) {
   EXPECT_EQ((*instance)->Run(batch, out).code(), Code::kUserCode);
 }
 
+TEST(LuaFunction, ForEachBatchReadsNumbersThroughPointers) {
+  const std::vector<Row> rows = {{1, 1.5, 1, Value(), "x", int64_t{9007199254740993}},
+                                 {2, 2.5, 2.5, 2, "y", int64_t{INT64_MIN}}};
+  const Answer good = RunSource(
+      "function(rows) local x, n = rows:Doubles(2) assert(n == 2 and x[0] == 1.5 and x[1] == 2.5) "
+      "local i, m = rows:Int64s(1) assert(m == 2 and i[0] == 1LL and tonumber(i[1]) == 2) "
+      "assert(type(i[0]) == 'cdata' and type(x[0]) == 'number') "
+      // Integers as doubles, a column of both, and what only an int64 holds.
+      "local d = rows:Doubles(1) assert(d[1] == 2) local mixed = rows:Doubles(3) assert(mixed[0] + mixed[1] == 3.5) "
+      "local large = rows:Int64s(6) assert(large[0] == 9007199254740993LL and large[1] == -9223372036854775807LL - 1) "
+      "collectgarbage() assert(d[0] == 1 and x[1] == 2.5) end",
+      kForEachBatch, rows);
+  EXPECT_TRUE(good.status.ok()) << good.status.message();
+  for (const auto& [call, message] : std::vector<std::pair<std::string, std::string>>{
+           {"rows:Doubles(4)", "row 1 of column 4 is nil"},
+           {"rows:Int64s(4)", "row 1 of column 4 is nil"},
+           {"rows:Doubles(5)", "row 1 of column 5 is no number"},
+           {"rows:Int64s(5)", "row 1 of column 5 is no number"},
+           {"rows:Int64s(3)", "row 2 of column 3 is no 64-bit integer"},
+           {"rows:Doubles(6)", "row 1 of column 6 is no number that a double holds exactly"},
+           {"rows:Doubles(7)", "there is no column 7, there are 6"},
+           {"rows:Doubles(0)", "there is no column 0"},
+           {"rows.Doubles(1)", "glim rows expected"}}) {
+    const Status status = RunSource("function(rows) local x = " + call + " end", kForEachBatch, rows).status;
+    EXPECT_EQ(status.code(), Code::kUserCode) << call;
+    EXPECT_NE(status.message().find(message), std::string::npos) << status.message();
+  }
+}
+
+TEST(LuaFunction, PointersAreOfTheRowsAtHand) {
+  Batch all = MakeBatch({{1}, {2}, {3}, {4}, {5}});
+  const auto function = MakeLuaFunction(
+      "function(rows) local x, n = rows:Int64s(1) local y = rows:Doubles(1) assert(n == 2 and x[0] == 3 and y[1] == 4) end",
+      "");
+  const Answer answer = RunOn(*function, kForEachBatch, {all.Slice(2, 2)});
+  EXPECT_TRUE(answer.status.ok()) << answer.status.message();
+}
+
 Result<Batch> Fold(const std::string& source, const std::vector<Row>& rows, const std::vector<uint32_t>& groups,
                    uint32_t count) {
   Hosts hosts;
