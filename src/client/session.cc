@@ -137,8 +137,8 @@ Status Session::Run(const std::shared_ptr<flow::Graph>& graph) {
   const env::Machine machine = parts.env->machine();
   if (parts.pool == nullptr) {
     const int threads = parts.options.threads > 0 ? parts.options.threads : machine.cores;
-    parts.pool =
-        std::make_unique<exec::WorkerPool>(threads, udf::HostOptions{.lua_kernels = parts.options.lua_kernels});
+    parts.pool = std::make_unique<exec::WorkerPool>(
+        threads, udf::HostOptions{.lua_kernels = parts.options.lua_kernels, .lua_path = parts.lua_path});
   }
   const int64_t memory = parts.options.memory_bytes > 0 ? parts.options.memory_bytes : machine.memory_bytes / 10 * 6;
   return exec::Runner(parts.env.get(), parts.pool.get(), {parts.options.partitions, memory, parts.options.progress})

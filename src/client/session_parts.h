@@ -20,6 +20,7 @@ struct Session::Parts {
   SessionOptions options;
   Status status;
   std::vector<std::string> arguments;
+  std::string lua_path;  // Where functions find modules (udf::HostOptions). Set before the first run.
   std::unique_ptr<env::Env> env;
   std::unique_ptr<param::Catalogue> catalogue;
   std::unique_ptr<exec::WorkerPool> pool;  // Made by the first run.

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "udf/hosts.h"
@@ -21,7 +22,7 @@ namespace glim::exec {
 
 class WorkerPool {
  public:
-  WorkerPool(int threads, udf::HostOptions hosts) : thread_count_(threads), host_options_(hosts) {}
+  WorkerPool(int threads, udf::HostOptions hosts) : thread_count_(threads), host_options_(std::move(hosts)) {}
   WorkerPool(const WorkerPool&) = delete;
   ~WorkerPool();
 

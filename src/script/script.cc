@@ -78,15 +78,16 @@ void SetArguments(lua_State* L, const std::string& path, const std::vector<std::
   lua_setglobal(L, "arg");
 }
 
-// Modules beside the script are found first.
-void SetPath(lua_State* L, const std::string& folder) {
+// Modules beside the script are found first. Gives the new path.
+std::string SetPath(lua_State* L, const std::string& folder) {
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "path");
-  const std::string path = folder + "/?.lua;" + lua_tostring(L, -1);
+  std::string path = folder + "/?.lua;" + lua_tostring(L, -1);
   lua_pop(L, 1);
   lua_pushlstring(L, path.data(), path.size());
   lua_setfield(L, -2, "path");
   lua_pop(L, 1);
+  return path;
 }
 
 int MonotonicSeconds(lua_State* L) {
@@ -106,7 +107,7 @@ Status RunScript(const std::string& path, const std::vector<std::string>& argume
   lua_State* L = state.get();
   luaL_openlibs(L);
   udf::OpenGlimRuntime(L);
-  SetPath(L, FolderOf(path));
+  session->parts().lua_path = SetPath(L, FolderOf(path));
   SetArguments(L, path, arguments);
 
   lua_getglobal(L, "package");

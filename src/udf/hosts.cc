@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "udf/hosts.h"
 
+#include <utility>
+
 #include "base/try.h"
 #include "udf/lua_state.h"
 
 namespace glim::udf {
 
-Hosts::Hosts(HostOptions options) : options_(options) {}
+Hosts::Hosts(HostOptions options) : options_(std::move(options)) {}
 
 Hosts::~Hosts() = default;
 

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "glim/status.h"
 
@@ -21,6 +22,8 @@ struct HostOptions {
   int64_t lua_memory_bytes_max = 0;
   // False: every function runs as plain Lua.
   bool lua_kernels = true;
+  // Where functions given as text find modules, written as package.path is; empty: where Lua does.
+  std::string lua_path;
 };
 
 class Hosts {

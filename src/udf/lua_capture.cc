@@ -87,6 +87,9 @@ class Capturer {
     RETURN_IF_ERROR(LoadNamesIn());
     RETURN_IF_ERROR(Value(index, "it", &captured_.root));
     RETURN_IF_ERROR(Additions());
+    PushStandard(L_, "package");
+    lua_getfield(L_, -1, "path");
+    if (lua_type(L_, -1) == LUA_TSTRING) captured_.path = lua_tostring(L_, -1);
     return std::move(captured_);
   }
 
@@ -286,21 +289,34 @@ class Capturer {
   Captured captured_;
 };
 
-void PushCaptured(lua_State* L, const CapturedValue& value, int functions, int tables) {
+// Stack indexes of what a function is made of.
+struct Places {
+  int functions;
+  int tables;
+  int environment;
+};
+
+void PushCaptured(lua_State* L, const CapturedValue& value, const Places& places) {
   switch (value.kind) {
     case CapturedValue::Kind::kNil: lua_pushnil(L); return;
     case CapturedValue::Kind::kBool: lua_pushboolean(L, value.boolean); return;
     case CapturedValue::Kind::kNumber: lua_pushnumber(L, value.number); return;
     case CapturedValue::Kind::kString: lua_pushlstring(L, value.text.data(), value.text.size()); return;
     case CapturedValue::Kind::kInt64: PushCell(L, Cell::Int64(value.integer)); return;
-    case CapturedValue::Kind::kName: PushStandard(L, value.text); return;
-    case CapturedValue::Kind::kTable: lua_rawgeti(L, tables, value.object + 1); return;
-    case CapturedValue::Kind::kFunction: lua_rawgeti(L, functions, value.object + 1); return;
+    case CapturedValue::Kind::kName:
+      if (value.text == "require") {
+        lua_getfield(L, places.environment, "require");
+      } else {
+        PushStandard(L, value.text);
+      }
+      return;
+    case CapturedValue::Kind::kTable: lua_rawgeti(L, places.tables, value.object + 1); return;
+    case CapturedValue::Kind::kFunction: lua_rawgeti(L, places.functions, value.object + 1); return;
     case CapturedValue::Kind::kShared: value.shared->Push(L); return;
   }
 }
 
-void PushAdditionList(lua_State* L, const Captured& captured, int functions, int tables) {
+void PushAdditionList(lua_State* L, const Captured& captured, const Places& places) {
   lua_newtable(L);
   for (size_t i = 0; i < captured.additions.size(); ++i) {
     const CapturedField& field = captured.additions[i];
@@ -309,7 +325,7 @@ void PushAdditionList(lua_State* L, const Captured& captured, int functions, int
     lua_rawseti(L, -2, 1);
     lua_pushstring(L, field.name.c_str());
     lua_rawseti(L, -2, 2);
-    PushCaptured(L, field.value, functions, tables);
+    PushCaptured(L, field.value, places);
     lua_rawseti(L, -2, 3);
     lua_rawseti(L, -2, static_cast<int>(i) + 1);
   }
@@ -377,6 +393,7 @@ void Revive(lua_State* L, const Captured& captured, int functions, int environme
   luaL_checkstack(L, 16, "a function");
   lua_createtable(L, static_cast<int>(captured.tables.size()), 0);
   const int tables = lua_gettop(L);
+  const Places places{functions, tables, environment};
   for (size_t i = 0; i < captured.tables.size(); ++i) {
     lua_newtable(L);
     lua_rawseti(L, tables, static_cast<int>(i) + 1);
@@ -384,11 +401,11 @@ void Revive(lua_State* L, const Captured& captured, int functions, int environme
   for (size_t i = 0; i < captured.tables.size(); ++i) {
     lua_rawgeti(L, tables, static_cast<int>(i) + 1);
     for (const auto& [key, value] : captured.tables[i].entries) {
-      PushCaptured(L, key, functions, tables);
-      PushCaptured(L, value, functions, tables);
+      PushCaptured(L, key, places);
+      PushCaptured(L, value, places);
       lua_rawset(L, -3);
     }
-    PushCaptured(L, captured.tables[i].metatable, functions, tables);
+    PushCaptured(L, captured.tables[i].metatable, places);
     lua_setmetatable(L, -2);
     lua_pop(L, 1);
   }
@@ -396,7 +413,7 @@ void Revive(lua_State* L, const Captured& captured, int functions, int environme
     const std::vector<int>& upvalues = captured.functions[i].upvalues;
     lua_rawgeti(L, functions, static_cast<int>(i) + 1);
     for (size_t u = 0; u < upvalues.size(); ++u) {
-      PushCaptured(L, captured.variables[upvalues[u]], functions, tables);
+      PushCaptured(L, captured.variables[upvalues[u]], places);
       lua_setupvalue(L, -2, static_cast<int>(u) + 1);
     }
     lua_pushvalue(L, environment);
@@ -404,14 +421,14 @@ void Revive(lua_State* L, const Captured& captured, int functions, int environme
     lua_pop(L, 1);
   }
   for (const auto& [name, value] : captured.globals) {
-    PushCaptured(L, value, functions, tables);
+    PushCaptured(L, value, places);
     lua_setfield(L, environment, name.c_str());
   }
-  PushCaptured(L, captured.root, functions, tables);
+  PushCaptured(L, captured.root, places);
   if (captured.additions.empty()) {
     lua_pushnil(L);
   } else {
-    PushAdditionList(L, captured, functions, tables);
+    PushAdditionList(L, captured, places);
   }
   lua_remove(L, tables);
 }

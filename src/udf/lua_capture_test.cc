@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "udf/lua_capture.h"
 
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
 #include "udf/lua_test_support.h"
 
 namespace glim::udf {
@@ -212,6 +217,74 @@ TEST(LuaCapture, LiveInstancesOfOneFunctionHaveVariablesOfTheirOwn) {
         EXPECT_EQ(out.rows, (Rows{{wanted, wanted, wanted}}));
       }
     }
+  }
+}
+
+// A module in a folder that only package.path knows.
+class LuaModules : public ::testing::Test {
+ protected:
+  LuaModules() : folder_(::testing::TempDir() + "glim_modules_" + std::to_string(getpid())) {
+    std::filesystem::create_directory(folder_);
+    Write("counter", "local n = 0 total = (total or 0) + 1 return {next = function() n = n + 1 return n end}");
+    Write("outer", "local counter = require 'counter' return {next = counter.next, name = ...}");
+    Write("no_result", "answer = 42");
+    Write("wrong", "\nlocal x = nil + 1");
+    Write("syntax", "return return");
+    Write("self", "return require 'self'");
+  }
+  ~LuaModules() override { std::filesystem::remove_all(folder_); }
+  void Write(const std::string& name, const std::string& text) { std::ofstream(folder_ + "/" + name + ".lua") << text; }
+  Answer Run(const std::string& script) {
+    return RunCaptured("package.path = '" + folder_ + "/?.lua;' .. package.path " + script, {{1}, {1}});
+  }
+
+  const std::string folder_;
+};
+
+TEST_F(LuaModules, AreFoundByFunctionsWhereTheScriptFindsThem) {
+  EXPECT_EQ(Run("return function() return require('counter').next() end").rows, (Rows{{"int64 1"}, {"int64 2"}}));
+  EXPECT_EQ(Run("local require = require return function() return require('counter').next() end").rows,
+            (Rows{{"int64 1"}, {"int64 2"}}));
+  EXPECT_EQ(Run("local counter = require 'counter' return function() return counter.next() end").rows,
+            (Rows{{"int64 1"}, {"int64 2"}}));
+  EXPECT_EQ(Run("return function() local o = require 'outer' return o.next(), o.name, total end").rows,
+            (Rows{{"int64 1", "bytes outer", "int64 1"}, {"int64 2", "bytes outer", "int64 1"}}));
+  EXPECT_EQ(Run("return function() return require 'no_result', answer end").rows[1],
+            (std::vector<std::string>{"bool true", "int64 42"}));
+  EXPECT_EQ(Run("return function() return require('ffi').sizeof('int'), require('string') == string end").rows[0],
+            (std::vector<std::string>{"int64 4", "bool true"}));
+}
+
+TEST_F(LuaModules, BelongToTheirTask) {
+  Script state;
+  const auto function = state.Capture("package.path = '" + folder_ +
+                                      "/?.lua' return function() return require('counter').next(), total end");
+  ASSERT_TRUE(function.ok());
+  Hosts hosts;
+  for (int i = 0; i < 2; ++i) {
+    TaskContext task(i, 2, 0, &hosts);
+    auto instance = (*function)->Instantiate(kMap, task);
+    Collector out;
+    ASSERT_TRUE((*instance)->Run(MakeBatch({{1}}), out).ok());
+    EXPECT_EQ(out.rows, (Rows{{"int64 1", "int64 1"}}));
+  }
+}
+
+TEST_F(LuaModules, AreFoundByFunctionsGivenAsText) {
+  const Answer answer =
+      RunSource("function() return require('counter').next() end", kMap, {{1}}, "", {.lua_path = folder_ + "/?.lua"});
+  EXPECT_EQ(answer.rows, (Rows{{"int64 1"}})) << answer.status.message();
+}
+
+TEST_F(LuaModules, MistakesNameTheFile) {
+  for (const auto& [name, message] :
+       std::vector<std::pair<std::string, std::string>>{{"wrong", "wrong.lua:2:"},
+                                                        {"syntax", "syntax.lua:1:"},
+                                                        {"self", "requires itself"},
+                                                        {"absent", folder_ + "/absent.lua"}}) {
+    const Status status = Run("return function() return require '" + name + "' end").status;
+    EXPECT_EQ(status.code(), Code::kUserCode);
+    EXPECT_NE(status.message().find(message), std::string::npos) << status.message();
   }
 }
 

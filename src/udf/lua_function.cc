@@ -11,6 +11,7 @@
 #include "udf/lua_instance.h"
 #include "udf/lua_kernels.h"
 #include "udf/lua_reducer.h"
+#include "udf/lua_require.h"
 #include "udf/lua_rows.h"
 #include "udf/lua_values.h"
 #include "udf/row_emitter.h"
@@ -163,6 +164,8 @@ class LuaFunction : public Function {
   // Pushes the function with fresh variables and the environment at `environment`, made from the code at `code`, and
   // what it needs in the standard library (LuaInstance::SetFunction).
   virtual Status Refresh(LuaState* state, int code, int environment) const = 0;
+  // Where it finds modules.
+  virtual const std::string& ModulePath(const HostOptions& options) const { return options.lua_path; }
 
  private:
   Result<std::unique_ptr<LuaInstance>> MakeInstance(TaskContext* task) const {
@@ -184,6 +187,8 @@ class LuaFunction : public Function {
     lua_setmetatable(L, -2);
     lua_pushvalue(L, -1);
     lua_setfield(L, -2, "_G");
+    PushTaskRequire(L, code + 1, ModulePath(state->options()));
+    lua_setfield(L, code + 1, "require");
     RETURN_IF_ERROR(Refresh(state, code, code + 1));
     if (!lua_isfunction(L, -2)) {
       return Status::Invalid(fmt::format("a function is needed, this is a {}", luaL_typename(L, -2)));
@@ -255,6 +260,7 @@ class CapturedLuaFunction : public LuaFunction {
 
  protected:
   Status Load(lua_State* L) const override { return LoadFunctions(L, captured_); }
+  const std::string& ModulePath(const HostOptions&) const override { return captured_.path; }
   Status Refresh(LuaState* state, int code, int environment) const override {
     Revive(state->raw(), captured_, code, environment);
     return Status::Ok();

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "udf/lua_require.h"
+
+#include <lua.hpp>
+
+#include "base/check.h"
+
+namespace glim::udf {
+namespace {
+
+constexpr const char* kMaker = "glim task require";
+
+constexpr char kMakeRequire[] = R"lua(
+local package, require, loadfile, setfenv, pcall, error = package, require, loadfile, setfenv, pcall, error
+local loading = {}
+return function(environment, path)
+  local modules = {}
+  return function(name)
+    local module = modules[name]
+    if module == loading then error("module '" .. name .. "' requires itself", 2) end
+    if module ~= nil then return module end
+    if package.loaded[name] ~= nil or package.preload[name] then return require(name) end
+    local file, tried = package.searchpath(name, path or package.path)
+    if not file then
+      local found, result = pcall(require, name)
+      if not found then error(result .. tried, 2) end
+      return result
+    end
+    local chunk, problem = loadfile(file)
+    if not chunk then error(problem, 2) end
+    setfenv(chunk, environment)
+    modules[name] = loading
+    local done, result = pcall(chunk, name)
+    modules[name] = nil
+    if not done then error(result, 0) end
+    if result == nil then result = package.loaded[name] end
+    if result == nil then result = true end
+    modules[name] = result
+    return result
+  end
+end)lua";
+
+}  // namespace
+
+void PushTaskRequire(lua_State* L, int environment, const std::string& path) {
+  lua_getfield(L, LUA_REGISTRYINDEX, kMaker);
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    CHECK_EQ(luaL_loadbuffer(L, kMakeRequire, sizeof(kMakeRequire) - 1, "=require"), 0);
+    lua_call(L, 0, 1);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, kMaker);
+  }
+  lua_pushvalue(L, environment);
+  if (path.empty()) {
+    lua_pushnil(L);
+  } else {
+    lua_pushlstring(L, path.data(), path.size());
+  }
+  lua_call(L, 2, 1);
+}
+
+}  // namespace glim::udf
