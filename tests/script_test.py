@@ -36,6 +36,19 @@ class Scripts(unittest.TestCase):
                                        *options, cwd=self.folder)
                 self.assertEqual((done.returncode, done.stdout), (0, "2\n4\n6\n"), done.stderr)
 
+    def test_a_loop_of_write_row_ends_when_nobody_wants_more(self):
+        done = self.run_script("local glim = require 'glim'\n"
+                               "glim.flow('f'):Ints{1, 2}:ForEach(function(x) while true do writeRow(x) end end)"
+                               ":Limit(3):Printf('%d\\n'):Run()\n", "--memory", "64M")
+        self.assertEqual((done.returncode, done.stdout), (0, "1\n1\n1\n"), done.stderr)
+
+    def test_a_loop_of_write_row_without_end_meets_the_memory_budget(self):
+        done = self.run_script("local glim = require 'glim'\n"
+                               "glim.flow('f'):Ints{1}:ForEach(function(x) while true do writeRow(x) end end)"
+                               ":Sort():Printf('%d\\n'):Run()\n", "--memory", "64M")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("64M", done.stderr.splitlines()[0])
+
 
 if __name__ == "__main__":
     unittest.main()

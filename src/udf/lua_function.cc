@@ -57,7 +57,7 @@ class LuaBatchFunction : public BatchFunction {
       for (const Column& column : in.columns()) PushCell(L, column.At(row));
       Status status = state_->Call(in.column_count(), LUA_MULTRET);
       if (status.ok()) status = TakeResults(top, row, emitter, &kept);
-      if (!status.ok()) return WithRow(std::move(status), in, row);
+      if (!status.ok() && !emitter.stopped()) return WithRow(std::move(status), in, row);
       lua_settop(L, top);
     }
     return role_ == FunctionRole::kFilter ? out.Push(in.Gather(kept)) : Status::Ok();

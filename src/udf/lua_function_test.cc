@@ -48,6 +48,34 @@ TEST(LuaFunction, WriteRowKeepsTheOrder) {
   EXPECT_EQ(RunSource("function(x) writeRow(x) end", kFilter, {{7}}).status.code(), Code::kUserCode);
 }
 
+TEST(LuaFunction, AnOutputThatIsFullEndsALoopOfWriteRow) {
+  for (const char* source :
+       {"function() while true do writeRow(1) end end", "function() while true do writeRow({1}) end end",
+        "function() coroutine.wrap(function() while true do writeRow(1) end end)() end"}) {
+    Hosts hosts;
+    TaskContext task(0, 1, 0, &hosts);
+    auto instance = MakeLuaFunction(source, "")->Instantiate(kForEach, task);
+    ASSERT_TRUE(instance.ok());
+    Collector out;
+    out.rows_max = 10000;
+    const Status status = (*instance)->Run(MakeBatch({{1}, {2}}), out);
+    EXPECT_TRUE(status.ok()) << status.message();
+    EXPECT_GE(out.rows.size(), 10000u);
+    EXPECT_LE(out.rows.size(), 20000u);
+  }
+}
+
+TEST(LuaFunction, AnOutputThatFailsEndsALoopOfWriteRow) {
+  Hosts hosts;
+  TaskContext task(0, 1, 0, &hosts);
+  auto instance = MakeLuaFunction("function() while true do writeRow(1) end end", "")->Instantiate(kMap, task);
+  ASSERT_TRUE(instance.ok());
+  Collector out;
+  out.next_status = Status::Exhausted("the budget");
+  EXPECT_EQ((*instance)->Run(MakeBatch({{1}, {2}}), out).code(), Code::kExhausted);
+  EXPECT_EQ(out.batches, 1);
+}
+
 // The step behind runs in the same state while the first one is still at work.
 TEST(LuaFunction, WriteRowStillWorksAfterTheNextLuaStepTookABatch) {
   Hosts hosts;

@@ -69,7 +69,10 @@ int WriteRow(lua_State* L) {
   }
   {
     std::string error;
-    if (state->emitter->AppendRow(L, 1, lua_gettop(L), &error)) return 0;
+    if (state->emitter->AppendRow(L, 1, lua_gettop(L), &error)) {
+      // Ends the function, which may be in a loop without end; its caller knows why (RowEmitter::stopped).
+      return state->emitter->stopped() ? luaL_error(L, "writeRow: nobody wants more rows") : 0;
+    }
     lua_pushlstring(L, error.data(), error.size());
   }
   return luaL_error(L, "writeRow: %s", lua_tostring(L, -1));

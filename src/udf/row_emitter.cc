@@ -9,10 +9,7 @@ namespace glim::udf {
 
 bool RowEmitter::AppendRow(lua_State* L, int first, int count, std::string* error) {
   if (builder_.column_count() != count) {
-    if (builder_.row_count() > 0) {
-      Batch batch = builder_.Finish();
-      if (status_.ok()) status_ = output_->Push(std::move(batch));
-    }
+    if (builder_.row_count() > 0) Push(builder_.Finish());
     builder_.SetColumnCount(count);
   }
   for (int i = 0; i < count; ++i) {
@@ -25,20 +22,22 @@ bool RowEmitter::AppendRow(lua_State* L, int first, int count, std::string* erro
     }
     const int64_t rows = builder_.row_count();
     builder_ = BatchBuilder();
-    if (rows > 0 && status_.ok()) status_ = output_->Push(Batch(std::move(columns), rows));
+    if (rows > 0) Push(Batch(std::move(columns), rows));
     return false;
   }
   builder_.EndRow();
-  if (builder_.row_count() >= kRowsPerBatch) {
-    Batch batch = builder_.Finish();
-    if (status_.ok()) status_ = output_->Push(std::move(batch));
-  }
+  if (builder_.row_count() >= kRowsPerBatch) Push(builder_.Finish());
   return true;
 }
 
 Status RowEmitter::Flush() {
-  if (status_.ok() && builder_.row_count() > 0) status_ = output_->Push(builder_.Finish());
+  if (builder_.row_count() > 0) Push(builder_.Finish());
   return status_;
+}
+
+void RowEmitter::Push(Batch batch) {
+  if (status_.ok()) status_ = output_->Push(std::move(batch));
+  stopped_ = full();
 }
 
 }  // namespace glim::udf

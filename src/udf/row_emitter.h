@@ -4,7 +4,7 @@
 // width, so a row of another width begins a new batch.
 //
 // AppendRow never fails on behalf of the output, because Lua may be calling it; the output's failure is kept and told
-// by Flush.
+// by Flush. Whoever gives rows in a loop asks `stopped` after each one.
 //
 // Thread: its task's.
 #pragma once
@@ -31,12 +31,16 @@ class RowEmitter {
   // Pushes what is left.
   Status Flush();
   bool full() const { return !status_.ok() || output_->full(); }
-  const Status& status() const { return status_; }
+  // Nobody wants more rows, as far as was known at the last push; costs nothing to ask.
+  bool stopped() const { return stopped_; }
 
  private:
+  void Push(Batch batch);
+
   BatchOutput* output_;
   BatchBuilder builder_;
   Status status_;
+  bool stopped_ = false;
 };
 
 }  // namespace glim::udf
