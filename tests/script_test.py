@@ -47,7 +47,7 @@ class Scripts(unittest.TestCase):
                                "glim.flow('f'):Ints{1}:ForEach(function(x) while true do writeRow(x) end end)"
                                ":Sort():Printf('%d\\n'):Run()\n", "--memory", "64M")
         self.assertEqual((done.returncode, done.stdout), (1, ""))
-        self.assertIn("64M", done.stderr.splitlines()[0])
+        self.assertIn("budget of 64.0 MiB", done.stderr.splitlines()[0])
 
 
 if __name__ == "__main__":
