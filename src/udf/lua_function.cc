@@ -22,11 +22,11 @@ namespace {
 // Calls its function once per row, or the kernel.
 class LuaBatchFunction : public BatchFunction {
  public:
-  LuaBatchFunction(std::unique_ptr<LuaInstance> instance, FunctionRole role, std::unique_ptr<BatchFunction> kernel)
+  LuaBatchFunction(std::unique_ptr<LuaInstance> instance, FunctionRole role, std::unique_ptr<LuaKernel> kernel)
       : instance_(std::move(instance)), state_(instance_->state()), role_(role), kernel_(std::move(kernel)) {}
 
   Status Run(const Batch& in, BatchOutput& out) override {
-    if (kernel_ != nullptr && KernelFits(in)) return kernel_->Run(in, out);
+    if (kernel_ != nullptr && kernel_->Fits(in)) return kernel_->Run(in, out);
     RowEmitter emitter(&out);
     const bool gives_rows = role_ != FunctionRole::kFilter && role_ != FunctionRole::kForEachBatch;
     {
@@ -38,12 +38,6 @@ class LuaBatchFunction : public BatchFunction {
   }
 
  private:
-  // A token kernel reads bytes; nil or a number would go through Lua's own rules.
-  bool KernelFits(const Batch& in) const {
-    if (role_ != FunctionRole::kFlatMap) return true;
-    return in.column_count() > 0 && in.column(0).type() == Type::kBytes && !in.column(0).may_have_nulls();
-  }
-
   Status RunPlain(const Batch& in, RowEmitter& emitter, BatchOutput& out) {
     if (role_ == FunctionRole::kForEachBatch) return RunBatch(in);
     lua_State* L = state_->raw();
@@ -135,7 +129,7 @@ class LuaBatchFunction : public BatchFunction {
   const std::unique_ptr<LuaInstance> instance_;
   LuaState* const state_;
   const FunctionRole role_;
-  const std::unique_ptr<BatchFunction> kernel_;
+  const std::unique_ptr<LuaKernel> kernel_;
 };
 
 // What both kinds of Lua functions share.
@@ -143,7 +137,7 @@ class LuaFunction : public Function {
  public:
   Result<std::unique_ptr<BatchFunction>> Instantiate(FunctionRole role, TaskContext& context) const override {
     ASSIGN_OR_RETURN(std::unique_ptr<LuaInstance> instance, MakeInstance(&context));
-    std::unique_ptr<BatchFunction> kernel;
+    std::unique_ptr<LuaKernel> kernel;
     if (instance->state()->options().lua_kernels) {
       LuaInstance::Scope scope(*instance, nullptr);
       instance->PushFunction();

@@ -13,12 +13,14 @@
 namespace glim::udf {
 namespace {
 
-// Recognises functions with the help of jit.util; returns two functions. find_gmatch(f): the pattern or nil.
-// is_moves(f): whether the function only moves arguments and constants to its results.
+// Recognises functions with the help of jit.util; returns two functions. find_tokens(f): pattern, "lower" or "upper" or
+// nil, whether that is done before the search, and what becomes of a token: "return", "write", or "write 1"; nil when f
+// is something else. is_moves(f): whether the function only moves arguments and constants to its results.
 constexpr char kRecognise[] = R"lua(
 local util = require "jit.util"
 local band = bit.band
-local gmatch = string.gmatch
+local gmatch, writeRow = string.gmatch, writeRow
+local cases = {lower = string.lower, upper = string.upper}
 local function code_of(f)
   local info = util.funcinfo(f)
   if not info.bytecodes or info.upvalues ~= 0 or info.isvararg or info.children then return nil end
@@ -37,16 +39,48 @@ local function equal(a, b)
   for i = 1, 4 do if a[i] ~= b[i] then return false end end
   return true
 end
-local function find_gmatch(f)
+-- Every way to write it that we know, with CASE and PATTERN in it.
+local templates = {}
+for _, text in ipairs {"a", "a:CASE()", "string.CASE(a)"} do
+  local case = text ~= "a" and "before" or nil
+  for _, form in ipairs {"TEXT:gmatch(PATTERN)", "string.gmatch(TEXT, PATTERN)"} do
+    local function add(case, use, source)
+      templates[#templates + 1] = {case = case, use = use, source = "return function(a) " .. source .. " end"}
+    end
+    local search = form:gsub("TEXT", text)
+    add(case, "return", "return " .. search)
+    add(case, "return", "local s = " .. text .. " return " .. form:gsub("TEXT", "s"))
+    add(case, "return", "a = " .. text .. " return " .. form:gsub("TEXT", "a"))
+    for row, use in pairs {["w"] = "write", ["w, 1"] = "write 1"} do
+      add(case, use, "for w in " .. search .. " do writeRow(" .. row .. ") end")
+      if not case then
+        add("after", use, "for w in " .. search .. " do writeRow(" .. row:gsub("w", "w:CASE()") .. ") end")
+        add("after", use, "for w in " .. search .. " do writeRow(" .. row:gsub("w", "string.CASE(w)") .. ") end")
+      end
+    end
+  end
+end
+local function find_tokens(f)
   local code, info = code_of(f)
-  if not code or info.gcconsts < 2 or info.gcconsts > 3 then return nil end
-  if ("").gmatch ~= gmatch or getfenv(f).string ~= string or string.gmatch ~= gmatch then return nil end
+  if not code or info.gcconsts > 5 then return nil end
+  local environment = getfenv(f)
+  if environment.string ~= string or string.gmatch ~= gmatch or ("").gmatch ~= gmatch then return nil end
+  local case, searches
+  for i = 1, info.gcconsts do
+    local constant = util.funck(f, -i)
+    if cases[constant] then case = constant end
+    if constant == "gmatch" then searches = true end
+    if constant == "writeRow" and environment.writeRow ~= writeRow then return nil end
+  end
+  if not searches then return nil end
+  if case and (string[case] ~= cases[case] or ("")[case] ~= cases[case]) then return nil end
   for i = 1, info.gcconsts do
     local pattern = util.funck(f, -i)
-    if pattern ~= "gmatch" and pattern ~= "string" then
-      for _, form in ipairs {"return function(a) return a:gmatch(%q) end", "return function(a) return string.gmatch(a, %q) end"} do
-        local template = loadstring(form:format(pattern))
-        if template and equal(code, code_of(template())) then return pattern end
+    for _, template in ipairs(templates) do
+      if (case ~= nil) == (template.case ~= nil) then
+        local source = template.source:gsub("%u+", {CASE = case, PATTERN = ("%q"):format(pattern)})
+        local made = loadstring(source)
+        if made and equal(code, code_of(made())) then return pattern, case, template.case == "before", template.use end
       end
     end
   end
@@ -74,23 +108,57 @@ local function is_moves(f)
   return true, info.params
 end
 -- A function header that the JIT or a debugger patched has another opcode than the probes'; then nothing is recognised, which is right, only slower.
-return find_gmatch, is_moves
+return find_tokens, is_moves
 )lua";
 
-// Tokens of each line as views into the line's block.
-class TokenKernel : public BatchFunction {
+enum class Case { kKept, kLower, kUpper };
+
+// As string.lower and string.upper do it: letters of ASCII.
+void Transform(Case to, std::string_view text, char* out) {
+  const char first = to == Case::kLower ? 'A' : 'a';
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    out[i] = static_cast<char>(c ^ (static_cast<unsigned char>(c - first) < 26 ? 0x20 : 0));
+  }
+}
+
+// Tokens of each line as views into the line's block, or into a block with the text in the other case.
+class TokenKernel : public LuaKernel {
  public:
-  explicit TokenKernel(const std::bitset<256>& members) {
-    for (int c = 0; c < 256; ++c) member_[c] = members[c];
+  struct Options {
+    std::bitset<256> members;
+    Case to = Case::kKept;
+    bool search_transformed = false;  // Tokens are looked for in the text as it is afterwards.
+    bool with_one = false;            // A second column of ones.
+  };
+  explicit TokenKernel(const Options& options)
+      : to_(options.to), search_transformed_(options.search_transformed), with_one_(options.with_one) {
+    for (int c = 0; c < 256; ++c) member_[c] = options.members[c];
+  }
+
+  // nil or a number would go through Lua's own rules.
+  bool Fits(const Batch& in) const override {
+    return in.column_count() > 0 && in.column(0).type() == Type::kBytes && !in.column(0).may_have_nulls();
   }
 
   Status Run(const Batch& in, BatchOutput& out) override {
     const Column& column = in.column(0);
-    if (column.type() != Type::kBytes || column.may_have_nulls())
-      return Status::Internal("a token kernel on a column of other values");
-    const auto views = column.Views();
-    for (int64_t row = 0; row < column.length() && !out.full(); ++row) {
-      Scan(column, views[row]);
+    for (const BytesView& view : column.Views()) {
+      if (out.full()) break;
+      const std::string_view line = column.Resolve(view);
+      if (to_ == Case::kKept) {
+        Scan(line, line.data(), view.is_inline() ? 0 : view.ref.block, view.is_inline() ? 0 : view.ref.offset);
+      } else {
+        if (block_ == nullptr || used_ + line.size() > block_->size()) {
+          if (Status status = Give(column, out); !status.ok()) return status;
+          block_ = Buffer::Allocate(std::max(kBlockBytes, line.size()));
+          used_ = 0;
+        }
+        char* const text = block_->mutable_data() + used_;
+        Transform(to_, line, text);
+        Scan(search_transformed_ ? std::string_view(text, line.size()) : line, text, 0, static_cast<uint32_t>(used_));
+        used_ += line.size();
+      }
       if (count_ >= kRowsPerBatch) {
         if (Status status = Give(column, out); !status.ok()) return status;
       }
@@ -99,11 +167,13 @@ class TokenKernel : public BatchFunction {
   }
 
  private:
-  void Scan(const Column& column, const BytesView& view) {
-    const std::string_view line = column.Resolve(view);
+  static constexpr size_t kBlockBytes = 64 << 10;
+
+  // Appends the tokens of `line`, with the bytes that stand at the same places from `text` on, which lies in `block` at
+  // `offset` if it is longer than a view holds itself.
+  void Scan(std::string_view line, const char* text, uint32_t block, uint32_t offset) {
     const char* const begin = line.data();
     const char* const end = begin + line.size();
-    const bool is_inline = view.is_inline();
     for (const char* p = begin; p < end;) {
       while (p < end && !member_[static_cast<unsigned char>(*p)]) ++p;
       const char* const token = p;
@@ -111,9 +181,8 @@ class TokenKernel : public BatchFunction {
       if (p == token) break;
       if (count_ == capacity_) Grow();
       views_->MutableAs<BytesView>()[count_++] =
-          is_inline ? BytesView::Make(token, static_cast<uint32_t>(p - token), 0, 0)
-                    : BytesView::Make(token, static_cast<uint32_t>(p - token), view.ref.block,
-                                      view.ref.offset + static_cast<uint32_t>(token - begin));
+          BytesView::Make(text + (token - begin), static_cast<uint32_t>(p - token), block,
+                          offset + static_cast<uint32_t>(token - begin));
     }
   }
 
@@ -125,16 +194,21 @@ class TokenKernel : public BatchFunction {
   }
 
   Status Give(const Column& column, BatchOutput& out) {
+    const std::shared_ptr<Buffer> block = std::move(block_);
+    block_ = nullptr;
     if (count_ == 0) return Status::Ok();
     Column::Parts parts;
     parts.type = Type::kBytes;
     parts.length = count_;
     parts.values = std::move(views_);
-    parts.blocks = column.parts().blocks;
+    parts.blocks =
+        to_ == Case::kKept ? column.parts().blocks : std::make_shared<const std::vector<BufferRef>>(1, block);
     const int64_t count = count_;
     views_ = nullptr;
     count_ = capacity_ = 0;
-    const Batch tokens({Column(std::move(parts))}, count);
+    std::vector<Column> columns = {Column(std::move(parts))};
+    if (with_one_) columns.push_back(Column::Constant(Value(1), count));
+    const Batch tokens(std::move(columns), count);
     for (int64_t begin = 0; begin < count && !out.full(); begin += kRowsPerBatch) {
       const int64_t rows = std::min(kRowsPerBatch, count - begin);
       if (Status status = out.Push(tokens.Slice(begin, rows)); !status.ok()) return status;
@@ -143,19 +217,26 @@ class TokenKernel : public BatchFunction {
   }
 
   bool member_[256];
+  const Case to_;
+  const bool search_transformed_;
+  const bool with_one_;
   std::shared_ptr<Buffer> views_;
   int64_t count_ = 0;
   int64_t capacity_ = 0;
+  std::shared_ptr<Buffer> block_;  // Of transformed text, for the tokens at hand.
+  size_t used_ = 0;
 };
 
 // Each result column is an argument or a constant.
-class MovesKernel : public BatchFunction {
+class MovesKernel : public LuaKernel {
  public:
   struct Source {
     int argument = -1;  // -1: the constant.
     Value constant;
   };
   explicit MovesKernel(std::vector<Source> sources) : sources_(std::move(sources)) {}
+
+  bool Fits(const Batch&) const override { return true; }
 
   // In slices, because the type of a column depends on the values in it.
   Status Run(const Batch& in, BatchOutput& out) override {
@@ -197,7 +278,7 @@ class MovesKernel : public BatchFunction {
 
 // Pushes the two recognisers; false when this LuaJIT has no jit.util.
 bool PushRecognisers(lua_State* L) {
-  lua_getfield(L, LUA_REGISTRYINDEX, "glim find_gmatch");
+  lua_getfield(L, LUA_REGISTRYINDEX, "glim find_tokens");
   lua_getfield(L, LUA_REGISTRYINDEX, "glim is_moves");
   if (!lua_isnil(L, -1)) return true;
   lua_pop(L, 2);
@@ -206,13 +287,13 @@ bool PushRecognisers(lua_State* L) {
     return false;
   }
   lua_pushvalue(L, -2);
-  lua_setfield(L, LUA_REGISTRYINDEX, "glim find_gmatch");
+  lua_setfield(L, LUA_REGISTRYINDEX, "glim find_tokens");
   lua_pushvalue(L, -1);
   lua_setfield(L, LUA_REGISTRYINDEX, "glim is_moves");
   return true;
 }
 
-std::unique_ptr<BatchFunction> FindMoves(lua_State* L, int function, int is_moves) {
+std::unique_ptr<LuaKernel> FindMoves(lua_State* L, int function, int is_moves) {
   lua_pushvalue(L, is_moves);
   lua_pushvalue(L, function);
   if (lua_pcall(L, 1, 2, 0) != 0 || lua_toboolean(L, -2) == 0) return nullptr;
@@ -240,6 +321,24 @@ std::unique_ptr<BatchFunction> FindMoves(lua_State* L, int function, int is_move
     sources.push_back(std::move(source));
   }
   return std::make_unique<MovesKernel>(std::move(sources));
+}
+
+std::unique_ptr<LuaKernel> FindTokens(lua_State* L, int function, int find_tokens, FunctionRole role) {
+  if (role != FunctionRole::kFlatMap && role != FunctionRole::kMap && role != FunctionRole::kForEach) return nullptr;
+  lua_pushvalue(L, find_tokens);
+  lua_pushvalue(L, function);
+  if (lua_pcall(L, 1, 4, 0) != 0 || lua_type(L, -4) != LUA_TSTRING) return nullptr;
+  size_t size = 0;
+  const char* pattern = lua_tolstring(L, -4, &size);
+  const auto members = ParseRunPattern({pattern, size});
+  if (!members.has_value()) return nullptr;
+  const std::string_view use = lua_tostring(L, -1);
+  if (use == "return" && role != FunctionRole::kFlatMap) return nullptr;
+  TokenKernel::Options options{.members = *members};
+  if (!lua_isnil(L, -3)) options.to = std::strcmp(lua_tostring(L, -3), "lower") == 0 ? Case::kLower : Case::kUpper;
+  options.search_transformed = lua_toboolean(L, -2) != 0;
+  options.with_one = use == "write 1";
+  return std::make_unique<TokenKernel>(options);
 }
 
 }  // namespace
@@ -314,23 +413,14 @@ void PrepareKernels(lua_State* L) {
   lua_settop(L, top);
 }
 
-std::unique_ptr<BatchFunction> FindKernel(lua_State* L, FunctionRole role) {
+std::unique_ptr<LuaKernel> FindKernel(lua_State* L, FunctionRole role) {
   const int function = lua_gettop(L);
-  std::unique_ptr<BatchFunction> kernel;
+  std::unique_ptr<LuaKernel> kernel;
   if (lua_isfunction(L, function) && !lua_iscfunction(L, function) && PushRecognisers(L)) {
-    const int find_gmatch = lua_gettop(L) - 1;
+    const int find_tokens = lua_gettop(L) - 1;
     const int is_moves = lua_gettop(L);
-    if (role == FunctionRole::kFlatMap) {
-      lua_pushvalue(L, find_gmatch);
-      lua_pushvalue(L, function);
-      if (lua_pcall(L, 1, 1, 0) == 0 && lua_type(L, -1) == LUA_TSTRING) {
-        size_t size = 0;
-        const char* pattern = lua_tolstring(L, -1, &size);
-        if (const auto members = ParseRunPattern({pattern, size})) kernel = std::make_unique<TokenKernel>(*members);
-      }
-    } else if (role == FunctionRole::kMap) {
-      kernel = FindMoves(L, function, is_moves);
-    }
+    kernel = FindTokens(L, function, find_tokens, role);
+    if (kernel == nullptr && role == FunctionRole::kMap) kernel = FindMoves(L, function, is_moves);
   }
   lua_settop(L, function);
   return kernel;

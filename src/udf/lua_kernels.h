@@ -3,10 +3,15 @@
 // Lua functions that are recognised from their bytecode and run as loops over columns, with the result that Lua would
 // give:
 //
-//   function(line) return line:gmatch("%w+") end     (also string.gmatch): one class or set followed by +
-//   function(word) return word, 1 end                arguments and constants in any order
+//   function(line) return line:lower():gmatch("%w+") end
+//   function(line) for word in line:gmatch("%w+") do writeRow(word:lower(), 1) end end
+//   function(word) return word, 1 end
 //
-// How: gmatch by comparing the function's bytecode with that of a template compiled with the same pattern; the other by
+// The first two are tokens: a pattern of one class or set followed by +, with lower, upper or neither before or after
+// the search, written with methods or with functions of `string`. The last one moves arguments and constants, in any
+// order.
+//
+// How: tokens by comparing the function's bytecode with those of templates compiled with the same pattern; moves by
 // allowing only opcodes that probe functions show to be moves, constants and returns, and then calling it once with
 // marked arguments to see where they go. So nothing depends on opcode numbers or on the version of LuaJIT; what does
 // not match runs as plain Lua.
@@ -32,7 +37,13 @@ std::optional<std::bitset<256>> ParseRunPattern(std::string_view pattern);
 // Learns what the recognition compares with. Call on a fresh state, before user code can replace string.gmatch.
 void PrepareKernels(lua_State* L);
 
+class LuaKernel : public BatchFunction {
+ public:
+  // False: these rows are for Lua.
+  virtual bool Fits(const Batch& in) const = 0;
+};
+
 // The kernel for the function on top of the stack, which stays there; null when there is none.
-std::unique_ptr<BatchFunction> FindKernel(lua_State* L, FunctionRole role);
+std::unique_ptr<LuaKernel> FindKernel(lua_State* L, FunctionRole role);
 
 }  // namespace glim::udf

@@ -61,6 +61,77 @@ TEST(LuaKernels, TokensAreThoseOfPlainLua) {
   }
 }
 
+TEST(LuaKernels, TokensInOtherFormsAreThoseOfPlainLua) {
+  std::mt19937_64 random(3);
+  std::vector<Row> rows;
+  for (int i = 0; i < 2000; ++i) rows.push_back({RandomBytes(random)});
+  rows.push_back({std::string(200000, 'X') + " y"});
+  for (const char* pattern : {"%w+", "%u+", "%L+", "[^%s]+", "%w*"}) {
+    for (const char* change : {"lower", "upper"}) {
+      for (std::string source :
+           {"return line:CASE():gmatch(PATTERN)", "return string.gmatch(string.CASE(line), PATTERN)",
+            "return string.gmatch(line:CASE(), PATTERN)", "return string.CASE(line):gmatch(PATTERN)",
+            "local s = line:CASE() return s:gmatch(PATTERN)",
+            "local s = string.CASE(line) return string.gmatch(s, PATTERN)",
+            "line = line:CASE() return line:gmatch(PATTERN)", "for w in line:gmatch(PATTERN) do writeRow(w) end",
+            "for w in line:gmatch(PATTERN) do writeRow(w, 1) end",
+            "for w in string.gmatch(line, PATTERN) do writeRow(w:CASE()) end",
+            "for w in line:gmatch(PATTERN) do writeRow(string.CASE(w), 1) end",
+            "for w in line:CASE():gmatch(PATTERN) do writeRow(w) end",
+            "for w in line:gmatch(PATTERN) do writeRow(w:CASE()) end return",
+            // Not known: plain Lua.
+            "for w in line:gmatch(PATTERN) do writeRow(1, w:CASE()) end",
+            "for w in line:CASE():gmatch(PATTERN) do writeRow(w:lower()) end"}) {
+        for (size_t at; (at = source.find("CASE")) != source.npos;) source.replace(at, 4, change);
+        source.replace(source.find("PATTERN"), 7, std::string("'") + pattern + "'");
+        ExpectSame("function(line) " + source + " end", kFlatMap, rows);
+        if (source.find("writeRow") != source.npos) {
+          ExpectSame("function(line) " + source + " end", kForEach, rows);
+          ExpectSame("function(line) " + source + " end", kMap, rows);
+        }
+      }
+    }
+  }
+}
+
+bool IsFound(const std::string& source, FunctionRole role) {
+  Script script;
+  EXPECT_EQ(luaL_dostring(script.L(), ("return " + source).c_str()), 0) << source;
+  return FindKernel(script.L(), role) != nullptr;
+}
+
+TEST(LuaKernels, TheFormsOfTheHeaderAreFound) {
+  for (const char* text : {"line", "line:lower()", "string.upper(line)"}) {
+    EXPECT_TRUE(IsFound(std::string("function(line) return ") + text + ":gmatch('%w+') end", kFlatMap));
+    EXPECT_TRUE(IsFound(std::string("function(line) local s = ") + text + " return s:gmatch('%w+') end", kFlatMap));
+    EXPECT_TRUE(IsFound(std::string("function(line) return string.gmatch(") + text + ", '%w+') end", kFlatMap));
+    for (const FunctionRole role : {kFlatMap, kForEach, kMap}) {
+      EXPECT_TRUE(
+          IsFound(std::string("function(line) for w in ") + text + ":gmatch('%w+') do writeRow(w) end end", role));
+    }
+  }
+  for (const char* row : {"w", "w, 1", "w:lower()", "string.upper(w), 1"}) {
+    EXPECT_TRUE(
+        IsFound(std::string("function(line) for w in line:gmatch('%w+') do writeRow(") + row + ") end end", kForEach));
+  }
+  EXPECT_TRUE(IsFound("function(a, b) return b, 1, a end", kMap));
+  EXPECT_FALSE(IsFound("function(line) return line:gmatch('%w+') end", kMap));
+  EXPECT_FALSE(IsFound("function(line) for w in line:gmatch('%w+') do writeRow(w) end end", kFilter));
+  EXPECT_FALSE(IsFound("function(line) for w in line:gmatch('%w*') do writeRow(w) end end", kForEach));
+  EXPECT_FALSE(IsFound("function(line) for w in line:gmatch('%w+') do writeRow(w, 2) end end", kForEach));
+  EXPECT_FALSE(IsFound("function(line) for w in line:gmatch('%w+') do print(w) end end", kForEach));
+}
+
+TEST(LuaKernels, AReplacedLowerOrWriteRowIsUsed) {
+  for (const char* init :
+       {"string.lower = function() return 'own' end", "function writeRow() end",
+        "string = {lower = function() return 'own' end}", "local old = writeRow function writeRow(w) old(w, w) end"}) {
+    ExpectSame("function(line) return line:lower():gmatch('%w+') end", kFlatMap, {{"A b"}}, init);
+    ExpectSame("function(line) return string.lower(line):gmatch('%w+') end", kFlatMap, {{"A b"}}, init);
+    ExpectSame("function(line) for w in line:gmatch('%w+') do writeRow(w:lower()) end end", kForEach, {{"A b"}}, init);
+  }
+}
+
 TEST(LuaKernels, MovedValuesAreThoseOfPlainLua) {
   EXPECT_EQ(RunSource("function(x) return x end", kMap, {{4.0}}).rows, (Rows{{"int64 4"}}));
   std::mt19937_64 random(2);
