@@ -5,12 +5,14 @@
 // A Status is one pointer, null when everything went well, so returning one costs nothing. A failure has a code, chosen
 // by what the caller can do about it, and a message that reads as a story: each layer that passes it up may put its own
 // words in front
-// (`With("reading \"a.csv\"")` gives `reading "a.csv": no such file`). Nothing in Glim throws.
+// (`With("reading \"a.csv\"")` gives `reading "a.csv": no such file`). Nothing in Glim throws, but value() of a Result
+// that has none, which is for programs that cannot go on without it.
 //
 // Thread: values; copy and send them freely.
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -80,6 +82,19 @@ class [[nodiscard]] Status {
   std::unique_ptr<State> state_;
 };
 
+// value() was asked of a Result without one. what() is the failure's message; thrown from a flow's function, it ends
+// the run with that.
+class BadResultAccess : public std::exception {
+ public:
+  explicit BadResultAccess(Status status) : status_(std::move(status)) {}
+  const char* what() const noexcept override { return status_.message().c_str(); }
+  const Status& status() const { return status_; }
+
+ private:
+  Status status_;
+};
+[[noreturn]] void ThrowBadResultAccess(const Status& status);
+
 // A T or the Status that says why there is none. The member names are those of C++23's std::expected<T, Status>.
 template <class T>
 class [[nodiscard]] Result {
@@ -95,13 +110,15 @@ class [[nodiscard]] Result {
   bool has_value() const { return value_.has_value(); }
   explicit operator bool() const { return has_value(); }
   bool ok() const { return has_value(); }
-  // Expects: has_value(); std::optional's rules apply (std::bad_optional_access).
-  T& value() & { return value_.value(); }
-  const T& value() const& { return value_.value(); }
-  T&& value() && { return std::move(value_).value(); }
+  // Throws BadResultAccess when there is none, as std::expected does.
+  T& value() & { return Checked().value_.value(); }
+  const T& value() const& { return Checked().value_.value(); }
+  // From a temporary, by value: `for (float w : table.Pull(keys).Get().value())` must not look at what is gone.
+  T value() && { return std::move(Checked().value_).value(); }
+  // Expects: has_value().
   T& operator*() & { return *value_; }
   const T& operator*() const& { return *value_; }
-  T&& operator*() && { return *std::move(value_); }
+  T operator*() && { return *std::move(value_); }
   T* operator->() { return &*value_; }
   const T* operator->() const { return &*value_; }
   template <class U>
@@ -115,6 +132,13 @@ class [[nodiscard]] Result {
   Status&& error() && { return std::move(status_); }
 
  private:
+  Result& Checked() {
+    if (!value_.has_value()) [[unlikely]]
+      ThrowBadResultAccess(status_);
+    return *this;
+  }
+  const Result& Checked() const { return const_cast<Result*>(this)->Checked(); }
+
   Status status_;
   std::optional<T> value_;
 };

@@ -47,4 +47,8 @@ Status Status::WithDetails(std::string details) && {
   return std::move(*this);
 }
 
+void ThrowBadResultAccess(const Status& status) {
+  throw BadResultAccess(status);  // allow(throw): what std::expected does; the door of a flow's function catches it
+}
+
 }  // namespace glim
