@@ -12,6 +12,7 @@ hand out its own. src/app, tests and benchmarks are free to. A line with a reaso
 A new folder or public header is entered in the tables below.
 """
 
+import os
 import re
 import sys
 
@@ -34,6 +35,7 @@ RANKS = {
 
 # include/glim/NAME.h belongs to this folder.
 PUBLIC_HEADERS = {
+    "hash": "base",
     "status": "base",
     "value": "batch",
     "batch": "batch",
@@ -119,7 +121,7 @@ def _include_problems(tree, path, code, uses):
         if quote == "<" and not name.startswith("glim/"):
             continue
         if not tree.exists(target):
-            if top in ("tests", "bench", "sim", "examples") and tree.exists(name):
+            if top in ("tests", "bench", "sim", "examples") and (tree.exists(name) or tree.exists(f"{os.path.dirname(path)}/{name}")):
                 continue
             yield Problem(path, line, f'"{name}" is neither in src/ nor in include/; write includes from there, as "folder/file.h"')
             continue

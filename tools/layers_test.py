@@ -86,6 +86,10 @@ class Layers(TreeTest):
         self.good("examples/fine.cc", '#include "glim/flow.h"\n')
         self.caught("examples/wrong.cc", '#include "flow/graph.h"\n', "examples show what users can do")
 
+    def test_an_example_includes_its_neighbour(self):
+        self.caught("examples/fine.cc", '#include "neighbour.h"\n', "is neither in src/ nor in include/")
+        self.assert_good({**GOOD, "examples/neighbour.h": "", "examples/fine.cc": '#include "neighbour.h"\n'})
+
     def test_tests_and_benchmarks_include_what_they_like(self):
         self.good("tests/fine.cc", '#include "flow/graph.h"\n#include "base/hash.h"\n')
 
