@@ -7,7 +7,7 @@
 -- The text is what every machine with a compiler has: C and C++ headers and Perl modules.
 local glim = require "glim"
 
-local options = {files = 600, model = os.tmpname() .. ".model"}
+local options = {files = 600, model = (os.getenv("TMPDIR") or "/tmp") .. "/glim-quickstart-" .. (os.getenv("USER") or "model")}
 do
   local i = 1
   while arg[i] do
@@ -98,10 +98,10 @@ end
 local mini_batch = 64
 local started = glim.seconds()
 glim.flow("train")
-  :TextFile(train, {file_name = true})
+  :TextFile(train, {file_name = true, offset = true})
   :Filter(function(line) return line:find("%w") ~= nil end)
-  :Map(function(line, file) return glim.hash(line .. file), line, label_of(file) end)
-  :Sort(1)                                                   -- the hash mixes the lines of all files
+  :Map(function(line, file, offset) return glim.hash(file .. " " .. offset), line, label_of(file) end)
+  :Sort(1)                                                   -- the hash of where they stand mixes the lines of all files
   :RoundRobin(4)                                             -- four tasks train at the same time
   :ForEachBatch(function(rows)
     local lines, labels = rows:Column(2), rows:Column(3)

@@ -9,7 +9,8 @@ import subprocess
 import tempfile
 import unittest
 
-GLIM = os.path.join(os.environ.get("GLIM_BUILD", "build/release"), "glim")
+BUILD = os.environ.get("GLIM_BUILD", "build/release")
+GLIM = os.path.join(BUILD, "glim")
 
 
 def run(*arguments, stdin=""):
@@ -17,19 +18,23 @@ def run(*arguments, stdin=""):
 
 
 class Quickstart(unittest.TestCase):
+    PROGRAMS = {"Lua": [GLIM, "run", "--threads", "2", "examples/quickstart.lua"], "C++": [os.path.join(BUILD, "example_quickstart"), "--threads", "2"]}
+
     @unittest.skipUnless(os.path.isdir("/usr/share/perl") and os.path.isdir("/usr/include"), "needs C headers and Perl modules")
     def test_tells_c_from_perl(self):
-        with tempfile.TemporaryDirectory() as folder:
-            model = os.path.join(folder, "model")
-            done = run("--threads", "2", "examples/quickstart.lua", "--files", "150", "--model", model, "--ask",
-                       stdin="my $x = shift;\n#define FOO 1\n")
-            self.assertEqual(done.returncode, 0, done.stderr)
-            auc = float(re.search(r"AUC ([0-9.]+)", done.stdout).group(1))
-            self.assertGreater(auc, 0.95)
-            self.assertTrue(os.path.isdir(model))
-            asked = dict(reversed(line.strip().split(" % C   ")) for line in done.stdout.splitlines() if " % C   " in line)
-            self.assertLess(float(asked["my $x = shift;"]), 50)
-            self.assertGreater(float(asked["#define FOO 1"]), 50)
+        for program, command in self.PROGRAMS.items():
+            with self.subTest(program), tempfile.TemporaryDirectory() as folder:
+                model = os.path.join(folder, "model")
+                done = subprocess.run([*command, "--files", "150", "--model", model, "--ask"], input="my $x = shift;\n#define FOO 1\n",
+                                      capture_output=True, text=True, timeout=300)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(done.stderr, "")
+                auc = float(re.search(r"AUC ([0-9.]+)", done.stdout).group(1))
+                self.assertGreater(auc, 0.95)
+                self.assertTrue(os.path.isdir(model))
+                asked = dict(reversed(line.strip().split(" % C   ")) for line in done.stdout.splitlines() if " % C   " in line)
+                self.assertLess(float(asked["my $x = shift;"]), 50)
+                self.assertGreater(float(asked["#define FOO 1"]), 50)
 
     def test_a_wrong_option_is_an_error(self):
         done = run("examples/quickstart.lua", "--nonsense")
