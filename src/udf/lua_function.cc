@@ -8,6 +8,7 @@
 
 #include "base/try.h"
 #include "udf/hosts.h"
+#include "udf/lua_gmatch.h"
 #include "udf/lua_instance.h"
 #include "udf/lua_kernels.h"
 #include "udf/lua_reducer.h"
@@ -95,6 +96,7 @@ class LuaBatchFunction : public BatchFunction {
       return Status::UserCode(fmt::format("FlatMap's function must return an iterator or a table, it gave a {}",
                                           luaL_typename(L, top + 1)));
     }
+    if (state_->gmatch() != nullptr && state_->gmatch()->Drain(L, top + 1, &emitter)) return Status::Ok();
     lua_settop(L, top + 3);
     while (!emitter.full()) {
       lua_pushvalue(L, top + 1);

@@ -2,11 +2,11 @@
 #include "udf/lua_kernels.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cstring>
 #include <lua.hpp>
 
 #include "glim/batch_builder.h"
+#include "udf/lua_pattern.h"
 #include "udf/lua_values.h"
 #include "udf/row_emitter.h"
 
@@ -126,15 +126,16 @@ void Transform(Case to, std::string_view text, char* out) {
 class TokenKernel : public LuaKernel {
  public:
   struct Options {
-    std::bitset<256> members;
+    LuaPattern::Set members;
     Case to = Case::kKept;
     bool search_transformed = false;  // Tokens are looked for in the text as it is afterwards.
     bool with_one = false;            // A second column of ones.
   };
   explicit TokenKernel(const Options& options)
-      : to_(options.to), search_transformed_(options.search_transformed), with_one_(options.with_one) {
-    for (int c = 0; c < 256; ++c) member_[c] = options.members[c];
-  }
+      : member_(options.members),
+        to_(options.to),
+        search_transformed_(options.search_transformed),
+        with_one_(options.with_one) {}
 
   // nil or a number would go through Lua's own rules.
   bool Fits(const Batch& in) const override {
@@ -216,7 +217,7 @@ class TokenKernel : public LuaKernel {
     return Status::Ok();
   }
 
-  bool member_[256];
+  const LuaPattern::Set member_;
   const Case to_;
   const bool search_transformed_;
   const bool with_one_;
@@ -330,11 +331,11 @@ std::unique_ptr<LuaKernel> FindTokens(lua_State* L, int function, int find_token
   if (lua_pcall(L, 1, 4, 0) != 0 || lua_type(L, -4) != LUA_TSTRING) return nullptr;
   size_t size = 0;
   const char* pattern = lua_tolstring(L, -4, &size);
-  const auto members = ParseRunPattern({pattern, size});
-  if (!members.has_value()) return nullptr;
+  const auto read = LuaPattern::Read(L, {pattern, size});
+  if (!read.has_value() || read->run() == nullptr) return nullptr;
   const std::string_view use = lua_tostring(L, -1);
   if (use == "return" && role != FunctionRole::kFlatMap) return nullptr;
-  TokenKernel::Options options{.members = *members};
+  TokenKernel::Options options{.members = *read->run()};
   if (!lua_isnil(L, -3)) options.to = std::strcmp(lua_tostring(L, -3), "lower") == 0 ? Case::kLower : Case::kUpper;
   options.search_transformed = lua_toboolean(L, -2) != 0;
   options.with_one = use == "write 1";
@@ -342,70 +343,6 @@ std::unique_ptr<LuaKernel> FindTokens(lua_State* L, int function, int find_token
 }
 
 }  // namespace
-
-std::optional<std::bitset<256>> ParseRunPattern(std::string_view pattern) {
-  const auto in_class = [](char letter, int c) -> std::optional<bool> {
-    bool member;
-    switch (std::tolower(static_cast<unsigned char>(letter))) {
-      case 'a': member = std::isalpha(c); break;
-      case 'c': member = std::iscntrl(c); break;
-      case 'd': member = std::isdigit(c); break;
-      case 'l': member = std::islower(c); break;
-      case 'p': member = std::ispunct(c); break;
-      case 's': member = std::isspace(c); break;
-      case 'u': member = std::isupper(c); break;
-      case 'w': member = std::isalnum(c); break;
-      case 'x': member = std::isxdigit(c); break;
-      default: return std::nullopt;
-    }
-    return std::isupper(static_cast<unsigned char>(letter)) ? !member : member;
-  };
-  std::bitset<256> members;
-  const auto add_class = [&](char letter) {
-    for (int c = 0; c < 128; ++c) {
-      const auto member = in_class(letter, c);
-      if (!member.has_value()) return false;
-      if (*member) members.set(c);
-    }
-    // Above ASCII no letter is in a class, whatever the locale of the process, as in LuaJIT.
-    if (std::isupper(static_cast<unsigned char>(letter))) {
-      for (int c = 128; c < 256; ++c) members.set(c);
-    }
-    return true;
-  };
-  if (pattern.size() == 3 && pattern[0] == '%' && pattern[2] == '+') {
-    if (!std::isalpha(static_cast<unsigned char>(pattern[1]))) return std::nullopt;
-    if (!add_class(pattern[1])) return std::nullopt;
-    return members;
-  }
-  // "[set]+" of plain bytes, classes and ranges; a set with a bracket or a hyphen at its border is left to Lua.
-  if (pattern.size() < 4 || pattern.front() != '[' || !pattern.ends_with("]+")) return std::nullopt;
-  std::string_view set = pattern.substr(1, pattern.size() - 3);
-  const bool negated = set.front() == '^';
-  if (negated) set.remove_prefix(1);
-  if (set.empty() || set.find('[') != set.npos || set.find(']') != set.npos || set.front() == '-' || set.back() == '-')
-    return std::nullopt;
-  for (size_t i = 0; i < set.size(); ++i) {
-    const auto first = static_cast<unsigned char>(set[i]);
-    if (first == '%') {
-      if (++i == set.size()) return std::nullopt;
-      if (!std::isalpha(static_cast<unsigned char>(set[i]))) {
-        if (i + 1 < set.size() && set[i + 1] == '-') return std::nullopt;
-        members.set(static_cast<unsigned char>(set[i]));
-      } else if (!add_class(set[i])) {
-        return std::nullopt;
-      }
-      if (i + 1 < set.size() && set[i + 1] == '-') return std::nullopt;
-    } else if (i + 2 < set.size() && set[i + 1] == '-') {
-      if (set[i + 2] == '%') return std::nullopt;
-      for (int c = first; c <= static_cast<unsigned char>(set[i + 2]); ++c) members.set(c);
-      i += 2;
-    } else {
-      members.set(first);
-    }
-  }
-  return negated ? ~members : members;
-}
 
 void PrepareKernels(lua_State* L) {
   const int top = lua_gettop(L);

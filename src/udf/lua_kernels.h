@@ -19,10 +19,7 @@
 // Thread: the state's.
 #pragma once
 
-#include <bitset>
 #include <memory>
-#include <optional>
-#include <vector>
 
 #include "glim/batch.h"
 #include "glim/udf.h"
@@ -30,9 +27,6 @@
 struct lua_State;
 
 namespace glim::udf {
-
-// Of a pattern such as "%w+" or "[a-z_]+": the bytes of a match. nullopt for any other pattern.
-std::optional<std::bitset<256>> ParseRunPattern(std::string_view pattern);
 
 // Learns what the recognition compares with. Call on a fresh state, before user code can replace string.gmatch.
 void PrepareKernels(lua_State* L);

@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/memory_budget.h"
+#include "udf/lua_gmatch.h"
 #include "udf/lua_kernels.h"
 #include "udf/lua_standard.h"
 #include "udf/row_emitter.h"
@@ -137,6 +138,7 @@ Result<std::unique_ptr<LuaState>> LuaState::Make(const HostOptions& options) {
   OpenGlimRuntime(L);
   if (options.lua_kernels) PrepareKernels(L);
   std::unique_ptr<LuaState> state(new LuaState(L, options));
+  if (options.lua_kernels) state->gmatch_ = GmatchReader::Make(L);
   lua_pushlightuserdata(L, const_cast<char*>(&kStateKey));
   lua_pushlightuserdata(L, state.get());
   lua_rawset(L, LUA_REGISTRYINDEX);
@@ -144,6 +146,8 @@ Result<std::unique_ptr<LuaState>> LuaState::Make(const HostOptions& options) {
   state->handler_ = luaL_ref(L, LUA_REGISTRYINDEX);
   return state;
 }
+
+LuaState::LuaState(lua_State* L, const HostOptions& options) : L_(L), options_(options) {}
 
 LuaState::~LuaState() { lua_close(L_); }
 

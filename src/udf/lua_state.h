@@ -21,6 +21,7 @@ struct lua_State;
 
 namespace glim::udf {
 
+class GmatchReader;
 class RowEmitter;
 
 class LuaState {
@@ -44,17 +45,21 @@ class LuaState {
   // The changes to the standard library that are in place, of the instance at work (LuaInstance::Scope); 0: none.
   int additions = 0;
 
+  // Null: iterators of gmatch are called like others.
+  GmatchReader* gmatch() const { return gmatch_.get(); }
+
   // Loaded code of the function `id` that nobody uses, as a registry reference; 0: there is none.
   int TakeCode(uint64_t id);
   // Keeps it, or lets it go when there is too much.
   void KeepCode(uint64_t id, int reference);
 
  private:
-  LuaState(lua_State* L, const HostOptions& options) : L_(L), options_(options) {}
+  LuaState(lua_State* L, const HostOptions& options);
   lua_State* const L_;
   const HostOptions options_;
   int handler_ = 0;  // Registry reference of the message handler.
   std::unordered_multimap<uint64_t, int> spare_code_;
+  std::unique_ptr<GmatchReader> gmatch_;
 };
 
 // Prelude and module `glim` into a state with the standard library open. writeRow and glim.partition need a LuaState.

@@ -8,10 +8,7 @@
 namespace glim::udf {
 
 bool RowEmitter::AppendRow(lua_State* L, int first, int count, std::string* error) {
-  if (builder_.column_count() != count) {
-    if (builder_.row_count() > 0) Push(builder_.Finish());
-    builder_.SetColumnCount(count);
-  }
+  StartRow(count);
   for (int i = 0; i < count; ++i) {
     if (AppendLuaValue(L, first + i, &builder_.column(i), error)) continue;
     // The columns have unequal lengths now. The function may catch this error (pcall), so the rows before must stay.
@@ -25,9 +22,19 @@ bool RowEmitter::AppendRow(lua_State* L, int first, int count, std::string* erro
     if (rows > 0) Push(Batch(std::move(columns), rows));
     return false;
   }
+  EndRow();
+  return true;
+}
+
+void RowEmitter::StartRow(int columns) {
+  if (builder_.column_count() == columns) return;
+  if (builder_.row_count() > 0) Push(builder_.Finish());
+  builder_.SetColumnCount(columns);
+}
+
+void RowEmitter::EndRow() {
   builder_.EndRow();
   if (builder_.row_count() >= kRowsPerBatch) Push(builder_.Finish());
-  return true;
 }
 
 Status RowEmitter::Flush() {

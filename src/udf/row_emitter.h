@@ -28,6 +28,10 @@ class RowEmitter {
 
   // The `count` values from stack index `first` on as one row. False, with the reason, when one cannot be a value.
   bool AppendRow(lua_State* L, int first, int count, std::string* error);
+  // The same for values that are not in Lua: StartRow, one value to each column(i), EndRow.
+  void StartRow(int columns);
+  ColumnBuilder& column(int i) { return builder_.column(i); }
+  void EndRow();
   // Pushes what is left.
   Status Flush();
   bool full() const { return !status_.ok() || output_->full(); }
