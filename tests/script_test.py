@@ -49,6 +49,51 @@ class Scripts(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout), (1, ""))
         self.assertIn("budget of 64.0 MiB", done.stderr.splitlines()[0])
 
+    def test_push_pull_pushes_and_gives_the_rows_as_they_are_then(self):
+        done = self.run_script("""
+local glim = require "glim"
+local count = glim.table{name = "count", keys = "sparse", type = "i64", rule = "add"}
+print(unpack(count:PushPull({7, 9, 7}, {1, 5, 1}):Get()))
+print(unpack(count:PushPull({7, 8}, {1, 0}):Wait():Get()))
+local wide = glim.table{name = "wide", keys = 3, width = 2, rule = "assign"}
+print(unpack(wide:PushPull({2, 0}, {1.5, 2, 3, 4}):Get()))
+print(pcall(function() return count:PushPull({1}, {0.5}):Get() end))
+print(pcall(function() return count:PushPull({1}, {1, 2}):Get() end))
+print(pcall(function() return count:PushPull({1}) end))
+print(unpack(count:Pull({1}):Get()))
+""")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = done.stdout.splitlines()
+        self.assertEqual(lines[:3], ["2\t5\t2", "3\t0", "1.5\t2\t3\t4"])
+        self.assertIn("i64 cannot hold", lines[3])
+        self.assertTrue(lines[4].startswith("false"), lines[4])
+        self.assertIn("values are a list of numbers", lines[5])
+        self.assertEqual(lines[6], "0")
+
+    def test_push_pull_counts_in_tasks_give_each_number_once(self):
+        done = self.run_script("""
+local glim = require "glim"
+local next_id = glim.table{name = "ids", keys = 1, type = "i64"}
+glim.flow("ids"):Range(0, 2000):RoundRobin(4):Map(function() return next_id:PushPull({0}, {1}):Get()[1] end)
+  :Sort():Map(function(id) return id, 1 end):Reduce(function(a, b, x, y) return math.max(a, x), b + y end)
+  :Printf("%d %d\\n"):Run()
+""", "--threads", "4")
+        self.assertEqual((done.returncode, done.stdout), (0, "2000 2000\n"), done.stderr)
+
+    def test_rules_may_be_given_by_name(self):
+        done = self.run_script("""
+local glim = require "glim"
+local t = glim.table{name = "t", keys = 1, type = "f64", rule = "sgd rate=0.5", initial = 1}
+print(unpack(t:PushPull({0}, {1}):Get()))
+print(pcall(glim.table, {name = "u", rule = "sgdd"}))
+print(pcall(glim.table, {name = "u", rule = 5}))
+""")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = done.stdout.splitlines()
+        self.assertEqual(lines[0], "0.5")
+        self.assertIn("sgdd", lines[1])
+        self.assertIn("rule must be a rule", lines[2])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -111,6 +111,8 @@ class TableClient {
   // or an overflow in an integer table, an overflow in f32) is kInvalid.
   Future<void> PushDoubles(std::span<const Key> keys, std::span<const double> values, const PushOptions& options = {});
   Future<std::vector<double>> PullDoubles(std::span<const Key> keys, const PullOptions& options = {});
+  Future<std::vector<double>> PushPullDoubles(std::span<const Key> keys, std::span<const double> values,
+                                              const PushOptions& options = {});
 
   // Appends nothing: replaces `chunk` by about `rows_max` stored rows (at least one unless done) of the shard that the
   // cursor is in, and moves the cursor. A row that was stored when the shard's scan began is given exactly once; one

@@ -32,24 +32,52 @@ bool FromDouble(double from, V* to) {
 }
 
 template <class V>
-Future<void> PushAs(TableClient& table, std::span<const Key> keys, std::span<const double> doubles,
-                    const PushOptions& options) {
+Result<std::vector<V>> FromDoubles(const TableSpec& spec, std::span<const double> doubles) {
   std::vector<V> values(doubles.size());
   for (size_t i = 0; i < doubles.size(); ++i) {
     if (FromDouble(doubles[i], &values[i])) continue;
-    return Status::Invalid(fmt::format("table \"{}\": value {} of the push is {}, which {} cannot hold",
-                                       table.spec().name, i, doubles[i], ValueTypeName(ValueTypeOf<V>())));
+    return Status::Invalid(fmt::format("table \"{}\": value {} of the push is {}, which {} cannot hold", spec.name, i,
+                                       doubles[i], ValueTypeName(ValueTypeOf<V>())));
   }
-  return table.Push(keys, std::as_bytes(std::span(values)), options);
+  return values;
+}
+
+template <class V>
+std::vector<double> ToDoubles(const std::vector<V>& values) {
+  return {values.begin(), values.end()};
+}
+
+// What a pull of these keys fills.
+template <class V>
+std::vector<V> Room(const TableSpec& spec, std::span<const Key> keys) {
+  return std::vector<V>(keys.size() * (spec.is_variable() ? 0 : spec.width));
+}
+
+template <class V>
+Future<void> PushAs(TableClient& table, std::span<const Key> keys, std::span<const double> doubles,
+                    const PushOptions& options) {
+  const auto values = FromDoubles<V>(table.spec(), doubles);
+  if (!values.ok()) return values.status();
+  return table.Push(keys, std::as_bytes(std::span(*values)), options);
 }
 
 template <class V>
 Future<std::vector<double>> PullAs(TableClient& table, std::span<const Key> keys, const PullOptions& options) {
-  std::vector<V> values(keys.size() * (table.spec().is_variable() ? 0 : table.spec().width));
+  std::vector<V> values = Room<V>(table.spec(), keys);
   std::span<V> out(values);
-  return table.Pull(keys, std::as_writable_bytes(out), options).With(std::move(values)).Map([](std::vector<V> pulled) {
-    return std::vector<double>(pulled.begin(), pulled.end());
-  });
+  return table.Pull(keys, std::as_writable_bytes(out), options).With(std::move(values)).Map(ToDoubles<V>);
+}
+
+template <class V>
+Future<std::vector<double>> PushPullAs(TableClient& table, std::span<const Key> keys, std::span<const double> doubles,
+                                       const PushOptions& options) {
+  const auto values = FromDoubles<V>(table.spec(), doubles);
+  if (!values.ok()) return values.status();
+  std::vector<V> pulled = Room<V>(table.spec(), keys);
+  std::span<V> out(pulled);
+  return table.PushPull(keys, std::as_bytes(std::span(*values)), std::as_writable_bytes(out), options)
+      .With(std::move(pulled))
+      .Map(ToDoubles<V>);
 }
 
 class FailedTable final : public TableClient {
@@ -100,6 +128,17 @@ Future<std::vector<double>> TableClient::PullDoubles(std::span<const Key> keys, 
     case ValueType::kF64: return PullAs<double>(*this, keys, options);
     case ValueType::kI32: return PullAs<int32_t>(*this, keys, options);
     case ValueType::kI64: return PullAs<int64_t>(*this, keys, options);
+  }
+  return Status::Internal("a table of an unknown value type");
+}
+
+Future<std::vector<double>> TableClient::PushPullDoubles(std::span<const Key> keys, std::span<const double> values,
+                                                         const PushOptions& options) {
+  switch (spec().value_type) {
+    case ValueType::kF32: return PushPullAs<float>(*this, keys, values, options);
+    case ValueType::kF64: return PushPullAs<double>(*this, keys, values, options);
+    case ValueType::kI32: return PushPullAs<int32_t>(*this, keys, values, options);
+    case ValueType::kI64: return PushPullAs<int64_t>(*this, keys, values, options);
   }
   return Status::Internal("a table of an unknown value type");
 }

@@ -107,12 +107,22 @@ Result<int> Push(lua_State* L) {
   return PushFuture(L, {table->PushDoubles(keys, values).Wait(), {}});
 }
 
+Result<int> PushPulled(lua_State* L, Result<std::vector<double>> values) {
+  if (!values.ok()) return PushFuture(L, {std::move(values).status(), {}});
+  return PushFuture(L, {Status::Ok(), *std::move(values)});
+}
+
 Result<int> Pull(lua_State* L) {
   ASSIGN_OR_RETURN(const TableHandle table, Self(L));
   ASSIGN_OR_RETURN(const std::vector<Key> keys, ToKeys(L, 2));
-  auto values = table->PullDoubles(keys).Get();
-  if (!values.ok()) return PushFuture(L, {std::move(values).status(), {}});
-  return PushFuture(L, {Status::Ok(), *std::move(values)});
+  return PushPulled(L, table->PullDoubles(keys).Get());
+}
+
+Result<int> PushPull(lua_State* L) {
+  ASSIGN_OR_RETURN(const TableHandle table, Self(L));
+  ASSIGN_OR_RETURN(const std::vector<Key> keys, ToKeys(L, 2));
+  ASSIGN_OR_RETURN(const std::vector<double> values, ToValues(L, 3));
+  return PushPulled(L, table->PushPullDoubles(keys, values).Get());
 }
 
 Result<int> Wait(lua_State* L) {
@@ -178,7 +188,7 @@ Result<int> Describe(lua_State* L) {
 }
 
 constexpr luaL_Reg kTableMethods[] = {
-    {"Push", Call<Push>}, {"Pull", Call<Pull>},         {"Save", Call<Save>},
+    {"Push", Call<Push>}, {"Pull", Call<Pull>},         {"PushPull", Call<PushPull>}, {"Save", Call<Save>},
     {"Drop", Call<Drop>}, {"Describe", Call<Describe>}, {nullptr, nullptr},
 };
 constexpr luaL_Reg kFutureMethods[] = {{"Wait", Call<Wait>}, {"Get", Call<Get>}, {nullptr, nullptr}};
@@ -306,8 +316,10 @@ Result<int> NewTable(lua_State* L) {
   lua_getfield(L, 1, "rule");
   if (void* rule = TestObject(L, lua_gettop(L), kRule)) {
     spec.rule = *static_cast<UpdateRule*>(rule);
+  } else if (lua_type(L, -1) == LUA_TSTRING) {
+    ASSIGN_OR_RETURN(spec.rule, ParseUpdateRule(lua_tostring(L, -1)));
   } else if (!lua_isnil(L, -1)) {
-    return Status::Invalid("glim.table: rule must be a rule such as glim.ftrl{alpha = 0.1}");
+    return Status::Invalid("glim.table: rule must be a rule such as glim.ftrl{alpha = 0.1} or \"ftrl alpha=0.1\"");
   }
   ASSIGN_OR_RETURN(TableHandle table, TheSession(L)->CreateTable(std::move(spec)));
   PushTable(L, std::move(table));

@@ -23,7 +23,7 @@ struct HostOptions {
   // False: every function runs as plain Lua.
   bool lua_kernels = true;
   // Where functions given as text find modules, written as package.path is; empty: where Lua does.
-  std::string lua_path;
+  std::string lua_path = {};
 };
 
 class Hosts {
