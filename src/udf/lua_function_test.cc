@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <random>
+
 #include "udf/lua_test_support.h"
 
 namespace glim::udf {
@@ -290,6 +292,54 @@ TEST(LuaReducer, FoldsNumbersThenOtherValuesCallingTheFunctionOncePerRow) {
   EXPECT_EQ(Exactly(large->At(0, 0)), "int64 9007199254740994");
 }
 
+// Sums until a value that 13 divides turns the accumulator of its group into text; new groups come all along.
+TEST(LuaReducer, FoldsAsAPlainLoopDoes) {
+  std::mt19937_64 random(5);
+  for (const int text_at : {13, 1000000}) {
+    Hosts hosts;
+    TaskContext task(0, 1, 0, &hosts);
+    const auto function = MakeLuaFunction(
+        "function(x, y) if type(x) == 'string' or y % limit == 0 then return x .. ',' .. y end return x + y end",
+        "limit = " + std::to_string(text_at));
+    auto reducer = function->InstantiateReducer(task);
+    ASSERT_TRUE(reducer.ok());
+    struct Sum {
+      int64_t number = 0;
+      std::string text;
+    };
+    std::vector<Sum> sums;
+    for (int batch = 0; batch < 20; ++batch) {
+      std::vector<Row> rows;
+      std::vector<uint32_t> groups;
+      for (size_t i = random() % 300; i-- > 0;) {
+        const auto value = static_cast<int64_t>(random() % (batch < 10 ? 12 : 1000) + 1);
+        const size_t choices = sums.empty() ? 1 : sums.size() + (random() % 4 == 0 ? 1 : 0);
+        const auto group = static_cast<uint32_t>(random() % choices);
+        rows.push_back({value});
+        groups.push_back(group);
+        if (group == sums.size()) {
+          sums.push_back({value, ""});
+        } else if (!sums[group].text.empty() || value % text_at == 0) {
+          if (sums[group].text.empty()) sums[group].text = std::to_string(sums[group].number);
+          sums[group].text += "," + std::to_string(value);
+        } else {
+          sums[group].number += value;
+        }
+      }
+      const Status status = (*reducer)->Update(MakeBatch(rows), groups, static_cast<uint32_t>(sums.size()));
+      ASSERT_TRUE(rows.empty() || status.ok()) << status.message();
+    }
+    const auto result = (*reducer)->Finish();
+    ASSERT_TRUE(result.ok());
+    ASSERT_EQ(result->row_count(), static_cast<int64_t>(sums.size()));
+    for (size_t i = 0; i < sums.size(); ++i) {
+      const std::string wanted =
+          sums[i].text.empty() ? "int64 " + std::to_string(sums[i].number) : "bytes " + sums[i].text;
+      ASSERT_EQ(Exactly(result->At(static_cast<int64_t>(i), 0)), wanted) << i;
+    }
+  }
+}
+
 TEST(LuaReducer, AWrongNumberOfResultsIsAnErrorThatShowsTheRow) {
   for (const char* source : {"function(x, y) end", "function(x, y) return x, y end"}) {
     const auto result = Fold(source, {{1}, {2}}, {0, 0}, 1);
@@ -304,6 +354,10 @@ TEST(LuaReducer, AnErrorShowsTheRow) {
       Fold("function(x, y) if y == 3 then error('three') end return x + y end", {{1}, {2}, {3}}, {0, 0, 0}, 1);
   EXPECT_EQ(result.status().code(), Code::kUserCode);
   EXPECT_NE(result.status().message().find("row (3)"), std::string::npos) << result.status().message();
+  // Rows that begin a group stand between the others.
+  const auto among_new = Fold("function(x, y) if y == 3 then error('three') end return x + y end",
+                              {{1}, {2}, {1}, {9}, {3}, {7}}, {0, 1, 0, 2, 1, 3}, 4);
+  EXPECT_NE(among_new.status().message().find("row (3)"), std::string::npos) << among_new.status().message();
 }
 
 }  // namespace

@@ -11,28 +11,24 @@
 namespace glim::udf {
 namespace {
 
-// Rows from `row` on until the end, or until a result that is no number: then its row and the result come back.
+// Folds rows until the end, or until a result that is no number: then its row and the results come back. Every group
+// has an accumulator already: a branch for new ones would be where the JIT starts its trace, with the fold beside it.
 constexpr char kDriver[] = R"lua(
 local ffi = require "ffi"
 local cast, type, select = ffi.cast, type, select
 local f = ...
 local function take(...) return select("#", ...), ... end
-return function(accumulators, values, groups, row, rows, count, position)
+return function(accumulators, values, groups, rows, position)
   local at = cast("double*", position)  -- The row at work, for the message of an error.
   local a, v, g = cast("double*", accumulators), cast("const double*", values), cast("const uint32_t*", groups)
-  for i = row, rows - 1 do
+  for i = 0, rows - 1 do
     local group = g[i]
-    if group >= count then
-      a[group] = v[i]
-      count = group + 1
-    else
-      at[0] = i
-      local results, result = take(f(a[group], v[i]))
-      if results ~= 1 or type(result) ~= "number" then return i, count, result, results end
-      a[group] = result
-    end
+    at[0] = i
+    local results, result = take(f(a[group], v[i]))
+    if results ~= 1 or type(result) ~= "number" then return i, result, results end
+    a[group] = result
   end
-  return rows, count
+  return rows
 end)lua";
 
 constexpr int64_t kExactMax = int64_t{1} << 53;
@@ -83,41 +79,72 @@ Status LuaReducer::Fold(const Batch& values, std::span<const uint32_t> groups, u
     if (numbers != nullptr) {
       if (accumulators_.size() < group_count)
         accumulators_.resize(std::max<size_t>(group_count, accumulators_.size() * 2));
-      RETURN_IF_ERROR(UpdateNumbers(numbers, values, groups, &row));
+      RETURN_IF_ERROR(UpdateNumbers(numbers, values, groups, group_count, &row));
     }
   }
   if (row < values.row_count()) RETURN_IF_ERROR(UpdateAny(values, groups, row));
   return state_->CheckMemory();
 }
 
+std::span<const uint32_t> LuaReducer::StartGroups(const double** values, std::span<const uint32_t> groups) {
+  rows_.clear();
+  row_groups_.clear();
+  row_values_.clear();
+  uint32_t count = count_;
+  for (uint32_t row = 0; row < groups.size(); ++row) {
+    const double value = (*values)[row];
+    if (groups[row] == count) {
+      accumulators_[count++] = value;
+    } else {
+      rows_.push_back(row);
+      row_groups_.push_back(groups[row]);
+      row_values_.push_back(value);
+    }
+  }
+  *values = row_values_.data();
+  return row_groups_;
+}
+
 Status LuaReducer::UpdateNumbers(const double* values, const Batch& batch, std::span<const uint32_t> groups,
-                                 int64_t* row) {
+                                 uint32_t group_count, int64_t* row) {
   lua_State* L = state_->raw();
   if (driver_ == 0) RETURN_IF_ERROR(MakeDriver());
+  const bool has_new = group_count > count_;
+  if (has_new) groups = StartGroups(&values, groups);
+  if (groups.empty()) {
+    *row = batch.row_count();
+    count_ = group_count;
+    return Status::Ok();
+  }
+  const auto row_of = [&](double at) {
+    return has_new ? int64_t{rows_[static_cast<size_t>(at)]} : static_cast<int64_t>(at);
+  };
   const int top = lua_gettop(L);
   lua_rawgeti(L, LUA_REGISTRYINDEX, driver_);
   lua_pushlightuserdata(L, accumulators_.data());
   lua_pushlightuserdata(L, const_cast<double*>(values));
   lua_pushlightuserdata(L, const_cast<uint32_t*>(groups.data()));
-  lua_pushnumber(L, static_cast<double>(*row));
-  lua_pushnumber(L, static_cast<double>(batch.row_count()));
-  lua_pushnumber(L, count_);
-  double at = static_cast<double>(*row);
+  lua_pushnumber(L, static_cast<double>(groups.size()));
+  double at = 0;
   lua_pushlightuserdata(L, &at);
-  if (Status status = state_->Call(7, 4); !status.ok())
-    return WithRow(std::move(status), batch, static_cast<int64_t>(at));
-  *row = static_cast<int64_t>(lua_tonumber(L, top + 1));
-  count_ = static_cast<uint32_t>(lua_tonumber(L, top + 2));
-  if (*row < batch.row_count()) {  // The result is not one number.
-    if (const auto results = static_cast<int>(lua_tointeger(L, top + 4)); results != 1) {
+  if (Status status = state_->Call(5, 3); !status.ok()) return WithRow(std::move(status), batch, row_of(at));
+  const double done = lua_tonumber(L, top + 1);
+  if (done == static_cast<double>(groups.size())) {
+    *row = batch.row_count();
+    count_ = group_count;
+  } else {  // The result is not one number.
+    *row = row_of(done);
+    if (const auto results = static_cast<int>(lua_tointeger(L, top + 3)); results != 1) {
       lua_settop(L, top);
       return WithRow(Status::UserCode(fmt::format("the function gave {} values, there are 1 to fold", results)), batch,
                      *row);
     }
+    // Rows before this one that were not folded began a group.
+    count_ += static_cast<uint32_t>(*row) - static_cast<uint32_t>(done);
     StopNumbers();
     lua_rawgeti(L, LUA_REGISTRYINDEX, tables_[0]);
-    lua_pushvalue(L, top + 3);
-    lua_rawseti(L, -2, static_cast<int>(groups[*row]) + 1);
+    lua_pushvalue(L, top + 2);
+    lua_rawseti(L, -2, static_cast<int>(groups[static_cast<size_t>(done)]) + 1);
     ++*row;
   }
   lua_settop(L, top);

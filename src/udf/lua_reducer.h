@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Folds with a Lua function. One column of numbers is folded in an array of doubles by a loop in Lua over FFI pointers,
-// which the JIT compiles together with the user's function: about 2 ns a row, as native code. When a value or a result
-// is something else, the accumulators move into Lua tables, at exactly the row where it happened, so that the function
+// which the JIT compiles together with the user's function: for x + y about 1 ns a row with 100 to 10,000 groups, 2 ns
+// with one (each addition waits for the one before) and 3 ns with a million (the cache). When a value or a result is
+// something else, the accumulators move into Lua tables, at exactly the row where it happened, so that the function
 // is called once per row all the same.
 //
 // Thread: its task's.
@@ -29,7 +30,11 @@ class LuaReducer : public Reducer {
 
  private:
   Status Fold(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count);
-  Status UpdateNumbers(const double* values, const Batch& batch, std::span<const uint32_t> groups, int64_t* row);
+  // All rows, or up to and with the first whose result is no number; *row is the row after.
+  Status UpdateNumbers(const double* values, const Batch& batch, std::span<const uint32_t> groups, uint32_t group_count,
+                       int64_t* row);
+  // Puts the first value of each new group where it belongs; gives the rows that are left, and *values to them.
+  std::span<const uint32_t> StartGroups(const double** values, std::span<const uint32_t> groups);
   Status UpdateAny(const Batch& batch, std::span<const uint32_t> groups, int64_t row);
   // Accumulators into Lua tables.
   void StopNumbers();
@@ -44,6 +49,10 @@ class LuaReducer : public Reducer {
   int driver_ = 0;                    // References; 0: none.
   std::vector<int> tables_;           // One per column, when not numbers_.
   std::vector<double> converted_;
+  // Of a batch with new groups, the rows that are to be folded.
+  std::vector<uint32_t> rows_;
+  std::vector<uint32_t> row_groups_;
+  std::vector<double> row_values_;
 };
 
 }  // namespace glim::udf
