@@ -75,6 +75,12 @@ Fields Field(Ints... fields) {
   return Fields{static_cast<int>(fields)...};
 }
 
+// The key fields of one side of a join: Join(other, On(1), On(2)).
+template <class... Ints>
+Fields On(Ints... fields) {
+  return Field(fields...);
+}
+
 // What TextFile reads besides the lines.
 struct TextFileOptions {
   bool recursive = false;  // Folders and all below them.
@@ -179,9 +185,29 @@ class Dataset {
   Dataset SortBy(std::vector<OrderBy> orders) const;
   // The first `count` rows of SortBy(orders).
   Dataset Top(int64_t count, std::vector<OrderBy> orders = {OrderBy(1, Descending)}) const;
-  // Every pair of rows with equal keys: the keys, the other fields of this, the other fields of `right`. nil equals
-  // nil.
-  Dataset Join(const Dataset& right, Fields keys = {1}) const;
+  // Joins. Rows with equal keys (nil equals nil) make pairs: the keys, the other fields of this, the other fields of
+  // `right`. Inner gives the pairs; left, right and full outer also the rows of that side that have no partner, with
+  // nils for the other side's fields. The keys may be other fields on the right: Join(other, On(1), On(2)).
+  Dataset Join(const Dataset& right, Fields keys = {1}) const { return Join(right, keys, keys); }
+  Dataset Join(const Dataset& right, Fields left_keys, Fields right_keys) const;
+  Dataset LeftOuterJoin(const Dataset& right, Fields keys = {1}) const { return LeftOuterJoin(right, keys, keys); }
+  Dataset LeftOuterJoin(const Dataset& right, Fields left_keys, Fields right_keys) const;
+  Dataset RightOuterJoin(const Dataset& right, Fields keys = {1}) const { return RightOuterJoin(right, keys, keys); }
+  Dataset RightOuterJoin(const Dataset& right, Fields left_keys, Fields right_keys) const;
+  Dataset FullOuterJoin(const Dataset& right, Fields keys = {1}) const { return FullOuterJoin(right, keys, keys); }
+  Dataset FullOuterJoin(const Dataset& right, Fields left_keys, Fields right_keys) const;
+  // The rows of this that have a partner (SemiJoin) or have none (AntiJoin), once each, as they are.
+  Dataset SemiJoin(const Dataset& right, Fields keys = {1}) const { return SemiJoin(right, keys, keys); }
+  Dataset SemiJoin(const Dataset& right, Fields left_keys, Fields right_keys) const;
+  Dataset AntiJoin(const Dataset& right, Fields keys = {1}) const { return AntiJoin(right, keys, keys); }
+  Dataset AntiJoin(const Dataset& right, Fields left_keys, Fields right_keys) const;
+  // The same rows as Join, for a right side that fits into memory: this side is not moved, and keeps its order.
+  Dataset HashJoin(const Dataset& smaller, Fields keys = {1}) const { return HashJoin(smaller, keys, keys); }
+  Dataset HashJoin(const Dataset& smaller, Fields left_keys, Fields right_keys) const;
+  // One row per key of either side: the keys, the list of this side's rows, the list of the right side's rows. A row in
+  // a list is the list of its other fields.
+  Dataset CoGroup(const Dataset& right, Fields keys = {1}) const { return CoGroup(right, keys, keys); }
+  Dataset CoGroup(const Dataset& right, Fields left_keys, Fields right_keys) const;
 
   // ---- Unix programs ----
   // One `sh -c command` per partition: rows as tab separated lines into its stdin, its lines, split at tabs, out. A
@@ -224,6 +250,9 @@ class Dataset {
   Dataset Then(flow::Step step) const;
   Dataset WithFunction(std::string name, FunctionRole role, FunctionSource function) const;
   Dataset FirstRow(std::function<Status(const Row&)> save) const;
+  template <class Body>
+  Dataset WithRight(std::string name, const Dataset& right, const Fields& left_keys, const Fields& right_keys,
+                    Body body) const;
   template <class... T>
   static Status SaveRow(const Row& row, T*... variables) {
     if (row.size() < sizeof...(T)) {

@@ -232,6 +232,109 @@ RC_GTEST_PROP(Steps, JoinGivesEveryPairOfEqualKeys, ()) {
   ExpectSame(std::move(got), std::move(expected));
 }
 
+std::vector<Row> RightRows() {
+  return *rc::gen::container<std::vector<Row>>(
+      rc::gen::exec([] { return Row{Value(*rc::gen::inRange<int64_t>(0, 9)), *AnyKey(), Value("r")}; }));
+}
+
+// Left rows are (key, number, bytes), right ones (number, key, bytes): the key stands elsewhere on the right.
+RC_GTEST_PROP(Steps, OuterJoinsAddTheRowsWithoutPartner, ()) {
+  const auto left = SomeRows();
+  const auto right = RightRows();
+  const bool keeps_left = *rc::gen::arbitrary<bool>(), keeps_right = *rc::gen::arbitrary<bool>();
+  Flow flow;
+  std::vector<Row> got;
+  const Dataset a = flow.Rows(left), b = flow.Rows(right);
+  Run(keeps_left && keeps_right ? a.FullOuterJoin(b, On(1), On(2))
+      : keeps_left              ? a.LeftOuterJoin(b, On(1), On(2))
+      : keeps_right             ? a.RightOuterJoin(b, On(1), On(2))
+                                : a.Join(b, On(1), On(2)),
+      &got);
+  std::vector<Row> expected;
+  std::vector<bool> matched(right.size());
+  const Value nil;
+  for (const Row& l : left) {
+    bool found = false;
+    for (size_t i = 0; i < right.size(); ++i) {
+      if (l[0] != right[i][1]) continue;
+      expected.push_back({l[0], l[1], l[2], right[i][0], right[i][2]});
+      found = matched[i] = true;
+    }
+    // A side without any row has no columns.
+    if (!found && keeps_left)
+      expected.push_back(right.empty() ? Row{l[0], l[1], l[2]} : Row{l[0], l[1], l[2], nil, nil});
+  }
+  for (size_t i = 0; i < right.size() && keeps_right; ++i) {
+    if (matched[i]) continue;
+    const Row& r = right[i];
+    expected.push_back(left.empty() ? Row{r[1], r[0], r[2]} : Row{r[1], nil, nil, r[0], r[2]});
+  }
+  ExpectSame(std::move(got), std::move(expected));
+}
+
+RC_GTEST_PROP(Steps, SemiAndAntiJoinDivideTheLeftRows, ()) {
+  const auto left = SomeRows();
+  const auto right = RightRows();
+  Flow flow;
+  std::vector<Row> with, without;
+  const Dataset a = flow.Rows(left), b = flow.Rows(right);
+  a.SemiJoin(b, On(1), On(2)).Collect(&with);
+  Run(a.AntiJoin(b, On(1), On(2)), &without);
+  std::vector<Row> expected_with, expected_without;
+  for (const Row& l : left) {
+    const bool found = std::any_of(right.begin(), right.end(), [&](const Row& r) { return r[1] == l[0]; });
+    (found ? expected_with : expected_without).push_back(l);
+  }
+  ExpectSame(std::move(with), std::move(expected_with));
+  ExpectSame(std::move(without), std::move(expected_without));
+}
+
+// Also when the small side comes from the big one, and when it was named first.
+RC_GTEST_PROP(Steps, HashJoinGivesTheRowsOfJoinInOrder, ()) {
+  const auto left = SomeRows();
+  const auto right = RightRows();
+  Flow flow;
+  std::vector<Row> got;
+  const bool small_first = *rc::gen::arbitrary<bool>();
+  Dataset b = flow.Rows(right);
+  const Dataset a = flow.Rows(left);
+  if (!small_first) b = flow.Rows(right);
+  Run(a.HashJoin(b, On(1), On(2)), &got);
+  std::vector<Row> expected;
+  for (const Row& l : left) {
+    for (const Row& r : right) {
+      if (l[0] == r[1]) expected.push_back({l[0], l[1], l[2], r[0], r[2]});
+    }
+  }
+  RC_ASSERT(Text(got) == Text(expected));
+
+  Flow itself;
+  std::vector<Row> pairs;
+  const Dataset data = itself.Rows(right);
+  Run(data.HashJoin(data.Filter([](int64_t n) { return n % 2 == 0; })), &pairs);
+  expected.clear();
+  for (const Row& l : right) {
+    for (const Row& r : right) {
+      if (l[0] == r[0] && r[0].as_int64() % 2 == 0) expected.push_back({l[0], l[1], l[2], r[1], r[2]});
+    }
+  }
+  RC_ASSERT(Text(pairs) == Text(expected));
+}
+
+RC_GTEST_PROP(Steps, CoGroupListsTheRowsOfBothSides, ()) {
+  const auto left = SomeRows();
+  const auto right = RightRows();
+  Flow flow;
+  std::vector<Row> got;
+  Run(flow.Rows(left).CoGroup(flow.Rows(right), On(1), On(2)), &got);
+  std::map<Value, std::pair<std::vector<Value>, std::vector<Value>>> groups;
+  for (const Row& l : left) groups[l[0]].first.push_back(Value(std::vector<Value>{l[1], l[2]}));
+  for (const Row& r : right) groups[r[1]].second.push_back(Value(std::vector<Value>{r[0], r[2]}));
+  std::vector<Row> expected;
+  for (const auto& [key, lists] : groups) expected.push_back({key, Value(lists.first), Value(lists.second)});
+  ExpectSame(std::move(got), std::move(expected));
+}
+
 RC_GTEST_PROP(Steps, SelfJoinReadsOneDatasetTwice, ()) {
   const auto rows = *rc::gen::container<std::vector<Row>>(
       rc::gen::exec([] { return Row{*AnyKey(), Value(*rc::gen::inRange<int64_t>(0, 9))}; }));

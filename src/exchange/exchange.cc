@@ -192,4 +192,12 @@ int64_t Exchange::row_count() const {
   return rows;
 }
 
+int Exchange::width() const {
+  int width = 0;
+  for (const std::vector<Batch>& part : batches_) {
+    for (const Batch& batch : part) width = std::max(width, batch.column_count());
+  }
+  return width;
+}
+
 }  // namespace glim::exchange

@@ -54,6 +54,8 @@ class Exchange {
   // No rows for consumers [begin, end).
   bool Empty(int begin, int end) const;
   int64_t row_count() const;
+  // Fields of the widest row; 0 without rows.
+  int width() const;
 
  private:
   friend class Writer;

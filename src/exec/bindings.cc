@@ -11,7 +11,6 @@
 #include "io/sinks.h"
 #include "io/text_source.h"
 #include "ops/aggregate.h"
-#include "ops/join.h"
 #include "ops/pipe.h"
 #include "ops/sort.h"
 #include "ops/table_steps.h"
@@ -96,7 +95,7 @@ Result<Functions> MakeFunctions(const flow::Graph& graph) {
 
 std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow::Graph& graph,
                                             const Functions& functions, ops::OperatorContext context,
-                                            ops::LimitProgress* progress) {
+                                            OperatorInputs inputs) {
   using plan::OperatorKind;
   switch (op.kind) {
     case OperatorKind::kFunction:
@@ -105,7 +104,7 @@ std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow
     case OperatorKind::kSelect:
       return std::make_unique<ops::SelectOperator>(std::move(context), Body<flow::SelectStep>(graph, op.step).columns);
     case OperatorKind::kLimit:
-      return std::make_unique<ops::LimitOperator>(std::move(context), op.count, op.offset, progress);
+      return std::make_unique<ops::LimitOperator>(std::move(context), op.count, op.offset, inputs.progress);
     case OperatorKind::kCombine:
     case OperatorKind::kMerge:
       return std::make_unique<ops::ReduceOperator>(std::move(context), op.keys, functions[op.step],
@@ -115,7 +114,15 @@ std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow
     case OperatorKind::kTop:
       return std::make_unique<ops::SortOperator>(std::move(context), Body<flow::SortStep>(graph, op.step).keys,
                                                  op.kind == OperatorKind::kTop ? op.count : ops::SortOperator::kAll);
-    case OperatorKind::kJoin: return std::make_unique<ops::JoinOperator>(std::move(context), op.keys);
+    case OperatorKind::kJoin: {
+      const auto& join = Body<flow::JoinStep>(graph, op.step);
+      return std::make_unique<ops::JoinOperator>(std::move(context), join.kind, join.left_keys, std::move(inputs.table),
+                                                 inputs.left_width);
+    }
+    case OperatorKind::kCoGroup: {
+      const auto& group = Body<flow::CoGroupStep>(graph, op.step);
+      return std::make_unique<ops::CoGroupOperator>(std::move(context), group.left_keys, group.right_keys);
+    }
     case OperatorKind::kPipe:
       return std::make_unique<ops::PipeOperator>(std::move(context), Body<flow::PipeStep>(graph, op.step).command);
     case OperatorKind::kPipeAsArgs:

@@ -11,6 +11,7 @@
 
 #include "io/sink.h"
 #include "io/source.h"
+#include "ops/join.h"
 #include "ops/operator.h"
 #include "ops/row_steps.h"
 #include "plan/plan.h"
@@ -24,10 +25,15 @@ Result<std::unique_ptr<io::Sink>> MakeSink(const flow::Step& step, env::Env& env
 using Functions = std::vector<std::shared_ptr<const Function>>;
 Result<Functions> MakeFunctions(const flow::Graph& graph);
 
-// `progress` only for kLimit, and may be null.
+// What some operators need of their stage.
+struct OperatorInputs {
+  ops::LimitProgress* progress = nullptr;       // kLimit; may be null.
+  std::shared_ptr<const ops::JoinTable> table;  // kJoin.
+  int left_width = 0;                           // kJoin: of the rows that will be pushed.
+};
 std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow::Graph& graph,
                                             const Functions& functions, ops::OperatorContext context,
-                                            ops::LimitProgress* progress);
+                                            OperatorInputs inputs);
 
 // `FlatMap(lua function(line) ...)`, for messages.
 std::string StepName(const flow::Step& step);

@@ -87,8 +87,9 @@ struct StageRun {
   std::unique_ptr<io::Sink> sink;
   std::unique_ptr<OrderedSink> ordered;
   std::string sink_name;
-  // Per operator; null where it is no limit.
+  // Per operator; null where it is no limit, or no join that all tasks share.
   std::vector<std::unique_ptr<ops::LimitProgress>> limits;
+  std::vector<std::shared_ptr<const ops::JoinTable>> tables;
 };
 
 class PlanRun {
@@ -147,10 +148,19 @@ class PlanRun {
     return Status::Ok();
   }
 
+  // The stages that `stage` waits for.
+  static std::vector<int> Reads(const plan::Stage& stage) {
+    std::vector<int> stages = stage.inputs;
+    for (const plan::Operator& op : stage.operators) {
+      if (op.build >= 0) stages.push_back(op.build);
+    }
+    return stages;
+  }
+
   void CountReaders() {
     readers_.assign(stages_.size(), 0);
     for (const plan::Stage& stage : plan_.stages) {
-      for (const int input : stage.inputs) ++readers_[input];
+      for (const int input : Reads(stage)) ++readers_[input];
     }
   }
 
@@ -193,6 +203,24 @@ class PlanRun {
     return step < 0 ? "exchange" : "exchange after " + plan_.graph->steps()[step].name;
   }
 
+  // The right side of a join, from partitions [begin, end) of what it builds from.
+  Result<std::shared_ptr<const ops::JoinTable>> BuildTable(const plan::Operator& op, int begin, int end) const {
+    const flow::Step& step = plan_.graph->steps()[op.step];
+    const auto& join = std::get<flow::JoinStep>(step.body);
+    const Exchange& right = *stages_[op.build].output;
+    auto table = std::make_shared<ops::JoinTable>(join.kind, join.right_keys, right.width(),
+                                                  base::Reservation(&budget_, StepName(step)));
+    const auto reader = right.MakeReader(begin, end);
+    while (true) {
+      RETURN_IF_ERROR(Continue());
+      ASSIGN_OR_RETURN(const std::optional<Batch> batch, reader->Next());
+      if (!batch.has_value()) break;
+      if (Status status = table->Build(*batch); !status.ok()) return std::move(status).With(StepName(step));
+    }
+    table->Finish();
+    return std::shared_ptr<const ops::JoinTable>(std::move(table));
+  }
+
   Status RunStage(int index) {
     StageRun& run = stages_[index];
     const plan::Stage& stage = *run.stage;
@@ -201,6 +229,10 @@ class PlanRun {
     for (const plan::Operator& op : stage.operators) {
       run.limits.push_back(
           op.kind == OperatorKind::kLimit && run.tasks > 1 ? std::make_unique<ops::LimitProgress>(run.tasks) : nullptr);
+      run.tables.emplace_back();
+      if (op.kind == OperatorKind::kJoin && op.build_whole) {
+        ASSIGN_OR_RETURN(run.tables.back(), BuildTable(op, 0, stages_[op.build].output->consumers()));
+      }
     }
     if (stage.output.kind != ExchangeKind::kNone) {
       run.output = std::make_unique<Exchange>(stage.output, run.tasks, Consumers(run), &budget_, OutputName(run));
@@ -221,7 +253,8 @@ class PlanRun {
       if (Status status = run.sink->Finish(); !status.ok()) return std::move(status).With(run.sink_name);
       run.sink.reset();
     }
-    for (const int input : stage.inputs) {
+    run.tables.clear();
+    for (const int input : Reads(stage)) {
       if (--readers_[input] == 0) stages_[input].output.reset();
     }
     return Status::Ok();
@@ -252,9 +285,15 @@ class PlanRun {
     std::vector<std::unique_ptr<ops::Operator>> chain;
     for (size_t i = 0; i < stage.operators.size(); ++i) {
       const plan::Operator& op = stage.operators[i];
+      OperatorInputs inputs{run->limits[i].get(), run->tables[i], 0};
+      if (op.kind == OperatorKind::kJoin && inputs.table == nullptr) {
+        const auto [begin, end] = Partitions(*run, *stages_[op.build].output, task);
+        ASSIGN_OR_RETURN(inputs.table, BuildTable(op, begin, end));
+        inputs.left_width = run->inputs[0]->width();
+      }
       chain.push_back(MakeOperator(op, *plan_.graph, functions_,
                                    {env_, &budget_, &context, &cancelled_, StepName(plan_.graph->steps()[op.step])},
-                                   run->limits[i].get()));
+                                   std::move(inputs)));
     }
     std::unique_ptr<exchange::PartitionWriter> writer;
     NoOutput nowhere;
@@ -276,28 +315,36 @@ class PlanRun {
     return writer != nullptr ? writer->Finish() : Status::Ok();
   }
 
+  // The partitions of `input` that the task reads.
+  static std::pair<int, int> Partitions(const StageRun& run, const Exchange& input, int task) {
+    return run.stage->one_task ? std::pair(0, input.consumers()) : std::pair(task, task + 1);
+  }
+
   std::unique_ptr<exchange::PartitionReader> Open(const StageRun& run, const Exchange& input, int task) const {
-    return run.stage->one_task ? input.MakeReader(0, input.consumers()) : input.MakeReader(task, task + 1);
+    const auto [begin, end] = Partitions(run, input, task);
+    return input.MakeReader(begin, end);
   }
 
   bool InputEmpty(const StageRun& run, int task) const {
-    const Exchange& first = *run.inputs[0];
-    return run.stage->one_task ? first.Empty(0, first.consumers()) : first.Empty(task, task + 1);
+    for (const int stage : Reads(*run.stage)) {
+      const Exchange& input = *stages_[stage].output;
+      const auto [begin, end] = Partitions(run, input, task);
+      if (end <= input.consumers() && !input.Empty(begin, end)) return false;
+    }
+    return true;
   }
 
   // Pushes all rows of the task's input into `head`.
   Status Feed(StageRun* run, int task, ops::Operator* first, BatchOutput* head) {
     if (run->source != nullptr) return FeedSplits(run, task, head);
-    if (!run->stage->operators.empty() && run->stage->operators[0].kind == OperatorKind::kJoin) {
-      auto* join = static_cast<ops::JoinOperator*>(first);
-      const auto right = Open(*run, *run->inputs[1], task);
+    if (!run->stage->operators.empty() && run->stage->operators[0].kind == OperatorKind::kCoGroup) {
+      const auto right = Open(*run, *stages_[run->stage->operators[0].build].output, task);
       while (true) {
         RETURN_IF_ERROR(Continue());
         ASSIGN_OR_RETURN(const std::optional<Batch> batch, right->Next());
         if (!batch.has_value()) break;
-        RETURN_IF_ERROR(join->Build(*batch));
+        RETURN_IF_ERROR(static_cast<ops::CoGroupOperator*>(first)->Build(*batch));
       }
-      join->EndBuild();
     }
     const auto reader = Open(*run, *run->inputs[0], task);
     while (!head->full()) {
@@ -335,7 +382,7 @@ class PlanRun {
   WorkerPool* const pool_;
   const RunnerOptions options_;
   const plan::Plan& plan_;
-  base::MemoryBudget budget_;
+  mutable base::MemoryBudget budget_;
   Progress progress_;
   Functions functions_;
   std::vector<int> readers_;

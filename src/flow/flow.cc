@@ -171,13 +171,57 @@ Dataset Dataset::Top(int64_t count, std::vector<OrderBy> orders) const {
                flow::SortStep{SortKeys("Top", orders, graph_.get()), true, count}});
 }
 
-Dataset Dataset::Join(const Dataset& right, Fields keys) const {
+template <class Body>
+Dataset Dataset::WithRight(std::string name, const Dataset& right, const Fields& left_keys, const Fields& right_keys,
+                           Body body) const {
   if (right.graph_ != graph_) {
-    graph_->Fail(Status::Invalid("Join: both datasets must belong to the same flow"));
+    graph_->Fail(Status::Invalid(name + ": both datasets must belong to the same flow"));
     return *this;
   }
-  if (keys.indexes().empty()) graph_->Fail(Status::Invalid("Join needs at least one key field"));
-  return Then({"Join", "field " + List(keys), {right.step_}, flow::JoinStep{Columns("Join", keys, graph_.get())}});
+  if (left_keys.indexes().empty() || left_keys.indexes().size() != right_keys.indexes().size()) {
+    graph_->Fail(
+        Status::Invalid(fmt::format("{} needs as many key fields on the left as on the right, at least one", name)));
+  }
+  const std::string left = List(left_keys), other = List(right_keys);
+  std::string arguments = left == other ? "field " + left : fmt::format("field {} on field {}", left, other);
+  body.left_keys = Columns(name, left_keys, graph_.get());
+  body.right_keys = Columns(name, right_keys, graph_.get());
+  return Then({std::move(name), std::move(arguments), {right.step_}, std::move(body)});
+}
+
+Dataset Dataset::Join(const Dataset& right, Fields left_keys, Fields right_keys) const {
+  return WithRight("Join", right, left_keys, right_keys, flow::JoinStep{batch::JoinKind::kInner, false, {}, {}});
+}
+
+Dataset Dataset::LeftOuterJoin(const Dataset& right, Fields left_keys, Fields right_keys) const {
+  return WithRight("LeftOuterJoin", right, left_keys, right_keys,
+                   flow::JoinStep{batch::JoinKind::kLeft, false, {}, {}});
+}
+
+Dataset Dataset::RightOuterJoin(const Dataset& right, Fields left_keys, Fields right_keys) const {
+  return WithRight("RightOuterJoin", right, left_keys, right_keys,
+                   flow::JoinStep{batch::JoinKind::kRight, false, {}, {}});
+}
+
+Dataset Dataset::FullOuterJoin(const Dataset& right, Fields left_keys, Fields right_keys) const {
+  return WithRight("FullOuterJoin", right, left_keys, right_keys,
+                   flow::JoinStep{batch::JoinKind::kFull, false, {}, {}});
+}
+
+Dataset Dataset::SemiJoin(const Dataset& right, Fields left_keys, Fields right_keys) const {
+  return WithRight("SemiJoin", right, left_keys, right_keys, flow::JoinStep{batch::JoinKind::kSemi, false, {}, {}});
+}
+
+Dataset Dataset::AntiJoin(const Dataset& right, Fields left_keys, Fields right_keys) const {
+  return WithRight("AntiJoin", right, left_keys, right_keys, flow::JoinStep{batch::JoinKind::kAnti, false, {}, {}});
+}
+
+Dataset Dataset::HashJoin(const Dataset& smaller, Fields left_keys, Fields right_keys) const {
+  return WithRight("HashJoin", smaller, left_keys, right_keys, flow::JoinStep{batch::JoinKind::kInner, true, {}, {}});
+}
+
+Dataset Dataset::CoGroup(const Dataset& right, Fields left_keys, Fields right_keys) const {
+  return WithRight("CoGroup", right, left_keys, right_keys, flow::CoGroupStep{});
 }
 
 Dataset Dataset::Pipe(std::string command) const {

@@ -15,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "batch/join_kind.h"
 #include "batch/row_ops.h"
 #include "glim/flow.h"
 
@@ -79,7 +80,12 @@ struct SortStep {
   int64_t count = 0;  // Of Top.
 };
 struct JoinStep {
-  std::vector<int> keys;
+  batch::JoinKind kind;
+  bool broadcast;  // HashJoin: the right side goes to every task whole.
+  std::vector<int> left_keys, right_keys;
+};
+struct CoGroupStep {
+  std::vector<int> left_keys, right_keys;
 };
 struct PipeStep {
   std::string command;
@@ -113,7 +119,7 @@ struct TextFileSink {
 
 using StepBody = std::variant<TextFileSource, CsvSource, StringsSource, IntsSource, RangeSource, RowsSource,
                               TableSource, FunctionStep, SelectStep, LimitStep, PartitionStep, RoundRobinStep,
-                              ReduceStep, GroupStep, SortStep, JoinStep, PipeStep, LookupStep, PushToStep, PrintfSink,
+                              ReduceStep, GroupStep, SortStep, JoinStep, CoGroupStep, PipeStep, LookupStep, PushToStep, PrintfSink,
                               OutputSink, CollectSink, FirstRowSink, TextFileSink>;
 
 struct Step {

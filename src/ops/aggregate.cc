@@ -4,7 +4,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "base/try.h"
 
@@ -30,7 +29,7 @@ ReduceOperator::ReduceOperator(OperatorContext context, std::vector<int> keys, s
 Status ReduceOperator::DoOpen() { return Restart(); }
 
 Status ReduceOperator::Restart() {
-  index_ = std::make_unique<GroupIndex>(keys_);
+  index_ = std::make_unique<GroupIndex>(keys_.size());
   ASSIGN_OR_RETURN(reducer_, function_->InstantiateReducer(*context().task));
   memory_.Clear();
   return Status::Ok();
@@ -46,7 +45,7 @@ Status ReduceOperator::DoPush(Batch batch) {
     }
   }
   if (batch.column_count() != width_) return WidthChanged(batch, width_);
-  index_->Insert(batch, &groups_);
+  index_->Insert(batch, keys_, &groups_);
   RETURN_IF_ERROR(reducer_->Update(batch.Select(values_), groups_, index_->group_count()));
   const Status reserved = memory_.Resize(index_->memory_bytes() + reducer_->memory_bytes());
   if (reserved.ok() || !combines_) return reserved;
@@ -65,7 +64,7 @@ Status ReduceOperator::GiveAway() {
 }
 
 GroupOperator::GroupOperator(OperatorContext context, std::vector<int> keys)
-    : Operator(std::move(context)), keys_(std::move(keys)), index_(keys_), memory_(Reserve()) {}
+    : Operator(std::move(context)), keys_(std::move(keys)), index_(keys_.size()), memory_(Reserve()) {}
 
 Status GroupOperator::DoPush(Batch batch) {
   if (width_ < 0) {
@@ -75,7 +74,7 @@ Status GroupOperator::DoPush(Batch batch) {
     rows_.SetColumnCount(static_cast<int>(values_.size()));
   }
   if (batch.column_count() != width_) return WidthChanged(batch, width_);
-  index_.Insert(batch, &groups_);
+  index_.Insert(batch, keys_, &groups_);
   group_of_row_.insert(group_of_row_.end(), groups_.begin(), groups_.end());
   for (size_t c = 0; c < values_.size(); ++c) rows_.column(static_cast<int>(c)).AppendColumn(batch.column(values_[c]));
   rows_.EndRows(batch.row_count());
@@ -86,27 +85,11 @@ Status GroupOperator::DoPush(Batch batch) {
 Status GroupOperator::DoFinish() {
   const uint32_t group_count = index_.group_count();
   if (group_count == 0) return Status::Ok();
-  // Counting sort of the rows by group keeps their order within it.
-  std::vector<uint32_t> begins(group_count + 1, 0);
-  for (const uint32_t group : group_of_row_) ++begins[group + 1];
-  std::partial_sum(begins.begin(), begins.end(), begins.begin());
-  std::vector<uint32_t> order(group_of_row_.size());
-  std::vector<uint32_t> next(begins.begin(), begins.end() - 1);
-  for (size_t row = 0; row < group_of_row_.size(); ++row)
-    order[next[group_of_row_[row]]++] = static_cast<uint32_t>(row);
-
+  std::vector<uint32_t> begins, order;
+  OrderByGroup(group_of_row_, group_count, &begins, &order);
   const Batch rows = rows_.Finish();
   std::vector<Column> columns = index_.Keys();
-  for (const Column& values : rows.columns()) {
-    Column::Parts parts;
-    parts.type = Type::kList;
-    parts.length = group_count;
-    auto offsets = Buffer::Allocate(begins.size() * sizeof(int32_t));
-    for (size_t i = 0; i < begins.size(); ++i) offsets->MutableAs<int32_t>()[i] = static_cast<int32_t>(begins[i]);
-    parts.values = std::move(offsets);
-    parts.child = std::make_shared<const Column>(values.Gather(order));
-    columns.emplace_back(std::move(parts));
-  }
+  for (const Column& values : rows.columns()) columns.push_back(ListsOf(values.Gather(order), begins));
   return EmitInPieces(Batch(std::move(columns), group_count));
 }
 

@@ -10,7 +10,7 @@
 //
 // Memory: 8 / load (0.25 .. 0.5) + 16 bytes per group, plus long keys: about 40 bytes.
 //
-// Thread: one.
+// Thread: Insert by one; Find by many at once, each with its own Rows, once nobody inserts.
 #pragma once
 
 #include <cstdint>
@@ -23,15 +23,25 @@
 
 namespace glim::ops {
 
+// Sorts row numbers by group, keeping their order within each (a counting sort): the rows of group g are
+// order[begins[g]] .. order[begins[g + 1]].
+void OrderByGroup(std::span<const uint32_t> group_of_row, uint32_t group_count, std::vector<uint32_t>* begins,
+                  std::vector<uint32_t>* order);
+// A column of lists: list i has the elements begins[i] .. begins[i + 1] of `elements`.
+Column ListsOf(Column elements, std::span<const uint32_t> begins);
+
 class GroupIndex {
  public:
-  explicit GroupIndex(std::vector<int> key_columns);
+  class Rows;
+
+  explicit GroupIndex(size_t key_count);
+  ~GroupIndex();
 
   // The group of every row; new keys get new groups. Expects: the batch has the key columns.
-  void Insert(const Batch& batch, std::vector<uint32_t>* groups);
+  void Insert(const Batch& batch, std::span<const int> key_columns, std::vector<uint32_t>* groups);
   // The same without new groups: kNone for a key that is not there.
   static constexpr uint32_t kNone = UINT32_MAX;
-  void Find(const Batch& batch, std::span<const int> key_columns, std::vector<uint32_t>* groups);
+  void Find(const Batch& batch, std::span<const int> key_columns, Rows* scratch, std::vector<uint32_t>* groups) const;
 
   uint32_t group_count() const { return static_cast<uint32_t>(keys_.size()); }
   int64_t memory_bytes() const;
@@ -53,17 +63,15 @@ class GroupIndex {
   };
   static_assert(sizeof(Key) == 16);
 
-  // Keys and hashes of all rows of the batch, in `row_keys_` and `hashes_`.
-  void Prepare(const Batch& batch, std::span<const int> columns);
-  void PrepareRaw(const Column& column);
-  void PrepareEncoded(const Batch& batch, std::span<const int> columns);
   // Raw keys become encoded ones.
   void StopRaw();
-  bool Matches(const Key& a, const Key& b) const;
+  // Of bytes that stay where they are.
+  static Key MakeKey(std::string_view bytes);
+  static bool Matches(const Key& a, const Key& b);
   void Grow();
   const char* Keep(std::string_view bytes);
 
-  std::vector<int> key_columns_;
+  const size_t key_count_;
   bool raw_;
   std::vector<Slot> slots_;
   std::vector<Key> keys_;
@@ -74,8 +82,19 @@ class GroupIndex {
   char* arena_next_ = nullptr;
   int64_t arena_bytes_ = 0;
 
-  // Of the batch at hand.
-  std::vector<Key> row_keys_;
+  std::unique_ptr<Rows> rows_;  // Of Insert.
+};
+
+// Keys and hashes of the rows of the batch at hand, kept from batch to batch for their memory.
+class GroupIndex::Rows {
+ private:
+  friend class GroupIndex;
+  void Prepare(const Batch& batch, std::span<const int> columns, bool raw);
+  void PrepareRaw(const Column& column);
+  void PrepareRawCells(const Column& column);
+  void PrepareEncoded(const Batch& batch, std::span<const int> columns);
+
+  std::vector<Key> keys_;
   std::vector<uint64_t> hashes_;
   std::string encoded_;
   std::vector<size_t> encoded_ends_;

@@ -24,7 +24,7 @@ Status Operator::EmitInPieces(const Batch& batch) {
   return Status::Ok();
 }
 
-Status Operator::CheckColumns(const Batch& batch, std::span<const int> columns) const {
+Status CheckColumns(const Batch& batch, std::span<const int> columns) {
   for (const int column : columns) {
     if (column >= batch.column_count()) {
       return Status::Invalid(fmt::format("there is no field {}, the row has {}: {}", column + 1, batch.column_count(),

@@ -40,6 +40,9 @@ struct OperatorContext {
 // The columns below `width` that are not in `keys`, in order.
 std::vector<int> OtherColumns(int width, std::span<const int> keys);
 
+// The rows have the columns (from 0); else an error that shows the first.
+Status CheckColumns(const Batch& batch, std::span<const int> columns);
+
 class Operator : public BatchOutput {
  public:
   explicit Operator(OperatorContext context) : context_(std::move(context)) {}
@@ -67,8 +70,6 @@ class Operator : public BatchOutput {
   }
   // Gives `batch` on in pieces of kRowsPerBatch.
   Status EmitInPieces(const Batch& batch);
-  // The row has the columns (from 0); else an error that shows it.
-  Status CheckColumns(const Batch& batch, std::span<const int> columns) const;
 
   const OperatorContext& context() const { return context_; }
   base::Reservation Reserve() const { return base::Reservation(context_.budget, context_.step_name); }

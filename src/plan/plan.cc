@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plan/plan.h"
 
+#include <functional>
 #include <numeric>
 
 #include "base/check.h"
@@ -35,7 +36,7 @@ class Planner {
   Plan Make() {
     CountReaders();
     for (int i = 0; i < static_cast<int>(steps().size()); ++i) AddStep(i);
-    return Plan{graph_, std::move(stages_)};
+    return Plan{graph_, InOrder()};
   }
 
  private:
@@ -154,14 +155,15 @@ class Planner {
               return stage;
             },
             [&](const flow::JoinStep& join) {
-              Stage stage;
-              for (const int input : step.inputs) {
-                const int from = Continue(input);
-                stages_[from].output = {ExchangeKind::kHash, 0, join.keys, {}};
-                stage.inputs.push_back(from);
+              if (!join.broadcast) {
+                return LowerTwoSides(i, step, {OperatorKind::kJoin, i, {}}, join.left_keys, join.right_keys);
               }
-              stage.operators.push_back({OperatorKind::kJoin, i, join.keys});
-              return NewStage(std::move(stage));
+              const int right = Continue(step.inputs[1]);
+              stages_[right].output = {ExchangeKind::kGather, 1, {}, {}};
+              return Append(Continue(step.inputs[0]), {OperatorKind::kJoin, i, {}, 0, 0, right, true});
+            },
+            [&](const flow::CoGroupStep& group) {
+              return LowerTwoSides(i, step, {OperatorKind::kCoGroup, i, {}}, group.left_keys, group.right_keys);
             },
             [&](const flow::PipeStep& pipe) {
               const int stage = Continue(step.inputs[0]);
@@ -175,6 +177,43 @@ class Planner {
             },
         },
         step.body);
+  }
+
+  // A stage that gets rows with equal keys of both sides into the same task. It has as many partitions as the user gave
+  // the left side.
+  int LowerTwoSides(int i, const flow::Step& step, Operator op, const std::vector<int>& left_keys,
+                    const std::vector<int>& right_keys) {
+    const int left = Continue(step.inputs[0]), right = Continue(step.inputs[1]);
+    const int partitions = stages_[left].user_partitions;
+    stages_[left].output = {ExchangeKind::kHash, partitions, left_keys, {}};
+    stages_[right].output = {ExchangeKind::kHash, partitions, right_keys, {}};
+    op.build = right;
+    Stage stage;
+    stage.inputs = {left};
+    stage.user_partitions = partitions;
+    stage.operators.push_back(std::move(op));
+    return NewStage(std::move(stage));
+  }
+
+  // Stages were numbered as the user's steps came; HashJoin may have made an early one wait for a later one.
+  std::vector<Stage> InOrder() {
+    std::vector<int> place(stages_.size(), -1);
+    std::vector<Stage> sorted;
+    const std::function<void(int)> put = [&](int s) {
+      if (place[s] >= 0) return;
+      for (const int input : stages_[s].inputs) put(input);
+      for (const Operator& op : stages_[s].operators) {
+        if (op.build >= 0) put(op.build);
+      }
+      place[s] = static_cast<int>(sorted.size());
+      sorted.push_back(std::move(stages_[s]));
+      for (int& input : sorted.back().inputs) input = place[input];
+      for (Operator& op : sorted.back().operators) {
+        if (op.build >= 0) op.build = place[op.build];
+      }
+    };
+    for (int s = 0; s < static_cast<int>(stages_.size()); ++s) put(s);
+    return sorted;
   }
 
   std::shared_ptr<const flow::Graph> graph_;
@@ -238,6 +277,10 @@ std::string ToText(const Plan& plan) {
     if (stage.source >= 0) out += "  read   " + StepText(plan.graph->steps()[stage.source]) + "\n";
     for (const int input : stage.inputs) out += "  read   stage " + std::to_string(input + 1) + "\n";
     for (const Operator& op : stage.operators) {
+      if (op.build >= 0) {
+        out += "  build  from stage " + std::to_string(op.build + 1) + (op.build_whole ? ", whole in every task" : "") +
+               "\n";
+      }
       const flow::Step& step = plan.graph->steps()[op.step];
       const bool own = std::holds_alternative<flow::LimitStep>(step.body);
       out += "  " + std::string(&op == stage.operators.data() ? "do     " : "fused  ") + step.name +

@@ -29,9 +29,10 @@ enum class OperatorKind {
   kCombine,  // ReduceBy, Reduce: folds what one task has; keys first in its output.
   kMerge,    // Folds what kCombine gave.
   kGroup,
-  kSort,  // Sorts what one task has.
-  kTop,   // The first rows of that.
-  kJoin,  // Only as a stage's first operator: input 0 left, input 1 right.
+  kSort,     // Sorts what one task has.
+  kTop,      // The first rows of that.
+  kJoin,     // The left side streams by; `build` is the right one.
+  kCoGroup,  // The same.
   kPipe,
   kPipeAsArgs,
   kLookup,
@@ -40,10 +41,12 @@ enum class OperatorKind {
 
 struct Operator {
   OperatorKind kind;
-  int step;               // In the graph.
-  std::vector<int> keys;  // Of kCombine, kMerge, kGroup, kJoin.
-  int64_t count = 0;      // Of kLimit and kTop.
-  int64_t offset = 0;     // Of kLimit.
+  int step;                  // In the graph.
+  std::vector<int> keys;     // Of kCombine, kMerge, kGroup.
+  int64_t count = 0;         // Of kLimit and kTop.
+  int64_t offset = 0;        // Of kLimit.
+  int build = -1;            // A stage whose rows an operator needs before the first of its own:
+  bool build_whole = false;  // all of them in every task, or else the task's partition.
 };
 
 using batch::ExchangeKind;
@@ -61,7 +64,7 @@ struct Stage {
 
 struct Plan {
   std::shared_ptr<const flow::Graph> graph;
-  std::vector<Stage> stages;  // A stage's inputs stand before it.
+  std::vector<Stage> stages;  // A stage's inputs, and what its operators build from, stand before it.
 };
 
 // Fails with the graph's own first mistake.

@@ -50,14 +50,20 @@ Result<FunctionSource> ToFunction(lua_State* L, int index, const char* what) {
   return FunctionSource(std::move(function));
 }
 
+// One argument: a number, a list of them, or glim.field(...).
+Result<Fields> ToFieldList(lua_State* L, int index, const char* what) {
+  if (void* memory = TestObject(L, index, kFields)) return *static_cast<Fields*>(memory);
+  ASSIGN_OR_RETURN(const std::vector<int64_t> numbers, ToIntegers(L, index, what));
+  return Fields(std::vector<int>(numbers.begin(), numbers.end()));
+}
+
 // Field numbers from `index` on: numbers, a list of them, or glim.field(...). None: `otherwise`.
 Result<Fields> ToFields(lua_State* L, int index, const char* what, Fields otherwise) {
   if (lua_isnoneornil(L, index)) return otherwise;
-  if (void* memory = TestObject(L, index, kFields)) return *static_cast<Fields*>(memory);
   std::vector<int> fields;
   for (; index <= lua_gettop(L) && !lua_isnil(L, index); ++index) {
-    ASSIGN_OR_RETURN(const std::vector<int64_t> numbers, ToIntegers(L, index, what));
-    fields.insert(fields.end(), numbers.begin(), numbers.end());
+    ASSIGN_OR_RETURN(const Fields more, ToFieldList(L, index, what));
+    fields.insert(fields.end(), more.indexes().begin(), more.indexes().end());
   }
   return Fields(std::move(fields));
 }
@@ -148,11 +154,19 @@ Result<int> Top(lua_State* L) {
   return PushDataset(L, self->Top(count, std::move(orders)));
 }
 
-Result<int> Join(lua_State* L) {
+// data:Join(other), data:Join(other, fields), data:Join(other, glim.on(1), glim.on(2)). Two field lists are the keys of
+// the two sides; numbers one after the other are one list.
+template <Dataset (Dataset::*step)(const Dataset&, Fields, Fields) const>
+Result<int> CallJoin(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
   ASSIGN_OR_RETURN(Dataset * right, ToObject<Dataset>(L, 2, kDataset));
-  ASSIGN_OR_RETURN(Fields keys, ToFields(L, 3, "Join", Fields(1)));
-  return PushDataset(L, self->Join(*right, std::move(keys)));
+  if (lua_gettop(L) > 4 || lua_isnoneornil(L, 4) || lua_isnumber(L, 3)) {
+    ASSIGN_OR_RETURN(const Fields keys, ToFields(L, 3, "a join", Fields(1)));
+    return PushDataset(L, (self->*step)(*right, keys, keys));
+  }
+  ASSIGN_OR_RETURN(Fields left_keys, ToFieldList(L, 3, "a join"));
+  ASSIGN_OR_RETURN(Fields right_keys, ToFieldList(L, 4, "a join"));
+  return PushDataset(L, (self->*step)(*right, std::move(left_keys), std::move(right_keys)));
 }
 
 Result<int> Pipe(lua_State* L) {
@@ -482,7 +496,14 @@ constexpr luaL_Reg kDatasetMethods[] = {
     {"Sort", Call<Sort>},
     {"SortBy", Call<SortBy>},
     {"Top", Call<Top>},
-    {"Join", Call<Join>},
+    {"Join", Call<CallJoin<&Dataset::Join>>},
+    {"LeftOuterJoin", Call<CallJoin<&Dataset::LeftOuterJoin>>},
+    {"RightOuterJoin", Call<CallJoin<&Dataset::RightOuterJoin>>},
+    {"FullOuterJoin", Call<CallJoin<&Dataset::FullOuterJoin>>},
+    {"SemiJoin", Call<CallJoin<&Dataset::SemiJoin>>},
+    {"AntiJoin", Call<CallJoin<&Dataset::AntiJoin>>},
+    {"HashJoin", Call<CallJoin<&Dataset::HashJoin>>},
+    {"CoGroup", Call<CallJoin<&Dataset::CoGroup>>},
     {"Pipe", Call<Pipe>},
     {"PipeAsArgs", Call<PipeAsArgs>},
     {"Lookup", Call<Lookup>},
@@ -534,6 +555,8 @@ void OpenFlow(lua_State* L, Session* session) {
   lua_setfield(L, -2, "flow");
   lua_pushcfunction(L, Call<NewField>);
   lua_setfield(L, -2, "field");
+  lua_pushcfunction(L, Call<NewField>);
+  lua_setfield(L, -2, "on");
   lua_pushcfunction(L, Call<NewOrder>);
   lua_setfield(L, -2, "order_by");
   lua_pushcfunction(L, Call<NewCsv>);
