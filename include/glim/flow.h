@@ -87,6 +87,8 @@ struct TextFileOptions {
   std::string pattern{};   // Of file names in folders: "*.pm". Empty: all.
   bool file_name = false;  // One more column with the path of the line's file.
   bool offset = false;     // And one with the byte in that file where the line starts, from 0: names a line for good.
+                           // Of a compressed file: in the bytes that it stands for.
+  bool strip_cr = false;   // The "\r" of "\r\n" is no part of the line.
 };
 
 // `flow.Input(Csv("a.csv", {.header = true}))`.

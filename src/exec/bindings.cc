@@ -44,10 +44,10 @@ std::string StepName(const flow::Step& step) {
 Result<std::unique_ptr<io::Source>> MakeSource(const flow::Step& step) {
   if (const auto* text = std::get_if<flow::TextFileSource>(&step.body)) {
     const TextFileOptions& options = text->options;
-    return io::MakeTextSource(text->paths, {.recursive = options.recursive,
-                                            .pattern = options.pattern,
+    return io::MakeTextSource(text->paths, {.paths = {options.recursive, options.pattern},
                                             .file_name = options.file_name,
-                                            .offset = options.offset});
+                                            .offset = options.offset,
+                                            .strip_cr = options.strip_cr});
   }
   if (const auto* csv = std::get_if<flow::CsvSource>(&step.body)) {
     return io::MakeCsvSource(csv->files, {csv->options.header, csv->options.delimiter, csv->options.quote});

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/try.h"
 #include "env/path.h"
+#include "io/compression.h"
 
 namespace glim::io {
 namespace {
@@ -24,6 +25,11 @@ Result<std::unique_ptr<BlockReader>> BlockReader::Open(env::Env& env, const std:
   auto reader = std::unique_ptr<BlockReader>(new BlockReader(path, begin, end));
   if (path == "-") {
     reader->sequential_ = &env.standard_input();
+  } else if (const Compression compression = CompressionOf(path); compression != Compression::kNone) {
+    CHECK_EQ(begin, 0u);
+    ASSIGN_OR_RETURN(auto file, env.files().OpenSequential(path));
+    reader->owned_sequential_ = Decompress(std::move(file), compression, path);
+    reader->sequential_ = reader->owned_sequential_.get();
   } else if (end == kSequentialEnd) {
     CHECK_EQ(begin, 0u);
     ASSIGN_OR_RETURN(reader->owned_sequential_, env.files().OpenSequential(path));

@@ -18,8 +18,8 @@
 
 namespace glim::io {
 
-// Split::end of what is read in sequence: pipes, terminals, "-", and files that claim to be empty (as those of /proc
-// do).
+// Split::end of what is read in sequence: compressed files, pipes, terminals, "-", and files that claim to be empty (as
+// those of /proc do).
 inline constexpr uint64_t kSequentialEnd = UINT64_MAX;
 
 // The one split of such a file.
@@ -28,7 +28,8 @@ inline Split SequentialSplit(std::string path) { return {std::move(path), 0, kSe
 class BlockReader {
  public:
   // Starts at byte `begin`. `end` is where the caller will probably stop: reading goes past it in small steps only.
-  // With kSequentialEnd the file is read in sequence, and `begin` must be 0.
+  // With kSequentialEnd, and when the file is compressed, it is read in sequence, and `begin` must be 0. Of a
+  // compressed file we see the bytes that it stands for; `offset()` counts those.
   static Result<std::unique_ptr<BlockReader>> Open(env::Env& env, const std::string& path, uint64_t begin,
                                                    uint64_t end);
 

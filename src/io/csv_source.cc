@@ -10,7 +10,8 @@
 #include "env/path.h"
 #include "io/block_reader.h"
 #include "io/byte_scan.h"
-#include "io/text_source.h"
+#include "io/compression.h"
+#include "io/paths.h"
 
 namespace glim::io {
 namespace {
@@ -294,19 +295,7 @@ class CsvSource : public Source {
 
   Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions&) const override {
     RETURN_IF_ERROR(CheckOptions());
-    ASSIGN_OR_RETURN(const std::vector<std::string> files, ExpandPaths(env, files_, {}));
-    std::vector<Split> splits;
-    for (const std::string& file : files) {
-      env::FileStat stat{.kind = env::FileKind::kOther};
-      if (file != "-") {
-        ASSIGN_OR_RETURN(stat, env.files().Stat(file));
-      }
-      if (stat.kind != env::FileKind::kFile || stat.size_bytes == 0) {
-        splits.push_back(SequentialSplit(file));
-      } else {
-        splits.push_back({file, 0, stat.size_bytes, static_cast<int64_t>(stat.size_bytes)});
-      }
-    }
+    ASSIGN_OR_RETURN(std::vector<Split> splits, CutFiles(env, files_, {}, INT64_MAX));
     if (options_.header) RETURN_IF_ERROR(CheckHeaders(env, splits));
     return splits;
   }
@@ -329,12 +318,12 @@ class CsvSource : public Source {
     return std::make_unique<CsvReader>(std::move(blocks), options_);
   }
 
-  // What is read in sequence can be read only once, so its header is not looked at here.
+  // A pipe can be read only once, so its header is not looked at here.
   Status CheckHeaders(env::Env& env, const std::vector<Split>& splits) const {
     const Split* first = nullptr;
     std::vector<std::string> expected;
     for (const Split& split : splits) {
-      if (split.end == kSequentialEnd) continue;
+      if (split.end == kSequentialEnd && CompressionOf(split.path) == Compression::kNone) continue;
       ASSIGN_OR_RETURN(std::vector<std::string> names, ReadNames(env, split));
       if (names.empty()) continue;
       if (first == nullptr) {

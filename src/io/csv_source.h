@@ -27,7 +27,7 @@ struct CsvOptions {
   char quote = '"';
 };
 
-// `files` may be whatever ExpandPaths (text_source.h) understands.
+// `files` may be whatever io/paths.h understands.
 std::unique_ptr<Source> MakeCsvSource(std::vector<std::string> files, CsvOptions options);
 
 }  // namespace glim::io

@@ -7,6 +7,7 @@
 
 #include "base/try.h"
 #include "env/path.h"
+#include "io/compression.h"
 #include "io/tsv.h"
 
 namespace glim::io {
@@ -84,6 +85,8 @@ class TextFileSink : public Sink {
     auto file = files_->Create(written_path_);
     if (!file.ok()) return Explain(std::move(file).status());
     file_ = *std::move(file);
+    const Compression compression = CompressionOf(path_);
+    if (compression != Compression::kNone) file_ = Compress(std::move(file_), compression);
     return Status::Ok();
   }
 

@@ -124,10 +124,7 @@ class TextSource : public Source {
   }
 
   Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const override {
-    ASSIGN_OR_RETURN(const std::vector<std::string> files, ExpandPaths(env, paths_, options_));
-    std::vector<Split> splits;
-    for (const std::string& file : files) RETURN_IF_ERROR(Cut(env, file, options, &splits));
-    return splits;
+    return CutFiles(env, paths_, options_.paths, options.split_bytes_max);
   }
 
   Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const override {
@@ -137,27 +134,6 @@ class TextSource : public Source {
   }
 
  private:
-  static Status Cut(env::Env& env, const std::string& file, const SplitOptions& options, std::vector<Split>* splits) {
-    env::FileStat stat{.kind = env::FileKind::kOther};
-    if (file != "-") {
-      ASSIGN_OR_RETURN(stat, env.files().Stat(file));
-    }
-    if (stat.kind != env::FileKind::kFile || stat.size_bytes == 0) {
-      splits->push_back(SequentialSplit(file));
-      return Status::Ok();
-    }
-    // Pieces of one size, rather than a small one at the end.
-    const uint64_t size = stat.size_bytes;
-    const auto piece_max = static_cast<uint64_t>(std::max<int64_t>(1, options.split_bytes_max));
-    const uint64_t count = (size - 1) / piece_max + 1;
-    const uint64_t piece = (size - 1) / count + 1;
-    for (uint64_t begin = 0; begin < size; begin += piece) {
-      const uint64_t end = std::min(size, begin + piece);
-      splits->push_back({file, begin, end, static_cast<int64_t>(end - begin)});
-    }
-    return Status::Ok();
-  }
-
   const std::vector<std::string> paths_;
   const TextOptions options_;
 };

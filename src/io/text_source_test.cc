@@ -56,7 +56,7 @@ class TextSource : public ::testing::Test {
   }
   // Without the folder.
   std::vector<std::string> Expand(const std::string& path, const TextOptions& options = {}) {
-    auto found = ExpandPaths(*env_, {path.starts_with('/') ? path : folder_.Path(path)}, options);
+    auto found = ExpandPaths(*env_, {path.starts_with('/') ? path : folder_.Path(path)}, options.paths);
     if (!found.ok()) return {found.status().ToString()};
     for (std::string& name : *found) name.erase(0, folder_.path().size() + 1);
     return *found;
@@ -168,7 +168,7 @@ TEST_F(TextSource, GlobsFindFiles) {
   EXPECT_EQ(Expand("**/y/*"), (Names{"x/y/e.log"}));
   EXPECT_EQ(Expand("x"), (Names{"x/d.log"}));
   EXPECT_EQ(Expand("x/"), (Names{"x/d.log"}));
-  EXPECT_EQ(Expand("", {.recursive = true, .pattern = "[de]*", .file_name = false}), (Names{"x/d.log", "x/y/e.log"}));
+  EXPECT_EQ(Expand("", {.paths = {.recursive = true, .pattern = "[de]*"}}), (Names{"x/d.log", "x/y/e.log"}));
 }
 
 TEST_F(TextSource, WhatIsNotThereIsNamed) {
@@ -179,7 +179,7 @@ TEST_F(TextSource, WhatIsNotThereIsNamed) {
   EXPECT_EQ(Error(folder_.Path("*.log")).message(), "\"" + folder_.Path("*.log") + "\": no file matches");
   EXPECT_EQ(Error(folder_.Path("nope/**/*.log")).code(), Code::kNotFound);
   EXPECT_EQ(Error(folder_.path()).message(), "\"" + folder_.path() + "\": no file in this folder");
-  EXPECT_EQ(Error(folder_.Path("x"), {.recursive = false, .pattern = "*.c"}).message(),
+  EXPECT_EQ(Error(folder_.Path("x"), {.paths = {.recursive = false, .pattern = "*.c"}}).message(),
             "\"" + folder_.Path("x") + "\": no file in this folder matches \"*.c\"");
 }
 

@@ -9,7 +9,7 @@
 #include "client/session_parts.h"
 #include "glim/flow.h"
 #include "glim/session.h"
-#include "io/text_source.h"
+#include "io/paths.h"
 #include "script/lua_support.h"
 #include "script/lua_table.h"
 #include "udf/lua_capture.h"
@@ -310,11 +310,12 @@ Result<TextFileOptions> ToTextOptions(lua_State* L, int index) {
   TextFileOptions options;
   if (lua_isnoneornil(L, index)) return options;
   if (!lua_istable(L, index)) return Status::Invalid("the options of TextFile are a table, like {recursive = true}");
-  RETURN_IF_ERROR(AllowOnly(L, index, "TextFile", {"recursive", "pattern", "file_name", "offset"}));
+  RETURN_IF_ERROR(AllowOnly(L, index, "TextFile", {"recursive", "pattern", "file_name", "offset", "strip_cr"}));
   RETURN_IF_ERROR(ReadField(L, index, "recursive", &options.recursive));
   RETURN_IF_ERROR(ReadField(L, index, "pattern", &options.pattern));
   RETURN_IF_ERROR(ReadField(L, index, "file_name", &options.file_name));
   RETURN_IF_ERROR(ReadField(L, index, "offset", &options.offset));
+  RETURN_IF_ERROR(ReadField(L, index, "strip_cr", &options.strip_cr));
   return options;
 }
 
@@ -471,7 +472,7 @@ Result<int> Glob(lua_State* L) {
   ASSIGN_OR_RETURN(const std::vector<std::string> paths, ToTexts(L, 1, "glim.glob"));
   ASSIGN_OR_RETURN(const TextFileOptions options, ToTextOptions(L, 2));
   ASSIGN_OR_RETURN(const auto files,
-                   io::ExpandPaths(*TheSession(L)->parts().env, paths, {options.recursive, options.pattern, false}));
+                   io::ExpandPaths(*TheSession(L)->parts().env, paths, {options.recursive, options.pattern}));
   lua_createtable(L, static_cast<int>(files.size()), 0);
   for (size_t i = 0; i < files.size(); ++i) {
     lua_pushlstring(L, files[i].data(), files[i].size());

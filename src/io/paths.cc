@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From paths as the user writes them to files: ExpandPaths and MatchesName of text_source.h.
+#include "io/paths.h"
+
 #include <fmt/core.h>
 
 #include <algorithm>
 
 #include "base/try.h"
 #include "env/path.h"
-#include "io/text_source.h"
+#include "io/block_reader.h"
+#include "io/compression.h"
 
 namespace glim::io {
 namespace {
@@ -129,7 +131,7 @@ Result<std::vector<std::string>> ExpandGlob(env::FileSystem& files, const std::s
   return std::move(globber.found);
 }
 
-Status AddFolder(env::FileSystem& files, const std::string& folder, const TextOptions& options, int depth,
+Status AddFolder(env::FileSystem& files, const std::string& folder, const PathOptions& options, int depth,
                  std::vector<std::string>* found) {
   if (depth > kFolderDepthMax)
     return Status::Invalid(fmt::format("{}: folders are nested too deeply", env::QuotePath(folder)));
@@ -147,7 +149,7 @@ Status AddFolder(env::FileSystem& files, const std::string& folder, const TextOp
 }
 
 Result<std::vector<std::string>> ExpandFolder(env::FileSystem& files, const std::string& path,
-                                              const TextOptions& options) {
+                                              const PathOptions& options) {
   std::vector<std::string> found;
   RETURN_IF_ERROR(AddFolder(files, path, options, 0, &found));
   if (!found.empty()) return found;
@@ -158,7 +160,7 @@ Result<std::vector<std::string>> ExpandFolder(env::FileSystem& files, const std:
 
 // Sorted, each file once.
 Result<std::vector<std::string>> ExpandPath(env::FileSystem& files, const std::string& path,
-                                            const TextOptions& options) {
+                                            const PathOptions& options) {
   if (path == "-") return std::vector<std::string>{path};
   auto stat = files.Stat(path);
   if (!stat.ok() && (stat.status().code() != Code::kNotFound || !HasMagic(path))) return std::move(stat).status();
@@ -175,7 +177,7 @@ Result<std::vector<std::string>> ExpandPath(env::FileSystem& files, const std::s
 }  // namespace
 
 Result<std::vector<std::string>> ExpandPaths(env::Env& env, const std::vector<std::string>& paths,
-                                             const TextOptions& options) {
+                                             const PathOptions& options) {
   std::vector<std::string> all;
   for (const std::string& path : paths) {
     ASSIGN_OR_RETURN(std::vector<std::string> found, ExpandPath(env.files(), path, options));
@@ -204,6 +206,36 @@ bool MatchesName(std::string_view pattern, std::string_view name) {
   }
   while (p < pattern.size() && pattern[p] == '*') ++p;
   return p == pattern.size();
+}
+
+Result<std::vector<Split>> CutFiles(env::Env& env, const std::vector<std::string>& paths, const PathOptions& options,
+                                    int64_t split_bytes_max, int64_t unit) {
+  // Of compressed bytes; only balances tasks.
+  constexpr int64_t kExpansionGuess = 3;
+  ASSIGN_OR_RETURN(const std::vector<std::string> files, ExpandPaths(env, paths, options));
+  std::vector<Split> splits;
+  for (const std::string& file : files) {
+    env::FileStat stat{.kind = env::FileKind::kOther};
+    if (file != "-") {
+      ASSIGN_OR_RETURN(stat, env.files().Stat(file));
+    }
+    const bool compressed = CompressionOf(file) != Compression::kNone;
+    if (stat.kind != env::FileKind::kFile || stat.size_bytes == 0 || compressed) {
+      splits.push_back(SequentialSplit(file));
+      if (compressed) splits.back().estimated_bytes = kExpansionGuess * static_cast<int64_t>(stat.size_bytes);
+      continue;
+    }
+    // Pieces of one size, rather than a small one at the end.
+    const uint64_t units = (stat.size_bytes - 1) / static_cast<uint64_t>(unit) + 1;
+    const auto units_max = static_cast<uint64_t>(std::max<int64_t>(1, split_bytes_max / unit));
+    const uint64_t count = (units - 1) / units_max + 1;
+    const uint64_t piece = ((units - 1) / count + 1) * static_cast<uint64_t>(unit);
+    for (uint64_t begin = 0; begin < stat.size_bytes; begin += piece) {
+      const uint64_t end = std::min(stat.size_bytes, begin + piece);
+      splits.push_back({file, begin, end, static_cast<int64_t>(end - begin)});
+    }
+  }
+  return splits;
 }
 
 }  // namespace glim::io

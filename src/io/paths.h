@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From paths as the user writes them to files, and from files to splits: what all file sources have in common.
+//
+// A path is a file, a glob (`*`, `?`, `[a-z]`; `**` for folders of any depth), a folder (its regular files), or "-" for
+// stdin. A path that matches nothing is an error that names it; a list without paths, and a file without bytes, give no
+// rows. Names with a leading dot are left out of globs and folders, unless the glob spells the dot.
+//
+// What is compressed (io/compression.h) or no regular file (a pipe, a terminal, "-") is read in sequence, as one split.
+//
+// Thread: any, plain functions.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/source.h"
+
+namespace glim::io {
+
+struct PathOptions {
+  bool recursive = false;    // Folders and all below them.
+  std::string pattern = {};  // Of file names in folders: "*.pm". Empty: all.
+};
+
+// The files that `paths` stand for, in the order of the paths, those of one path sorted by name. "-" stays as it is.
+Result<std::vector<std::string>> ExpandPaths(env::Env& env, const std::vector<std::string>& paths,
+                                             const PathOptions& options);
+
+// Does the whole of `name` match `pattern` (`*`, `?`, `[..]`, `[!..]`, `\` before a character that means itself)? No
+// slash is special here.
+bool MatchesName(std::string_view pattern, std::string_view name);
+
+// Those files cut into byte ranges of at most `split_bytes_max`, of about one size and whole multiples of `unit`.
+// Expects: split_bytes_max > 0, unit > 0.
+Result<std::vector<Split>> CutFiles(env::Env& env, const std::vector<std::string>& paths, const PathOptions& options,
+                                    int64_t split_bytes_max, int64_t unit = 1);
+
+}  // namespace glim::io

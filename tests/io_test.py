@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Files in and out of job scripts, with Python's own modules as the oracle."""
+import bz2
+import gzip
+import lzma
+import os
+import subprocess
+import tempfile
+import unittest
+
+GLIM = os.path.abspath(os.path.join(os.environ.get("GLIM_BUILD", "build/release"), "glim"))
+OPEN = {"": open, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+
+class Files(unittest.TestCase):
+    def setUp(self):
+        self.scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(self.scratch.cleanup)
+        self.folder = self.scratch.name
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, data):
+        with OPEN.get(os.path.splitext(name)[1], open)(self.path(name), "wb") as file:
+            file.write(data)
+
+    def read(self, name):
+        with OPEN.get(os.path.splitext(name)[1], open)(self.path(name), "rb") as file:
+            return file.read()
+
+    def glim(self, text, *options, **more):
+        self.write("job.lua", ("local glim = require 'glim'\n" + text).encode())
+        return subprocess.run([GLIM, "run", *options, "job.lua"], cwd=self.folder, capture_output=True, timeout=300, **more)
+
+    def good(self, text, *options, **more):
+        done = self.glim(text, *options, **more)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def bad(self, text, *options):
+        done = self.glim(text, *options)
+        self.assertEqual((done.returncode, done.stdout), (1, b""), done.stderr)
+        return done.stderr.decode()
+
+    def test_compressed_text_is_read_and_written_by_extension(self):
+        lines = b"".join(b"line %d of %d\n" % (i, i * i) for i in range(50000))
+        for extension in OPEN:
+            self.write("in.txt" + extension, lines)
+            self.good(f"glim.flow('f'):TextFile('in.txt{extension}'):WriteText('out.txt{extension}'):Run()", "--threads", "2")
+            self.assertEqual(self.read("out.txt" + extension), lines, extension)
+            os.rename(self.path("in.txt" + extension), self.path("part" + extension))
+        count = self.good("glim.flow('f'):TextFile('part*'):Map(function() return 1 end)"
+                          ":Reduce(function(a, b) return a + b end):Printf('%d'):Run()")
+        self.assertEqual(count, b"%d" % (50000 * len(OPEN)))
+
+    def test_a_compressed_file_that_ends_too_early_fails_and_leaves_no_output(self):
+        data = gzip.compress(b"line\n" * 100000)
+        with open(self.path("in.gz"), "wb") as file:
+            file.write(data[:len(data) // 2])
+        message = self.bad("glim.flow('f'):TextFile('in.gz'):WriteText('out'):Run()")
+        self.assertIn(f'"in.gz": reading gzip data at byte {len(data) // 2}: the file ends too early', message)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["in.gz", "job.lua"])
+
+    def test_carriage_returns_go_when_asked(self):
+        self.write("dos.txt", b"a\r\nb\r\n\r\nc\rd")
+        script = "glim.flow('f'):TextFile('dos.txt'%s):Printf('%%q '):Run()"
+        self.assertEqual(self.good(script % ""), rb'"a\r" "b\r" "\r" "c\rd" ')
+        self.assertEqual(self.good(script % ", {strip_cr = true}"), rb'"a" "b" "" "c\rd" ')
+
+
+if __name__ == "__main__":
+    unittest.main()
