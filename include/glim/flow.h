@@ -312,7 +312,8 @@ class Flow {
   std::shared_ptr<flow::Graph> graph_;
 };
 
-// 0 for ok, 130 when cancelled by an interrupt, else 1; prints a failure on stderr as `glim: ...`.
+// 0 for ok; when a signal cancelled the run, 128 + its number (130 for Ctrl-C); else 1; prints a failure on stderr as
+// `glim: ...`.
 int ExitCode(const Status& status);
 
 }  // namespace glim

@@ -30,7 +30,7 @@ struct SessionOptions {
   int64_t memory_bytes = 0;       // What runs may hold; 0: 60 % of the machine's or the cgroup's memory.
   int partitions = 0;             // Tasks and partitions where the engine chooses; 0: by the size of the data.
   bool progress = false;          // A progress line on stderr.
-  bool watch_interrupts = false;  // Ctrl-C cancels the run instead of ending the process; a second one ends it.
+  bool watch_interrupts = false;  // Ctrl-C or SIGTERM cancels a run, in order; a second one ends the process.
   bool explain = false;           // Run prints the stages to stdout instead of running them.
   bool lua_kernels = true;        // False: every Lua function runs as plain Lua.
 };

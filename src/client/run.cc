@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "base/try.h"
+#include "env/env.h"
 #include "exec/bindings.h"
 #include "flow/graph.h"
 #include "glim/flow.h"
@@ -42,12 +43,12 @@ Status Dataset::Run(Explain explain) const { return Print(graph_, explain); }
 
 int ExitCode(const Status& status) {
   constexpr int kFailed = 1;
-  constexpr int kInterrupted = 130;
   if (status.ok()) return 0;
   std::fflush(stdout);
   std::fprintf(stderr, "glim: %s\n", status.message().c_str());
   if (!status.details().empty()) std::fprintf(stderr, "%s\n", status.details().c_str());
-  return status.code() == Code::kCancelled ? kInterrupted : kFailed;
+  const int signal = env::InterruptSignal();
+  return status.code() == Code::kCancelled && signal > 0 ? 128 + signal : kFailed;
 }
 
 }  // namespace glim

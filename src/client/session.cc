@@ -74,13 +74,28 @@ Status CheckEngine(const std::string& on) {
       fmt::format("--on {}: there is no such engine; this version runs flows in the calling process (embedded)", on));
 }
 
+// Only while a run could be cancelled; at other times Ctrl-C ends the program as usual.
+class InterruptWatch {
+ public:
+  InterruptWatch(env::Env& env, bool on) : env_(env), on_(on) {
+    if (on_) env_.WatchInterrupts();
+  }
+  InterruptWatch(const InterruptWatch&) = delete;
+  ~InterruptWatch() {
+    if (on_) env_.UnwatchInterrupts();
+  }
+
+ private:
+  env::Env& env_;
+  const bool on_;
+};
+
 std::unique_ptr<Session::Parts> MakeParts(SessionOptions options) {
   auto parts = std::make_unique<Session::Parts>();
   parts->options = std::move(options);
   parts->env = env::MakePosixEnv();
   parts->catalogue = std::make_unique<param::Catalogue>(*parts->env);
   parts->status = CheckEngine(parts->options.on);
-  if (parts->options.watch_interrupts) parts->env->WatchInterrupts();
   return parts;
 }
 
@@ -134,6 +149,7 @@ Status Session::Run(const std::shared_ptr<flow::Graph>& graph) {
     std::fflush(stdout);
     return parts.env->standard_output().Append(plan::ToText(plan));
   }
+  const InterruptWatch watch(*parts.env, parts.options.watch_interrupts);
   const env::Machine machine = parts.env->machine();
   if (parts.pool == nullptr) {
     const int threads = parts.options.threads > 0 ? parts.options.threads : machine.cores;

@@ -161,13 +161,18 @@ class Env {
   virtual WritableFile& standard_error() = 0;
   virtual bool IsTerminal(int descriptor) = 0;
 
-  // Interrupts (Ctrl-C, SIGTERM): after WatchInterrupts() the first one only sets the flag, a second one ends the
-  // process with 130.
+  // Interrupts (Ctrl-C, SIGTERM, SIGHUP): between WatchInterrupts() and UnwatchInterrupts(), which may nest, the first
+  // one only sets the flag, for good; a second one ends the process. At other times they do what they did before.
   virtual void WatchInterrupts() = 0;
+  virtual void UnwatchInterrupts() = 0;
   virtual bool interrupted() const = 0;
 };
 
-// The machine itself.
+// The machine itself. Descriptors 0 to 2 that are closed are taken up first, so that no file of ours gets their number;
+// reading or writing them stays an error.
 std::unique_ptr<Env> MakePosixEnv();
+
+// The signal that interrupted this process, 0 when none did. For exit codes.
+int InterruptSignal();
 
 }  // namespace glim::env

@@ -106,6 +106,7 @@ class FaultyEnv : public Env {
   WritableFile& standard_error() override { return real_.standard_error(); }
   bool IsTerminal(int descriptor) override { return real_.IsTerminal(descriptor); }
   void WatchInterrupts() override { real_.WatchInterrupts(); }
+  void UnwatchInterrupts() override { real_.UnwatchInterrupts(); }
   bool interrupted() const override { return real_.interrupted(); }
 
  private:

@@ -8,18 +8,27 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <iterator>
+#include <mutex>
+
+#include "env/env.h"
 
 namespace glim::env {
 namespace {
 
-constexpr int kInterruptedExitCode = 130;
+constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
 
-std::atomic<int> signal_count{0};
+std::atomic<int> first_signal{0};
 std::atomic<int> interrupt_descriptor{-1};
 static_assert(std::atomic<int>::is_always_lock_free, "the handler may only touch lock-free atomics");
 
-void OnSignal(int) {
-  if (signal_count.fetch_add(1) > 0) ::_exit(kInterruptedExitCode);
+std::mutex watch_mutex;  // Guards what follows.
+int watch_count = 0;
+struct sigaction found_actions[std::size(kSignals)];
+
+void OnSignal(int signal) {
+  int none = 0;
+  if (!first_signal.compare_exchange_strong(none, signal)) ::_exit(128 + signal);
   const int saved_errno = errno;
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = ::write(interrupt_descriptor.load(), &one, sizeof(one));
@@ -29,32 +38,39 @@ void OnSignal(int) {
 }  // namespace
 
 void WatchInterrupts() {
-  int none = -1;
-  if (interrupt_descriptor.load() < 0) {
-    const int made = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (!interrupt_descriptor.compare_exchange_strong(none, made)) ::close(made);
-  }
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+  const std::lock_guard lock(watch_mutex);
+  if (watch_count++ > 0) return;
+  if (interrupt_descriptor.load() < 0) interrupt_descriptor.store(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  for (size_t i = 0; i < std::size(kSignals); ++i) {
+    if (::sigaction(kSignals[i], nullptr, &found_actions[i]) == 0 && found_actions[i].sa_handler == SIG_IGN) continue;
     struct sigaction action = {};
-    if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) continue;
-    action = {};
     action.sa_handler = OnSignal;
     sigemptyset(&action.sa_mask);
     action.sa_flags =
         SA_RESTART;  // Waiting is done in poll(), which never restarts; other code need not know of EINTR.
-    ::sigaction(signal, &action, nullptr);
+    ::sigaction(kSignals[i], &action, nullptr);
   }
 }
 
-bool Interrupted() { return signal_count.load(std::memory_order_relaxed) > 0; }
+void UnwatchInterrupts() {
+  const std::lock_guard lock(watch_mutex);
+  if (--watch_count > 0) return;
+  for (size_t i = 0; i < std::size(kSignals); ++i) ::sigaction(kSignals[i], &found_actions[i], nullptr);
+}
+
+int InterruptSignal() { return first_signal.load(std::memory_order_relaxed); }
+
+bool Interrupted() { return InterruptSignal() != 0; }
 
 int InterruptDescriptor() { return interrupt_descriptor.load(std::memory_order_relaxed); }
 
-void IgnoreBrokenPipes() {
-  struct sigaction action = {};
-  if (::sigaction(SIGPIPE, nullptr, &action) != 0 || action.sa_handler != SIG_DFL) return;
-  action.sa_handler = SIG_IGN;
-  ::sigaction(SIGPIPE, &action, nullptr);
+void IgnoreWriteSignals() {
+  for (const int signal : {SIGPIPE, SIGXFSZ}) {
+    struct sigaction action = {};
+    if (::sigaction(signal, nullptr, &action) != 0 || action.sa_handler != SIG_DFL) continue;
+    action.sa_handler = SIG_IGN;
+    ::sigaction(signal, &action, nullptr);
+  }
 }
 
 }  // namespace glim::env

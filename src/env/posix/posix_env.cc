@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The Env of the real machine: wires the parts of this folder together.
+#include <fcntl.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -37,6 +38,16 @@ class PosixClock : public Clock {
   }
 };
 
+// A closed standard descriptor would be the number of the next file that we open, and what is meant for the user would
+// go into that file. Each gets /dev/null, open for the wrong direction: using it is the error that it should be.
+void TakeStandardDescriptors() {
+  for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(number, F_GETFD) >= 0 || errno != EBADF) continue;
+    // The lowest free number, and that is this one. Not close-on-exec: a command's would be closed again.
+    [[maybe_unused]] const int opened = ::open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 class PosixEnv : public Env {
  public:
   PosixEnv()
@@ -45,7 +56,7 @@ class PosixEnv : public Env {
         input_(BorrowForReading(STDIN_FILENO, "standard input")),
         output_(BorrowForWriting(STDOUT_FILENO, "standard output")),
         error_(BorrowForWriting(STDERR_FILENO, "standard error")) {
-    IgnoreBrokenPipes();
+    IgnoreWriteSignals();
   }
 
   Clock& clock() override { return clock_; }
@@ -74,6 +85,7 @@ class PosixEnv : public Env {
   bool IsTerminal(int descriptor) override { return ::isatty(descriptor) == 1; }
 
   void WatchInterrupts() override { env::WatchInterrupts(); }
+  void UnwatchInterrupts() override { env::UnwatchInterrupts(); }
   bool interrupted() const override { return env::Interrupted(); }
 
  private:
@@ -87,6 +99,9 @@ class PosixEnv : public Env {
 
 }  // namespace
 
-std::unique_ptr<Env> MakePosixEnv() { return std::make_unique<PosixEnv>(); }
+std::unique_ptr<Env> MakePosixEnv() {
+  TakeStandardDescriptors();
+  return std::make_unique<PosixEnv>();
+}
 
 }  // namespace glim::env

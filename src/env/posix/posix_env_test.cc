@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -257,14 +258,59 @@ TEST_F(PosixEnvTest, AMinusSignIsStandardInput) {
   EXPECT_EQ(code, 0);
 }
 
-TEST_F(PosixEnvTest, ASecondInterruptEndsTheProcessWith130) {
+TEST_F(PosixEnvTest, ASecondInterruptEndsTheProcess) {
   EXPECT_EQ(InOwnProcess([&] {
               env_->WatchInterrupts();
               kill(getpid(), SIGINT);
-              kill(getpid(), SIGINT);
+              if (InterruptSignal() != SIGINT) return 1;
+              kill(getpid(), SIGTERM);
               return 0;
             }),
-            130);
+            128 + SIGTERM);
+}
+
+TEST_F(PosixEnvTest, AnInterruptThatNobodyWatchesDoesWhatItDidBefore) {
+  static volatile sig_atomic_t own_handler = 0;
+  EXPECT_EQ(InOwnProcess([&] {
+              signal(SIGINT, [](int) { own_handler = 1; });
+              env_->WatchInterrupts();
+              env_->WatchInterrupts();
+              env_->UnwatchInterrupts();
+              kill(getpid(), SIGINT);
+              if (!env_->interrupted() || own_handler != 0) return 1;
+              env_->UnwatchInterrupts();
+              kill(getpid(), SIGINT);
+              if (own_handler != 1) return 2;
+              kill(getpid(), SIGTERM);
+              return 3;
+            }),
+            128 + SIGTERM);
+}
+
+TEST_F(PosixEnvTest, AClosedStandardDescriptorStaysAnErrorAndGoesToNoFile) {
+  EXPECT_EQ(InOwnProcess([&] {
+              for (const int number : {0, 1, 2}) close(number);
+              const auto env = MakePosixEnv();
+              env->WatchInterrupts();
+              const auto file = env->files().Create(Path("a"));
+              const Status written = env->standard_output().Append("to nobody");
+              char buffer[10];
+              const Status read = env->standard_input().Read(buffer).status();
+              if (written.message() != "standard output: is closed") return 1;
+              if (read.message() != "standard input: is closed") return 2;
+              return env->files().Stat(Path("a"))->size_bytes == 0 ? 0 : 3;
+            }),
+            0);
+}
+
+TEST_F(PosixEnvTest, AFileThatMayNotGrowIsAnError) {
+  EXPECT_EQ(InOwnProcess([&] {
+              const rlimit limit = {10, 10};
+              if (setrlimit(RLIMIT_FSIZE, &limit) != 0) return 1;
+              const auto file = env_->files().Create(Path("a"));
+              return (*file)->Append("more than ten bytes").code() == Code::kExhausted ? 0 : 2;
+            }),
+            0);
 }
 
 TEST_F(PosixEnvTest, AnIgnoredInterruptStaysIgnored) {

@@ -40,13 +40,14 @@ struct ChildPlan {
   bool new_session;
 };
 
-// Signals that we handle or ignore must not reach the command that way. Ignored ones other than SIGPIPE were meant so
-// by who started us.
+// Signals that we handle or ignore must not reach the command that way. Ignored ones other than those that we ignore
+// (interrupts.h) were meant so by who started us.
 void ResetSignals() {
   for (int signal = 1; signal < NSIG; ++signal) {
     struct sigaction action = {};
     if (::sigaction(signal, nullptr, &action) != 0) continue;
-    if (action.sa_handler == SIG_DFL || (action.sa_handler == SIG_IGN && signal != SIGPIPE)) continue;
+    const bool by_us = signal == SIGPIPE || signal == SIGXFSZ;
+    if (action.sa_handler == SIG_DFL || (action.sa_handler == SIG_IGN && !by_us)) continue;
     action = {};
     action.sa_handler = SIG_DFL;
     ::sigaction(signal, &action, nullptr);

@@ -45,6 +45,7 @@ std::string WordsOf(int error) {
     case ENOSPC: return "disk full";
     case EDQUOT: return "the disk quota is used up";
     case EISDIR: return "is a folder";
+    case EBADF: return "is closed";
     default: break;
   }
   std::string words = std::generic_category().message(error);
