@@ -106,7 +106,8 @@ Status RowFormat::Append(const Batch& batch, int64_t row, std::string* out) cons
     Status status = AppendCell(verbs_[i], batch.At(row, i), out);
     if (!status.ok()) {
       out->resize(before);
-      return std::move(status).With(fmt::format("format {}, column {}", Quoted(text_), i + 1));
+      status = std::move(status).With(fmt::format("format {}, column {}", Quoted(text_), i + 1));
+      return Status(status.code(), fmt::format("{}, row {}", status.message(), batch.RowToDebugString(row)));
     }
   }
   *out += literals_.back();

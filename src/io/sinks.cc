@@ -3,7 +3,10 @@
 
 #include <fmt/core.h>
 
+#include <cerrno>
+#include <exception>
 #include <optional>
+#include <system_error>
 
 #include "base/try.h"
 #include "env/path.h"
@@ -45,16 +48,16 @@ class FormatFileSink : public Sink {
   bool wants_bytes() const override { return true; }
   Status Encode(const Batch& batch, std::string* out) const override { return format_.AppendBatch(batch, out); }
   Status WriteBytes(std::string_view bytes) override {
-    if (std::fwrite(bytes.data(), 1, bytes.size(), file_) == bytes.size()) return Status::Ok();
-    return Status::Unavailable(fmt::format("{}: the file takes no more bytes", Describe()));
+    return std::fwrite(bytes.data(), 1, bytes.size(), file_) == bytes.size() ? Status::Ok() : WriteError();
   }
-  Status Finish() override {
-    if (std::fflush(file_) == 0) return Status::Ok();
-    return Status::Unavailable(fmt::format("{}: the file takes no more bytes", Describe()));
-  }
+  Status Finish() override { return std::fflush(file_) == 0 ? Status::Ok() : WriteError(); }
   void Abort() override {}
 
  private:
+  static Status WriteError() {
+    return Status::Unavailable(fmt::format("writing to the file: {}", std::generic_category().message(errno)));
+  }
+
   const RowFormat format_;
   FILE* const file_;
 };
@@ -79,8 +82,9 @@ class TextFileSink : public Sink {
     if (!folder_stat.ok() && folder_stat.status().code() == Code::kNotFound) {
       return Explain(Status::NotFound(env::QuotePath(folder) + ": no such folder"));
     }
-    // A device or a pipe is written as it is: nobody wants /dev/null replaced by a file.
-    const bool in_place = stat.ok() && stat->kind == env::FileKind::kOther;
+    // A device or a pipe is written as it is: nobody wants /dev/null replaced by a file, nor the link /dev/stdout.
+    const bool in_place =
+        (stat.ok() && stat->kind == env::FileKind::kOther) || path_.starts_with("/dev/") || path_.starts_with("/proc/");
     written_path_ = in_place ? path_ : fmt::format("{}.tmp-{}", path_, env.process_id());
     auto file = files_->Create(written_path_);
     if (!file.ok()) return Explain(std::move(file).status());
@@ -164,7 +168,16 @@ class CallbackSink : public BatchSink {
  public:
   explicit CallbackSink(std::function<Status(const Batch&)> take) : take_(std::move(take)) {}
   std::string Describe() const override { return "Output()"; }
-  Status WriteBatch(const Batch& batch) override { return take_(batch); }
+  Status WriteBatch(const Batch& batch) override {
+    // The user's code: what it throws ends here.
+    try {
+      return take_(batch);
+    } catch (const std::exception& e) {
+      return Status::UserCode(fmt::format("the function threw: {}", e.what()));
+    } catch (...) {
+      return Status::UserCode("the function threw: an exception that is not a std::exception");
+    }
+  }
 
  private:
   const std::function<Status(const Batch&)> take_;
