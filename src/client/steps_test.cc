@@ -412,6 +412,56 @@ TEST(Steps, AnExceptionBecomesAStatusWithTheRow) {
   EXPECT_EQ(status.message(), "Map(C++): the function threw: two is bad, row (2)");
 }
 
+[[noreturn]] void Throw() { throw std::runtime_error("bad luck"); }  // allow(throw): the test's user code.
+
+TEST(Steps, WhateverCxxFunctionThrowsItsStepIsNamed) {
+  const auto message = [](const auto& add_step) {
+    Flow flow;
+    std::vector<Row> rows;
+    const Dataset dataset = add_step(flow.Rows({{Value("a"), Value(1)}, {Value("a"), Value(2)}}));
+    const Status status = dataset.Collect(&rows).Run();
+    EXPECT_EQ(status.code(), Code::kUserCode);
+    EXPECT_TRUE(rows.empty());
+    return status.message();
+  };
+  const std::string row = "(C++): the function threw: bad luck, row (\"a\", 1)";
+  EXPECT_EQ(message([](const Dataset& d) { return d.Filter([](std::string_view) -> bool { Throw(); }); }),
+            "Filter" + row);
+  EXPECT_EQ(message([](const Dataset& d) {
+              return d.FlatMap([](std::string_view) -> std::vector<std::string> { Throw(); });
+            }),
+            "FlatMap" + row);
+  EXPECT_EQ(message([](const Dataset& d) { return d.ForEach([](std::string_view, int64_t) { Throw(); }); }),
+            "ForEach" + row);
+  EXPECT_EQ(message([](const Dataset& d) { return d.ForEachBatch([](const Batch&) { Throw(); }); }),
+            "ForEachBatch(C++): the function threw: bad luck");
+  EXPECT_EQ(message([](const Dataset& d) { return d.ReduceBy([](int64_t, int64_t) -> int64_t { Throw(); }); }),
+            "ReduceBy(field 1, C++): the function threw: bad luck, row (2)");
+  EXPECT_EQ(message([](const Dataset& d) { return d.Output([](const Batch&) -> Status { Throw(); }); }),
+            "Output: the function threw: bad luck");
+  EXPECT_EQ(message([](const Dataset& d) {
+              return d.ForEach([](std::string_view) { throw 7; });  // allow(throw): the test's user code.
+            }),
+            "ForEach(C++): the function threw: an exception that is not a std::exception, row (\"a\", 1)");
+}
+
+TEST(Steps, MistakesInACallAreToldByRun) {
+  const auto message = [](const auto& add_step) {
+    Flow flow;
+    return add_step(flow.Ints({1})).Run().message();
+  };
+  EXPECT_EQ(message([](const Dataset& d) { return d.Partition(0); }),
+            "Partition(0): there can be 1 to 65536 partitions");
+  EXPECT_EQ(message([](const Dataset& d) { return d.RoundRobin(1000000000); }),
+            "RoundRobin(1000000000): there can be 1 to 65536 partitions");
+  EXPECT_EQ(message([](const Dataset& d) { return d.Pipe(""); }), "Pipe needs a command");
+  EXPECT_EQ(message([](const Dataset& d) { return d.PipeAsArgs(""); }), "PipeAsArgs needs a command");
+  EXPECT_EQ(message([](const Dataset& d) { return d.WriteText(""); }), "WriteText needs the name of a file");
+  EXPECT_EQ(message([](const Dataset& d) { return d.WriteText("a/b").WriteText("a/./b"); }),
+            "WriteText(\"a/./b\"): this flow writes that file already");
+  EXPECT_EQ(Flow().TextFile(std::vector<std::string>{}).Run().message(), "TextFile needs the name of a file");
+}
+
 TEST(Steps, MessagesNameTheStepAndTheRow) {
   const auto message = [](const Dataset& dataset) {
     std::vector<Row> rows;

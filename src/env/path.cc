@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 namespace glim::env {
 
 std::string QuotePath(std::string_view path) {
@@ -44,6 +46,16 @@ std::string_view ParentFolder(std::string_view path) {
 std::string_view FileName(std::string_view path) {
   const size_t slash = path.rfind('/');
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+std::string PlainPath(std::string_view path) {
+  std::string plain = path.starts_with('/') ? "/" : "";
+  while (!path.empty()) {
+    const std::string_view part = path.substr(0, path.find('/'));
+    if (!part.empty() && part != ".") plain = JoinPath(plain, part);
+    path.remove_prefix(std::min(part.size() + 1, path.size()));
+  }
+  return plain;
 }
 
 }  // namespace glim::env

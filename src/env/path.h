@@ -25,4 +25,7 @@ std::string_view ParentFolder(std::string_view path);
 // What stands after the last '/': "a/b" -> "b".
 std::string_view FileName(std::string_view path);
 
+// Without "." and doubled slashes: "./a//b" and "a/b" are one file. ".." stays, it may follow a link.
+std::string PlainPath(std::string_view path);
+
 }  // namespace glim::env

@@ -27,5 +27,14 @@ TEST(Path, IsShownOnOneLineWhateverItsBytes) {
   EXPECT_EQ(QuotePath("\xc3\xa4"), "\"\xc3\xa4\"");
 }
 
+TEST(Path, PlainPathsOfOneFileAreEqual) {
+  EXPECT_EQ(PlainPath("a/b"), "a/b");
+  EXPECT_EQ(PlainPath("./a//./b/."), "a/b");
+  EXPECT_EQ(PlainPath("//a/b/"), "/a/b");
+  EXPECT_EQ(PlainPath("../a/../b"), "../a/../b");
+  EXPECT_EQ(PlainPath("/"), "/");
+  EXPECT_EQ(PlainPath(""), "");
+}
+
 }  // namespace
 }  // namespace glim::env

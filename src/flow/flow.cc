@@ -3,7 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/check.h"
+#include "env/path.h"
 #include "flow/graph.h"
 
 namespace glim {
@@ -43,6 +46,13 @@ std::vector<int> Columns(const std::string& name, const Fields& fields, flow::Gr
     columns.push_back(std::max(field, 1) - 1);
   }
   return columns;
+}
+
+// What Partition and RoundRobin take; each is a task and a buffer in every task before it.
+void CheckPartitions(const std::string& name, int count, flow::Graph* graph) {
+  constexpr int kMax = 65536;
+  if (count >= 1 && count <= kMax) return;
+  graph->Fail(Status::Invalid(fmt::format("{}({}): there can be 1 to {} partitions", name, count, kMax)));
 }
 
 std::vector<batch::SortKey> SortKeys(const std::string& name, const std::vector<OrderBy>& orders, flow::Graph* graph) {
@@ -120,8 +130,7 @@ Dataset Dataset::Limit(int64_t count, int64_t offset) const {
 }
 
 Dataset Dataset::Partition(int count, Fields fields) const {
-  if (count < 1)
-    graph_->Fail(Status::Invalid(fmt::format("Partition({}): there must be at least one partition", count)));
+  CheckPartitions("Partition", count, graph_.get());
   return Then({"Partition",
                fmt::format("{}, field {}", count, List(fields)),
                {},
@@ -129,8 +138,7 @@ Dataset Dataset::Partition(int count, Fields fields) const {
 }
 
 Dataset Dataset::RoundRobin(int count) const {
-  if (count < 1)
-    graph_->Fail(Status::Invalid(fmt::format("RoundRobin({}): there must be at least one partition", count)));
+  CheckPartitions("RoundRobin", count, graph_.get());
   return Then({"RoundRobin", fmt::format("{}", count), {}, flow::RoundRobinStep{count}});
 }
 
@@ -226,11 +234,13 @@ Dataset Dataset::CoGroup(const Dataset& right, Fields left_keys, Fields right_ke
 
 Dataset Dataset::Pipe(std::string command) const {
   std::string arguments = Quoted(command);
+  if (command.empty()) graph_->Fail(Status::Invalid("Pipe needs a command"));
   return Then({"Pipe", std::move(arguments), {}, flow::PipeStep{std::move(command), false}});
 }
 
 Dataset Dataset::PipeAsArgs(std::string command) const {
   std::string arguments = Quoted(command);
+  if (command.empty()) graph_->Fail(Status::Invalid("PipeAsArgs needs a command"));
   return Then({"PipeAsArgs", std::move(arguments), {}, flow::PipeStep{std::move(command), true}});
 }
 
@@ -263,6 +273,14 @@ Dataset Dataset::FirstRow(std::function<Status(const Row&)> save) const {
 
 Dataset Dataset::WriteText(std::string path) const {
   std::string arguments = Quoted(path);
+  if (path.empty()) graph_->Fail(Status::Invalid("WriteText needs the name of a file"));
+  const auto same_file = [&](const Step& step) {
+    const auto* other = std::get_if<flow::TextFileSink>(&step.body);
+    return other != nullptr && env::PlainPath(other->path) == env::PlainPath(path);
+  };
+  if (std::any_of(graph_->steps().begin(), graph_->steps().end(), same_file)) {
+    graph_->Fail(Status::Invalid(fmt::format("WriteText({}): this flow writes that file already", arguments)));
+  }
   return Then({"WriteText", std::move(arguments), {}, flow::TextFileSink{std::move(path)}});
 }
 
@@ -281,6 +299,7 @@ Dataset Flow::TextFile(std::string path, TextFileOptions options) {
 
 Dataset Flow::TextFile(std::vector<std::string> paths, TextFileOptions options) {
   std::string arguments = Quoted(paths);
+  if (paths.empty()) graph_->Fail(Status::Invalid("TextFile needs the name of a file"));
   return Dataset(
       graph_,
       graph_->Add({"TextFile", std::move(arguments), {}, flow::TextFileSource{std::move(paths), std::move(options)}}));
@@ -309,6 +328,7 @@ Dataset Flow::Rows(std::vector<Row> rows) {
 
 Dataset Flow::Input(Csv csv) {
   std::string arguments = "csv " + Quoted(csv.files);
+  if (csv.files.empty()) graph_->Fail(Status::Invalid("Input: the CSV needs the name of a file"));
   return Dataset(graph_,
                  graph_->Add({"Input", std::move(arguments), {}, flow::CsvSource{std::move(csv.files), csv.options}}));
 }
