@@ -72,7 +72,8 @@ class Operator : public BatchOutput {
   Status EmitInPieces(const Batch& batch);
 
   const OperatorContext& context() const { return context_; }
-  base::Reservation Reserve() const { return base::Reservation(context_.budget, context_.step_name); }
+  // The step's name is added on the way up.
+  base::Reservation Reserve() const { return base::Reservation(context_.budget, "the step"); }
 
  private:
   Status Named(Status status) {

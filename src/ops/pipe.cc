@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include <cstring>
+
 #include "base/try.h"
 
 namespace glim::ops {
@@ -15,7 +17,11 @@ constexpr int64_t kWaitNanos = 200'000'000;
 Status CheckExit(int code) {
   if (code == 0) return Status::Ok();
   if (code == 127) return Status::UserCode("the command was not found (exit code 127)");
-  if (code > 128) return Status::UserCode(fmt::format("the command was ended by signal {}", code - 128));
+  if (code > 128) {
+    const char* name = ::sigabbrev_np(code - 128);
+    return Status::UserCode(fmt::format("the command was ended by signal {}{}", code - 128,
+                                        name != nullptr ? fmt::format(" (SIG{})", name) : ""));
+  }
   return Status::UserCode(fmt::format("the command exited with {}", code));
 }
 
