@@ -246,6 +246,9 @@ class Dataset {
   Status Run(Session& session) const;
   Status Run(Explain explain) const;
 
+  // For the engine.
+  const std::shared_ptr<flow::Graph>& graph() const { return graph_; }
+
  private:
   friend class Flow;
   Dataset(std::shared_ptr<flow::Graph> graph, int step) : graph_(std::move(graph)), step_(step) {}

@@ -25,6 +25,7 @@ constexpr const char* kFields = "glim field";
 constexpr const char* kCsv = "glim csv";
 
 Session* TheSession(lua_State* L) { return static_cast<Session*>(lua_touserdata(L, lua_upvalueindex(1))); }
+UnrunFlows* TheUnrunFlows(lua_State* L) { return static_cast<UnrunFlows*>(lua_touserdata(L, lua_upvalueindex(2))); }
 
 Result<int> PushDataset(lua_State* L, Dataset dataset) {
   PushObject(L, kDataset, std::move(dataset));
@@ -43,18 +44,27 @@ Result<Flow*> SelfFlow(lua_State* L) {
 
 Result<FunctionSource> ToFunction(lua_State* L, int index, const char* what) {
   if (lua_type(L, index) == LUA_TSTRING) return FunctionSource(std::string(lua_tostring(L, index)));
-  if (!lua_isfunction(L, index)) {
-    return Status::Invalid(fmt::format("{} expects a function, got {}", what, luaL_typename(L, index)));
-  }
+  if (!lua_isfunction(L, index)) return WrongArgument(L, index, what, "a function");
   ASSIGN_OR_RETURN(std::shared_ptr<const Function> function, udf::CaptureLuaFunction(L, index));
   return FunctionSource(std::move(function));
+}
+
+// A number or a list of numbers.
+Result<std::vector<int>> ToInts(lua_State* L, int index, const char* what) {
+  ASSIGN_OR_RETURN(const std::vector<int64_t> numbers, ToIntegers(L, index, what));
+  std::vector<int> ints;
+  for (const int64_t number : numbers) {
+    if (number != static_cast<int>(number)) return Status::Invalid(fmt::format("{}: {} is too large", what, number));
+    ints.push_back(static_cast<int>(number));
+  }
+  return ints;
 }
 
 // One argument: a number, a list of them, or glim.field(...).
 Result<Fields> ToFieldList(lua_State* L, int index, const char* what) {
   if (void* memory = TestObject(L, index, kFields)) return *static_cast<Fields*>(memory);
-  ASSIGN_OR_RETURN(const std::vector<int64_t> numbers, ToIntegers(L, index, what));
-  return Fields(std::vector<int>(numbers.begin(), numbers.end()));
+  ASSIGN_OR_RETURN(std::vector<int> numbers, ToInts(L, index, what));
+  return Fields(std::move(numbers));
 }
 
 // Field numbers from `index` on: numbers, a list of them, or glim.field(...). None: `otherwise`.
@@ -75,8 +85,8 @@ Result<std::vector<OrderBy>> ToOrders(lua_State* L, int index, const char* what)
       orders.push_back(*static_cast<OrderBy*>(memory));
       continue;
     }
-    ASSIGN_OR_RETURN(const std::vector<int64_t> fields, ToIntegers(L, index, what));
-    for (const int64_t field : fields) orders.emplace_back(static_cast<int>(field));
+    ASSIGN_OR_RETURN(const std::vector<int> fields, ToInts(L, index, what));
+    for (const int field : fields) orders.emplace_back(field);
   }
   return orders;
 }
@@ -85,10 +95,10 @@ Result<std::vector<OrderBy>> ToOrders(lua_State* L, int index, const char* what)
 
 using FunctionStep = Dataset (Dataset::*)(FunctionSource) const;
 
-template <FunctionStep step>
+template <const char* name, FunctionStep step>
 Result<int> CallFunctionStep(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(FunctionSource function, ToFunction(L, 2, "this step"));
+  ASSIGN_OR_RETURN(FunctionSource function, ToFunction(L, 2, name));
   return PushDataset(L, (self->*step)(std::move(function)));
 }
 
@@ -110,15 +120,15 @@ Result<int> Limit(lua_State* L) {
 
 Result<int> Partition(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(const int64_t count, ToInteger(L, 2, "Partition"));
+  ASSIGN_OR_RETURN(const int count, ToInt(L, 2, "Partition"));
   ASSIGN_OR_RETURN(Fields fields, ToFields(L, 3, "Partition", Fields(1)));
-  return PushDataset(L, self->Partition(static_cast<int>(count), std::move(fields)));
+  return PushDataset(L, self->Partition(count, std::move(fields)));
 }
 
 Result<int> RoundRobin(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(const int64_t count, ToInteger(L, 2, "RoundRobin"));
-  return PushDataset(L, self->RoundRobin(static_cast<int>(count)));
+  ASSIGN_OR_RETURN(const int count, ToInt(L, 2, "RoundRobin"));
+  return PushDataset(L, self->RoundRobin(count));
 }
 
 Result<int> ReduceBy(lua_State* L) {
@@ -156,16 +166,16 @@ Result<int> Top(lua_State* L) {
 
 // data:Join(other), data:Join(other, fields), data:Join(other, glim.on(1), glim.on(2)). Two field lists are the keys of
 // the two sides; numbers one after the other are one list.
-template <Dataset (Dataset::*step)(const Dataset&, Fields, Fields) const>
+template <const char* name, Dataset (Dataset::*step)(const Dataset&, Fields, Fields) const>
 Result<int> CallJoin(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(Dataset * right, ToObject<Dataset>(L, 2, kDataset));
+  ASSIGN_OR_RETURN(Dataset * right, ToObject<Dataset>(L, 2, kDataset, name));
   if (lua_gettop(L) > 4 || lua_isnoneornil(L, 4) || lua_isnumber(L, 3)) {
-    ASSIGN_OR_RETURN(const Fields keys, ToFields(L, 3, "a join", Fields(1)));
+    ASSIGN_OR_RETURN(const Fields keys, ToFields(L, 3, name, Fields(1)));
     return PushDataset(L, (self->*step)(*right, keys, keys));
   }
-  ASSIGN_OR_RETURN(Fields left_keys, ToFieldList(L, 3, "a join"));
-  ASSIGN_OR_RETURN(Fields right_keys, ToFieldList(L, 4, "a join"));
+  ASSIGN_OR_RETURN(Fields left_keys, ToFieldList(L, 3, name));
+  ASSIGN_OR_RETURN(Fields right_keys, ToFieldList(L, 4, name));
   return PushDataset(L, (self->*step)(*right, std::move(left_keys), std::move(right_keys)));
 }
 
@@ -183,17 +193,17 @@ Result<int> PipeAsArgs(lua_State* L) {
 
 Result<int> Lookup(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(const TableHandle table, ToTable(L, 2));
-  int64_t key = 1;
+  ASSIGN_OR_RETURN(const TableHandle table, ToTable(L, 2, "Lookup"));
+  int key = 1;
   if (!lua_isnoneornil(L, 3)) {
-    ASSIGN_OR_RETURN(key, ToInteger(L, 3, "Lookup"));
+    ASSIGN_OR_RETURN(key, ToInt(L, 3, "Lookup"));
   }
-  return PushDataset(L, self->Lookup(table, static_cast<int>(key)));
+  return PushDataset(L, self->Lookup(table, key));
 }
 
 Result<int> PushTo(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(const TableHandle table, ToTable(L, 2));
+  ASSIGN_OR_RETURN(const TableHandle table, ToTable(L, 2, "PushTo"));
   return PushDataset(L, self->PushTo(table));
 }
 
@@ -208,9 +218,8 @@ Result<int> Printf(lua_State* L) {
 Result<int> Fprintf(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
   auto* file = static_cast<FILE**>(TestObject(L, 2, LUA_FILEHANDLE));
-  if (file == nullptr || *file == nullptr) {
-    return Status::Invalid(fmt::format("Fprintf expects an open file such as io.stdout, got {}", luaL_typename(L, 2)));
-  }
+  if (file == nullptr) return WrongArgument(L, 2, "Fprintf", "an open file such as io.stdout");
+  if (*file == nullptr) return Status::Invalid("Fprintf: the file is closed");
   ASSIGN_OR_RETURN(std::string format, ToText(L, 3, "Fprintf"));
   return PushDataset(L, self->Fprintf(*file, std::move(format)));
 }
@@ -240,8 +249,7 @@ class Kept {
 
 Result<int> Output(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  if (!lua_isfunction(L, 2))
-    return Status::Invalid(fmt::format("Output expects a function, got {}", luaL_typename(L, 2)));
+  if (!lua_isfunction(L, 2)) return WrongArgument(L, 2, "Output", "a function");
   auto function = std::make_shared<const Kept>(L, 2);
   return PushDataset(L, self->Output([function](const Batch& batch) -> Status {
     lua_State* state = function->state();
@@ -264,8 +272,7 @@ Result<int> Output(lua_State* L) {
 // Appends every row to the list, as a list of its fields.
 Result<int> CollectRows(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  if (!lua_istable(L, 2))
-    return Status::Invalid(fmt::format("Collect expects a table to fill, got {}", luaL_typename(L, 2)));
+  if (!lua_istable(L, 2)) return WrongArgument(L, 2, "Collect", "a table to fill");
   auto list = std::make_shared<const Kept>(L, 2);
   return PushDataset(L, self->Output([list](const Batch& batch) -> Status {
     lua_State* state = list->state();
@@ -283,8 +290,7 @@ Result<int> CollectRows(lua_State* L) {
 
 Result<int> SaveFirstRowTo(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  if (!lua_istable(L, 2))
-    return Status::Invalid(fmt::format("SaveFirstRowTo expects a table to fill, got {}", luaL_typename(L, 2)));
+  if (!lua_istable(L, 2)) return WrongArgument(L, 2, "SaveFirstRowTo", "a table to fill");
   auto row_table = std::make_shared<const Kept>(L, 2);
   return PushDataset(L, self->Limit(1).Output([row_table](const Batch& batch) -> Status {
     lua_State* state = row_table->state();
@@ -300,29 +306,34 @@ Result<int> SaveFirstRowTo(lua_State* L) {
 
 Result<int> RunDataset(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  TheUnrunFlows(L)->Remove(self->graph().get());
   RETURN_IF_ERROR(self->Run(*TheSession(L)));
   return 0;
 }
 
 // ---- Sources ----
 
-Result<TextFileOptions> ToTextOptions(lua_State* L, int index) {
+Status ReadTextOptions(lua_State* L, int index, TextFileOptions* options) {
+  RETURN_IF_ERROR(ReadField(L, index, "recursive", &options->recursive));
+  RETURN_IF_ERROR(ReadField(L, index, "pattern", &options->pattern));
+  RETURN_IF_ERROR(ReadField(L, index, "file_name", &options->file_name));
+  RETURN_IF_ERROR(ReadField(L, index, "offset", &options->offset));
+  return ReadField(L, index, "strip_cr", &options->strip_cr);
+}
+
+Result<TextFileOptions> ToTextOptions(lua_State* L, int index, const char* what) {
   TextFileOptions options;
   if (lua_isnoneornil(L, index)) return options;
-  if (!lua_istable(L, index)) return Status::Invalid("the options of TextFile are a table, like {recursive = true}");
-  RETURN_IF_ERROR(AllowOnly(L, index, "TextFile", {"recursive", "pattern", "file_name", "offset", "strip_cr"}));
-  RETURN_IF_ERROR(ReadField(L, index, "recursive", &options.recursive));
-  RETURN_IF_ERROR(ReadField(L, index, "pattern", &options.pattern));
-  RETURN_IF_ERROR(ReadField(L, index, "file_name", &options.file_name));
-  RETURN_IF_ERROR(ReadField(L, index, "offset", &options.offset));
-  RETURN_IF_ERROR(ReadField(L, index, "strip_cr", &options.strip_cr));
+  if (!lua_istable(L, index)) return WrongArgument(L, index, what, "a table of options, like {recursive = true}");
+  RETURN_IF_ERROR(AllowOnly(L, index, what, {"recursive", "pattern", "file_name", "offset", "strip_cr"}));
+  if (Status status = ReadTextOptions(L, index, &options); !status.ok()) return std::move(status).With(what);
   return options;
 }
 
 Result<int> TextFile(lua_State* L) {
   ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
   ASSIGN_OR_RETURN(std::vector<std::string> paths, ToTexts(L, 2, "TextFile"));
-  ASSIGN_OR_RETURN(TextFileOptions options, ToTextOptions(L, 3));
+  ASSIGN_OR_RETURN(TextFileOptions options, ToTextOptions(L, 3, "TextFile"));
   return PushDataset(L, flow->TextFile(std::move(paths), std::move(options)));
 }
 
@@ -364,13 +375,13 @@ int RowWidth(lua_State* L) {
 // A list of rows, each a list of values.
 Result<int> Rows(lua_State* L) {
   ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
-  if (!lua_istable(L, 2))
-    return Status::Invalid(fmt::format("Rows expects a list of lists, got {}", luaL_typename(L, 2)));
+  if (!lua_istable(L, 2)) return WrongArgument(L, 2, "Rows", "a list of lists");
   std::vector<Row> rows;
   for (int r = 1; r <= static_cast<int>(lua_objlen(L, 2)); ++r) {
     lua_rawgeti(L, 2, r);
-    if (!lua_istable(L, -1))
-      return Status::Invalid(fmt::format("Rows: row {} is a {}, not a list", r, luaL_typename(L, -1)));
+    if (!lua_istable(L, -1)) {
+      return WrongArgument(L, lua_gettop(L), "Rows", fmt::format("a list as row {}", r).c_str());
+    }
     BatchBuilder builder(RowWidth(L));
     for (int c = 0; c < builder.column_count(); ++c) {
       lua_rawgeti(L, -1, c + 1);
@@ -390,17 +401,18 @@ Result<int> Rows(lua_State* L) {
 Result<int> Input(lua_State* L) {
   ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
   void* csv = TestObject(L, 2, kCsv);
-  if (csv == nullptr) return Status::Invalid("Input expects a format, like glim.csv(\"a.csv\")");
+  if (csv == nullptr) return WrongArgument(L, 2, "Input", "a format, like glim.csv(\"a.csv\")");
   return PushDataset(L, flow->Input(*static_cast<Csv*>(csv)));
 }
 
 Result<int> TableRows(lua_State* L) {
   ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
   if (lua_type(L, 2) == LUA_TSTRING) {
-    ASSIGN_OR_RETURN(const TableHandle table, TheSession(L)->OpenTable(std::string(lua_tostring(L, 2))));
-    return PushDataset(L, flow->Table(table));
+    Result<TableHandle> table = TheSession(L)->OpenTable(std::string(lua_tostring(L, 2)));
+    if (!table.ok()) return std::move(table).status().With("Table");
+    return PushDataset(L, flow->Table(*table));
   }
-  ASSIGN_OR_RETURN(const TableHandle table, ToTable(L, 2));
+  ASSIGN_OR_RETURN(const TableHandle table, ToTable(L, 2, "Table"));
   return PushDataset(L, flow->Table(table));
 }
 
@@ -414,6 +426,7 @@ Result<int> Init(lua_State* L) {
 
 Result<int> RunFlow(lua_State* L) {
   ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  TheUnrunFlows(L)->Remove(flow->graph().get());
   RETURN_IF_ERROR(flow->Run(*TheSession(L)));
   return 0;
 }
@@ -425,7 +438,10 @@ Result<int> NewFlow(lua_State* L) {
   if (!lua_isnoneornil(L, 1)) {
     ASSIGN_OR_RETURN(name, ToText(L, 1, "glim.flow"));
   }
-  PushObject(L, kFlow, Flow(std::move(name)));
+  Flow flow(std::move(name));
+  luaL_where(L, 1);
+  TheUnrunFlows(L)->Add(flow, lua_tostring(L, -1));
+  PushObject(L, kFlow, std::move(flow));
   return 1;
 }
 
@@ -436,15 +452,26 @@ Result<int> NewField(lua_State* L) {
 }
 
 Result<int> NewOrder(lua_State* L) {
-  ASSIGN_OR_RETURN(const int64_t field, ToInteger(L, 1, "glim.order_by"));
+  ASSIGN_OR_RETURN(const int field, ToInt(L, 1, "glim.order_by"));
   int64_t order = Ascending;
   if (!lua_isnoneornil(L, 2)) {
     ASSIGN_OR_RETURN(order, ToInteger(L, 2, "glim.order_by"));
   }
   if (order != Ascending && order != Descending)
     return Status::Invalid("glim.order_by: the order is glim.ascending or glim.descending");
-  PushObject(L, kOrder, OrderBy(static_cast<int>(field), static_cast<SortOrder>(order)));
+  PushObject(L, kOrder, OrderBy(field, static_cast<SortOrder>(order)));
   return 1;
+}
+
+Status ReadCsvOptions(lua_State* L, int table, CsvOptions* options) {
+  std::string delimiter, quote;
+  RETURN_IF_ERROR(ReadField(L, table, "header", &options->header));
+  RETURN_IF_ERROR(ReadField(L, table, "delimiter", &delimiter));
+  RETURN_IF_ERROR(ReadField(L, table, "quote", &quote));
+  if (delimiter.size() > 1 || quote.size() > 1) return Status::Invalid("delimiter and quote are one byte each");
+  if (!delimiter.empty()) options->delimiter = delimiter[0];
+  if (!quote.empty()) options->quote = quote[0];
+  return Status::Ok();
 }
 
 // glim.csv("a.csv"), glim.csv{"a.csv", "b.csv", header = true, delimiter = ";"}
@@ -453,15 +480,8 @@ Result<int> NewCsv(lua_State* L) {
   CsvOptions options;
   const int table = lua_istable(L, 1) ? 1 : 2;
   if (lua_istable(L, table)) {
-    std::string delimiter, quote;
     RETURN_IF_ERROR(AllowOnly(L, table, "glim.csv", {"header", "delimiter", "quote"}));
-    RETURN_IF_ERROR(ReadField(L, table, "header", &options.header));
-    RETURN_IF_ERROR(ReadField(L, table, "delimiter", &delimiter));
-    RETURN_IF_ERROR(ReadField(L, table, "quote", &quote));
-    if (delimiter.size() > 1 || quote.size() > 1)
-      return Status::Invalid("glim.csv: delimiter and quote are one byte each");
-    if (!delimiter.empty()) options.delimiter = delimiter[0];
-    if (!quote.empty()) options.quote = quote[0];
+    if (Status status = ReadCsvOptions(L, table, &options); !status.ok()) return std::move(status).With("glim.csv");
   }
   PushObject(L, kCsv, Csv(std::move(files), options));
   return 1;
@@ -470,7 +490,7 @@ Result<int> NewCsv(lua_State* L) {
 // The files that TextFile would read, in that order.
 Result<int> Glob(lua_State* L) {
   ASSIGN_OR_RETURN(const std::vector<std::string> paths, ToTexts(L, 1, "glim.glob"));
-  ASSIGN_OR_RETURN(const TextFileOptions options, ToTextOptions(L, 2));
+  ASSIGN_OR_RETURN(const TextFileOptions options, ToTextOptions(L, 2, "glim.glob"));
   ASSIGN_OR_RETURN(const auto files,
                    io::ExpandPaths(*TheSession(L)->parts().env, paths, {options.recursive, options.pattern}));
   lua_createtable(L, static_cast<int>(files.size()), 0);
@@ -481,13 +501,20 @@ Result<int> Glob(lua_State* L) {
   return 1;
 }
 
+// Names that are template arguments need an address.
+constexpr char kMap[] = "Map", kFlatMap[] = "FlatMap", kFilter[] = "Filter", kForEach[] = "ForEach",
+               kForEachBatch[] = "ForEachBatch", kReduce[] = "Reduce", kJoin[] = "Join",
+               kLeftOuterJoin[] = "LeftOuterJoin", kRightOuterJoin[] = "RightOuterJoin",
+               kFullOuterJoin[] = "FullOuterJoin", kSemiJoin[] = "SemiJoin", kAntiJoin[] = "AntiJoin",
+               kHashJoin[] = "HashJoin", kCoGroup[] = "CoGroup";
+
 constexpr luaL_Reg kDatasetMethods[] = {
-    {"Map", Call<CallFunctionStep<&Dataset::Map>>},
-    {"FlatMap", Call<CallFunctionStep<&Dataset::FlatMap>>},
-    {"Filter", Call<CallFunctionStep<&Dataset::Filter>>},
-    {"ForEach", Call<CallFunctionStep<&Dataset::ForEach>>},
-    {"ForEachBatch", Call<CallFunctionStep<&Dataset::ForEachBatch>>},
-    {"Reduce", Call<CallFunctionStep<&Dataset::Reduce>>},
+    {kMap, Call<CallFunctionStep<kMap, &Dataset::Map>>},
+    {kFlatMap, Call<CallFunctionStep<kFlatMap, &Dataset::FlatMap>>},
+    {kFilter, Call<CallFunctionStep<kFilter, &Dataset::Filter>>},
+    {kForEach, Call<CallFunctionStep<kForEach, &Dataset::ForEach>>},
+    {kForEachBatch, Call<CallFunctionStep<kForEachBatch, &Dataset::ForEachBatch>>},
+    {kReduce, Call<CallFunctionStep<kReduce, &Dataset::Reduce>>},
     {"Select", Call<Select>},
     {"Limit", Call<Limit>},
     {"Partition", Call<Partition>},
@@ -497,14 +524,14 @@ constexpr luaL_Reg kDatasetMethods[] = {
     {"Sort", Call<Sort>},
     {"SortBy", Call<SortBy>},
     {"Top", Call<Top>},
-    {"Join", Call<CallJoin<&Dataset::Join>>},
-    {"LeftOuterJoin", Call<CallJoin<&Dataset::LeftOuterJoin>>},
-    {"RightOuterJoin", Call<CallJoin<&Dataset::RightOuterJoin>>},
-    {"FullOuterJoin", Call<CallJoin<&Dataset::FullOuterJoin>>},
-    {"SemiJoin", Call<CallJoin<&Dataset::SemiJoin>>},
-    {"AntiJoin", Call<CallJoin<&Dataset::AntiJoin>>},
-    {"HashJoin", Call<CallJoin<&Dataset::HashJoin>>},
-    {"CoGroup", Call<CallJoin<&Dataset::CoGroup>>},
+    {kJoin, Call<CallJoin<kJoin, &Dataset::Join>>},
+    {kLeftOuterJoin, Call<CallJoin<kLeftOuterJoin, &Dataset::LeftOuterJoin>>},
+    {kRightOuterJoin, Call<CallJoin<kRightOuterJoin, &Dataset::RightOuterJoin>>},
+    {kFullOuterJoin, Call<CallJoin<kFullOuterJoin, &Dataset::FullOuterJoin>>},
+    {kSemiJoin, Call<CallJoin<kSemiJoin, &Dataset::SemiJoin>>},
+    {kAntiJoin, Call<CallJoin<kAntiJoin, &Dataset::AntiJoin>>},
+    {kHashJoin, Call<CallJoin<kHashJoin, &Dataset::HashJoin>>},
+    {kCoGroup, Call<CallJoin<kCoGroup, &Dataset::CoGroup>>},
     {"Pipe", Call<Pipe>},
     {"PipeAsArgs", Call<PipeAsArgs>},
     {"Lookup", Call<Lookup>},
@@ -526,34 +553,53 @@ constexpr luaL_Reg kFlowMethods[] = {
 
 constexpr luaL_Reg kNothing[] = {{nullptr, nullptr}};
 
-// A function that finds the session in its first upvalue.
-void SetWithSession(lua_State* L, Session* session, const char* name, lua_CFunction function) {
-  lua_pushlightuserdata(L, session);
-  lua_pushcclosure(L, function, 1);
+// What a function of the module finds in its upvalues.
+struct Driver {
+  Session* session;
+  UnrunFlows* unrun;
+};
+
+void SetFunction(lua_State* L, const Driver& driver, const char* name, lua_CFunction function) {
+  lua_pushlightuserdata(L, driver.session);
+  lua_pushlightuserdata(L, driver.unrun);
+  lua_pushcclosure(L, function, 2);
   lua_setfield(L, -2, name);
 }
 
-void AddMethod(lua_State* L, Session* session, const char* type, const char* name, lua_CFunction function) {
+void AddMethod(lua_State* L, const Driver& driver, const char* type, const char* name, lua_CFunction function) {
   luaL_getmetatable(L, type);
   lua_getfield(L, -1, "__index");
-  SetWithSession(L, session, name, function);
+  SetFunction(L, driver, name, function);
   lua_pop(L, 2);
 }
 
 }  // namespace
 
-void OpenFlow(lua_State* L, Session* session) {
+void UnrunFlows::Add(const Flow& flow, std::string_view where) {
+  flows_[flow.graph().get()] =
+      fmt::format("{}the flow {} was never run; end it with :Run()", where, Cell::Bytes(flow.name()).ToDebugString());
+}
+
+std::vector<std::string> UnrunFlows::Describe() const {
+  std::vector<std::string> all;
+  for (const auto& [graph, text] : flows_) all.push_back(text);
+  return all;
+}
+
+void OpenFlow(lua_State* L, Session* session, UnrunFlows* unrun) {
+  const Driver driver{session, unrun};
   RegisterType(L, kDataset, kDatasetMethods, Collect<Dataset>);
   RegisterType(L, kFlow, kFlowMethods, Collect<Flow>);
   RegisterType(L, kOrder, kNothing, Collect<OrderBy>);
   RegisterType(L, kFields, kNothing, Collect<Fields>);
   RegisterType(L, kCsv, kNothing, Collect<Csv>);
-  AddMethod(L, session, kDataset, "Run", Call<RunDataset>);
-  AddMethod(L, session, kFlow, "Run", Call<RunFlow>);
-  AddMethod(L, session, kFlow, "Table", Call<TableRows>);
+  AddMethod(L, driver, kDataset, "Run", Call<RunDataset>);
+  AddMethod(L, driver, kFlow, "Run", Call<RunFlow>);
+  AddMethod(L, driver, kFlow, "Table", Call<TableRows>);
+  RejectUnknownMethods(L, kDataset);
+  RejectUnknownMethods(L, kFlow);
 
-  lua_pushcfunction(L, Call<NewFlow>);
-  lua_setfield(L, -2, "flow");
+  SetFunction(L, driver, "flow", Call<NewFlow>);
   lua_pushcfunction(L, Call<NewField>);
   lua_setfield(L, -2, "field");
   lua_pushcfunction(L, Call<NewField>);
@@ -562,7 +608,7 @@ void OpenFlow(lua_State* L, Session* session) {
   lua_setfield(L, -2, "order_by");
   lua_pushcfunction(L, Call<NewCsv>);
   lua_setfield(L, -2, "csv");
-  SetWithSession(L, session, "glob", Call<Glob>);
+  SetFunction(L, driver, "glob", Call<Glob>);
   lua_pushinteger(L, Ascending);
   lua_setfield(L, -2, "ascending");
   lua_pushinteger(L, Descending);

@@ -5,16 +5,38 @@
 // Thread: the driver's, except callbacks of sinks, which come one at a time while the driver waits in Run.
 #pragma once
 
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
 struct lua_State;
 
 namespace glim {
+class Flow;
 class Session;
+namespace flow {
+class Graph;
 }
+}  // namespace glim
 
 namespace glim::script {
 
+// The flows that a script made and did not run: forgotten, most likely. Holds no flow alive.
+class UnrunFlows {
+ public:
+  // `where` is the script's line, as luaL_where says it.
+  void Add(const Flow& flow, std::string_view where);
+  void Remove(const flow::Graph* graph) { flows_.erase(graph); }
+  // One sentence each.
+  std::vector<std::string> Describe() const;
+
+ private:
+  std::map<const flow::Graph*, std::string> flows_;
+};
+
 // Adds flow, field, order_by, ascending, descending, csv, explain and glob to the module table on top of the stack.
-// `session` outlives the state.
-void OpenFlow(lua_State* L, Session* session);
+// `session` and `unrun` outlive the state.
+void OpenFlow(lua_State* L, Session* session, UnrunFlows* unrun);
 
 }  // namespace glim::script

@@ -2,14 +2,32 @@
 #include "script/lua_support.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "base/try.h"
+#include "env/path.h"
 
 namespace glim::script {
+namespace {
+
+// __index of a table of methods: whoever comes here asked for one that is not in it.
+int UnknownMethod(lua_State* L) {
+  {
+    std::vector<std::string> names;
+    for (lua_pushnil(L); lua_next(L, lua_upvalueindex(2)) != 0; lua_pop(L, 1)) names.emplace_back(lua_tostring(L, -2));
+    std::sort(names.begin(), names.end());
+    const char* asked = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
+    PushError(L, Status::Invalid(fmt::format("a {} has no {}; it has {}", lua_tostring(L, lua_upvalueindex(1)), asked,
+                                             fmt::join(names, ", "))));
+  }
+  return lua_error(L);
+}
+
+}  // namespace
 
 void PushError(lua_State* L, const Status& status) {
   // Level 1 is the Lua function that made the call.
@@ -38,11 +56,40 @@ void RegisterType(lua_State* L, const char* name, const luaL_Reg* methods, lua_C
   lua_pop(L, 1);
 }
 
+void RejectUnknownMethods(lua_State* L, const char* name) {
+  luaL_getmetatable(L, name);
+  lua_getfield(L, -1, "__index");
+  lua_newtable(L);
+  lua_pushstring(L, name);
+  lua_pushvalue(L, -3);
+  lua_pushcclosure(L, UnknownMethod, 2);
+  lua_setfield(L, -2, "__index");
+  lua_setmetatable(L, -2);
+  lua_pop(L, 2);
+}
+
+Status WrongArgument(lua_State* L, int index, const char* what, const char* wanted) {
+  std::string got;
+  switch (lua_type(L, index)) {
+    case LUA_TSTRING: {
+      constexpr size_t kShownMax = 40;
+      size_t size = 0;
+      const char* text = lua_tolstring(L, index, &size);
+      got = "the string " + env::QuotePath({text, std::min(size, kShownMax)}) + (size > kShownMax ? "..." : "");
+      break;
+    }
+    case LUA_TNUMBER: got = fmt::format("{}", lua_tonumber(L, index)); break;
+    case LUA_TBOOLEAN: got = lua_toboolean(L, index) != 0 ? "true" : "false"; break;
+    case LUA_TNONE: got = "nothing"; break;
+    case LUA_TNIL: got = "nil"; break;
+    default: got = std::string("a ") + luaL_typename(L, index);
+  }
+  return Status::Invalid(fmt::format("{} expects {}, got {}", what, wanted, got));
+}
+
 Result<std::string> ToText(lua_State* L, int index, const char* what) {
   size_t size = 0;
-  if (lua_type(L, index) != LUA_TSTRING) {
-    return Status::Invalid(fmt::format("{} expects a string, got {}", what, luaL_typename(L, index)));
-  }
+  if (lua_type(L, index) != LUA_TSTRING) return WrongArgument(L, index, what, "a string");
   const char* text = lua_tolstring(L, index, &size);
   return std::string(text, size);
 }
@@ -50,11 +97,15 @@ Result<std::string> ToText(lua_State* L, int index, const char* what) {
 Result<int64_t> ToInteger(lua_State* L, int index, const char* what) {
   const double number = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : NAN;
   if (number != std::floor(number) || !(std::abs(number) <= 9007199254740992.0)) {
-    return Status::Invalid(
-        fmt::format("{} expects a whole number, got {}", what,
-                    lua_type(L, index) == LUA_TNUMBER ? fmt::format("{}", number) : luaL_typename(L, index)));
+    return WrongArgument(L, index, what, "a whole number");
   }
   return static_cast<int64_t>(number);
+}
+
+Result<int> ToInt(lua_State* L, int index, const char* what) {
+  ASSIGN_OR_RETURN(const int64_t number, ToInteger(L, index, what));
+  if (number != static_cast<int>(number)) return WrongArgument(L, index, what, "a whole number of 32 bits");
+  return static_cast<int>(number);
 }
 
 Result<std::vector<std::string>> ToTexts(lua_State* L, int index, const char* what) {
@@ -121,7 +172,7 @@ Status WithField(lua_State* L, int index, const char* name, Read read) {
 }
 
 Status WrongField(lua_State* L, const char* name, const char* wanted) {
-  return Status::Invalid(fmt::format("option \"{}\" must be {}, got {}", name, wanted, luaL_typename(L, -1)));
+  return WrongArgument(L, lua_gettop(L), fmt::format("option \"{}\"", name).c_str(), wanted);
 }
 
 }  // namespace

@@ -48,11 +48,13 @@ void PushObject(lua_State* L, const char* name, T object) {
 // Null when the value is something else.
 void* TestObject(lua_State* L, int index, const char* name);
 
+// "Limit expects a whole number, got the string "x"".
+Status WrongArgument(lua_State* L, int index, const char* what, const char* wanted);
+
 template <class T>
-Result<T*> ToObject(lua_State* L, int index, const char* name) {
+Result<T*> ToObject(lua_State* L, int index, const char* name, const char* what) {
   if (void* memory = TestObject(L, index, name)) return static_cast<T*>(memory);
-  return Status::Invalid(std::string("expected a ") + name + " as argument " + std::to_string(index) + ", got " +
-                         luaL_typename(L, index));
+  return WrongArgument(L, index, what, (std::string("a ") + name).c_str());
 }
 
 template <class T>
@@ -64,9 +66,13 @@ int Collect(lua_State* L) {
 // Registers the metatable `name` with these methods (and __index to them); leaves nothing on the stack.
 void RegisterType(lua_State* L, const char* name, const luaL_Reg* methods, lua_CFunction collect);
 
+// Once all methods of `name` are there: asking for another one is an error that lists them, not nil.
+void RejectUnknownMethods(lua_State* L, const char* name);
+
 // ---- Arguments. `what` names the call: "TextFile". ----
 Result<std::string> ToText(lua_State* L, int index, const char* what);
 Result<int64_t> ToInteger(lua_State* L, int index, const char* what);
+Result<int> ToInt(lua_State* L, int index, const char* what);
 Result<std::vector<std::string>> ToTexts(lua_State* L, int index, const char* what);  // A string or a list of strings.
 Result<std::vector<int64_t>> ToIntegers(lua_State* L, int index, const char* what);   // A number or a list of numbers.
 // Fields of an options table; absent ones leave *out as it is. An unknown name is an error: call AllowOnly first.

@@ -41,7 +41,7 @@ struct Future {
 };
 
 Result<TableHandle> Self(lua_State* L) {
-  auto table = ToTable(L, 1);
+  auto table = ToTable(L, 1, "a method of a table");
   if (table.ok()) return table;
   return Status::Invalid("call the methods of a table with a colon, like model:Pull(keys)");
 }
@@ -126,14 +126,14 @@ Result<int> PushPull(lua_State* L) {
 }
 
 Result<int> Wait(lua_State* L) {
-  ASSIGN_OR_RETURN(Future * future, ToObject<Future>(L, 1, kFuture));
+  ASSIGN_OR_RETURN(Future * future, ToObject<Future>(L, 1, kFuture, "a method of a future"));
   RETURN_IF_ERROR(future->status);
   lua_settop(L, 1);
   return 1;
 }
 
 Result<int> Get(lua_State* L) {
-  ASSIGN_OR_RETURN(Future * future, ToObject<Future>(L, 1, kFuture));
+  ASSIGN_OR_RETURN(Future * future, ToObject<Future>(L, 1, kFuture, "a method of a future"));
   RETURN_IF_ERROR(future->status);
   lua_createtable(L, static_cast<int>(future->values.size()), 0);
   for (size_t i = 0; i < future->values.size(); ++i) {
@@ -356,9 +356,9 @@ Result<int> ListTables(lua_State* L) {
 
 }  // namespace
 
-Result<TableHandle> ToTable(lua_State* L, int index) {
+Result<TableHandle> ToTable(lua_State* L, int index, const char* what) {
   if (const auto shared = std::dynamic_pointer_cast<SharedTable>(udf::ToSharedObject(L, index))) return shared->table();
-  return Status::Invalid(fmt::format("expected a table made by glim.table, got {}", luaL_typename(L, index)));
+  return WrongArgument(L, index, what, "a table made by glim.table");
 }
 
 void OpenTables(lua_State* L, Session* session) {

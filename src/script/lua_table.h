@@ -26,7 +26,7 @@ namespace glim::script {
 // the module table on top of the stack.
 void OpenTables(lua_State* L, Session* session);
 
-// The table behind an argument.
-Result<TableHandle> ToTable(lua_State* L, int index);
+// The table behind an argument; `what` names the call.
+Result<TableHandle> ToTable(lua_State* L, int index, const char* what);
 
 }  // namespace glim::script

@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <cstdio>
 #include <lua.hpp>
 #include <memory>
 
@@ -32,17 +33,22 @@ Result<std::string> ReadAll(env::Env& env, const std::string& path) {
 
 // A message handler: keeps the message and adds the traceback.
 int AddTraceback(lua_State* L) {
-  if (lua_type(L, 1) != LUA_TSTRING) {
-    if (luaL_callmeta(L, 1, "__tostring") == 0) lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
-    lua_replace(L, 1);
-  }
-  lua_settop(L, 1);
+  udf::MakeErrorText(L);
   lua_createtable(L, 2, 0);
   lua_pushvalue(L, 1);
   lua_rawseti(L, -2, 1);
   luaL_traceback(L, L, nullptr, 1);
   lua_rawseti(L, -2, 2);
   return 1;
+}
+
+// A traceback with one line of Lua says nothing that the message does not.
+bool IsNews(const std::string& traceback) {
+  int lua_frames = 0;
+  for (size_t line = traceback.find("\n\t"); line != std::string::npos; line = traceback.find("\n\t", line + 1)) {
+    if (traceback.compare(line, 5, "\n\t[C]") != 0) ++lua_frames;
+  }
+  return lua_frames > 1;
 }
 
 // What the handler left on the stack.
@@ -59,6 +65,7 @@ Status TakeError(lua_State* L) {
   const std::string all = text != nullptr ? text : "";
   const size_t end = all.find('\n');
   std::string details = end == std::string::npos ? (traceback != nullptr ? traceback : "") : all.substr(end + 1);
+  if (details.starts_with("stack traceback:") && !IsNews(details)) details.clear();
   return Status::UserCode(all.substr(0, end)).WithDetails(std::move(details));
 }
 
@@ -102,6 +109,7 @@ Status RunScript(const std::string& path, const std::vector<std::string>& argume
   env::Env& env = *session->parts().env;
   ASSIGN_OR_RETURN(std::string text, ReadAll(env, path));
   if (text.starts_with("#!")) text.replace(0, 2, "--");
+  UnrunFlows unrun;
   const std::unique_ptr<lua_State, CloseState> state(luaL_newstate());
   if (state == nullptr) return Status::Exhausted("there is no memory for a Lua state");
   lua_State* L = state.get();
@@ -113,7 +121,7 @@ Status RunScript(const std::string& path, const std::vector<std::string>& argume
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "loaded");
   lua_getfield(L, -1, "glim");
-  OpenFlow(L, session);
+  OpenFlow(L, session, &unrun);
   OpenTables(L, session);
   lua_pushlightuserdata(L, &env);
   lua_pushcclosure(L, MonotonicSeconds, 1);
@@ -125,7 +133,10 @@ Status RunScript(const std::string& path, const std::vector<std::string>& argume
   if (luaL_loadbuffer(L, text.data(), text.size(), name.c_str()) != 0) {
     return Status::Invalid(std::string(lua_tostring(L, -1)));
   }
-  if (lua_pcall(L, 0, 0, 1) == 0) return Status::Ok();
+  if (lua_pcall(L, 0, 0, 1) == 0) {
+    for (const std::string& flow : unrun.Describe()) std::fprintf(stderr, "glim: warning: %s\n", flow.c_str());
+    return Status::Ok();
+  }
   if (env.interrupted()) return Status::Cancelled("interrupted");
   return TakeError(L);
 }

@@ -26,14 +26,21 @@ LuaState* StateOf(lua_State* L) {
   return state;
 }
 
+// Pushes the line of the innermost Lua function, as "job.lua:3: ".
+void PushLine(lua_State* L) {
+  lua_Debug frame = {};
+  for (int level = 1; lua_getstack(L, level, &frame) != 0; ++level) {
+    lua_getinfo(L, "Sl", &frame);
+    if (frame.currentline <= 0) continue;
+    lua_pushfstring(L, "%s:%d: ", frame.short_src, frame.currentline);
+    return;
+  }
+  lua_pushliteral(L, "");
+}
+
 // The message as text and the traceback, as one string with a zero byte between them.
 int HandleError(lua_State* L) {
-  if (lua_type(L, 1) == LUA_TNUMBER) lua_tostring(L, 1);
-  if (lua_type(L, 1) != LUA_TSTRING) {
-    if (luaL_callmeta(L, 1, "__tostring") == 0) lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
-    lua_replace(L, 1);
-  }
-  lua_settop(L, 1);
+  MakeErrorText(L);
   lua_pushlstring(L, "\0", 1);
   luaL_traceback(L, L, nullptr, 1);
   lua_concat(L, 3);
@@ -113,6 +120,17 @@ function addToTable(t, value) t[#t + 1] = value end
 )lua";
 
 }  // namespace
+
+void MakeErrorText(lua_State* L) {
+  if (lua_type(L, 1) == LUA_TNUMBER) lua_tostring(L, 1);
+  if (lua_type(L, 1) != LUA_TSTRING) {
+    PushLine(L);
+    if (luaL_callmeta(L, 1, "__tostring") == 0) lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+    lua_concat(L, 2);
+    lua_replace(L, 1);
+  }
+  lua_settop(L, 1);
+}
 
 void OpenGlimRuntime(lua_State* L) {
   lua_newtable(L);

@@ -62,6 +62,9 @@ class LuaState {
   std::unique_ptr<GmatchReader> gmatch_;
 };
 
+// Expects the error object as value 1 and alone: makes it a text, with the line in front when it was none.
+void MakeErrorText(lua_State* L);
+
 // Prelude and module `glim` into a state with the standard library open. writeRow and glim.partition need a LuaState.
 void OpenGlimRuntime(lua_State* L);
 
