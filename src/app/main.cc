@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "base/memory_budget.h"
+#include "client/session_parts.h"
 #include "glim/session.h"
 #include "script/script.h"
 
@@ -71,9 +71,9 @@ int RunScript(const RunOptions& options, std::vector<std::string> arguments, boo
   session_options.lua_kernels = !options.plain_lua;
   session_options.watch_interrupts = true;
   if (!options.memory.empty()) {
-    const auto bytes = glim::base::ParseBytes(options.memory);
+    const auto bytes = glim::ParseMemory(options.memory);
     if (!bytes.ok()) {
-      std::fprintf(stderr, "glim: --memory: %s\n", bytes.status().message().c_str());
+      glim::ExitCode(bytes.status());
       return kWrongUsage;
     }
     session_options.memory_bytes = *bytes;
@@ -86,11 +86,18 @@ int RunScript(const RunOptions& options, std::vector<std::string> arguments, boo
   return glim::ExitCode(glim::script::RunScript(options.script, arguments, &session));
 }
 
+int Complain(const std::string& what, const std::string& command) {
+  std::fprintf(stderr, "glim: %s; see glim%s --help\n", what.c_str(), command.c_str());
+  return kWrongUsage;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Glim: dataflow and parameter server in one engine.", "glim");
   app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("glim ") + kVersion, "prints the version");
+  app.footer("Example:\n  glim run examples/wordcount.lua /etc/passwd\nglim COMMAND --help tells more of a command.");
   app.set_help_all_flag("--help-all", "the help of every command");
   RunOptions options;
   AddRunCommand(&app, "run", "Runs a job script.", "glim run --threads 4 examples/wordcount.lua /etc/passwd", &options);
@@ -101,8 +108,14 @@ int main(int argc, char** argv) {
   version->footer("Example:\n  glim version");
 
   std::vector<std::string> arguments(argv + 1, argv + argc);
+  const std::string command = arguments.empty() ? "" : arguments[0];
+  if (command.empty()) return Complain("a command is needed: run, explain or version", "");
+  const bool runs = command == "run" || command == "explain";
+  if (!runs && command != "version" && !command.starts_with("-")) {
+    return Complain("there is no command \"" + command + "\"; there are run, explain and version", "");
+  }
   std::vector<std::string> rest;
-  if (!arguments.empty() && (arguments[0] == "run" || arguments[0] == "explain")) {
+  if (runs) {
     const size_t own = CountOwnArguments(arguments);
     rest.assign(arguments.begin() + static_cast<ptrdiff_t>(own), arguments.end());
     arguments.resize(own);
@@ -110,13 +123,15 @@ int main(int argc, char** argv) {
   try {
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them last first.
     app.parse(arguments);
+  } catch (const CLI::Success& asked) {  // Help or version.
+    app.exit(asked);
+    return glim::ExitCode({});
   } catch (const CLI::ParseError& e) {
-    const int code = app.exit(e);
-    return code == 0 ? 0 : kWrongUsage;
+    return Complain(e.what(), command.starts_with("-") ? "" : " " + command);
   }
   if (version->parsed()) {
     std::printf("glim %s\n", kVersion);
-    return 0;
+    return glim::ExitCode({});
   }
   return RunScript(options, std::move(rest), explain->parsed());
 }

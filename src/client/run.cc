@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cerrno>
 #include <cstdio>
+#include <system_error>
 
 #include "base/try.h"
 #include "env/env.h"
@@ -43,7 +45,14 @@ Status Dataset::Run(Explain explain) const { return Print(graph_, explain); }
 
 int ExitCode(const Status& status) {
   constexpr int kFailed = 1;
-  if (status.ok()) return 0;
+  if (status.ok()) {
+    // What print and printf still hold; nobody else looks whether it arrives.
+    errno = 0;
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+    const std::string why = errno != 0 ? std::generic_category().message(errno) : "not all of it could be written";
+    std::fprintf(stderr, "glim: standard output: %s\n", why.c_str());
+    return kFailed;
+  }
   std::fflush(stdout);
   std::fprintf(stderr, "glim: %s\n", status.message().c_str());
   if (!status.details().empty()) std::fprintf(stderr, "%s\n", status.details().c_str());

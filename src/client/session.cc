@@ -34,9 +34,7 @@ Status SetOption(const std::string& name, const std::string& value, SessionOptio
   } else if (name == "--partitions") {
     ASSIGN_OR_RETURN(options->partitions, ParseCount(name, value, 1));
   } else {
-    ASSIGN_OR_RETURN(options->memory_bytes, base::ParseBytes(value));
-    if (options->memory_bytes < (1 << 20))
-      return Status::Invalid(fmt::format("--memory {}: at least 1M is needed", value));
+    ASSIGN_OR_RETURN(options->memory_bytes, ParseMemory(value));
   }
   return Status::Ok();
 }
@@ -100,6 +98,13 @@ std::unique_ptr<Session::Parts> MakeParts(SessionOptions options) {
 }
 
 }  // namespace
+
+Result<int64_t> ParseMemory(const std::string& text) {
+  auto bytes = base::ParseBytes(text);
+  if (!bytes.ok()) return std::move(bytes).status().With("--memory");
+  if (*bytes < (1 << 20)) return Status::Invalid(fmt::format("--memory {}: at least 1M is needed", text));
+  return bytes;
+}
 
 Session::Session() : Session(SessionOptions{}) {}
 

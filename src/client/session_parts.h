@@ -16,6 +16,9 @@
 
 namespace glim {
 
+// What --memory says, in bytes.
+Result<int64_t> ParseMemory(const std::string& text);
+
 struct Session::Parts {
   SessionOptions options;
   Status status;
