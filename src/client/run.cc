@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cerrno>
 #include <cstdio>
-#include <system_error>
 
 #include "base/try.h"
 #include "env/env.h"
@@ -49,7 +48,7 @@ int ExitCode(const Status& status) {
     // What print and printf still hold; nobody else looks whether it arrives.
     errno = 0;
     if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
-    const std::string why = errno != 0 ? std::generic_category().message(errno) : "not all of it could be written";
+    const std::string why = errno != 0 ? env::ErrorWords(errno) : "not all of it could be written";
     std::fprintf(stderr, "glim: standard output: %s\n", why.c_str());
     return kFailed;
   }

@@ -172,6 +172,9 @@ class Env {
 // reading or writing them stays an error.
 std::unique_ptr<Env> MakePosixEnv();
 
+// What a number of errno means, in the words of our messages: "disk full".
+std::string ErrorWords(int error);
+
 // The signal that interrupted this process, 0 when none did. For exit codes.
 int InterruptSignal();
 

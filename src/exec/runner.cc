@@ -109,11 +109,14 @@ class PlanRun {
     for (StageRun& run : stages_) {
       if (run.sink != nullptr) run.sink->Abort();
     }
-    return status;
+    // Whoever noticed first: a wait for a command, a read.
+    return status.code() == Code::kCancelled && env_->interrupted() ? Status::Cancelled("interrupted") : status;
   }
 
  private:
   Status RunStages() {
+    // A program that caught the interrupt of an earlier run.
+    if (env_->interrupted()) return Status::Cancelled("interrupted");
     ASSIGN_OR_RETURN(functions_, MakeFunctions(*plan_.graph));
     RETURN_IF_ERROR(OpenEnds());
     CountReaders();

@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <exception>
 #include <optional>
-#include <system_error>
 
 #include "base/try.h"
 #include "env/path.h"
@@ -55,7 +54,7 @@ class FormatFileSink : public Sink {
 
  private:
   static Status WriteError() {
-    return Status::Unavailable(fmt::format("writing to the file: {}", std::generic_category().message(errno)));
+    return Status::Unavailable(fmt::format("writing to the file: {}", env::ErrorWords(errno)));
   }
 
   const RowFormat format_;

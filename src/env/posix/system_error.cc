@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "env/env.h"
 #include "env/path.h"
 
 namespace glim::env {
@@ -38,7 +39,9 @@ Code CodeOf(int error) {
   }
 }
 
-std::string WordsOf(int error) {
+}  // namespace
+
+std::string ErrorWords(int error) {
   switch (error) {
     case ENOENT: return "no such file";
     case ENOTDIR: return "no such file (a part of the path is not a folder)";
@@ -55,12 +58,10 @@ std::string WordsOf(int error) {
   return words;
 }
 
-}  // namespace
-
 Status PathError(int error, std::string_view path) { return SystemError(error, QuotePath(path)); }
 
 Status SystemError(int error, std::string_view what) {
-  return {CodeOf(error), fmt::format("{}: {}", what, WordsOf(error))};
+  return {CodeOf(error), fmt::format("{}: {}", what, ErrorWords(error))};
 }
 
 }  // namespace glim::env
