@@ -81,6 +81,14 @@ Fields On(Ints... fields) {
   return Field(fields...);
 }
 
+// For Dataset::Hint, in megabytes.
+struct TotalSize {
+  int64_t megabytes;
+};
+struct PartitionSize {
+  int64_t megabytes;
+};
+
 // What TextFile reads besides the lines.
 struct TextFileOptions {
   bool recursive = false;  // Folders and all below them.
@@ -160,13 +168,30 @@ class Dataset {
   Dataset Select(int first, Ints... more) const {
     return Select(Field(first, more...));
   }
+  // Select of the keys, then the values.
+  Dataset SelectKV(Fields keys, Fields values) const;
   // The first `count` rows after the first `offset`, in the dataset's order; stops its sources early.
   Dataset Limit(int64_t count, int64_t offset = 0) const;
+  // About `fraction` (0 to 1) of the rows. The same rows for every number of threads; others for another seed, or when
+  // the session is told another number of partitions.
+  Dataset Sample(double fraction, uint64_t seed = 0) const;
+  // One more field at the end: the row's number in the dataset's order, beginning with `first`.
+  Dataset ZipWithIndex(int64_t first = 0) const;
 
   // ---- Moving rows ----
   // Rows with equal fields come into the same of `count` partitions.
   Dataset Partition(int count, Fields fields = {1}) const;
   Dataset RoundRobin(int count) const;
+  // Every row in each of `count` partitions.
+  Dataset Broadcast(int count) const;
+  // Neighbouring partitions joined to `count`, one after the other; with MergeSortedTo, each of them sorted already,
+  // into sorted ones. A dataset with no more than `count` stays as it is.
+  Dataset MergeTo(int count) const;
+  Dataset MergeSortedTo(int count, std::vector<OrderBy> orders = {OrderBy(1)}) const;
+  // The rows of this, then those of each of `others`; as many partitions as all have together. With `parallel` their
+  // order does not matter to the caller.
+  Dataset Union(const Dataset& other, bool parallel = false) const { return Union(std::vector{other}, parallel); }
+  Dataset Union(const std::vector<Dataset>& others, bool parallel = false) const;
 
   // ---- All rows, or all rows of a key ----
   // One row: f(acc..., value...) over all rows; no row when there are none.
@@ -183,10 +208,31 @@ class Dataset {
   }
   // One row per key: the key fields, then for each other field the list of its values.
   Dataset GroupBy(Fields keys = {1}) const;
+  // The first row, in the dataset's order, of those that are equal in `fields`; by default, in all of them.
+  Dataset Distinct(Fields fields = {}) const;
   Dataset Sort(Fields fields = {1}) const;
   Dataset SortBy(std::vector<OrderBy> orders) const;
   // The first `count` rows of SortBy(orders).
   Dataset Top(int64_t count, std::vector<OrderBy> orders = {OrderBy(1, Descending)}) const;
+  // The same within each partition, with one result for each; on a dataset that has one partition, the same as without
+  // Local.
+  Dataset LocalReduce(FunctionSource function) const;
+  Dataset LocalReduceBy(FunctionSource function, Fields keys = {1}) const;
+  template <NativeCallable F>
+  Dataset LocalReduce(F function) const {
+    return LocalReduce(FunctionSource(native::MakeReduceFunction(std::move(function))));
+  }
+  template <NativeCallable F>
+  Dataset LocalReduceBy(F function, Fields keys = {1}) const {
+    return LocalReduceBy(FunctionSource(native::MakeReduceFunction(std::move(function))), std::move(keys));
+  }
+  Dataset LocalGroupBy(Fields keys = {1}) const;
+  Dataset LocalDistinct(Fields fields = {}) const;
+  Dataset LocalSort(Fields fields = {1}) const;
+  Dataset LocalSortBy(std::vector<OrderBy> orders) const;
+  Dataset LocalTop(int64_t count, std::vector<OrderBy> orders = {OrderBy(1, Descending)}) const;
+  Dataset LocalLimit(int64_t count, int64_t offset = 0) const;
+
   // Joins. Rows with equal keys (nil equals nil) make pairs: the keys, the other fields of this, the other fields of
   // `right`. Inner gives the pairs; left, right and full outer also the rows of that side that have no partner, with
   // nils for the other side's fields. The keys may be other fields on the right: Join(other, On(1), On(2)).
@@ -210,6 +256,40 @@ class Dataset {
   // a list is the list of its other fields.
   Dataset CoGroup(const Dataset& right, Fields keys = {1}) const { return CoGroup(right, keys, keys); }
   Dataset CoGroup(const Dataset& right, Fields left_keys, Fields right_keys) const;
+
+  // ---- By field 1 ----
+  template <class F>
+  Dataset ReduceByKey(F function) const {
+    return ReduceBy(std::move(function), Field(1));
+  }
+  Dataset GroupByKey() const { return GroupBy(Field(1)); }
+  Dataset SortByKey() const { return Sort(Field(1)); }
+  Dataset DistinctByKey() const { return Distinct(Field(1)); }
+  Dataset PartitionByKey(int count) const { return Partition(count, Field(1)); }
+  Dataset JoinByKey(const Dataset& right) const { return Join(right); }
+  Dataset LeftOuterJoinByKey(const Dataset& right) const { return LeftOuterJoin(right); }
+  Dataset RightOuterJoinByKey(const Dataset& right) const { return RightOuterJoin(right); }
+  Dataset FullOuterJoinByKey(const Dataset& right) const { return FullOuterJoin(right); }
+  Dataset CoGroupByKey(const Dataset& right) const { return CoGroup(right); }
+
+  // ---- How it is worked out ----
+  // Several steps as one call: data.Do(TopWords).
+  template <class F>
+  Dataset Do(F steps) const {
+    return steps(*this);
+  }
+  // Advice of the original, taken and not needed: what is kept goes by the memory budget (--memory).
+  template <class F>
+  Dataset OnDisk(F steps) const {
+    return steps(*this);
+  }
+  template <class... Hints>
+  Dataset Hint(Hints...) const {
+    return *this;
+  }
+  // Worked out once and kept in memory while the flow lives: later runs, and other steps of this flow, read what is
+  // kept. Counts in every run's memory budget.
+  Dataset Cache() const;
 
   // ---- Unix programs ----
   // One `sh -c command` per partition: rows as tab separated lines into its stdin, its lines, split at tabs, out. A
@@ -241,7 +321,8 @@ class Dataset {
   // One row per line, fields separated by tabs. The file appears under its name only when all is written.
   Dataset WriteText(std::string path) const;
 
-  // Runs the whole flow that this dataset belongs to.
+  // Runs this dataset's end (a sink, or the last step), and every other end of its flow that no run has finished yet.
+  // So the last line of a program runs all of it, and a program that goes on with a dataset does not print twice.
   Status Run() const;
   Status Run(Session& session) const;
   Status Run(Explain explain) const;
@@ -254,6 +335,12 @@ class Dataset {
   Dataset(std::shared_ptr<flow::Graph> graph, int step) : graph_(std::move(graph)), step_(step) {}
   Dataset Then(flow::Step step) const;
   Dataset WithFunction(std::string name, FunctionRole role, FunctionSource function) const;
+  Dataset ReduceStep(std::string name, FunctionSource function, bool by_key, const Fields& keys, bool local) const;
+  Dataset SortStep(std::string name, const std::vector<OrderBy>& orders, std::string arguments, bool local,
+                   int64_t top = -1) const;
+  Dataset LimitStep(std::string name, int64_t count, int64_t offset, bool local) const;
+  Dataset GroupStep(std::string name, const Fields& keys, bool local) const;
+  Dataset DistinctStep(std::string name, const Fields& fields, bool local) const;
   Dataset FirstRow(std::function<Status(const Row&)> save) const;
   template <class Body>
   Dataset WithRight(std::string name, const Dataset& right, const Fields& left_keys, const Fields& right_keys,

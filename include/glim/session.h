@@ -75,7 +75,8 @@ class Session {
 
   // What Flow::Run calls.
   Status Run(const Flow& flow);
-  Status Run(const std::shared_ptr<flow::Graph>& graph);
+  // For these ends of the graph (flow/graph.h).
+  Status Run(const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends);
 
   struct Parts;  // For the parts of Glim that stand on a session.
   Parts& parts() { return *parts_; }

@@ -13,9 +13,11 @@ namespace glim::batch {
 enum class ExchangeKind {
   kNone,         // The stage ends in a sink, or nobody wants its rows.
   kKeep,         // Partitions stay as they are; several stages may read them.
-  kGather,       // All rows to one partition, in order.
+  kGather,       // Neighbouring partitions one after the other: all rows to `partitions`, in order.
   kMergeSorted,  // The same of sorted partitions, in the order of `sort_keys`.
-  kHash,         // Rows with equal `columns` to the same partition: base::HashToRange(HashRows(columns), partitions).
+  kBroadcast,    // Every row to every partition.
+  kHash,         // Rows with equal `columns` (none: equal rows) to the same partition:
+                 // base::HashToRange(HashRows(columns), partitions).
   kRoundRobin,   // Evenly.
 };
 

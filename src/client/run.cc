@@ -13,8 +13,8 @@
 namespace glim {
 namespace {
 
-Status Print(const std::shared_ptr<flow::Graph>& graph, const Explain& explain) {
-  ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(graph));
+Status Print(const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends, const Explain& explain) {
+  ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(graph, std::move(ends)));
   ASSIGN_OR_RETURN(const exec::Functions functions, exec::MakeFunctions(*graph));
   const std::string text = plan::ToText(plan);
   if (std::fwrite(text.data(), 1, text.size(), explain.out) != text.size())
@@ -26,21 +26,21 @@ Status Print(const std::shared_ptr<flow::Graph>& graph, const Explain& explain) 
 
 Status Flow::Run() {
   Session session;
-  return session.Run(graph_);
+  return Run(session);
 }
 
-Status Flow::Run(Session& session) { return session.Run(graph_); }
+Status Flow::Run(Session& session) { return session.Run(*this); }
 
-Status Flow::Run(Explain explain) { return Print(graph_, explain); }
+Status Flow::Run(Explain explain) { return Print(graph_, graph_->Ends(), explain); }
 
 Status Dataset::Run() const {
   Session session;
-  return session.Run(graph_);
+  return Run(session);
 }
 
-Status Dataset::Run(Session& session) const { return session.Run(graph_); }
+Status Dataset::Run(Session& session) const { return session.Run(graph_, graph_->EndsFor(step_)); }
 
-Status Dataset::Run(Explain explain) const { return Print(graph_, explain); }
+Status Dataset::Run(Explain explain) const { return Print(graph_, graph_->EndsFor(step_), explain); }
 
 int ExitCode(const Status& status) {
   constexpr int kFailed = 1;

@@ -143,12 +143,12 @@ std::vector<TableInfo> Session::ListTables() { return parts_->catalogue->ListTab
 
 Status Session::DropTable(const std::string& name) { return parts_->catalogue->DropTable(name); }
 
-Status Session::Run(const Flow& flow) { return Run(flow.graph()); }
+Status Session::Run(const Flow& flow) { return Run(flow.graph(), flow.graph()->Ends()); }
 
-Status Session::Run(const std::shared_ptr<flow::Graph>& graph) {
+Status Session::Run(const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends) {
   RETURN_IF_ERROR(status());
   Parts& parts = *parts_;
-  ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(graph));
+  ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(graph, std::move(ends)));
   if (parts.options.explain) {
     ASSIGN_OR_RETURN(const exec::Functions functions, exec::MakeFunctions(*graph));
     std::fflush(stdout);
@@ -162,8 +162,11 @@ Status Session::Run(const std::shared_ptr<flow::Graph>& graph) {
         threads, udf::HostOptions{.lua_kernels = parts.options.lua_kernels, .lua_path = parts.lua_path});
   }
   const int64_t memory = parts.options.memory_bytes > 0 ? parts.options.memory_bytes : machine.memory_bytes / 10 * 6;
-  return exec::Runner(parts.env.get(), parts.pool.get(), {parts.options.partitions, memory, parts.options.progress})
-      .Run(plan);
+  RETURN_IF_ERROR(
+      exec::Runner(parts.env.get(), parts.pool.get(), {parts.options.partitions, memory, parts.options.progress})
+          .Run(plan));
+  graph->MarkFinished(plan.ends);
+  return Status::Ok();
 }
 
 }  // namespace glim

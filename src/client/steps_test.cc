@@ -6,6 +6,8 @@
 #include <rapidcheck/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cmath>
 #include <map>
 #include <numeric>
 
@@ -349,6 +351,149 @@ RC_GTEST_PROP(Steps, SelfJoinReadsOneDatasetTwice, ()) {
     }
   }
   ExpectSame(std::move(got), std::move(expected));
+}
+
+RC_GTEST_PROP(Steps, DistinctKeepsTheFirstRowOfEachKey, ()) {
+  const auto rows = SomeRows();
+  Flow flow;
+  std::vector<Row> by_key, whole;
+  flow.Rows(rows).Distinct(1).Collect(&by_key);
+  flow.Rows(rows).Distinct().Collect(&whole);
+  const Status status = flow.Run(ASession());
+  if (!status.ok()) RC_FAIL(status.message());
+  std::map<Value, Row> first;
+  std::map<Row, bool, bool (*)(const Row&, const Row&)> all(RowLess);
+  for (const Row& row : rows) {
+    first.emplace(row[0], row);
+    all.emplace(row, true);
+  }
+  std::vector<Row> expected, expected_whole;
+  for (const auto& [_, row] : first) expected.push_back(row);
+  for (const auto& [row, _] : all) expected_whole.push_back(row);
+  ExpectSame(std::move(by_key), std::move(expected));
+  ExpectSame(std::move(whole), std::move(expected_whole));
+}
+
+// Of any partition counts: rows of one dataset after those of the other.
+RC_GTEST_PROP(Steps, UnionGivesAllRowsInOrder, ()) {
+  const auto a = SomeRows(), b = RightRows(), c = RightRows();
+  Flow flow;
+  std::vector<Row> got, numbered, dealt;
+  const Dataset first = flow.Rows(a), second = flow.Rows(b);
+  const Dataset all = first.Union({second, flow.Rows(c)});
+  all.Collect(&got);
+  all.ZipWithIndex(5).Collect(&numbered);
+  const int count = *rc::gen::element(1, 2, 25);
+  first.Union(second.RoundRobin(count)).Pipe("wc -l").Collect(&dealt);
+  const Status status = flow.Run(ASession());
+  if (!status.ok()) RC_FAIL(status.message());
+  std::vector<Row> expected = a;
+  expected.insert(expected.end(), b.begin(), b.end());
+  expected.insert(expected.end(), c.begin(), c.end());
+  RC_ASSERT(Text(got) == Text(expected));
+  for (size_t i = 0; i < expected.size(); ++i) expected[i].push_back(Value(static_cast<int64_t>(i) + 5));
+  RC_ASSERT(Text(numbered) == Text(expected));
+  RC_ASSERT(static_cast<int>(dealt.size()) == count + 1);
+}
+
+RC_GTEST_PROP(Steps, LocalStepsWorkWithinEachPartition, ()) {
+  const auto rows = SomeRows();
+  const int count = *rc::gen::element(1, 2, 3, 25);
+  Flow flow;
+  std::vector<Row> limited, top, sums, sorted, merged;
+  const Dataset dealt = flow.Rows(rows).Partition(count);
+  dealt.LocalLimit(2).Collect(&limited);
+  dealt.LocalTop(1, {OrderBy(2)}).Collect(&top);
+  dealt.Select(2).LocalReduce("function(x, y) return x + y end").Collect(&sums);
+  dealt.LocalSort(2)
+      .MergeSortedTo(*rc::gen::element(1, 2), {OrderBy(2)})
+      .MergeSortedTo(1, {OrderBy(2)})
+      .Collect(&merged);
+  // All partitions at once: the same as without Local.
+  flow.Rows(rows).LocalSort(2).Collect(&sorted);
+  const Status status = flow.Run(ASession());
+  if (!status.ok()) RC_FAIL(status.message());
+
+  RC_ASSERT(limited.size() <= static_cast<size_t>(2 * count));
+  RC_ASSERT(limited.size() >= std::min<size_t>(rows.size(), 2));
+  RC_ASSERT(top.size() == sums.size());
+  RC_ASSERT(sums.size() <= static_cast<size_t>(count));
+  int64_t total = 0, expected_total = 0;
+  for (const Row& row : sums) total += row[0].as_int64();
+  for (const Row& row : rows) expected_total += row[1].as_int64();
+  RC_ASSERT(total == expected_total);
+  auto expected = rows;
+  std::stable_sort(expected.begin(), expected.end(), [](const Row& x, const Row& y) { return x[1] < y[1]; });
+  RC_ASSERT(Text(sorted) == Text(expected));
+  RC_ASSERT(std::is_sorted(merged.begin(), merged.end(), [](const Row& x, const Row& y) { return x[1] < y[1]; }));
+  ExpectSame(merged, rows);
+}
+
+RC_GTEST_PROP(Steps, BroadcastGivesEveryPartitionAllRows, ()) {
+  const auto rows = RightRows();
+  const int count = *rc::gen::element(1, 2, 7);
+  Flow flow;
+  std::vector<Row> got;
+  Run(flow.Rows(rows).Broadcast(count), &got);
+  std::vector<Row> expected;
+  for (int i = 0; i < count; ++i) expected.insert(expected.end(), rows.begin(), rows.end());
+  RC_ASSERT(Text(got) == Text(expected));
+}
+
+RC_GTEST_PROP(Steps, SampleIsASubsetOfItsSize, ()) {
+  const double fraction = *rc::gen::element(0.0, 0.1, 0.5, 1.0);
+  const auto seed = *rc::gen::arbitrary<uint64_t>();
+  constexpr int64_t kRows = 20000;
+  Flow flow;
+  std::vector<Row> got;
+  Run(flow.Range(0, kRows).Sample(fraction, seed), &got);
+  const double expected = fraction * kRows;
+  // Six standard deviations.
+  RC_ASSERT(std::abs(static_cast<double>(got.size()) - expected) <= 6 * std::sqrt(expected * (1 - fraction)));
+  RC_ASSERT(std::adjacent_find(got.begin(), got.end(), [](const Row& a, const Row& b) { return !(a[0] < b[0]); }) ==
+            got.end());
+}
+
+TEST(Steps, ACacheIsWorkedOutOnceAndReadByLaterRuns) {
+  Session session;
+  Flow flow;
+  std::atomic<int> calls = 0;
+  std::vector<Row> first, second, third;
+  const Dataset kept = flow.Range(0, 1000)
+                           .Map([&calls](int64_t n) {
+                             ++calls;
+                             return n * n;
+                           })
+                           .Partition(3)
+                           .Cache();
+  ASSERT_TRUE(kept.Sort().Collect(&first).Run(session).ok());
+  EXPECT_EQ(calls, 1000);
+  ASSERT_TRUE(kept.Sort().Collect(&second).Run(session).ok());
+  EXPECT_EQ(calls, 1000);
+  EXPECT_EQ(first.size(), 1000u);  // The first end did not run again.
+  EXPECT_EQ(Text(first), Text(second));
+  const Status status = kept.Pipe("wc -l").Collect(&third).Run(session);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(third.size(), 3u);
+  EXPECT_EQ(calls, 1000);
+}
+
+TEST(Steps, ARunOfADatasetRunsWhatNoRunHasFinished) {
+  Session session;
+  Flow flow;
+  std::vector<Row> a, b;
+  const Dataset source = flow.Range(0, 3);
+  source.Collect(&a);
+  const Dataset end = source.Map([](int64_t n) { return -n; }).Collect(&b);
+  ASSERT_TRUE(end.Run(session).ok());
+  EXPECT_EQ(a.size(), 3u);
+  EXPECT_EQ(b.size(), 3u);
+  ASSERT_TRUE(end.Run(session).ok());  // Again: only its own end.
+  EXPECT_EQ(a.size(), 3u);
+  EXPECT_EQ(b.size(), 6u);
+  ASSERT_TRUE(flow.Run(session).ok());  // All.
+  EXPECT_EQ(a.size(), 6u);
+  EXPECT_EQ(b.size(), 9u);
 }
 
 RC_GTEST_PROP(Steps, PartitionAndRoundRobinKeepAllRows, ()) {

@@ -62,11 +62,12 @@ class Writer : public PartitionWriter {
       case batch::ExchangeKind::kMergeSorted: {
         // Already compact (a sort made it): kept as it is.
         kept_bytes_ += OwnBytes(batch);
-        Slot(0).push_back(std::move(batch));
+        Slot(Neighbour()).push_back(std::move(batch));
         return Account();
       }
       case batch::ExchangeKind::kKeep: return Append(batch, producer_);
-      case batch::ExchangeKind::kGather: return Append(batch, 0);
+      case batch::ExchangeKind::kGather: return Append(batch, Neighbour());
+      case batch::ExchangeKind::kBroadcast: return Append(batch, 0);
       case batch::ExchangeKind::kHash: return Scatter(batch);
       case batch::ExchangeKind::kRoundRobin: return Deal(batch);
     }
@@ -80,6 +81,11 @@ class Writer : public PartitionWriter {
 
  private:
   std::vector<Batch>& Slot(int consumer) { return exchange_->batches_[producer_ * exchange_->consumers_ + consumer]; }
+
+  // Neighbouring producers to one consumer.
+  int Neighbour() const {
+    return static_cast<int>(static_cast<int64_t>(producer_) * exchange_->consumers_ / exchange_->producers_);
+  }
 
   Status Append(const Batch& batch, int consumer) {
     all_.resize(batch.row_count());
@@ -97,7 +103,12 @@ class Writer : public PartitionWriter {
       }
     }
     hashes_.resize(batch.row_count());
-    batch::HashRows(batch, exchange_->spec_.columns, hashes_);
+    std::vector<int> columns = exchange_->spec_.columns;
+    if (columns.empty()) {
+      columns.resize(batch.column_count());
+      std::iota(columns.begin(), columns.end(), 0);
+    }
+    batch::HashRows(batch, columns, hashes_);
     for (int64_t row = 0; row < batch.row_count(); ++row) {
       rows_[base::HashToRange(hashes_[row], static_cast<uint32_t>(rows_.size()))].push_back(static_cast<uint32_t>(row));
     }
@@ -168,8 +179,7 @@ std::unique_ptr<PartitionReader> Exchange::MakeReader(int begin, int end) const 
   CHECK(begin >= 0 && begin <= end && end <= consumers_);
   std::vector<const std::vector<Batch>*> parts;
   for (int consumer = begin; consumer < end; ++consumer) {
-    for (int producer = 0; producer < producers_; ++producer)
-      parts.push_back(&batches_[producer * consumers_ + consumer]);
+    for (int producer = 0; producer < producers_; ++producer) parts.push_back(&Slot(producer, consumer));
   }
   if (spec_.kind == batch::ExchangeKind::kMergeSorted) return MakeMergeReader(std::move(parts), spec_.sort_keys);
   return std::make_unique<ConcatenatingReader>(std::move(parts));
@@ -178,18 +188,29 @@ std::unique_ptr<PartitionReader> Exchange::MakeReader(int begin, int end) const 
 bool Exchange::Empty(int begin, int end) const {
   for (int producer = 0; producer < producers_; ++producer) {
     for (int consumer = begin; consumer < end; ++consumer) {
-      if (!batches_[producer * consumers_ + consumer].empty()) return false;
+      if (!Slot(producer, consumer).empty()) return false;
     }
   }
   return true;
 }
 
-int64_t Exchange::row_count() const {
+int64_t Exchange::RowCount(int begin, int end) const {
   int64_t rows = 0;
-  for (const std::vector<Batch>& part : batches_) {
-    for (const Batch& batch : part) rows += batch.row_count();
+  for (int producer = 0; producer < producers_; ++producer) {
+    for (int consumer = begin; consumer < end; ++consumer) {
+      for (const Batch& batch : Slot(producer, consumer)) rows += batch.row_count();
+    }
   }
   return rows;
+}
+
+std::vector<Batch> Exchange::BatchesOf(int consumer) const {
+  std::vector<Batch> all;
+  for (int producer = 0; producer < producers_; ++producer) {
+    const std::vector<Batch>& part = Slot(producer, consumer);
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  return all;
 }
 
 int Exchange::width() const {

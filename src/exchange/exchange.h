@@ -51,14 +51,22 @@ class Exchange {
   std::unique_ptr<PartitionReader> MakeReader(int begin, int end) const;
 
   int consumers() const { return consumers_; }
+  // The batches of a consumer, in order.
+  std::vector<Batch> BatchesOf(int consumer) const;
   // No rows for consumers [begin, end).
   bool Empty(int begin, int end) const;
-  int64_t row_count() const;
+  // Of consumers [begin, end).
+  int64_t RowCount(int begin, int end) const;
   // Fields of the widest row; 0 without rows.
   int width() const;
 
  private:
   friend class Writer;
+  // Where the rows of a producer for a consumer lie. What is broadcast lies there once.
+  const std::vector<Batch>& Slot(int producer, int consumer) const {
+    if (spec_.kind == batch::ExchangeKind::kBroadcast) consumer = 0;
+    return batches_[static_cast<size_t>(producer) * consumers_ + consumer];
+  }
   const batch::ExchangeSpec spec_;
   const int producers_;
   const int consumers_;

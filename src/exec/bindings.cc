@@ -5,12 +5,14 @@
 
 #include "base/check.h"
 #include "base/try.h"
+#include "exec/cached_source.h"
 #include "exec/table_source.h"
 #include "io/csv_source.h"
 #include "io/memory_source.h"
 #include "io/sinks.h"
 #include "io/text_source.h"
 #include "ops/aggregate.h"
+#include "ops/distinct.h"
 #include "ops/pipe.h"
 #include "ops/sort.h"
 #include "ops/table_steps.h"
@@ -58,6 +60,7 @@ Result<std::unique_ptr<io::Source>> MakeSource(const flow::Step& step) {
     return io::MakeRangeSource(range->begin, range->end);
   if (const auto* rows = std::get_if<flow::RowsSource>(&step.body)) return io::MakeRowsSource(rows->rows);
   if (const auto* table = std::get_if<flow::TableSource>(&step.body)) return MakeTableSource(table->table);
+  if (const auto* cache = std::get_if<flow::CacheStep>(&step.body)) return MakeCachedSource(cache->rows);
   return Status::Internal(step.name + " is no source");
 }
 
@@ -105,6 +108,16 @@ std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow
       return std::make_unique<ops::SelectOperator>(std::move(context), Body<flow::SelectStep>(graph, op.step).columns);
     case OperatorKind::kLimit:
       return std::make_unique<ops::LimitOperator>(std::move(context), op.count, op.offset, inputs.progress);
+    case OperatorKind::kSample: {
+      const auto& sample = Body<flow::SampleStep>(graph, op.step);
+      return std::make_unique<ops::SampleOperator>(std::move(context), sample.fraction, sample.seed);
+    }
+    case OperatorKind::kZipWithIndex:
+      return std::make_unique<ops::ZipWithIndexOperator>(
+          std::move(context), Body<flow::ZipWithIndexStep>(graph, op.step).first + inputs.rows_before);
+    case OperatorKind::kDistinct:
+      return std::make_unique<ops::DistinctOperator>(std::move(context),
+                                                     Body<flow::DistinctStep>(graph, op.step).columns);
     case OperatorKind::kCombine:
     case OperatorKind::kMerge:
       return std::make_unique<ops::ReduceOperator>(std::move(context), op.keys, functions[op.step],

@@ -30,6 +30,7 @@ struct OperatorInputs {
   ops::LimitProgress* progress = nullptr;       // kLimit; may be null.
   std::shared_ptr<const ops::JoinTable> table;  // kJoin.
   int left_width = 0;                           // kJoin: of the rows that will be pushed.
+  int64_t rows_before = 0;                      // kZipWithIndex: in the tasks before this one.
 };
 std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow::Graph& graph,
                                             const Functions& functions, ops::OperatorContext context,

@@ -100,6 +100,7 @@ class PlanRun {
         options_(options),
         plan_(plan),
         budget_(options.memory_bytes),
+        caches_(&budget_, "Cache"),
         progress_(env, options.progress) {}
 
   Status Run() {
@@ -118,10 +119,20 @@ class PlanRun {
     // A program that caught the interrupt of an earlier run.
     if (env_->interrupted()) return Status::Cancelled("interrupted");
     ASSIGN_OR_RETURN(functions_, MakeFunctions(*plan_.graph));
+    RETURN_IF_ERROR(CountCaches());
     RETURN_IF_ERROR(OpenEnds());
     CountReaders();
     for (size_t i = 0; i < plan_.stages.size(); ++i) RETURN_IF_ERROR(RunStage(static_cast<int>(i)));
     return Status::Ok();
+  }
+
+  // What earlier runs keep is memory too.
+  Status CountCaches() {
+    int64_t bytes = 0;
+    for (const flow::Step& step : plan_.graph->steps()) {
+      if (const auto* cache = std::get_if<flow::CacheStep>(&step.body)) bytes += cache->rows->bytes;
+    }
+    return caches_.Resize(bytes);
   }
 
   // Everything that can be found wrong before work starts is found here.
@@ -170,7 +181,8 @@ class PlanRun {
   void CountTasks(StageRun* run) {
     const plan::Stage& stage = *run->stage;
     if (run->source == nullptr) {
-      run->tasks = stage.one_task ? 1 : run->inputs[0]->consumers();
+      run->tasks = stage.one_task ? 1 : 0;
+      for (const Exchange* input : run->inputs) run->tasks += stage.one_task ? 0 : input->consumers();
       return;
     }
     const bool into_sink = stage.output.kind == ExchangeKind::kNone;
@@ -178,6 +190,8 @@ class PlanRun {
     for (const io::Split& split : run->splits) bytes += split.estimated_bytes;
     if (stage.one_task) {
       run->groups = CutSplits(run->splits.size(), 1);
+    } else if (stage.user_partitions > 0) {
+      run->groups = CutSplits(run->splits.size(), static_cast<int>(run->splits.size()));
     } else if (options_.partitions > 0) {
       run->groups = CutSplits(run->splits.size(), options_.partitions);
     } else {
@@ -193,7 +207,8 @@ class PlanRun {
       case ExchangeKind::kNone: return 0;
       case ExchangeKind::kKeep: return run.tasks;
       case ExchangeKind::kGather:
-      case ExchangeKind::kMergeSorted: return 1;
+      case ExchangeKind::kMergeSorted:
+      case ExchangeKind::kBroadcast: return run.stage->output.partitions;
       case ExchangeKind::kHash:
       case ExchangeKind::kRoundRobin: break;
     }
@@ -204,6 +219,18 @@ class PlanRun {
   std::string OutputName(const StageRun& run) const {
     const int step = run.stage->operators.empty() ? run.stage->source : run.stage->operators.back().step;
     return step < 0 ? "exchange" : "exchange after " + plan_.graph->steps()[step].name;
+  }
+
+  static void FillCache(const StageRun& run, const flow::Graph& graph) {
+    flow::CachedRows& rows = *std::get<flow::CacheStep>(graph.steps()[run.stage->cache].body).rows;
+    rows.partitions.clear();
+    rows.bytes = 0;
+    for (int i = 0; i < run.output->consumers(); ++i) {
+      rows.partitions.push_back(run.output->BatchesOf(i));
+      for (const Batch& batch : rows.partitions.back()) rows.bytes += batch.MemoryBytes();
+    }
+    rows.user_partitions = run.stage->user_partitions;
+    rows.filled = true;
   }
 
   // The right side of a join, from partitions [begin, end) of what it builds from.
@@ -230,8 +257,9 @@ class PlanRun {
     for (const int input : stage.inputs) run.inputs.push_back(stages_[input].output.get());
     CountTasks(&run);
     for (const plan::Operator& op : stage.operators) {
-      run.limits.push_back(
-          op.kind == OperatorKind::kLimit && run.tasks > 1 ? std::make_unique<ops::LimitProgress>(run.tasks) : nullptr);
+      run.limits.push_back(op.kind == OperatorKind::kLimit && !op.local && run.tasks > 1
+                               ? std::make_unique<ops::LimitProgress>(run.tasks)
+                               : nullptr);
       run.tables.emplace_back();
       if (op.kind == OperatorKind::kJoin && op.build_whole) {
         ASSIGN_OR_RETURN(run.tables.back(), BuildTable(op, 0, stages_[op.build].output->consumers()));
@@ -256,6 +284,7 @@ class PlanRun {
       if (Status status = run.sink->Finish(); !status.ok()) return std::move(status).With(run.sink_name);
       run.sink.reset();
     }
+    if (stage.cache >= 0) FillCache(run, *plan_.graph);
     run.tables.clear();
     for (const int input : Reads(stage)) {
       if (--readers_[input] == 0) stages_[input].output.reset();
@@ -288,7 +317,9 @@ class PlanRun {
     std::vector<std::unique_ptr<ops::Operator>> chain;
     for (size_t i = 0; i < stage.operators.size(); ++i) {
       const plan::Operator& op = stage.operators[i];
-      OperatorInputs inputs{run->limits[i].get(), run->tables[i], 0};
+      OperatorInputs inputs{run->limits[i].get(), run->tables[i], 0, 0};
+      if (op.kind == OperatorKind::kZipWithIndex && !stage.one_task)
+        inputs.rows_before = run->inputs[0]->RowCount(0, task);
       if (op.kind == OperatorKind::kJoin && inputs.table == nullptr) {
         const auto [begin, end] = Partitions(*run, *stages_[op.build].output, task);
         ASSIGN_OR_RETURN(inputs.table, BuildTable(op, begin, end));
@@ -318,17 +349,29 @@ class PlanRun {
     return writer != nullptr ? writer->Finish() : Status::Ok();
   }
 
-  // The partitions of `input` that the task reads.
+  // The partitions of one input that the task reads.
   static std::pair<int, int> Partitions(const StageRun& run, const Exchange& input, int task) {
     return run.stage->one_task ? std::pair(0, input.consumers()) : std::pair(task, task + 1);
   }
 
-  std::unique_ptr<exchange::PartitionReader> Open(const StageRun& run, const Exchange& input, int task) const {
-    const auto [begin, end] = Partitions(run, input, task);
-    return input.MakeReader(begin, end);
+  // What the task streams: of several inputs one, unless all rows go through one task.
+  std::vector<std::unique_ptr<exchange::PartitionReader>> Streams(const StageRun& run, int task) const {
+    std::vector<std::unique_ptr<exchange::PartitionReader>> readers;
+    int first = 0;
+    for (const Exchange* input : run.inputs) {
+      if (run.stage->one_task) {
+        readers.push_back(input->MakeReader(0, input->consumers()));
+      } else if (task >= first && task < first + input->consumers()) {
+        readers.push_back(input->MakeReader(task - first, task - first + 1));
+      }
+      first += input->consumers();
+    }
+    return readers;
   }
 
+  // A stage of several inputs builds from nothing; it is not looked at.
   bool InputEmpty(const StageRun& run, int task) const {
+    if (run.inputs.size() > 1) return false;
     for (const int stage : Reads(*run.stage)) {
       const Exchange& input = *stages_[stage].output;
       const auto [begin, end] = Partitions(run, input, task);
@@ -341,7 +384,9 @@ class PlanRun {
   Status Feed(StageRun* run, int task, ops::Operator* first, BatchOutput* head) {
     if (run->source != nullptr) return FeedSplits(run, task, head);
     if (!run->stage->operators.empty() && run->stage->operators[0].kind == OperatorKind::kCoGroup) {
-      const auto right = Open(*run, *stages_[run->stage->operators[0].build].output, task);
+      const Exchange& build = *stages_[run->stage->operators[0].build].output;
+      const auto [begin, end] = Partitions(*run, build, task);
+      const auto right = build.MakeReader(begin, end);
       while (true) {
         RETURN_IF_ERROR(Continue());
         ASSIGN_OR_RETURN(const std::optional<Batch> batch, right->Next());
@@ -349,12 +394,13 @@ class PlanRun {
         RETURN_IF_ERROR(static_cast<ops::CoGroupOperator*>(first)->Build(*batch));
       }
     }
-    const auto reader = Open(*run, *run->inputs[0], task);
-    while (!head->full()) {
-      RETURN_IF_ERROR(Continue());
-      ASSIGN_OR_RETURN(std::optional<Batch> batch, reader->Next());
-      if (!batch.has_value()) break;
-      RETURN_IF_ERROR(head->Push(*std::move(batch)));
+    for (const auto& reader : Streams(*run, task)) {
+      while (!head->full()) {
+        RETURN_IF_ERROR(Continue());
+        ASSIGN_OR_RETURN(std::optional<Batch> batch, reader->Next());
+        if (!batch.has_value()) break;
+        RETURN_IF_ERROR(head->Push(*std::move(batch)));
+      }
     }
     return Status::Ok();
   }
@@ -386,6 +432,7 @@ class PlanRun {
   const RunnerOptions options_;
   const plan::Plan& plan_;
   mutable base::MemoryBudget budget_;
+  base::Reservation caches_;
   Progress progress_;
   Functions functions_;
   std::vector<int> readers_;

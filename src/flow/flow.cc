@@ -22,6 +22,38 @@ void Graph::Fail(Status status) {
   if (status_.ok()) status_ = std::move(status);
 }
 
+bool IsSink(const Step& step) {
+  return std::holds_alternative<PrintfSink>(step.body) || std::holds_alternative<OutputSink>(step.body) ||
+         std::holds_alternative<CollectSink>(step.body) || std::holds_alternative<FirstRowSink>(step.body) ||
+         std::holds_alternative<TextFileSink>(step.body);
+}
+
+std::vector<int> Graph::Ends() const {
+  std::vector<bool> read(steps_.size());
+  for (const Step& step : steps_) {
+    for (const int input : step.inputs) read[input] = true;
+  }
+  std::vector<int> ends;
+  for (int i = 0; i < static_cast<int>(steps_.size()); ++i) {
+    if (!read[i] || IsSink(steps_[i])) ends.push_back(i);
+  }
+  return ends;
+}
+
+std::vector<int> Graph::EndsFor(int own) const {
+  std::vector<int> ends;
+  for (const int end : Ends()) {
+    const bool finished = end < static_cast<int>(finished_.size()) && finished_[end];
+    if (!finished || end == own) ends.push_back(end);
+  }
+  return ends;
+}
+
+void Graph::MarkFinished(const std::vector<int>& ends) {
+  finished_.resize(steps_.size());
+  for (const int end : ends) finished_[end] = true;
+}
+
 }  // namespace flow
 
 namespace {
@@ -119,14 +151,35 @@ Dataset Dataset::Select(Fields fields) const {
   return Then({"Select", List(fields), {}, flow::SelectStep{Columns("Select", fields, graph_.get())}});
 }
 
-Dataset Dataset::Limit(int64_t count, int64_t offset) const {
+Dataset Dataset::SelectKV(Fields keys, Fields values) const {
+  std::vector<int> fields = keys.indexes();
+  fields.insert(fields.end(), values.indexes().begin(), values.indexes().end());
+  return Select(Fields(std::move(fields)));
+}
+
+Dataset Dataset::LimitStep(std::string name, int64_t count, int64_t offset, bool local) const {
   if (count < 0 || offset < 0) {
-    graph_->Fail(Status::Invalid(fmt::format("Limit({}, {}): neither may be negative", count, offset)));
+    graph_->Fail(Status::Invalid(fmt::format("{}({}, {}): neither may be negative", name, count, offset)));
   }
-  return Then({"Limit",
-               offset > 0 ? fmt::format("{}, {}", count, offset) : fmt::format("{}", count),
-               {},
-               flow::LimitStep{count, offset}});
+  std::string arguments = offset > 0 ? fmt::format("{}, {}", count, offset) : fmt::format("{}", count);
+  return Then({std::move(name), std::move(arguments), {}, flow::LimitStep{count, offset, local}});
+}
+
+Dataset Dataset::Limit(int64_t count, int64_t offset) const { return LimitStep("Limit", count, offset, false); }
+
+Dataset Dataset::LocalLimit(int64_t count, int64_t offset) const {
+  return LimitStep("LocalLimit", count, offset, true);
+}
+
+Dataset Dataset::Sample(double fraction, uint64_t seed) const {
+  if (!(fraction >= 0 && fraction <= 1)) {
+    graph_->Fail(Status::Invalid(fmt::format("Sample({}): the fraction is a number from 0 to 1", fraction)));
+  }
+  return Then({"Sample", fmt::format("{}", fraction), {}, flow::SampleStep{fraction, seed}});
+}
+
+Dataset Dataset::ZipWithIndex(int64_t first) const {
+  return Then({"ZipWithIndex", first == 0 ? "" : fmt::format("{}", first), {}, flow::ZipWithIndexStep{first}});
 }
 
 Dataset Dataset::Partition(int count, Fields fields) const {
@@ -142,41 +195,123 @@ Dataset Dataset::RoundRobin(int count) const {
   return Then({"RoundRobin", fmt::format("{}", count), {}, flow::RoundRobinStep{count}});
 }
 
-Dataset Dataset::Reduce(FunctionSource function) const {
+Dataset Dataset::Broadcast(int count) const {
+  CheckPartitions("Broadcast", count, graph_.get());
+  return Then({"Broadcast", fmt::format("{}", count), {}, flow::BroadcastStep{count}});
+}
+
+Dataset Dataset::MergeTo(int count) const {
+  CheckPartitions("MergeTo", count, graph_.get());
+  return Then({"MergeTo", fmt::format("{}", count), {}, flow::MergeToStep{count, {}}});
+}
+
+Dataset Dataset::MergeSortedTo(int count, std::vector<OrderBy> orders) const {
+  CheckPartitions("MergeSortedTo", count, graph_.get());
+  return Then({"MergeSortedTo",
+               fmt::format("{}, {}", count, Describe(orders)),
+               {},
+               flow::MergeToStep{count, SortKeys("MergeSortedTo", orders, graph_.get())}});
+}
+
+Dataset Dataset::Union(const std::vector<Dataset>& others, bool) const {
+  Step step{"Union", "", {}, flow::UnionStep{}};
+  for (const Dataset& other : others) {
+    if (other.graph_ != graph_) {
+      graph_->Fail(Status::Invalid("Union: all datasets must belong to the same flow"));
+      return *this;
+    }
+    step.inputs.push_back(other.step_);
+  }
+  return Then(std::move(step));
+}
+
+Dataset Dataset::Cache() const {
+  return Then({"Cache", "", {}, flow::CacheStep{std::make_shared<flow::CachedRows>()}});
+}
+
+Dataset Dataset::ReduceStep(std::string name, FunctionSource function, bool by_key, const Fields& keys,
+                            bool local) const {
   std::string arguments = DescribeFunction(function);
-  return Then({"Reduce", std::move(arguments), {}, flow::ReduceStep{std::move(function), graph_->init, false, {}}});
+  if (by_key) arguments = fmt::format("field {}, {}", List(keys), arguments);
+  if (by_key && keys.indexes().empty()) graph_->Fail(Status::Invalid(name + " needs at least one key field"));
+  std::vector<int> columns = Columns(name, keys, graph_.get());
+  return Then({std::move(name),
+               std::move(arguments),
+               {},
+               flow::ReduceStep{std::move(function), graph_->init, by_key, std::move(columns), local}});
+}
+
+Dataset Dataset::Reduce(FunctionSource function) const {
+  return ReduceStep("Reduce", std::move(function), false, {}, false);
+}
+
+Dataset Dataset::LocalReduce(FunctionSource function) const {
+  return ReduceStep("LocalReduce", std::move(function), false, {}, true);
 }
 
 Dataset Dataset::ReduceBy(FunctionSource function, Fields keys) const {
-  std::string arguments = fmt::format("field {}, {}", List(keys), DescribeFunction(function));
-  if (keys.indexes().empty()) graph_->Fail(Status::Invalid("ReduceBy needs at least one key field"));
-  return Then({"ReduceBy",
-               std::move(arguments),
+  return ReduceStep("ReduceBy", std::move(function), true, keys, false);
+}
+
+Dataset Dataset::LocalReduceBy(FunctionSource function, Fields keys) const {
+  return ReduceStep("LocalReduceBy", std::move(function), true, keys, true);
+}
+
+Dataset Dataset::GroupStep(std::string name, const Fields& keys, bool local) const {
+  if (keys.indexes().empty()) graph_->Fail(Status::Invalid(name + " needs at least one key field"));
+  std::vector<int> columns = Columns(name, keys, graph_.get());
+  return Then({std::move(name), "field " + List(keys), {}, flow::GroupStep{std::move(columns), local}});
+}
+
+Dataset Dataset::GroupBy(Fields keys) const { return GroupStep("GroupBy", keys, false); }
+
+Dataset Dataset::LocalGroupBy(Fields keys) const { return GroupStep("LocalGroupBy", keys, true); }
+
+Dataset Dataset::DistinctStep(std::string name, const Fields& fields, bool local) const {
+  std::vector<int> columns = Columns(name, fields, graph_.get());
+  return Then({std::move(name),
+               columns.empty() ? "" : "field " + List(fields),
                {},
-               flow::ReduceStep{std::move(function), graph_->init, true, Columns("ReduceBy", keys, graph_.get())}});
+               flow::DistinctStep{std::move(columns), local}});
 }
 
-Dataset Dataset::GroupBy(Fields keys) const {
-  if (keys.indexes().empty()) graph_->Fail(Status::Invalid("GroupBy needs at least one key field"));
-  return Then({"GroupBy", "field " + List(keys), {}, flow::GroupStep{Columns("GroupBy", keys, graph_.get())}});
+Dataset Dataset::Distinct(Fields fields) const { return DistinctStep("Distinct", fields, false); }
+
+Dataset Dataset::LocalDistinct(Fields fields) const { return DistinctStep("LocalDistinct", fields, true); }
+
+Dataset Dataset::SortStep(std::string name, const std::vector<OrderBy>& orders, std::string arguments, bool local,
+                          int64_t top) const {
+  flow::SortStep step{SortKeys(name, orders, graph_.get()), top >= 0, std::max<int64_t>(top, 0), local};
+  return Then({std::move(name), std::move(arguments), {}, std::move(step)});
 }
 
-Dataset Dataset::Sort(Fields fields) const {
-  std::vector<OrderBy> orders;
-  for (const int field : fields.indexes()) orders.emplace_back(field);
-  return Then({"Sort", List(fields), {}, flow::SortStep{SortKeys("Sort", orders, graph_.get())}});
+namespace {
+std::vector<OrderBy> AscendingBy(const Fields& fields) { return {fields.indexes().begin(), fields.indexes().end()}; }
+}  // namespace
+
+Dataset Dataset::Sort(Fields fields) const { return SortStep("Sort", AscendingBy(fields), List(fields), false); }
+
+Dataset Dataset::LocalSort(Fields fields) const {
+  return SortStep("LocalSort", AscendingBy(fields), List(fields), true);
 }
 
 Dataset Dataset::SortBy(std::vector<OrderBy> orders) const {
-  return Then({"SortBy", Describe(orders), {}, flow::SortStep{SortKeys("SortBy", orders, graph_.get())}});
+  return SortStep("SortBy", orders, Describe(orders), false);
+}
+
+Dataset Dataset::LocalSortBy(std::vector<OrderBy> orders) const {
+  return SortStep("LocalSortBy", orders, Describe(orders), true);
 }
 
 Dataset Dataset::Top(int64_t count, std::vector<OrderBy> orders) const {
   if (count < 0) graph_->Fail(Status::Invalid(fmt::format("Top({}): the count may not be negative", count)));
-  return Then({"Top",
-               fmt::format("{}, {}", count, Describe(orders)),
-               {},
-               flow::SortStep{SortKeys("Top", orders, graph_.get()), true, count}});
+  return SortStep("Top", orders, fmt::format("{}, {}", count, Describe(orders)), false, std::max<int64_t>(count, 0));
+}
+
+Dataset Dataset::LocalTop(int64_t count, std::vector<OrderBy> orders) const {
+  if (count < 0) graph_->Fail(Status::Invalid(fmt::format("LocalTop({}): the count may not be negative", count)));
+  return SortStep("LocalTop", orders, fmt::format("{}, {}", count, Describe(orders)), true,
+                  std::max<int64_t>(count, 0));
 }
 
 template <class Body>

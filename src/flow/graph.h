@@ -57,6 +57,14 @@ struct SelectStep {
 };
 struct LimitStep {
   int64_t count, offset;
+  bool local = false;  // Here and below: within each partition.
+};
+struct SampleStep {
+  double fraction;
+  uint64_t seed;
+};
+struct ZipWithIndexStep {
+  int64_t first;
 };
 struct PartitionStep {
   int count;
@@ -65,19 +73,44 @@ struct PartitionStep {
 struct RoundRobinStep {
   int count;
 };
+struct BroadcastStep {
+  int count;
+};
+struct MergeToStep {
+  int count;
+  std::vector<batch::SortKey> keys;  // Empty: one after the other.
+};
+struct UnionStep {};  // Of all inputs.
+// What a cache keeps between runs. A graph is run by one thread at a time.
+struct CachedRows {
+  bool filled = false;
+  std::vector<std::vector<Batch>> partitions;
+  int user_partitions = 0;  // As the user asked for; 0: the engine's.
+  int64_t bytes = 0;
+};
+struct CacheStep {
+  std::shared_ptr<CachedRows> rows;
+};
 struct ReduceStep {  // Reduce has no keys.
   FunctionSource function;
   std::string init;
   bool by_key;
   std::vector<int> keys;
+  bool local = false;
 };
 struct GroupStep {
   std::vector<int> keys;
+  bool local = false;
+};
+struct DistinctStep {
+  std::vector<int> columns;  // Empty: whole rows.
+  bool local = false;
 };
 struct SortStep {
   std::vector<batch::SortKey> keys;
   bool top = false;
   int64_t count = 0;  // Of Top.
+  bool local = false;
 };
 struct JoinStep {
   batch::JoinKind kind;
@@ -119,8 +152,9 @@ struct TextFileSink {
 
 using StepBody = std::variant<TextFileSource, CsvSource, StringsSource, IntsSource, RangeSource, RowsSource,
                               TableSource, FunctionStep, SelectStep, LimitStep, PartitionStep, RoundRobinStep,
-                              ReduceStep, GroupStep, SortStep, JoinStep, CoGroupStep, PipeStep, LookupStep, PushToStep, PrintfSink,
-                              OutputSink, CollectSink, FirstRowSink, TextFileSink>;
+                              ReduceStep, GroupStep, SortStep, JoinStep, CoGroupStep, SampleStep, ZipWithIndexStep,
+                              BroadcastStep, MergeToStep, UnionStep, CacheStep, DistinctStep, PipeStep, LookupStep,
+                              PushToStep, PrintfSink, OutputSink, CollectSink, FirstRowSink, TextFileSink>;
 
 struct Step {
   std::string name;         // "FlatMap", as the user wrote it.
@@ -128,6 +162,8 @@ struct Step {
   std::vector<int> inputs;  // Step numbers; none for a source, two for Join.
   StepBody body;
 };
+
+bool IsSink(const Step& step);
 
 class Graph {
  public:
@@ -141,12 +177,19 @@ class Graph {
   const std::vector<Step>& steps() const { return steps_; }
   const Status& status() const { return status_; }
 
+  // The steps that a run is for: sinks, and steps whose rows nobody reads.
+  std::vector<int> Ends() const;
+  // Those, without the ones that a run has finished, save `own` (or the end before it, when `own` is a sink's dataset).
+  std::vector<int> EndsFor(int own) const;
+  void MarkFinished(const std::vector<int>& ends);
+
   // The Lua prelude for steps added from now on.
   std::string init;
 
  private:
   std::string name_;
   std::vector<Step> steps_;
+  std::vector<bool> finished_;  // Per step; shorter than steps_ when none of the later ones is.
   Status status_;
 };
 

@@ -2,7 +2,9 @@
 #include "ops/row_steps.h"
 
 #include <algorithm>
+#include <numeric>
 
+#include "base/hash.h"
 #include "base/try.h"
 
 namespace glim::ops {
@@ -37,6 +39,30 @@ Status LimitOperator::DoPush(Batch batch) {
   left_ -= taken;
   if (progress_ != nullptr) progress_->Add(context().task->partition(), taken);
   return Emit(batch.Slice(skipped, taken));
+}
+
+SampleOperator::SampleOperator(OperatorContext task_context, double fraction, uint64_t seed)
+    : Operator(std::move(task_context)),
+      fraction_(fraction),
+      next_(base::HashCombine(base::HashInt(seed), static_cast<uint64_t>(context().task->partition()))) {}
+
+Status SampleOperator::DoPush(Batch batch) {
+  std::vector<uint32_t> rows;
+  for (uint32_t row = 0; row < batch.row_count(); ++row) {
+    // 53 bits as a number from 0 to just below 1.
+    const double chance = static_cast<double>(base::HashInt(next_++) >> 11) * 0x1p-53;
+    if (chance < fraction_) rows.push_back(row);
+  }
+  return rows.empty() ? Status::Ok() : Emit(batch.Gather(rows));
+}
+
+Status ZipWithIndexOperator::DoPush(Batch batch) {
+  std::vector<int64_t> numbers(batch.row_count());
+  std::iota(numbers.begin(), numbers.end(), next_);
+  next_ += batch.row_count();
+  std::vector<Column> columns = batch.columns();
+  columns.push_back(Column::FromInt64s(numbers));
+  return Emit(Batch(std::move(columns), batch.row_count()));
 }
 
 }  // namespace glim::ops

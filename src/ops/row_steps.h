@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Operators that look at one row at a time and keep none: Map, FlatMap, Filter, ForEach, ForEachBatch, Select, Limit.
+// Operators that look at one row at a time and keep none: Map, FlatMap, Filter, ForEach, ForEachBatch, Select, Limit,
+// Sample, ZipWithIndex.
 #pragma once
 
 #include <memory>
@@ -78,6 +79,31 @@ class LimitOperator : public Operator {
   int64_t skip_;
   const int64_t count_;
   LimitProgress* progress_;
+};
+
+// Each row with the same chance, by a hash of the seed, the task and the row's number in the task.
+class SampleOperator : public Operator {
+ public:
+  SampleOperator(OperatorContext context, double fraction, uint64_t seed);
+
+ protected:
+  Status DoPush(Batch batch) override;
+
+ private:
+  const double fraction_;
+  uint64_t next_;  // Hashed: of the next row.
+};
+
+// One more column: first, first + 1, ...
+class ZipWithIndexOperator : public Operator {
+ public:
+  ZipWithIndexOperator(OperatorContext context, int64_t first) : Operator(std::move(context)), next_(first) {}
+
+ protected:
+  Status DoPush(Batch batch) override;
+
+ private:
+  int64_t next_;
 };
 
 }  // namespace glim::ops

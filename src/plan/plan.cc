@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plan/plan.h"
 
+#include <algorithm>
 #include <functional>
 #include <numeric>
 
@@ -17,12 +18,6 @@ struct Overloaded : Fs... {
 template <class... Fs>
 Overloaded(Fs...) -> Overloaded<Fs...>;
 
-bool IsSink(const flow::Step& step) {
-  return std::holds_alternative<flow::PrintfSink>(step.body) || std::holds_alternative<flow::OutputSink>(step.body) ||
-         std::holds_alternative<flow::CollectSink>(step.body) ||
-         std::holds_alternative<flow::FirstRowSink>(step.body) || std::holds_alternative<flow::TextFileSink>(step.body);
-}
-
 std::vector<int> FirstColumns(size_t count) {
   std::vector<int> columns(count);
   std::iota(columns.begin(), columns.end(), 0);
@@ -31,29 +26,54 @@ std::vector<int> FirstColumns(size_t count) {
 
 class Planner {
  public:
-  explicit Planner(std::shared_ptr<const flow::Graph> graph) : graph_(std::move(graph)) {}
+  Planner(std::shared_ptr<flow::Graph> graph, std::vector<int> ends)
+      : graph_(std::move(graph)), ends_(std::move(ends)) {}
 
   Plan Make() {
+    FindNeeded();
     CountReaders();
-    for (int i = 0; i < static_cast<int>(steps().size()); ++i) AddStep(i);
-    return Plan{graph_, InOrder()};
+    for (int i = 0; i < static_cast<int>(steps().size()); ++i) {
+      if (needed_[i]) AddStep(i);
+    }
+    return Plan{graph_, ends_, InOrder()};
   }
 
  private:
   const std::vector<flow::Step>& steps() const { return graph_->steps(); }
+  bool IsEnd(int step) const { return std::find(ends_.begin(), ends_.end(), step) != ends_.end(); }
 
   // The dataset after a sink is the dataset before it.
   int ThroughSinks(int step) const {
-    while (IsSink(steps()[step])) step = steps()[step].inputs[0];
+    while (flow::IsSink(steps()[step])) step = steps()[step].inputs[0];
     return step;
+  }
+
+  static flow::CachedRows* Cached(const flow::Step& step) {
+    const auto* cache = std::get_if<flow::CacheStep>(&step.body);
+    return cache != nullptr ? cache->rows.get() : nullptr;
+  }
+
+  // Inputs have smaller numbers, so one walk back from the ends finds all.
+  void FindNeeded() {
+    needed_.assign(steps().size(), false);
+    filled_.assign(steps().size(), false);
+    for (const int end : ends_) needed_[end] = true;
+    for (int i = static_cast<int>(steps().size()) - 1; i >= 0; --i) {
+      if (!needed_[i]) continue;
+      const flow::CachedRows* rows = Cached(steps()[i]);
+      filled_[i] = rows != nullptr && rows->filled;
+      if (filled_[i]) continue;
+      for (const int input : steps()[i].inputs) needed_[input] = true;
+    }
   }
 
   void CountReaders() {
     readers_.assign(steps().size(), 0);
-    for (const flow::Step& step : steps()) {
-      for (const int input : step.inputs) ++readers_[ThroughSinks(input)];
-    }
     stage_of_.assign(steps().size(), -1);
+    for (int i = 0; i < static_cast<int>(steps().size()); ++i) {
+      if (!needed_[i] || filled_[i] || (flow::IsSink(steps()[i]) && !IsEnd(i))) continue;
+      for (const int input : steps()[i].inputs) ++readers_[ThroughSinks(input)];
+    }
   }
 
   int NewStage(Stage stage) {
@@ -64,13 +84,24 @@ class Planner {
   // The stage in which the rows of `step` may be worked on further.
   int Continue(int step) {
     step = ThroughSinks(step);
-    const int stage = stage_of_[step];
-    if (readers_[step] == 1) return stage;
+    const bool fills_cache = Cached(steps()[step]) != nullptr && !filled_[step];
+    if (readers_[step] == 1 && !fills_cache) return stage_of_[step];
+    return Reader({Kept(step)});
+  }
+
+  // The stage that ends with the rows of `step`, which it keeps, partition by partition, for any number of readers.
+  int Kept(int step) {
+    const int stage = stage_of_[ThroughSinks(step)];
     stages_[stage].output.kind = ExchangeKind::kKeep;
+    return stage;
+  }
+
+  // A stage that goes on with what others keep.
+  int Reader(std::vector<int> kept) {
     Stage reader;
-    reader.inputs = {stage};
-    reader.user_partitions = stages_[stage].user_partitions;
-    reader.one_task = stages_[stage].one_task;
+    for (const int stage : kept) reader.user_partitions += stages_[stage].user_partitions;
+    reader.one_task = kept.size() == 1 && stages_[kept[0]].one_task;
+    reader.inputs = std::move(kept);
     return NewStage(std::move(reader));
   }
 
@@ -90,23 +121,29 @@ class Planner {
 
   void AddStep(int i) {
     const flow::Step& step = steps()[i];
-    if (step.inputs.empty()) {
+    if (flow::IsSink(step)) {
+      if (IsEnd(i)) stages_[Continue(step.inputs[0])].sink = i;
+    } else if (step.inputs.empty() || filled_[i]) {
       Stage stage;
       stage.source = i;
+      if (filled_[i]) stage.user_partitions = Cached(step)->user_partitions;
       stage_of_[i] = NewStage(std::move(stage));
-      return;
+    } else {
+      stage_of_[i] = Lower(i, step);
     }
-    if (IsSink(step)) {
-      stages_[CloseForSink(step.inputs[0])].sink = i;
-      return;
-    }
-    stage_of_[i] = Lower(i, step);
   }
 
-  int CloseForSink(int input) {
-    const int stage = Continue(input);
-    return stage;
+  // A new stage that reads what `stage` sends through `exchange` to as many partitions as the user asked for.
+  int CutTo(int partitions, int stage, ExchangeSpec exchange) {
+    exchange.partitions = partitions;
+    const int next = Cut(stage, std::move(exchange));
+    stages_[next].user_partitions = partitions;
+    stages_[next].one_task = false;
+    return next;
   }
+
+  // Does a Local step mean less than all rows here?
+  bool HasPartitions(int stage) const { return stages_[stage].user_partitions > 0; }
 
   int Lower(int i, const flow::Step& step) {
     return std::visit(
@@ -119,37 +156,69 @@ class Planner {
             [&](const flow::PushToStep&) { return Append(Continue(step.inputs[0]), {OperatorKind::kPushTo, i, {}}); },
             [&](const flow::LimitStep& limit) {
               int stage = Continue(step.inputs[0]);
+              if (limit.local && HasPartitions(stage)) {
+                Append(stage, {OperatorKind::kLimit, i, {}, limit.count, limit.offset});
+                stages_[stage].operators.back().local = true;
+                return stage;
+              }
               if (!stages_[stage].one_task) {
                 Append(stage, {OperatorKind::kLimit, i, {}, limit.count + limit.offset, 0});
                 stage = Cut(stage, {ExchangeKind::kGather, 1, {}, {}});
               }
               return Append(stage, {OperatorKind::kLimit, i, {}, limit.count, limit.offset});
             },
+            [&](const flow::SampleStep&) { return Append(Continue(step.inputs[0]), {OperatorKind::kSample, i, {}}); },
+            // Kept first, because a task numbers its rows after all rows of the tasks before it.
+            [&](const flow::ZipWithIndexStep&) {
+              return Append(Reader({Kept(step.inputs[0])}), {OperatorKind::kZipWithIndex, i, {}});
+            },
             [&](const flow::PartitionStep& partition) {
-              const int stage =
-                  Cut(Continue(step.inputs[0]), {ExchangeKind::kHash, partition.count, partition.columns, {}});
-              stages_[stage].user_partitions = partition.count;
-              return stage;
+              return CutTo(partition.count, Continue(step.inputs[0]), {ExchangeKind::kHash, 0, partition.columns, {}});
             },
             [&](const flow::RoundRobinStep& robin) {
-              const int stage = Cut(Continue(step.inputs[0]), {ExchangeKind::kRoundRobin, robin.count, {}, {}});
-              stages_[stage].user_partitions = robin.count;
+              return CutTo(robin.count, Continue(step.inputs[0]), {ExchangeKind::kRoundRobin, 0, {}, {}});
+            },
+            [&](const flow::BroadcastStep& broadcast) {
+              return CutTo(broadcast.count, Continue(step.inputs[0]), {ExchangeKind::kBroadcast, 0, {}, {}});
+            },
+            [&](const flow::MergeToStep& merge) {
+              const int stage = Continue(step.inputs[0]);
+              if (stages_[stage].user_partitions <= merge.count) return stage;
+              return CutTo(
+                  merge.count, stage,
+                  {merge.keys.empty() ? ExchangeKind::kGather : ExchangeKind::kMergeSorted, 0, {}, merge.keys});
+            },
+            [&](const flow::UnionStep&) { return LowerUnion(step); },
+            [&](const flow::CacheStep&) {
+              const int stage = Continue(step.inputs[0]);
+              stages_[stage].output.kind = ExchangeKind::kKeep;
+              stages_[stage].cache = i;
               return stage;
             },
             [&](const flow::ReduceStep& reduce) {
-              int stage = Append(Continue(step.inputs[0]), {OperatorKind::kCombine, i, reduce.keys});
+              int stage = Continue(step.inputs[0]);
+              if (reduce.local && HasPartitions(stage)) return Append(stage, {OperatorKind::kMerge, i, reduce.keys});
+              Append(stage, {OperatorKind::kCombine, i, reduce.keys});
               const std::vector<int> keys = FirstColumns(reduce.keys.size());
               stage = reduce.by_key ? Cut(stage, {ExchangeKind::kHash, 0, keys, {}})
                                     : Cut(stage, {ExchangeKind::kGather, 1, {}, {}});
               return Append(stage, {OperatorKind::kMerge, i, keys});
             },
             [&](const flow::GroupStep& group) {
-              const int stage = Cut(Continue(step.inputs[0]), {ExchangeKind::kHash, 0, group.keys, {}});
+              int stage = Continue(step.inputs[0]);
+              if (!group.local || !HasPartitions(stage)) stage = Cut(stage, {ExchangeKind::kHash, 0, group.keys, {}});
               return Append(stage, {OperatorKind::kGroup, i, group.keys});
+            },
+            [&](const flow::DistinctStep& distinct) {
+              int stage = Append(Continue(step.inputs[0]), {OperatorKind::kDistinct, i, {}});
+              if (distinct.local && HasPartitions(stage)) return stage;
+              stage = Cut(stage, {ExchangeKind::kHash, 0, distinct.columns, {}});
+              return Append(stage, {OperatorKind::kDistinct, i, {}});
             },
             [&](const flow::SortStep& sort) {
               const OperatorKind kind = sort.top ? OperatorKind::kTop : OperatorKind::kSort;
               int stage = Append(Continue(step.inputs[0]), {kind, i, {}, sort.count});
+              if (sort.local && HasPartitions(stage)) return stage;
               stage = Cut(stage, {ExchangeKind::kMergeSorted, 1, {}, sort.keys});
               if (sort.top) Append(stage, {OperatorKind::kLimit, i, {}, sort.count, 0});
               return stage;
@@ -160,7 +229,10 @@ class Planner {
               }
               const int right = Continue(step.inputs[1]);
               stages_[right].output = {ExchangeKind::kGather, 1, {}, {}};
-              return Append(Continue(step.inputs[0]), {OperatorKind::kJoin, i, {}, 0, 0, right, true});
+              const int left = Append(Continue(step.inputs[0]), {OperatorKind::kJoin, i, {}});
+              stages_[left].operators.back().build = right;
+              stages_[left].operators.back().build_whole = true;
+              return left;
             },
             [&](const flow::CoGroupStep& group) {
               return LowerTwoSides(i, step, {OperatorKind::kCoGroup, i, {}}, group.left_keys, group.right_keys);
@@ -177,6 +249,23 @@ class Planner {
             },
         },
         step.body);
+  }
+
+  // A dataset without partitions of the user's joins those that have some as one.
+  int LowerUnion(const flow::Step& step) {
+    bool partitions = false;
+    for (const int input : step.inputs) partitions |= stages_[stage_of_[ThroughSinks(input)]].user_partitions > 0;
+    std::vector<int> inputs;
+    for (const int input : step.inputs) {
+      if (!partitions || stages_[stage_of_[ThroughSinks(input)]].user_partitions > 0) {
+        inputs.push_back(Kept(input));
+        continue;
+      }
+      inputs.push_back(Cut(Continue(input), {ExchangeKind::kGather, 1, {}, {}}));
+      stages_[inputs.back()].user_partitions = 1;
+      stages_[inputs.back()].output.kind = ExchangeKind::kKeep;
+    }
+    return Reader(std::move(inputs));
   }
 
   // A stage that gets rows with equal keys of both sides into the same task. It has as many partitions as the user gave
@@ -216,7 +305,10 @@ class Planner {
     return sorted;
   }
 
-  std::shared_ptr<const flow::Graph> graph_;
+  std::shared_ptr<flow::Graph> graph_;
+  const std::vector<int> ends_;
+  std::vector<bool> needed_;   // Per step: an end needs it.
+  std::vector<bool> filled_;   // Per step: a cache that has its rows.
   std::vector<int> readers_;   // Per step.
   std::vector<int> stage_of_;  // Per step: the stage that has its rows at the end of its operators.
   std::vector<Stage> stages_;
@@ -249,8 +341,10 @@ std::string ExchangeText(const ExchangeSpec& exchange) {
     case ExchangeKind::kNone: return "";
     case ExchangeKind::kKeep: return "keep for several readers";
     case ExchangeKind::kGather: return "gather in order" + to;
+    case ExchangeKind::kBroadcast: return "broadcast" + to;
     case ExchangeKind::kMergeSorted: return "merge sorted" + to;
-    case ExchangeKind::kHash: return "hash of field " + FieldList(exchange.columns) + to;
+    case ExchangeKind::kHash:
+      return "hash of " + (exchange.columns.empty() ? "the row" : "field " + FieldList(exchange.columns)) + to;
     case ExchangeKind::kRoundRobin: return "round robin" + to;
   }
   return "";
@@ -258,9 +352,9 @@ std::string ExchangeText(const ExchangeSpec& exchange) {
 
 }  // namespace
 
-Result<Plan> MakePlan(std::shared_ptr<const flow::Graph> graph) {
+Result<Plan> MakePlan(std::shared_ptr<flow::Graph> graph, std::vector<int> ends) {
   RETURN_IF_ERROR(graph->status());
-  return Planner(std::move(graph)).Make();
+  return Planner(std::move(graph), std::move(ends)).Make();
 }
 
 std::string ToText(const Plan& plan) {

@@ -5,7 +5,7 @@
 // A stage reads a source or exchanges, runs its operators batch by batch in every task, and ends in an exchange or a
 // sink. Steps that look at one row at a time are fused into one stage. Rewrites done here: ReduceBy and Reduce combine
 // before their exchange; Top and Limit cut each partition before theirs; a dataset read by several steps is kept once
-// and read by all.
+// and read by all. Steps that no wanted end needs are left out; what a cache holds already is read from there.
 //
 // The number of tasks of a stage is the engine's choice and must not be seen in the result, so a step that would see it
 // (Pipe) makes its stage run as one task unless the user asked for partitions.
@@ -26,6 +26,9 @@ enum class OperatorKind {
   kFunction,
   kSelect,
   kLimit,
+  kSample,
+  kZipWithIndex,
+  kDistinct,
   kCombine,  // ReduceBy, Reduce: folds what one task has; keys first in its output.
   kMerge,    // Folds what kCombine gave.
   kGroup,
@@ -45,6 +48,7 @@ struct Operator {
   std::vector<int> keys;     // Of kCombine, kMerge, kGroup.
   int64_t count = 0;         // Of kLimit and kTop.
   int64_t offset = 0;        // Of kLimit.
+  bool local = false;        // Of kLimit: counts for its task alone.
   int build = -1;            // A stage whose rows an operator needs before the first of its own:
   bool build_whole = false;  // all of them in every task, or else the task's partition.
 };
@@ -54,21 +58,23 @@ using batch::ExchangeSpec;
 
 struct Stage {
   int source = -1;          // A step, or
-  std::vector<int> inputs;  // the stages whose exchanges it reads.
+  std::vector<int> inputs;  // the stages whose exchanges it reads; of several, the partitions one after the other.
   std::vector<Operator> operators;
   ExchangeSpec output;
   int sink = -1;            // A step, when output is kNone.
+  int cache = -1;           // A step: what this stage keeps (kKeep) is for later runs too.
   bool one_task = false;    // All rows must pass through one task, in order.
   int user_partitions = 0;  // As asked for by Partition or RoundRobin; 0: none.
 };
 
 struct Plan {
-  std::shared_ptr<const flow::Graph> graph;
+  std::shared_ptr<flow::Graph> graph;
+  std::vector<int> ends;      // What it is for: steps.
   std::vector<Stage> stages;  // A stage's inputs, and what its operators build from, stand before it.
 };
 
-// Fails with the graph's own first mistake.
-Result<Plan> MakePlan(std::shared_ptr<const flow::Graph> graph);
+// For these ends of the graph; fails with the graph's own first mistake.
+Result<Plan> MakePlan(std::shared_ptr<flow::Graph> graph, std::vector<int> ends);
 
 // The text of `Run(Explain())` and `glim explain`.
 std::string ToText(const Plan& plan);

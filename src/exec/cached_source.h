@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a Cache step kept from an earlier run, read again: one split per partition.
+#pragma once
+
+#include <memory>
+
+#include "flow/graph.h"
+#include "io/source.h"
+
+namespace glim::exec {
+
+// Expects: rows->filled.
+std::unique_ptr<io::Source> MakeCachedSource(std::shared_ptr<const flow::CachedRows> rows);
+
+}  // namespace glim::exec
