@@ -298,7 +298,7 @@ class Arguments(Case):
                              ("Input(3)", "Input expects a format", "got 3"),
                              ("Input(glim.csv{}):Run()", "Input: the CSV needs the name of a file"),
                              ("Input(glim.csv{'a', header = 1})", 'glim.csv: option "header" expects true or false, got 1'),
-                             ("Input(glim.csv{'a', delimiter = 'ab'})", "glim.csv: delimiter and quote are one byte each"),
+                             ("Input(glim.csv{'a', delimiter = 'ab'})", "glim.csv: option \"delimiter\" must be one byte, got \"ab\""),
                              ("Table(3)", "Table expects a table made by glim.table, got 3"),
                              ("Table('none')", 'Table: there is no table "none"'),
                              ("Init(3)", "Init expects a string, got 3"),

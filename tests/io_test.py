@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files in and out of job scripts, with Python's own modules as the oracle."""
 import bz2
+import csv
 import gzip
 import lzma
 import os
@@ -68,6 +69,33 @@ class Files(unittest.TestCase):
         script = "glim.flow('f'):TextFile('dos.txt'%s):Printf('%%q '):Run()"
         self.assertEqual(self.good(script % ""), rb'"a\r" "b\r" "\r" "c\rd" ')
         self.assertEqual(self.good(script % ", {strip_cr = true}"), rb'"a" "b" "" "c\rd" ')
+
+    def test_csv_is_what_python_reads_and_writes(self):
+        rows = [[str(i), "a,b" * (i % 3), 'say "x"\n' * (i % 5), ""] for i in range(300000)]
+        with open(self.path("in.csv"), "w", newline="") as file:
+            csv.writer(file).writerows([["n", "a,b", "c", "d"]] + rows)
+        self.assertGreater(os.path.getsize(self.path("in.csv")), 2 * 4 << 20)  # Several splits.
+        for options in (["--threads", "1"], ["--threads", "3"], ["--partitions", "7"]):
+            self.good("glim.flow('f'):Input(glim.csv{'in.csv', header = true}):WriteCsv('out.csv', "
+                      "{header = {'n', 'a,b', 'c', 'd'}}):Run()", *options)
+            with open(self.path("out.csv"), newline="") as file:
+                got = list(csv.reader(file))
+            self.assertEqual(got[0], ["n", "a,b", "c", "d"])
+            self.assertTrue(got[1:] == rows)
+
+    def test_csv_columns_nil_and_tsv(self):
+        self.write("in.csv", b"who;n;x\nann;NA;1\nbob;'NA';2\n")
+        self.assertEqual(self.good("glim.flow('f'):Input(glim.csv('in.csv', {header = true, delimiter = ';', quote = \"'\", "
+                                   "null = 'NA', columns = {'n', 1}})):WriteTsv('out.tsv', {null = '-', header = {'n', 'who'}})"
+                                   ":Printf('%v %v\\n'):Run()"), b"nil ann\nNA bob\n")
+        self.assertEqual(self.read("out.tsv"), b"n\twho\n-\tann\nNA\tbob\n")
+        self.assertEqual(self.good("glim.flow('f'):Input(glim.tsv{'out.tsv', null = '-'}):Printf('%v %v\\n'):Run()"),
+                         b"n who\nnil ann\nNA bob\n")
+        self.assertIn('no column "m", it has 3: who, n, x', self.bad(
+            "glim.flow('f'):Input(glim.csv{'in.csv', header = true, delimiter = ';', columns = 'm'}):Printf('%v'):Run()"))
+        self.assertIn('option "delimiter" must be one byte', self.bad("glim.csv{'in.csv', delimiter = ',,'}"))
+        self.assertIn("other rows have 2", self.bad("glim.flow('f'):Rows{{1, 2}, {3}}:WriteCsv('no.csv'):Run()"))
+        self.assertFalse(os.path.exists(self.path("no.csv")))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ PUBLIC_HEADERS = {
     "status": "base",
     "value": "batch",
     "batch": "batch",
+    "sources": "batch",  # Plain data, which flow and io both speak.
+    "sinks": "batch",
     "batch_builder": "batch",
     "udf": "udf",
     "native": "udf",

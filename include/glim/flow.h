@@ -35,6 +35,8 @@
 
 #include "glim/batch.h"
 #include "glim/native.h"
+#include "glim/sinks.h"
+#include "glim/sources.h"
 #include "glim/status.h"
 #include "glim/udf.h"
 
@@ -46,6 +48,7 @@ class TableClient;
 using TableHandle = std::shared_ptr<TableClient>;  // glim/table.h
 namespace flow {
 class Graph;
+struct FileSink;
 struct Step;
 }  // namespace flow
 
@@ -87,29 +90,6 @@ struct TotalSize {
 };
 struct PartitionSize {
   int64_t megabytes;
-};
-
-// What TextFile reads besides the lines.
-struct TextFileOptions {
-  bool recursive = false;  // Folders and all below them.
-  std::string pattern{};   // Of file names in folders: "*.pm". Empty: all.
-  bool file_name = false;  // One more column with the path of the line's file.
-  bool offset = false;     // And one with the byte in that file where the line starts, from 0: names a line for good.
-                           // Of a compressed file: in the bytes that it stands for.
-  bool strip_cr = false;   // The "\r" of "\r\n" is no part of the line.
-};
-
-// `flow.Input(Csv("a.csv", {.header = true}))`.
-struct CsvOptions {
-  bool header = false;  // The first row of each file holds names and is not data.
-  char delimiter = ',';
-  char quote = '"';
-};
-struct Csv {
-  Csv(std::string file, CsvOptions options = {}) : files{std::move(file)}, options(options) {}
-  Csv(std::vector<std::string> files, CsvOptions options = {}) : files(std::move(files)), options(options) {}
-  std::vector<std::string> files;
-  CsvOptions options;
 };
 
 // A step's function: Lua source, or a function made by native:: or by a script.
@@ -320,6 +300,9 @@ class Dataset {
   }
   // One row per line, fields separated by tabs. The file appears under its name only when all is written.
   Dataset WriteText(std::string path) const;
+  // CSV as RFC 4180 has it, and the same with tabs for commas.
+  Dataset WriteCsv(std::string path, CsvWriteOptions options = {}) const;
+  Dataset WriteTsv(std::string path, CsvWriteOptions options = {}) const;
 
   // Runs this dataset's end (a sink, or the last step), and every other end of its flow that no run has finished yet.
   // So the last line of a program runs all of it, and a program that goes on with a dataset does not print twice.
@@ -334,6 +317,7 @@ class Dataset {
   friend class Flow;
   Dataset(std::shared_ptr<flow::Graph> graph, int step) : graph_(std::move(graph)), step_(step) {}
   Dataset Then(flow::Step step) const;
+  Dataset WriteFile(std::string name, flow::FileSink sink) const;
   Dataset WithFunction(std::string name, FunctionRole role, FunctionSource function) const;
   Dataset ReduceStep(std::string name, FunctionSource function, bool by_key, const Fields& keys, bool local) const;
   Dataset SortStep(std::string name, const std::vector<OrderBy>& orders, std::string arguments, bool local,
@@ -380,7 +364,7 @@ class Flow {
   // begin, begin + 1, ... end - 1.
   Dataset Range(int64_t begin, int64_t end);
   Dataset Rows(std::vector<Row> rows);
-  // Values stay bytes. A row with another number of columns than the first is an error.
+  // What glim/sources.h describes: Input(Csv("a.csv", {.header = true})).
   Dataset Input(Csv csv);
   // All stored rows of a table: the key, then the row's values.
   Dataset Table(const TableHandle& table);

@@ -37,6 +37,11 @@ Result<io::RowFormat> ParseFormat(const flow::Step& step, const std::string& for
   return parsed;
 }
 
+Result<std::unique_ptr<io::RowEncoder>> MakeEncoder(const flow::FileSink& sink) {
+  if (const auto* csv = std::get_if<CsvWriteOptions>(&sink.format)) return io::MakeCsvEncoder(*csv);
+  return io::MakeTextEncoder();
+}
+
 }  // namespace
 
 std::string StepName(const flow::Step& step) {
@@ -45,15 +50,9 @@ std::string StepName(const flow::Step& step) {
 
 Result<std::unique_ptr<io::Source>> MakeSource(const flow::Step& step) {
   if (const auto* text = std::get_if<flow::TextFileSource>(&step.body)) {
-    const TextFileOptions& options = text->options;
-    return io::MakeTextSource(text->paths, {.paths = {options.recursive, options.pattern},
-                                            .file_name = options.file_name,
-                                            .offset = options.offset,
-                                            .strip_cr = options.strip_cr});
+    return io::MakeTextSource(text->paths, text->options);
   }
-  if (const auto* csv = std::get_if<flow::CsvSource>(&step.body)) {
-    return io::MakeCsvSource(csv->files, {csv->options.header, csv->options.delimiter, csv->options.quote});
-  }
+  if (const auto* csv = std::get_if<flow::CsvSource>(&step.body)) return io::MakeCsvSource(csv->files, csv->options);
   if (const auto* strings = std::get_if<flow::StringsSource>(&step.body)) return io::MakeStringsSource(strings->values);
   if (const auto* ints = std::get_if<flow::IntsSource>(&step.body)) return io::MakeIntsSource(ints->values);
   if (const auto* range = std::get_if<flow::RangeSource>(&step.body))
@@ -74,7 +73,11 @@ Result<std::unique_ptr<io::Sink>> MakeSink(const flow::Step& step, env::Env& env
   if (const auto* output = std::get_if<flow::OutputSink>(&step.body)) return io::MakeCallbackSink(output->function);
   if (const auto* collect = std::get_if<flow::CollectSink>(&step.body)) return io::MakeCollectSink(collect->rows);
   if (const auto* first = std::get_if<flow::FirstRowSink>(&step.body)) return io::MakeFirstRowSink(first->save);
-  if (const auto* text = std::get_if<flow::TextFileSink>(&step.body)) return io::MakeTextFileSink(text->path);
+  if (const auto* file = std::get_if<flow::FileSink>(&step.body)) {
+    auto encoder = MakeEncoder(*file);
+    if (!encoder.ok()) return std::move(encoder).status().With(step.name);
+    return io::MakeFileSink(file->path, *std::move(encoder));
+  }
   return Status::Internal(step.name + " is no sink");
 }
 

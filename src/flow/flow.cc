@@ -25,7 +25,7 @@ void Graph::Fail(Status status) {
 bool IsSink(const Step& step) {
   return std::holds_alternative<PrintfSink>(step.body) || std::holds_alternative<OutputSink>(step.body) ||
          std::holds_alternative<CollectSink>(step.body) || std::holds_alternative<FirstRowSink>(step.body) ||
-         std::holds_alternative<TextFileSink>(step.body);
+         std::holds_alternative<FileSink>(step.body);
 }
 
 std::vector<int> Graph::Ends() const {
@@ -406,17 +406,30 @@ Dataset Dataset::FirstRow(std::function<Status(const Row&)> save) const {
   return Then({"SaveFirstRowTo", "", {}, flow::FirstRowSink{std::move(save)}});
 }
 
-Dataset Dataset::WriteText(std::string path) const {
-  std::string arguments = Quoted(path);
-  if (path.empty()) graph_->Fail(Status::Invalid("WriteText needs the name of a file"));
+Dataset Dataset::WriteFile(std::string name, flow::FileSink sink) const {
+  std::string arguments = Quoted(sink.path);
+  if (sink.path.empty()) graph_->Fail(Status::Invalid(name + " needs the name of a file"));
   const auto same_file = [&](const Step& step) {
-    const auto* other = std::get_if<flow::TextFileSink>(&step.body);
-    return other != nullptr && env::PlainPath(other->path) == env::PlainPath(path);
+    const auto* other = std::get_if<flow::FileSink>(&step.body);
+    return other != nullptr && env::PlainPath(other->path) == env::PlainPath(sink.path);
   };
   if (std::any_of(graph_->steps().begin(), graph_->steps().end(), same_file)) {
-    graph_->Fail(Status::Invalid(fmt::format("WriteText({}): this flow writes that file already", arguments)));
+    graph_->Fail(Status::Invalid(fmt::format("{}({}): this flow writes that file already", name, arguments)));
   }
-  return Then({"WriteText", std::move(arguments), {}, flow::TextFileSink{std::move(path)}});
+  return Then({std::move(name), std::move(arguments), {}, std::move(sink)});
+}
+
+Dataset Dataset::WriteText(std::string path) const {
+  return WriteFile("WriteText", {std::move(path), flow::TextFormat()});
+}
+
+Dataset Dataset::WriteCsv(std::string path, CsvWriteOptions options) const {
+  return WriteFile(options.delimiter == '\t' ? "WriteTsv" : "WriteCsv", {std::move(path), std::move(options)});
+}
+
+Dataset Dataset::WriteTsv(std::string path, CsvWriteOptions options) const {
+  options.delimiter = '\t';
+  return WriteCsv(std::move(path), std::move(options));
 }
 
 Flow::Flow(std::string name) : graph_(std::make_shared<flow::Graph>(std::move(name))) {}
@@ -462,7 +475,7 @@ Dataset Flow::Rows(std::vector<Row> rows) {
 }
 
 Dataset Flow::Input(Csv csv) {
-  std::string arguments = "csv " + Quoted(csv.files);
+  std::string arguments = (csv.options.delimiter == '\t' ? "tsv " : "csv ") + Quoted(csv.files);
   if (csv.files.empty()) graph_->Fail(Status::Invalid("Input: the CSV needs the name of a file"));
   return Dataset(graph_,
                  graph_->Add({"Input", std::move(arguments), {}, flow::CsvSource{std::move(csv.files), csv.options}}));

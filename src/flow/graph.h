@@ -146,15 +146,18 @@ struct CollectSink {
 struct FirstRowSink {
   std::function<Status(const Row&)> save;
 };
-struct TextFileSink {
+struct TextFormat {};  // Of WriteText.
+using FileFormat = std::variant<TextFormat, CsvWriteOptions>;
+struct FileSink {
   std::string path;
+  FileFormat format;
 };
 
 using StepBody = std::variant<TextFileSource, CsvSource, StringsSource, IntsSource, RangeSource, RowsSource,
                               TableSource, FunctionStep, SelectStep, LimitStep, PartitionStep, RoundRobinStep,
                               ReduceStep, GroupStep, SortStep, JoinStep, CoGroupStep, SampleStep, ZipWithIndexStep,
                               BroadcastStep, MergeToStep, UnionStep, CacheStep, DistinctStep, PipeStep, LookupStep,
-                              PushToStep, PrintfSink, OutputSink, CollectSink, FirstRowSink, TextFileSink>;
+                              PushToStep, PrintfSink, OutputSink, CollectSink, FirstRowSink, FileSink>;
 
 struct Step {
   std::string name;         // "FlatMap", as the user wrote it.

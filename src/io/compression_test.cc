@@ -194,7 +194,7 @@ TEST_F(CompressedFiles, TextIsWrittenAndReadByExtension) {
   for (int i = 0; i < 100000; ++i) expected.push_back({"line " + std::to_string(i)});
   for (const Compression compression : kAll) {
     const std::string path = folder_.Path("out.txt" + Extension(compression));
-    auto sink = MakeTextFileSink(path);
+    auto sink = MakeFileSink(path, MakeTextEncoder());
     ASSERT_TRUE(sink->Open(*env_).ok());
     for (const auto& row : expected) ASSERT_TRUE(sink->WriteBytes(row[0] + "\n").ok());
     ASSERT_TRUE(sink->Finish().ok());

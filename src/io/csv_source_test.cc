@@ -5,6 +5,8 @@
 #include <rapidcheck/gtest.h>
 
 #include "env/fault/faulty_file_system.h"
+#include "glim/batch_builder.h"
+#include "io/row_encoder.h"
 #include "io/test_files.h"
 
 namespace glim::io {
@@ -32,6 +34,29 @@ class CsvSource : public ::testing::Test {
   std::unique_ptr<env::Env> env_ = env::MakePosixEnv();
   TemporaryFolder folder_{*env_};
 };
+
+// All rows of the file cut into small splits, opened in an order that has nothing to do with the file's.
+Result<Texts> ReadInAnyOrder(env::Env& env, const Source& source, int64_t split_bytes_max) {
+  auto splits = source.MakeSplits(env, {.split_bytes_max = split_bytes_max});
+  if (!splits.ok()) return splits.status();
+  std::vector<Texts> parts(splits->size());
+  std::vector<size_t> order(splits->size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[*rc::gen::inRange<size_t>(0, i)]);
+  for (const size_t i : order) {
+    auto reader = source.Open(env, (*splits)[i]);
+    if (!reader.ok()) return reader.status();
+    while (true) {
+      auto batch = (*reader)->Next();
+      if (!batch.ok()) return batch.status();
+      if (!batch->has_value()) break;
+      AppendTexts(**batch, &parts[i]);
+    }
+  }
+  Texts rows;
+  for (const Texts& part : parts) rows.insert(rows.end(), part.begin(), part.end());
+  return rows;
+}
 
 TEST(CsvSourceProperty, RowsComeBackHoweverTheyWereWritten) {
   auto env = env::MakePosixEnv();
@@ -64,7 +89,99 @@ TEST(CsvSourceProperty, RowsComeBackHoweverTheyWereWritten) {
     const auto pieces = ReadAll(slow, *MakeCsvSource({path}, {}), 4 << 20, /*in_sequence=*/true);
     RC_ASSERT(pieces.ok());
     RC_ASSERT(*pieces == wanted);
+
+    // And cut into splits.
+    const int64_t split_bytes = *rc::gen::inRange(1, 60);
+    const bool header = *rc::gen::arbitrary<bool>() && !wanted.empty();
+    const auto source = MakeCsvSource({path}, {.header = header});
+    if (header) wanted.erase(wanted.begin());
+    const auto in_order = ReadAll(*env, *source, split_bytes);
+    RC_ASSERT(in_order.ok());
+    const auto shuffled = ReadInAnyOrder(*env, *source, split_bytes);
+    RC_ASSERT(shuffled.ok());
+    RC_ASSERT(*in_order == wanted);
+    RC_ASSERT(*shuffled == wanted);
   }));
+}
+
+// Written as the engine does it, and read again: the same rows, nils too.
+TEST(CsvSourceProperty, WhatIsWrittenIsReadAgain) {
+  auto env = env::MakePosixEnv();
+  TemporaryFolder folder(*env);
+  EXPECT_TRUE(rc::check("random rows", [&] {
+    const int width = *rc::gen::inRange(1, 5);
+    const auto text = *rc::gen::element<std::string>("", "NULL", "a");
+    const char delimiter = *rc::gen::element(',', '\t', ';', 'x');
+    Texts wanted;
+    std::string bytes;
+    auto encoder =
+        MakeCsvEncoder({.header = std::vector<std::string>(width, "b\"x"), .delimiter = delimiter, .null = text});
+    RC_ASSERT(encoder.ok());
+    (*encoder)->AppendHead(&bytes);
+    for (int i = *rc::gen::inRange(0, 10); i > 0; --i) {
+      BatchBuilder builder(width);
+      for (int rows = *rc::gen::inRange(1, 10); rows > 0; --rows) {
+        std::vector<std::string> texts;
+        for (int j = 0; j < width; ++j) {
+          Value value;
+          if (*rc::gen::inRange(0, 4) > 0) {
+            value = Value(
+                *rc::gen::element<std::string>("", "a", "NULL", "\"", "a,\tb;x", "\n", "\r", "\xEF\xBB\xBF", "a\"\"b"));
+          } else if (*rc::gen::inRange(0, 2) > 0) {
+            value = Value(*rc::gen::inRange(-5, 5));
+          }
+          builder.column(j).Append(value);
+          const bool lost = value.type() == Type::kNull && width == 1 && text.empty();
+          texts.push_back(lost ? "" : value.type() == Type::kNull ? "(nil)" : value.ToString());
+        }
+        builder.EndRow();
+        wanted.push_back(texts);
+      }
+      RC_ASSERT((*encoder)->Append(builder.Finish(), &bytes).ok());
+    }
+    const std::string path = folder.Write("a.csv", bytes);
+    const auto source = MakeCsvSource({path}, {.header = true, .delimiter = delimiter, .null = text});
+    auto splits = source->MakeSplits(*env, {.split_bytes_max = 20});
+    RC_ASSERT(splits.ok());
+    Texts got;
+    for (const Split& split : *splits) {
+      auto reader = *source->Open(*env, split);
+      while (true) {
+        auto batch = *reader->Next();
+        if (!batch.has_value()) break;
+        for (int64_t row = 0; row < batch->row_count(); ++row) {
+          std::vector<std::string> texts;
+          for (int j = 0; j < width; ++j) {
+            const Cell cell = batch->At(row, j);
+            texts.push_back(cell.is_null() ? "(nil)" : cell.ToString());
+          }
+          got.push_back(texts);
+        }
+      }
+    }
+    RC_ASSERT(got == wanted);
+  }));
+}
+
+TEST(CsvEncoder, WhatCannotBeWrittenIsAnError) {
+  const auto encode = [](const CsvWriteOptions& options, const std::vector<Row>& rows) -> std::string {
+    auto encoder = MakeCsvEncoder(options);
+    if (!encoder.ok()) return encoder.status().message();
+    std::string out;
+    for (const Row& row : rows) {
+      BatchBuilder builder;
+      builder.AppendRow(row);
+      const Status status = (*encoder)->Append(builder.Finish(), &out);
+      if (!status.ok()) return status.message();
+    }
+    return out;
+  };
+  EXPECT_EQ(encode({}, {{1, "a,b", 2.5, Value()}}), "1,\"a,b\",2.5,\n");
+  EXPECT_EQ(encode({}, {{1, 2}, {3}}), "1 column, other rows have 2: (3)");
+  EXPECT_EQ(encode({.header = {"a"}}, {{1, 2}}), "2 columns, the header has 1: (1, 2)");
+  EXPECT_EQ(encode({.quote = 0}, {{"a,b"}}), "\"a,b\" would need quotes, and there are none");
+  EXPECT_EQ(encode({.null = "a,b"}, {}), "the text for nil, \"a,b\", has a delimiter, quote or line end");
+  EXPECT_EQ(encode({.delimiter = '"'}, {}), "delimiter and quote must differ, and be no line ends");
 }
 
 // A reader that looks at one byte at a time: rows, or what is wrong.
@@ -153,7 +270,12 @@ TEST(CsvSourceProperty, AnyBytesAreRowsOrTheRightMistake) {
     env::FaultyEnv slow(*env, files);
     const auto whole = ReadAll(*env, *MakeCsvSource({path}, {}));
     const auto pieced = ReadAll(slow, *MakeCsvSource({path}, {}), 4 << 20, /*in_sequence=*/true);
-    for (const Result<Texts>* rows : {&whole, &pieced}) {
+    const int64_t split_bytes = *rc::gen::inRange(1, 60);
+    const auto cut = ReadAll(*env, *MakeCsvSource({path}, {}), split_bytes);
+    const auto shuffled = ReadInAnyOrder(*env, *MakeCsvSource({path}, {}), split_bytes);
+    RC_ASSERT(shuffled.ok() == oracle.error.empty());
+    if (shuffled.ok()) RC_ASSERT(*shuffled == oracle.rows);
+    for (const Result<Texts>* rows : {&whole, &pieced, &cut}) {
       RC_ASSERT(rows->ok() == oracle.error.empty());
       if (rows->ok()) RC_ASSERT(**rows == oracle.rows);
       if (!rows->ok()) RC_ASSERT(rows->status().message().ends_with("/" + oracle.error));
@@ -220,6 +342,40 @@ TEST_F(CsvSource, DelimiterAndQuoteCanBeChosen) {
   EXPECT_FALSE(Read("a", {.delimiter = '\n'}).ok());
 }
 
+TEST_F(CsvSource, ATextWithoutQuotesMeansNil) {
+  EXPECT_EQ(*Read("NULL,\"NULL\"\nNULLS,\n", {.null = "NULL"}), (Texts{{"nil", "NULL"}, {"NULLS", ""}}));
+  EXPECT_EQ(*Read(",\"\"\na,\n", {.null = ""}), (Texts{{"nil", ""}, {"a", "nil"}}));
+  const std::string long_text = "a text longer than a short view";
+  EXPECT_EQ(*Read(long_text + "," + long_text + "!\n", {.null = long_text}), (Texts{{"nil", long_text + "!"}}));
+  std::string bytes;
+  Texts wanted;
+  for (int i = 0; i < 10000; ++i) {
+    bytes += i % 7 == 0 ? "\"\",\n" : i % 5 == 0 ? ",\n" : "x,\n";
+    wanted.push_back({i % 7 == 0 ? "" : i % 5 == 0 ? "nil" : "x", "nil"});
+  }
+  EXPECT_TRUE(*Read(bytes, {.null = ""}) == wanted);
+}
+
+TEST_F(CsvSource, ColumnsAreChosenByNumberOrName) {
+  EXPECT_EQ(*Read("a,b,c\n1,2,3\n4,\"5\",6\n", {.columns = {3, 2, 3}}),
+            (Texts{{"c", "b", "c"}, {"3", "2", "3"}, {"6", "5", "6"}}));
+  EXPECT_EQ(*Read("a,\"b \"\"x\"\"\",c\n1,2,3\n", {.header = true, .columns = {"c", 1, "b \"x\""}}),
+            (Texts{{"3", "1", "2"}}));
+  EXPECT_EQ(Error("a,b\n1,2\n", {.header = true, .columns = {"d"}}), "a.csv\": no column \"d\", it has 2: a, b");
+  EXPECT_EQ(Error("a,b\n1,2\n", {.columns = {3}}), "a.csv\": no column 3, it has 2");
+  EXPECT_FALSE(Read("a,b\n", {.columns = {"a"}}).ok());
+  EXPECT_FALSE(Read("a,b\n", {.columns = {0}}).ok());
+  EXPECT_EQ(Error("a,b\n1,2\n1\n", {.columns = {1}}), "a.csv\" line 3: 1 column, expected 2");
+}
+
+TEST_F(CsvSource, WithoutAQuoteQuotesAreBytes) {
+  EXPECT_EQ(*Read(std::string("\"a,b\"\n\0,\0\n", 10), {.quote = 0}),
+            (Texts{{"\"a", "b\""}, {std::string(1, '\0'), std::string(1, '\0')}}));
+  const std::string path = folder_.Write("b.csv", std::string("\0,b\nc,\0\n\"\n", 10));
+  EXPECT_EQ(ReadAll(*env_, *MakeCsvSource({path}, {.quote = 0}), 4).status().message(),
+            "\"" + path + "\" line 3: 1 column, expected 2");
+}
+
 TEST_F(CsvSource, EmptyFieldsAreFieldsAndBlankLinesAreNothing) {
   EXPECT_EQ(*Read(",\n\n\r\n\"\",a\n,"), (Texts{{"", ""}, {"", "a"}, {"", ""}}));
   EXPECT_EQ(*Read("\"\"\n\n\"\""), (Texts{{""}, {""}}));
@@ -228,6 +384,11 @@ TEST_F(CsvSource, EmptyFieldsAreFieldsAndBlankLinesAreNothing) {
 }
 
 TEST_F(CsvSource, MistakesAreNamedWithTheirLine) {
+  std::string rows;
+  for (int i = 0; i < 1000; ++i) rows += i % 2 == 0 ? "a,b\n" : "a,\"\n\"\n";
+  const std::string path = folder_.Write("a.csv", rows + "c\n");
+  const auto cut = ReadAll(*env_, *MakeCsvSource({path}, {}), 100);
+  EXPECT_EQ(cut.status().message(), "\"" + path + "\" line 1501: 1 column, expected 2");
   EXPECT_EQ(Error("a,b,c,d\n\n1,\"2\n2\",3,4\r\n\n\n1,2,3\n"), "a.csv\" line 7: 3 columns, expected 4");
   EXPECT_EQ(Error("a,b\nc\n"), "a.csv\" line 2: 1 column, expected 2");
   EXPECT_EQ(Error("a\n\"b\nc"), "a.csv\" line 2: a quote is opened and never closed");

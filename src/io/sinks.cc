@@ -61,14 +61,20 @@ class FormatFileSink : public Sink {
   FILE* const file_;
 };
 
-class TextFileSink : public Sink {
+class TextEncoder : public RowEncoder {
  public:
-  explicit TextFileSink(std::string path) : path_(std::move(path)) {}
-  ~TextFileSink() override { Abort(); }
+  Status Append(const Batch& batch, std::string* out) const override { return AppendTsv(batch, "nil", out); }
+};
 
-  std::string Describe() const override { return fmt::format("SaveTextFile({})", env::QuotePath(path_)); }
+class FileSink : public Sink {
+ public:
+  FileSink(std::string path, std::unique_ptr<RowEncoder> encoder)
+      : path_(std::move(path)), encoder_(std::move(encoder)) {}
+  ~FileSink() override { Abort(); }
+
+  std::string Describe() const override { return fmt::format("Write({})", env::QuotePath(path_)); }
   bool wants_bytes() const override { return true; }
-  Status Encode(const Batch& batch, std::string* out) const override { return AppendTsv(batch, "nil", out); }
+  Status Encode(const Batch& batch, std::string* out) const override { return encoder_->Append(batch, out); }
 
   Status Open(env::Env& env) override {
     files_ = &env.files();
@@ -90,6 +96,7 @@ class TextFileSink : public Sink {
     file_ = *std::move(file);
     const Compression compression = CompressionOf(path_);
     if (compression != Compression::kNone) file_ = Compress(std::move(file_), compression);
+    encoder_->AppendHead(&buffer_);
     return Status::Ok();
   }
 
@@ -148,6 +155,7 @@ class TextFileSink : public Sink {
   }
 
   const std::string path_;
+  const std::unique_ptr<RowEncoder> encoder_;
   std::string written_path_;
   env::FileSystem* files_ = nullptr;
   std::unique_ptr<env::WritableFile> file_;  // Null before Open and once it is over.
@@ -221,7 +229,11 @@ std::unique_ptr<Sink> MakeFormatFileSink(RowFormat format, FILE* file) {
   return std::make_unique<FormatFileSink>(std::move(format), file);
 }
 
-std::unique_ptr<Sink> MakeTextFileSink(std::string path) { return std::make_unique<TextFileSink>(std::move(path)); }
+std::unique_ptr<RowEncoder> MakeTextEncoder() { return std::make_unique<TextEncoder>(); }
+
+std::unique_ptr<Sink> MakeFileSink(std::string path, std::unique_ptr<RowEncoder> encoder) {
+  return std::make_unique<FileSink>(std::move(path), std::move(encoder));
+}
 
 std::unique_ptr<Sink> MakeCallbackSink(std::function<Status(const Batch&)> take) {
   return std::make_unique<CallbackSink>(std::move(take));

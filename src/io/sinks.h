@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The sinks of a flow: formatted rows to a file that is open already (Printf, Fprintf), lines to a new file
-// (SaveTextFile), rows to the user's program (Output, Collect, SaveFirstRowTo).
+// The sinks of a flow: formatted rows to a file that is open already (Printf, Fprintf), rows to a new file (WriteText,
+// WriteCsv, ...), rows to the user's program (Output, Collect, SaveFirstRowTo).
 //
-// A text file is written under a temporary name beside its target, `target.tmp-PID`, and renamed only when all rows are
+// A new file is written under a temporary name beside its target, `target.tmp-PID`, and renamed only when all rows are
 // on the disk. When the run fails the temporary file is removed and an older target stays as it was.
 //
-// A text file is written in pieces of 256 KB. What goes to an open file is written batch by batch, so that whoever
-// watches a terminal or a pipe sees rows when they are there.
+// A new file is written in pieces of 256 KB, compressed when its name says so. What goes to an open file is written
+// batch by batch, so that whoever watches a terminal or a pipe sees rows when they are there.
 #pragma once
 
 #include <cstdio>
@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "io/row_encoder.h"
 #include "io/row_format.h"
 #include "io/sink.h"
 
@@ -25,8 +26,7 @@ namespace glim::io {
 std::unique_ptr<Sink> MakeFormatSink(RowFormat format, env::WritableFile* file, std::string description);
 // For a C file that is neither stdout nor stderr; not closed, flushed at the end.
 std::unique_ptr<Sink> MakeFormatFileSink(RowFormat format, FILE* file);
-// One row per line, the columns as %v prints them, joined by tabs.
-std::unique_ptr<Sink> MakeTextFileSink(std::string path);
+std::unique_ptr<Sink> MakeFileSink(std::string path, std::unique_ptr<RowEncoder> encoder);
 // An error of `take` is passed on as it is.
 std::unique_ptr<Sink> MakeCallbackSink(std::function<Status(const Batch&)> take);
 // Appends to `rows`, which outlives the sink.

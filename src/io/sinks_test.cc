@@ -34,7 +34,7 @@ class TextFileSink : public ::testing::Test {
  protected:
   // Twice as many bytes as the buffer holds.
   Status Save(env::Env& env, const std::string& path) {
-    auto sink = MakeTextFileSink(path);
+    auto sink = MakeFileSink(path, MakeTextEncoder());
     Status status = sink->Open(env);
     for (int i = 0; i < 600 && status.ok(); ++i) status = Put(*sink, OneRow({std::string(1000, 'x'), i}));
     if (!status.ok()) {
@@ -55,7 +55,7 @@ class TextFileSink : public ::testing::Test {
 };
 
 TEST_F(TextFileSink, RowsAreLines) {
-  auto sink = MakeTextFileSink(folder_.Path("out"));
+  auto sink = MakeFileSink(folder_.Path("out"), MakeTextEncoder());
   ASSERT_TRUE(sink->Open(*env_).ok());
   ASSERT_TRUE(Put(*sink, OneRow({"a", 4.0, Value()})).ok());
   ASSERT_TRUE(Put(*sink, OneRow({"b"})).ok());
@@ -67,7 +67,7 @@ TEST_F(TextFileSink, RowsAreLines) {
 
 TEST_F(TextFileSink, AbortLeavesTheOldFile) {
   folder_.Write("out", "old");
-  auto sink = MakeTextFileSink(folder_.Path("out"));
+  auto sink = MakeFileSink(folder_.Path("out"), MakeTextEncoder());
   ASSERT_TRUE(sink->Open(*env_).ok());
   ASSERT_TRUE(Put(*sink, OneRow({"new"})).ok());
   sink->Abort();
@@ -76,7 +76,7 @@ TEST_F(TextFileSink, AbortLeavesTheOldFile) {
 }
 
 TEST_F(TextFileSink, SinkThatIsDroppedLeavesNothing) {
-  ASSERT_TRUE(MakeTextFileSink(folder_.Path("out"))->Open(*env_).ok());
+  ASSERT_TRUE(MakeFileSink(folder_.Path("out"), MakeTextEncoder())->Open(*env_).ok());
   EXPECT_THAT(Names(), IsEmpty());
 }
 

@@ -17,7 +17,7 @@ constexpr size_t kRowsMax = 4096;
 
 class TextReader : public Reader {
  public:
-  TextReader(std::unique_ptr<BlockReader> blocks, uint64_t end, bool skip_first, const TextOptions& options)
+  TextReader(std::unique_ptr<BlockReader> blocks, uint64_t end, bool skip_first, const TextFileOptions& options)
       : blocks_(std::move(blocks)),
         end_(end),
         skipping_(skip_first),
@@ -115,7 +115,7 @@ class TextReader : public Reader {
 
 class TextSource : public Source {
  public:
-  TextSource(std::vector<std::string> paths, TextOptions options)
+  TextSource(std::vector<std::string> paths, TextFileOptions options)
       : paths_(std::move(paths)), options_(std::move(options)) {}
 
   std::string Describe() const override {
@@ -124,7 +124,7 @@ class TextSource : public Source {
   }
 
   Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const override {
-    return CutFiles(env, paths_, options_.paths, options.split_bytes_max);
+    return CutFiles(env, paths_, {options_.recursive, options_.pattern}, options.split_bytes_max);
   }
 
   Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const override {
@@ -135,12 +135,12 @@ class TextSource : public Source {
 
  private:
   const std::vector<std::string> paths_;
-  const TextOptions options_;
+  const TextFileOptions options_;
 };
 
 }  // namespace
 
-std::unique_ptr<Source> MakeTextSource(std::vector<std::string> paths, TextOptions options) {
+std::unique_ptr<Source> MakeTextSource(std::vector<std::string> paths, TextFileOptions options) {
   return std::make_unique<TextSource>(std::move(paths), std::move(options));
 }
 

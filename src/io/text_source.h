@@ -19,18 +19,12 @@
 #include <string_view>
 #include <vector>
 
+#include "glim/sources.h"
 #include "io/paths.h"
 #include "io/source.h"
 
 namespace glim::io {
 
-struct TextOptions {
-  PathOptions paths = {};
-  bool file_name = false;  // One more column with the path of the line's file.
-  bool offset = false;     // One more with the byte in that file where the line starts.
-  bool strip_cr = false;   // The "\r" of "\r\n" is no part of the line.
-};
-
-std::unique_ptr<Source> MakeTextSource(std::vector<std::string> paths, TextOptions options);
+std::unique_ptr<Source> MakeTextSource(std::vector<std::string> paths, TextFileOptions options);
 
 }  // namespace glim::io

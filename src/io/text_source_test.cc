@@ -45,18 +45,19 @@ Texts LinesWithOffsets(std::string_view bytes) {
 
 class TextSource : public ::testing::Test {
  protected:
-  Texts Read(const std::vector<std::string>& paths, const TextOptions& options = {},
+  Texts Read(const std::vector<std::string>& paths, const TextFileOptions& options = {},
              int64_t split_bytes_max = 4 << 20) {
     auto rows = ReadAll(*env_, *MakeTextSource(paths, options), split_bytes_max);
     EXPECT_TRUE(rows.ok()) << rows.status().ToString();
     return rows.ok() ? *rows : Texts{};
   }
-  Status Error(const std::string& path, const TextOptions& options = {}) {
+  Status Error(const std::string& path, const TextFileOptions& options = {}) {
     return ReadAll(*env_, *MakeTextSource({path}, options)).status();
   }
   // Without the folder.
-  std::vector<std::string> Expand(const std::string& path, const TextOptions& options = {}) {
-    auto found = ExpandPaths(*env_, {path.starts_with('/') ? path : folder_.Path(path)}, options.paths);
+  std::vector<std::string> Expand(const std::string& path, const TextFileOptions& options = {}) {
+    auto found =
+        ExpandPaths(*env_, {path.starts_with('/') ? path : folder_.Path(path)}, {options.recursive, options.pattern});
     if (!found.ok()) return {found.status().ToString()};
     for (std::string& name : *found) name.erase(0, folder_.path().size() + 1);
     return *found;
@@ -168,7 +169,7 @@ TEST_F(TextSource, GlobsFindFiles) {
   EXPECT_EQ(Expand("**/y/*"), (Names{"x/y/e.log"}));
   EXPECT_EQ(Expand("x"), (Names{"x/d.log"}));
   EXPECT_EQ(Expand("x/"), (Names{"x/d.log"}));
-  EXPECT_EQ(Expand("", {.paths = {.recursive = true, .pattern = "[de]*"}}), (Names{"x/d.log", "x/y/e.log"}));
+  EXPECT_EQ(Expand("", {.recursive = true, .pattern = "[de]*"}), (Names{"x/d.log", "x/y/e.log"}));
 }
 
 TEST_F(TextSource, WhatIsNotThereIsNamed) {
@@ -179,7 +180,7 @@ TEST_F(TextSource, WhatIsNotThereIsNamed) {
   EXPECT_EQ(Error(folder_.Path("*.log")).message(), "\"" + folder_.Path("*.log") + "\": no file matches");
   EXPECT_EQ(Error(folder_.Path("nope/**/*.log")).code(), Code::kNotFound);
   EXPECT_EQ(Error(folder_.path()).message(), "\"" + folder_.path() + "\": no file in this folder");
-  EXPECT_EQ(Error(folder_.Path("x"), {.paths = {.recursive = false, .pattern = "*.c"}}).message(),
+  EXPECT_EQ(Error(folder_.Path("x"), {.pattern = "*.c"}).message(),
             "\"" + folder_.Path("x") + "\": no file in this folder matches \"*.c\"");
 }
 

@@ -10,6 +10,7 @@
 #include "glim/flow.h"
 #include "glim/session.h"
 #include "io/paths.h"
+#include "script/lua_formats.h"
 #include "script/lua_support.h"
 #include "script/lua_table.h"
 #include "udf/lua_capture.h"
@@ -22,7 +23,6 @@ constexpr const char* kFlow = "glim flow";
 constexpr const char* kDataset = "glim dataset";
 constexpr const char* kOrder = "glim order";
 constexpr const char* kFields = "glim field";
-constexpr const char* kCsv = "glim csv";
 
 Session* TheSession(lua_State* L) { return static_cast<Session*>(lua_touserdata(L, lua_upvalueindex(1))); }
 UnrunFlows* TheUnrunFlows(lua_State* L) { return static_cast<UnrunFlows*>(lua_touserdata(L, lua_upvalueindex(2))); }
@@ -320,6 +320,20 @@ Result<int> WriteText(lua_State* L) {
   return PushDataset(L, self->WriteText(std::move(path)));
 }
 
+Result<int> WriteCsv(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(std::string path, ToText(L, 2, "WriteCsv"));
+  ASSIGN_OR_RETURN(CsvWriteOptions options, ToCsvWriteOptions(L, 3, "WriteCsv"));
+  return PushDataset(L, self->WriteCsv(std::move(path), std::move(options)));
+}
+
+Result<int> WriteTsv(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(std::string path, ToText(L, 2, "WriteTsv"));
+  ASSIGN_OR_RETURN(CsvWriteOptions options, ToCsvWriteOptions(L, 3, "WriteTsv"));
+  return PushDataset(L, self->WriteTsv(std::move(path), std::move(options)));
+}
+
 // A value of the script's state, kept alive for a sink.
 class Kept {
  public:
@@ -403,23 +417,6 @@ Result<int> RunDataset(lua_State* L) {
 
 // ---- Sources ----
 
-Status ReadTextOptions(lua_State* L, int index, TextFileOptions* options) {
-  RETURN_IF_ERROR(ReadField(L, index, "recursive", &options->recursive));
-  RETURN_IF_ERROR(ReadField(L, index, "pattern", &options->pattern));
-  RETURN_IF_ERROR(ReadField(L, index, "file_name", &options->file_name));
-  RETURN_IF_ERROR(ReadField(L, index, "offset", &options->offset));
-  return ReadField(L, index, "strip_cr", &options->strip_cr);
-}
-
-Result<TextFileOptions> ToTextOptions(lua_State* L, int index, const char* what) {
-  TextFileOptions options;
-  if (lua_isnoneornil(L, index)) return options;
-  if (!lua_istable(L, index)) return WrongArgument(L, index, what, "a table of options, like {recursive = true}");
-  RETURN_IF_ERROR(AllowOnly(L, index, what, {"recursive", "pattern", "file_name", "offset", "strip_cr"}));
-  if (Status status = ReadTextOptions(L, index, &options); !status.ok()) return std::move(status).With(what);
-  return options;
-}
-
 Result<int> TextFile(lua_State* L) {
   ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
   ASSIGN_OR_RETURN(std::vector<std::string> paths, ToTexts(L, 2, "TextFile"));
@@ -490,9 +487,8 @@ Result<int> Rows(lua_State* L) {
 
 Result<int> Input(lua_State* L) {
   ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
-  void* csv = TestObject(L, 2, kCsv);
-  if (csv == nullptr) return WrongArgument(L, 2, "Input", "a format, like glim.csv(\"a.csv\")");
-  return PushDataset(L, flow->Input(*static_cast<Csv*>(csv)));
+  ASSIGN_OR_RETURN(Dataset data, InputFormat(L, 2, flow));
+  return PushDataset(L, std::move(data));
 }
 
 Result<int> TableRows(lua_State* L) {
@@ -550,30 +546,6 @@ Result<int> NewOrder(lua_State* L) {
   if (order != Ascending && order != Descending)
     return Status::Invalid("glim.order_by: the order is glim.ascending or glim.descending");
   PushObject(L, kOrder, OrderBy(field, static_cast<SortOrder>(order)));
-  return 1;
-}
-
-Status ReadCsvOptions(lua_State* L, int table, CsvOptions* options) {
-  std::string delimiter, quote;
-  RETURN_IF_ERROR(ReadField(L, table, "header", &options->header));
-  RETURN_IF_ERROR(ReadField(L, table, "delimiter", &delimiter));
-  RETURN_IF_ERROR(ReadField(L, table, "quote", &quote));
-  if (delimiter.size() > 1 || quote.size() > 1) return Status::Invalid("delimiter and quote are one byte each");
-  if (!delimiter.empty()) options->delimiter = delimiter[0];
-  if (!quote.empty()) options->quote = quote[0];
-  return Status::Ok();
-}
-
-// glim.csv("a.csv"), glim.csv{"a.csv", "b.csv", header = true, delimiter = ";"}
-Result<int> NewCsv(lua_State* L) {
-  ASSIGN_OR_RETURN(std::vector<std::string> files, ToTexts(L, 1, "glim.csv"));
-  CsvOptions options;
-  const int table = lua_istable(L, 1) ? 1 : 2;
-  if (lua_istable(L, table)) {
-    RETURN_IF_ERROR(AllowOnly(L, table, "glim.csv", {"header", "delimiter", "quote"}));
-    if (Status status = ReadCsvOptions(L, table, &options); !status.ok()) return std::move(status).With("glim.csv");
-  }
-  PushObject(L, kCsv, Csv(std::move(files), options));
   return 1;
 }
 
@@ -652,6 +624,8 @@ constexpr luaL_Reg kDatasetMethods[] = {
     {"Printf", Call<Printf>},
     {"Fprintf", Call<Fprintf>},
     {"WriteText", Call<WriteText>},
+    {"WriteCsv", Call<WriteCsv>},
+    {"WriteTsv", Call<WriteTsv>},
     {"Output", Call<Output>},
     {"Collect", Call<CollectRows>},
     {"SaveFirstRowTo", Call<SaveFirstRowTo>},
@@ -705,7 +679,6 @@ void OpenFlow(lua_State* L, Session* session, UnrunFlows* unrun) {
   RegisterType(L, kFlow, kFlowMethods, Collect<Flow>);
   RegisterType(L, kOrder, kNothing, Collect<OrderBy>);
   RegisterType(L, kFields, kNothing, Collect<Fields>);
-  RegisterType(L, kCsv, kNothing, Collect<Csv>);
   AddMethod(L, driver, kDataset, "Run", Call<RunDataset>);
   AddMethod(L, driver, kFlow, "Run", Call<RunFlow>);
   AddMethod(L, driver, kFlow, "Table", Call<TableRows>);
@@ -719,8 +692,7 @@ void OpenFlow(lua_State* L, Session* session, UnrunFlows* unrun) {
   lua_setfield(L, -2, "on");
   lua_pushcfunction(L, Call<NewOrder>);
   lua_setfield(L, -2, "order_by");
-  lua_pushcfunction(L, Call<NewCsv>);
-  lua_setfield(L, -2, "csv");
+  OpenFormats(L);
   SetFunction(L, driver, "glob", Call<Glob>);
   lua_pushinteger(L, Ascending);
   lua_setfield(L, -2, "ascending");

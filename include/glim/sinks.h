@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a flow writes files: the options of WriteText, WriteCsv, ... Plain data; the same names are keys of option tables
+// in Lua.
+//
+//   sales.WriteCsv("sales.csv.gz", {.header = {"who", "what", "count"}});
+//
+// A file appears under its name only when all of it is written; a run that fails leaves what was there before. A name
+// that ends in .gz .bz2 .xz .zst .lz4 is written compressed.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace glim {
+
+// RFC 4180: fields with a delimiter, quote or line end are quoted, quotes doubled, lines end with "\n". Read with the
+// same options, the rows come back as they were, as bytes.
+struct CsvWriteOptions {
+  std::vector<std::string> header{};  // Names of the columns, as the first row. Empty: no such row.
+  char delimiter = ',';
+  char quote = '"';    // 0: none; a field that would need one fails the run.
+  std::string null{};  // What nil is written as; a value of that text is quoted. (A row of one nil is `""`, for an
+                       // empty line is no row.)
+};
+
+}  // namespace glim

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a flow reads, in words: the formats that `flow.Input(...)` takes and the options of sources. Plain data; the
+// same names are keys of option tables in Lua.
+//
+//   flow.TextFile("logs", {.recursive = true, .pattern = "*.log.gz"})
+//   flow.Input(Csv("sales.csv", {.header = true, .null = "NULL", .columns = {"who", 3}}))
+//
+// Files of all formats: a path is a file, a glob (`*` `?` `[a-z]` `**`), a folder, or "-" for stdin. One that matches
+// nothing fails the run, and so does a list without paths; a file without bytes gives no rows. What ends in .gz .bz2
+// .xz .zst .lz4 is decompressed on the way, by one task per file; other large files are read by all cores.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace glim {
+
+// What TextFile reads besides the lines.
+struct TextFileOptions {
+  bool recursive = false;  // Folders and all below them.
+  std::string pattern{};   // Of file names in folders: "*.pm". Empty: all.
+  bool file_name = false;  // One more column with the path of the line's file.
+  bool offset = false;     // And one with the byte in that file where the line starts, from 0: names a line for good.
+                           // Of a compressed file: in the bytes that it stands for.
+  bool strip_cr = false;   // The "\r" of "\r\n" is no part of the line.
+};
+
+// A column of a file: its number, from 1, or its name in the header.
+struct CsvColumn {
+  CsvColumn(int number) : number(number) {}
+  CsvColumn(std::string name) : name(std::move(name)) {}
+  CsvColumn(const char* name) : name(name) {}
+  bool operator==(const CsvColumn&) const = default;
+  int number = 0;  // 0: by name.
+  std::string name;
+};
+
+// Values stay bytes, save those that `null` makes nil. A row with another number of columns than the first of its file
+// is an error that names file and line.
+struct CsvOptions {
+  bool header = false;                // The first row of each file holds names and is not data.
+  char delimiter = ',';               //
+  char quote = '"';                   // 0: there are no quotes.
+  std::optional<std::string> null{};  // A field of just this text, without quotes, is nil.
+  std::vector<CsvColumn> columns{};   // These, in this order. Empty: all.
+  bool recursive = false;             // Of folders, as in TextFile.
+  std::string pattern{};
+};
+struct Csv {
+  Csv(std::string file, CsvOptions options = {}) : files{std::move(file)}, options(std::move(options)) {}
+  Csv(std::vector<std::string> files, CsvOptions options = {}) : files(std::move(files)), options(std::move(options)) {}
+  std::vector<std::string> files;
+  CsvOptions options;
+};
+
+// Csv with tabs between the columns.
+struct Tsv : Csv {
+  Tsv(std::string file, CsvOptions options = {}) : Csv(std::move(file), std::move(options)) {
+    Csv::options.delimiter = '\t';
+  }
+  Tsv(std::vector<std::string> files, CsvOptions options = {}) : Csv(std::move(files), std::move(options)) {
+    Csv::options.delimiter = '\t';
+  }
+};
+
+}  // namespace glim

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How rows become the bytes of a file. One per format; file sinks (io/sinks.h) do the rest.
+//
+// Thread: any; shared by all tasks of a sink.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "glim/batch.h"
+#include "glim/sinks.h"
+#include "glim/status.h"
+
+namespace glim::io {
+
+class RowEncoder {
+ public:
+  virtual ~RowEncoder() = default;
+  // What stands at the head of each file.
+  virtual void AppendHead(std::string* out) const {}
+  // Appends all rows.
+  virtual Status Append(const Batch& batch, std::string* out) const = 0;
+};
+
+// One row per line, the columns as %v prints them, joined by tabs.
+std::unique_ptr<RowEncoder> MakeTextEncoder();
+// kInvalid for options that cannot work.
+Result<std::unique_ptr<RowEncoder>> MakeCsvEncoder(CsvWriteOptions options);
+
+}  // namespace glim::io

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "script/lua_formats.h"
+
+#include <fmt/core.h>
+
+#include <variant>
+
+#include "base/try.h"
+#include "script/lua_support.h"
+
+namespace glim::script {
+namespace {
+
+constexpr const char* kFormat = "glim format";
+
+using Format = std::variant<Csv>;
+
+// The options stand beside the files in one table, glim.csv{"a.csv", header = true}, or in a second argument.
+int OptionsIndex(lua_State* L) { return lua_istable(L, 1) ? 1 : 2; }
+
+// No table at `index`: the defaults.
+template <class Options, class Read>
+Result<Options> ToOptions(lua_State* L, int index, const char* what, std::initializer_list<const char*> names,
+                          Read read) {
+  Options options;
+  if (lua_isnoneornil(L, index)) return options;
+  if (!lua_istable(L, index)) return WrongArgument(L, index, what, "a table of options");
+  RETURN_IF_ERROR(AllowOnly(L, index, what, names));
+  if (Status status = read(L, index, &options); !status.ok()) return std::move(status).With(what);
+  return options;
+}
+
+Status ReadByte(lua_State* L, int index, const char* name, bool may_be_empty, char* out) {
+  std::string text(1, *out);
+  RETURN_IF_ERROR(ReadField(L, index, name, &text));
+  if (text.size() > 1 || (text.empty() && !may_be_empty)) {
+    return Status::Invalid(fmt::format("option \"{}\" must be one byte, got \"{}\"", name, text));
+  }
+  *out = text.empty() ? 0 : text[0];
+  return Status::Ok();
+}
+
+// Calls `read` with the field on top of the stack unless it is nil.
+template <class Read>
+Status WithField(lua_State* L, int index, const char* name, Read read) {
+  lua_getfield(L, index, name);
+  Status status = lua_isnil(L, -1) ? Status::Ok() : read(lua_gettop(L));
+  lua_pop(L, 1);
+  return status;
+}
+
+Status ReadTexts(lua_State* L, int index, const char* name, std::vector<std::string>* out) {
+  return WithField(L, index, name, [&](int field) -> Status {
+    ASSIGN_OR_RETURN(*out, ToTexts(L, field, name));
+    return Status::Ok();
+  });
+}
+
+// A list of numbers and names, or one.
+Status ReadColumns(lua_State* L, int index, std::vector<CsvColumn>* out) {
+  return WithField(L, index, "columns", [&](int field) -> Status {
+    const bool list = lua_istable(L, field);
+    const int count = list ? static_cast<int>(lua_objlen(L, field)) : 1;
+    for (int i = 1; i <= count; ++i) {
+      if (list) {
+        lua_rawgeti(L, field, i);
+      } else {
+        lua_pushvalue(L, field);
+      }
+      if (lua_type(L, -1) == LUA_TSTRING) {
+        out->emplace_back(std::string(lua_tostring(L, -1)));
+      } else {
+        ASSIGN_OR_RETURN(const int64_t number, ToInteger(L, lua_gettop(L), "columns"));
+        out->emplace_back(static_cast<int>(number));
+      }
+      lua_pop(L, 1);
+    }
+    return Status::Ok();
+  });
+}
+
+Status ReadCsvOptions(lua_State* L, int table, CsvOptions* options) {
+  RETURN_IF_ERROR(ReadField(L, table, "header", &options->header));
+  RETURN_IF_ERROR(ReadByte(L, table, "delimiter", false, &options->delimiter));
+  RETURN_IF_ERROR(ReadByte(L, table, "quote", true, &options->quote));
+  RETURN_IF_ERROR(WithField(L, table, "null", [&](int field) -> Status {
+    ASSIGN_OR_RETURN(options->null, ToText(L, field, "option \"null\""));
+    return Status::Ok();
+  }));
+  RETURN_IF_ERROR(ReadColumns(L, table, &options->columns));
+  RETURN_IF_ERROR(ReadField(L, table, "recursive", &options->recursive));
+  return ReadField(L, table, "pattern", &options->pattern);
+}
+
+Result<Csv> ToCsv(lua_State* L, const char* what) {
+  ASSIGN_OR_RETURN(std::vector<std::string> files, ToTexts(L, 1, what));
+  const int table = OptionsIndex(L);
+  ASSIGN_OR_RETURN(
+      const CsvOptions options,
+      ToOptions<CsvOptions>(L, table, what, {"header", "delimiter", "quote", "null", "columns", "recursive", "pattern"},
+                            ReadCsvOptions));
+  return Csv(std::move(files), options);
+}
+
+Result<int> NewCsv(lua_State* L) {
+  ASSIGN_OR_RETURN(Csv csv, ToCsv(L, "glim.csv"));
+  PushObject(L, kFormat, Format(std::move(csv)));
+  return 1;
+}
+
+Result<int> NewTsv(lua_State* L) {
+  ASSIGN_OR_RETURN(Csv csv, ToCsv(L, "glim.tsv"));
+  PushObject(L, kFormat, Format(Tsv(std::move(csv.files), std::move(csv.options))));
+  return 1;
+}
+
+constexpr luaL_Reg kNothing[] = {{nullptr, nullptr}};
+
+}  // namespace
+
+void OpenFormats(lua_State* L) {
+  RegisterType(L, kFormat, kNothing, Collect<Format>);
+  constexpr luaL_Reg kFormats[] = {{"csv", Call<NewCsv>}, {"tsv", Call<NewTsv>}};
+  for (const luaL_Reg& format : kFormats) {
+    lua_pushcfunction(L, format.func);
+    lua_setfield(L, -2, format.name);
+  }
+}
+
+Result<Dataset> InputFormat(lua_State* L, int index, Flow* flow) {
+  void* format = TestObject(L, index, kFormat);
+  if (format == nullptr) return WrongArgument(L, index, "Input", "a format, like glim.csv(\"a.csv\")");
+  return std::visit([&](const auto& input) { return flow->Input(input); }, *static_cast<Format*>(format));
+}
+
+Result<TextFileOptions> ToTextOptions(lua_State* L, int index, const char* what) {
+  return ToOptions<TextFileOptions>(L, index, what, {"recursive", "pattern", "file_name", "offset", "strip_cr"},
+                                    [](lua_State* L, int table, TextFileOptions* options) -> Status {
+                                      RETURN_IF_ERROR(ReadField(L, table, "recursive", &options->recursive));
+                                      RETURN_IF_ERROR(ReadField(L, table, "pattern", &options->pattern));
+                                      RETURN_IF_ERROR(ReadField(L, table, "file_name", &options->file_name));
+                                      RETURN_IF_ERROR(ReadField(L, table, "offset", &options->offset));
+                                      return ReadField(L, table, "strip_cr", &options->strip_cr);
+                                    });
+}
+
+Result<CsvWriteOptions> ToCsvWriteOptions(lua_State* L, int index, const char* what) {
+  return ToOptions<CsvWriteOptions>(L, index, what, {"header", "delimiter", "quote", "null"},
+                                    [](lua_State* L, int table, CsvWriteOptions* options) -> Status {
+                                      RETURN_IF_ERROR(ReadTexts(L, table, "header", &options->header));
+                                      RETURN_IF_ERROR(ReadByte(L, table, "delimiter", false, &options->delimiter));
+                                      RETURN_IF_ERROR(ReadByte(L, table, "quote", true, &options->quote));
+                                      return ReadField(L, table, "null", &options->null);
+                                    });
+}
+
+}  // namespace glim::script
