@@ -4,6 +4,7 @@
 import bz2
 import csv
 import gzip
+import json
 import lzma
 import os
 import subprocess
@@ -96,6 +97,33 @@ class Files(unittest.TestCase):
         self.assertIn('option "delimiter" must be one byte', self.bad("glim.csv{'in.csv', delimiter = ',,'}"))
         self.assertIn("other rows have 2", self.bad("glim.flow('f'):Rows{{1, 2}, {3}}:WriteCsv('no.csv'):Run()"))
         self.assertFalse(os.path.exists(self.path("no.csv")))
+
+    def test_json_lines_are_what_python_reads_and_writes(self):
+        rows = [{"id": i * 10 ** 13 - 5, "user": {"name": "n\u00e9 \"%d\"\n" % i, "tags": ["a", i, None, 0.1]}, "x": i % 3 == 0}
+                for i in range(60000)]
+        self.write("in.jsonl.gz", b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+        with open(self.path("in.jsonl"), "wb") as file:
+            file.write(gzip.open(self.path("in.jsonl.gz")).read())
+        self.assertGreater(os.path.getsize(self.path("in.jsonl")), 4 << 20)
+        for name in ("in.jsonl", "in.jsonl.gz"):
+            self.good(f"glim.flow('f'):Input(glim.json_lines{{'{name}', columns = {{'user.name', 'id', 'user.tags', 'user.tags[1]', "
+                      "'no', 'x'}}):WriteJsonLines('out.jsonl', {'name', 'id', 'tags', 'tag', 'no', 'x'}):Run()", "--threads", "2")
+            with open(self.path("out.jsonl"), "rb") as file:
+                got = [json.loads(line) for line in file]
+            self.assertTrue(got == [{"name": row["user"]["name"], "id": row["id"], "tags": row["user"]["tags"],
+                                     "tag": row["user"]["tags"][1], "no": None, "x": row["x"]} for row in rows], name)
+
+    def test_json_that_is_none_is_named_or_skipped(self):
+        self.write("in.jsonl", b'{"a": 1}\r\n\n{"a": 2\n{"a": {"b":  3}}')
+        script = "glim.flow('f'):Input(glim.json_lines{'in.jsonl', %s}):Printf('%%v\\n'):Run()"
+        self.assertIn('"in.jsonl" line 3: no JSON', self.bad(script % "columns = 'a'"))
+        done = self.glim(script % "columns = 'a', skip_bad = true")
+        self.assertEqual((done.returncode, done.stdout), (0, b'1\n{"b":3}\n'))
+        self.assertIn(b"1 line skipped that is no JSON", done.stderr)
+        self.assertEqual(self.good(script % "skip_bad = true"), b'{"a": 1}\n{"a": {"b":  3}}\n')
+        self.assertIn("path \"a..b\", byte 3: expected a name", self.bad(script % "columns = 'a..b'"))
+        self.assertIn("2 names, the row has 1 column", self.bad("glim.flow('f'):Ints{1}:WriteJsonLines('o', {'a', 'b'}):Run()"))
+        self.assertIn("JSON has no", self.bad("glim.flow('f'):Rows{{0/0}}:WriteJsonLines('o', {'a'}):Run()"))
 
 
 if __name__ == "__main__":

@@ -303,6 +303,8 @@ class Dataset {
   // CSV as RFC 4180 has it, and the same with tabs for commas.
   Dataset WriteCsv(std::string path, CsvWriteOptions options = {}) const;
   Dataset WriteTsv(std::string path, CsvWriteOptions options = {}) const;
+  // One JSON object per row and line, a name for each column. nil is null; bytes must be UTF-8.
+  Dataset WriteJsonLines(std::string path, std::vector<std::string> names) const;
 
   // Runs this dataset's end (a sink, or the last step), and every other end of its flow that no run has finished yet.
   // So the last line of a program runs all of it, and a program that goes on with a dataset does not print twice.
@@ -366,6 +368,7 @@ class Flow {
   Dataset Rows(std::vector<Row> rows);
   // What glim/sources.h describes: Input(Csv("a.csv", {.header = true})).
   Dataset Input(Csv csv);
+  Dataset Input(JsonLines json);
   // All stored rows of a table: the key, then the row's values.
   Dataset Table(const TableHandle& table);
 

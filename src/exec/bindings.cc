@@ -8,6 +8,7 @@
 #include "exec/cached_source.h"
 #include "exec/table_source.h"
 #include "io/csv_source.h"
+#include "io/json_source.h"
 #include "io/memory_source.h"
 #include "io/sinks.h"
 #include "io/text_source.h"
@@ -39,6 +40,7 @@ Result<io::RowFormat> ParseFormat(const flow::Step& step, const std::string& for
 
 Result<std::unique_ptr<io::RowEncoder>> MakeEncoder(const flow::FileSink& sink) {
   if (const auto* csv = std::get_if<CsvWriteOptions>(&sink.format)) return io::MakeCsvEncoder(*csv);
+  if (const auto* json = std::get_if<flow::JsonFormat>(&sink.format)) return io::MakeJsonEncoder(json->names);
   return io::MakeTextEncoder();
 }
 
@@ -53,6 +55,9 @@ Result<std::unique_ptr<io::Source>> MakeSource(const flow::Step& step) {
     return io::MakeTextSource(text->paths, text->options);
   }
   if (const auto* csv = std::get_if<flow::CsvSource>(&step.body)) return io::MakeCsvSource(csv->files, csv->options);
+  if (const auto* json = std::get_if<flow::JsonLinesSource>(&step.body)) {
+    return io::MakeJsonSource(json->format.files, json->format.options);
+  }
   if (const auto* strings = std::get_if<flow::StringsSource>(&step.body)) return io::MakeStringsSource(strings->values);
   if (const auto* ints = std::get_if<flow::IntsSource>(&step.body)) return io::MakeIntsSource(ints->values);
   if (const auto* range = std::get_if<flow::RangeSource>(&step.body))

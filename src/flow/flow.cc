@@ -432,6 +432,11 @@ Dataset Dataset::WriteTsv(std::string path, CsvWriteOptions options) const {
   return WriteCsv(std::move(path), std::move(options));
 }
 
+Dataset Dataset::WriteJsonLines(std::string path, std::vector<std::string> names) const {
+  if (names.empty()) graph_->Fail(Status::Invalid("WriteJsonLines needs a name for each column"));
+  return WriteFile("WriteJsonLines", {std::move(path), flow::JsonFormat{std::move(names)}});
+}
+
 Flow::Flow(std::string name) : graph_(std::make_shared<flow::Graph>(std::move(name))) {}
 
 const std::string& Flow::name() const { return graph_->name(); }
@@ -479,6 +484,12 @@ Dataset Flow::Input(Csv csv) {
   if (csv.files.empty()) graph_->Fail(Status::Invalid("Input: the CSV needs the name of a file"));
   return Dataset(graph_,
                  graph_->Add({"Input", std::move(arguments), {}, flow::CsvSource{std::move(csv.files), csv.options}}));
+}
+
+Dataset Flow::Input(JsonLines json) {
+  std::string arguments = "json lines " + Quoted(json.files);
+  if (json.files.empty()) graph_->Fail(Status::Invalid("Input: the JSON lines need the name of a file"));
+  return Dataset(graph_, graph_->Add({"Input", std::move(arguments), {}, flow::JsonLinesSource{std::move(json)}}));
 }
 
 Dataset Flow::Table(const TableHandle& table) {

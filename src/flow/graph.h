@@ -30,6 +30,9 @@ struct CsvSource {
   std::vector<std::string> files;
   CsvOptions options;
 };
+struct JsonLinesSource {
+  JsonLines format;
+};
 struct StringsSource {
   std::vector<std::string> values;
 };
@@ -147,17 +150,21 @@ struct FirstRowSink {
   std::function<Status(const Row&)> save;
 };
 struct TextFormat {};  // Of WriteText.
-using FileFormat = std::variant<TextFormat, CsvWriteOptions>;
+struct JsonFormat {
+  std::vector<std::string> names;
+};
+using FileFormat = std::variant<TextFormat, CsvWriteOptions, JsonFormat>;
 struct FileSink {
   std::string path;
   FileFormat format;
 };
 
-using StepBody = std::variant<TextFileSource, CsvSource, StringsSource, IntsSource, RangeSource, RowsSource,
-                              TableSource, FunctionStep, SelectStep, LimitStep, PartitionStep, RoundRobinStep,
-                              ReduceStep, GroupStep, SortStep, JoinStep, CoGroupStep, SampleStep, ZipWithIndexStep,
-                              BroadcastStep, MergeToStep, UnionStep, CacheStep, DistinctStep, PipeStep, LookupStep,
-                              PushToStep, PrintfSink, OutputSink, CollectSink, FirstRowSink, FileSink>;
+using StepBody =
+    std::variant<TextFileSource, CsvSource, JsonLinesSource, StringsSource, IntsSource, RangeSource, RowsSource,
+                 TableSource, FunctionStep, SelectStep, LimitStep, PartitionStep, RoundRobinStep, ReduceStep, GroupStep,
+                 SortStep, JoinStep, CoGroupStep, SampleStep, ZipWithIndexStep, BroadcastStep, MergeToStep, UnionStep,
+                 CacheStep, DistinctStep, PipeStep, LookupStep, PushToStep, PrintfSink, OutputSink, CollectSink,
+                 FirstRowSink, FileSink>;
 
 struct Step {
   std::string name;         // "FlatMap", as the user wrote it.

@@ -83,4 +83,17 @@ Result<size_t> BlockReader::MakeRoom(size_t keep) {
   return keep;
 }
 
+int64_t CountLines(env::Env& env, const std::string& path, uint64_t end) {
+  int64_t lines = 0;
+  auto file = env.files().OpenRandom(path);
+  std::string buffer(256 << 10, '\0');
+  for (uint64_t at = 0; file.ok() && at < end;) {
+    const auto got = (*file)->ReadAt(at, {buffer.data(), std::min<uint64_t>(buffer.size(), end - at)});
+    if (!got.ok() || *got == 0) break;
+    lines += std::count(buffer.data(), buffer.data() + *got, '\n');
+    at += *got;
+  }
+  return lines;
+}
+
 }  // namespace glim::io

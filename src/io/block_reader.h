@@ -66,4 +66,7 @@ class BlockReader {
   bool at_end_ = false;
 };
 
+// Newlines in the file's bytes [0, end), for messages that name a line. 0 when the file cannot be read any more.
+int64_t CountLines(env::Env& env, const std::string& path, uint64_t end);
+
 }  // namespace glim::io

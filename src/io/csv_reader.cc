@@ -16,20 +16,6 @@ namespace {
 constexpr size_t kRowsMax = 4096;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
-// Newlines in the file's bytes [0, end). For messages: a file that cannot be read any more has 0.
-int64_t CountLines(env::Env& env, const std::string& path, uint64_t end) {
-  int64_t lines = 0;
-  auto file = env.files().OpenRandom(path);
-  std::string buffer(256 << 10, '\0');
-  for (uint64_t at = 0; file.ok() && at < end;) {
-    const auto got = (*file)->ReadAt(at, {buffer.data(), std::min<uint64_t>(buffer.size(), end - at)});
-    if (!got.ok() || *got == 0) break;
-    lines += std::count(buffer.data(), buffer.data() + *got, '\n');
-    at += *got;
-  }
-  return lines;
-}
-
 }  // namespace
 
 Result<CsvReader::FirstRow> CsvReader::ReadFirstRow(env::Env& env, const std::string& path, const CsvOptions& options) {

@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "glim/batch.h"
 #include "glim/sinks.h"
@@ -27,5 +28,8 @@ class RowEncoder {
 std::unique_ptr<RowEncoder> MakeTextEncoder();
 // kInvalid for options that cannot work.
 Result<std::unique_ptr<RowEncoder>> MakeCsvEncoder(CsvWriteOptions options);
+// An object per line, with a name for each column. A row of another width, bytes that are not UTF-8, NaN and infinities
+// are errors when they come.
+Result<std::unique_ptr<RowEncoder>> MakeJsonEncoder(const std::vector<std::string>& names);
 
 }  // namespace glim::io

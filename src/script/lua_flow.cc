@@ -334,6 +334,13 @@ Result<int> WriteTsv(lua_State* L) {
   return PushDataset(L, self->WriteTsv(std::move(path), std::move(options)));
 }
 
+Result<int> WriteJsonLines(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(std::string path, ToText(L, 2, "WriteJsonLines"));
+  ASSIGN_OR_RETURN(std::vector<std::string> names, ToTexts(L, 3, "WriteJsonLines"));
+  return PushDataset(L, self->WriteJsonLines(std::move(path), std::move(names)));
+}
+
 // A value of the script's state, kept alive for a sink.
 class Kept {
  public:
@@ -626,6 +633,7 @@ constexpr luaL_Reg kDatasetMethods[] = {
     {"WriteText", Call<WriteText>},
     {"WriteCsv", Call<WriteCsv>},
     {"WriteTsv", Call<WriteTsv>},
+    {"WriteJsonLines", Call<WriteJsonLines>},
     {"Output", Call<Output>},
     {"Collect", Call<CollectRows>},
     {"SaveFirstRowTo", Call<SaveFirstRowTo>},

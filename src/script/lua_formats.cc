@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kFormat = "glim format";
 
-using Format = std::variant<Csv>;
+using Format = std::variant<Csv, JsonLines>;
 
 // The options stand beside the files in one table, glim.csv{"a.csv", header = true}, or in a second argument.
 int OptionsIndex(lua_State* L) { return lua_istable(L, 1) ? 1 : 2; }
@@ -114,13 +114,29 @@ Result<int> NewTsv(lua_State* L) {
   return 1;
 }
 
+Result<int> NewJsonLines(lua_State* L) {
+  constexpr const char* kName = "glim.json_lines";
+  ASSIGN_OR_RETURN(std::vector<std::string> files, ToTexts(L, 1, kName));
+  ASSIGN_OR_RETURN(
+      const JsonLinesOptions options,
+      ToOptions<JsonLinesOptions>(L, OptionsIndex(L), kName, {"columns", "skip_bad", "recursive", "pattern"},
+                                  [](lua_State* L, int table, JsonLinesOptions* options) -> Status {
+                                    RETURN_IF_ERROR(ReadTexts(L, table, "columns", &options->columns));
+                                    RETURN_IF_ERROR(ReadField(L, table, "skip_bad", &options->skip_bad));
+                                    RETURN_IF_ERROR(ReadField(L, table, "recursive", &options->recursive));
+                                    return ReadField(L, table, "pattern", &options->pattern);
+                                  }));
+  PushObject(L, kFormat, Format(JsonLines(std::move(files), options)));
+  return 1;
+}
+
 constexpr luaL_Reg kNothing[] = {{nullptr, nullptr}};
 
 }  // namespace
 
 void OpenFormats(lua_State* L) {
   RegisterType(L, kFormat, kNothing, Collect<Format>);
-  constexpr luaL_Reg kFormats[] = {{"csv", Call<NewCsv>}, {"tsv", Call<NewTsv>}};
+  constexpr luaL_Reg kFormats[] = {{"csv", Call<NewCsv>}, {"tsv", Call<NewTsv>}, {"json_lines", Call<NewJsonLines>}};
   for (const luaL_Reg& format : kFormats) {
     lua_pushcfunction(L, format.func);
     lua_setfield(L, -2, format.name);
