@@ -32,6 +32,9 @@ struct SessionOptions {
   bool progress = false;          // A progress line on stderr.
   bool watch_interrupts = false;  // Ctrl-C or SIGTERM cancels a run, in order; a second one ends the process.
   bool explain = false;           // Run prints the stages to stdout instead of running them.
+  bool stats = false;             // After each run: rows, bytes and time of every step, on stderr.
+  std::string stats_file{};       // The same of all runs as JSON, a list with one object per run.
+  std::string trace_file{};       // When each task ran, for ui.perfetto.dev (Trace Event Format, JSON).
   bool lua_kernels = true;        // False: every Lua function runs as plain Lua.
 };
 
@@ -39,7 +42,8 @@ class Session {
  public:
   Session();
   explicit Session(SessionOptions options);
-  // Takes --on, --threads, --memory, --partitions, --progress, --no-progress, --explain (as `--name value` or
+  // Takes --on, --threads, --memory, --partitions, --progress, --no-progress, --explain, --stats, --stats-file, --trace
+  // (as `--name value` or
   // `--name=value`) and leaves the rest in arguments(). A wrong one is the first Run's error. A progress line is shown
   // when stderr is a terminal.
   Session(int argc, char** argv);

@@ -25,6 +25,9 @@ struct RunOptions {
   std::string memory;
   bool progress = isatty(STDERR_FILENO) != 0;
   bool plain_lua = false;
+  bool stats = false;
+  std::string stats_file;
+  std::string trace_file;
   std::string script;
 };
 
@@ -41,6 +44,9 @@ CLI::App* AddRunCommand(CLI::App* app, const char* name, const char* what, const
       ->envname("GLIM_MEMORY");
   command->add_flag("--progress,!--no-progress", options->progress,
                     "a progress line on stderr; when not given, only on a terminal");
+  command->add_flag("--stats", options->stats, "after each run, rows, bytes and time of every step, on stderr");
+  command->add_option("--stats-file", options->stats_file, "the same as JSON: a list with one object per run");
+  command->add_option("--trace", options->trace_file, "when each task ran, to be opened at ui.perfetto.dev");
   command->add_flag("--plain-lua", options->plain_lua, "run every Lua function as plain Lua, without kernels");
   command
       ->add_option("script", options->script, "a Lua file, or - for stdin; what follows it are the script's arguments")
@@ -54,8 +60,8 @@ size_t CountOwnArguments(const std::vector<std::string>& arguments) {
   for (size_t i = 1; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
     if (argument == "-" || !argument.starts_with("-")) return i + 1;
-    const bool takes_value =
-        argument == "--on" || argument == "--threads" || argument == "--partitions" || argument == "--memory";
+    const bool takes_value = argument == "--on" || argument == "--threads" || argument == "--partitions" ||
+                             argument == "--memory" || argument == "--stats-file" || argument == "--trace";
     if (takes_value) ++i;
   }
   return arguments.size();
@@ -69,6 +75,9 @@ int RunScript(const RunOptions& options, std::vector<std::string> arguments, boo
   session_options.progress = options.progress;
   session_options.explain = explain;
   session_options.lua_kernels = !options.plain_lua;
+  session_options.stats = options.stats;
+  session_options.stats_file = options.stats_file;
+  session_options.trace_file = options.trace_file;
   session_options.watch_interrupts = true;
   if (!options.memory.empty()) {
     const auto bytes = glim::ParseMemory(options.memory);

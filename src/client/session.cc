@@ -33,6 +33,10 @@ Status SetOption(const std::string& name, const std::string& value, SessionOptio
     ASSIGN_OR_RETURN(options->threads, ParseCount(name, value, 1));
   } else if (name == "--partitions") {
     ASSIGN_OR_RETURN(options->partitions, ParseCount(name, value, 1));
+  } else if (name == "--stats-file") {
+    options->stats_file = value;
+  } else if (name == "--trace") {
+    options->trace_file = value;
   } else {
     ASSIGN_OR_RETURN(options->memory_bytes, ParseMemory(value));
   }
@@ -40,7 +44,8 @@ Status SetOption(const std::string& name, const std::string& value, SessionOptio
 }
 
 bool TakesValue(std::string_view name) {
-  return name == "--on" || name == "--threads" || name == "--memory" || name == "--partitions";
+  return name == "--on" || name == "--threads" || name == "--memory" || name == "--partitions" ||
+         name == "--stats-file" || name == "--trace";
 }
 
 // Takes the session's options out of the program's arguments; stops at "--".
@@ -53,6 +58,8 @@ Status ParseArguments(int argc, char** argv, SessionOptions* options, std::vecto
     if (argument == "--") break;
     if (argument == "--progress" || argument == "--no-progress") {
       options->progress = argument == "--progress";
+    } else if (argument == "--stats") {
+      options->stats = true;
     } else if (argument == "--explain") {
       options->explain = true;
     } else if (TakesValue(name)) {
@@ -87,6 +94,33 @@ class InterruptWatch {
   env::Env& env_;
   const bool on_;
 };
+
+Status WriteFile(env::Env& env, const std::string& path, std::string_view text) {
+  const std::string unfinished = path + ".tmp";
+  ASSIGN_OR_RETURN(const auto file, env.files().Create(unfinished));
+  RETURN_IF_ERROR(file->Append(text));
+  RETURN_IF_ERROR(file->Close());
+  return env.files().Rename(unfinished, path);
+}
+
+// Shows the report of a run that has ended, and writes the files of this run and those before it.
+Status Publish(const exec::RunReport& report, int64_t begin_nanos, Session::Parts* parts) {
+  if (parts->runs++ == 0) parts->first_run_nanos = begin_nanos;
+  const SessionOptions& options = parts->options;
+  if (options.stats) RETURN_IF_ERROR(parts->env->standard_error().Append(report.ToText()));
+  if (!options.stats_file.empty()) {
+    parts->stats_json += (parts->stats_json.empty() ? "" : ",\n") + report.ToJson();
+    Status status = WriteFile(*parts->env, options.stats_file, "[" + parts->stats_json + "]\n");
+    if (!status.ok()) return std::move(status).With("--stats-file");
+  }
+  if (!options.trace_file.empty()) {
+    parts->trace_json += (parts->trace_json.empty() ? "" : ",\n") +
+                         report.ToTraceEvents(parts->runs, begin_nanos - parts->first_run_nanos);
+    Status status = WriteFile(*parts->env, options.trace_file, "{\"traceEvents\":[" + parts->trace_json + "]}\n");
+    if (!status.ok()) return std::move(status).With("--trace");
+  }
+  return Status::Ok();
+}
 
 std::unique_ptr<Session::Parts> MakeParts(SessionOptions options) {
   auto parts = std::make_unique<Session::Parts>();
@@ -162,11 +196,13 @@ Status Session::Run(const std::shared_ptr<flow::Graph>& graph, std::vector<int> 
         threads, udf::HostOptions{.lua_kernels = parts.options.lua_kernels, .lua_path = parts.lua_path});
   }
   const int64_t memory = parts.options.memory_bytes > 0 ? parts.options.memory_bytes : machine.memory_bytes / 10 * 6;
-  RETURN_IF_ERROR(
-      exec::Runner(parts.env.get(), parts.pool.get(), {parts.options.partitions, memory, parts.options.progress})
-          .Run(plan));
+  const bool reports = parts.options.stats || !parts.options.stats_file.empty() || !parts.options.trace_file.empty();
+  exec::RunReport report(graph->name());
+  exec::RunnerOptions options{parts.options.partitions, memory, parts.options.progress, reports ? &report : nullptr};
+  const int64_t begin_nanos = parts.env->clock().MonotonicNanos();
+  RETURN_IF_ERROR(exec::Runner(parts.env.get(), parts.pool.get(), options).Run(plan));
   graph->MarkFinished(plan.ends);
-  return Status::Ok();
+  return reports ? Publish(report, begin_nanos, &parts) : Status::Ok();
 }
 
 }  // namespace glim

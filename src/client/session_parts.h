@@ -27,6 +27,10 @@ struct Session::Parts {
   std::unique_ptr<env::Env> env;
   std::unique_ptr<param::Catalogue> catalogue;
   std::unique_ptr<exec::WorkerPool> pool;  // Made by the first run.
+  // Of runs so far, for stats_file and trace_file.
+  int runs = 0;
+  int64_t first_run_nanos = 0;
+  std::string stats_json, trace_json;
 };
 
 }  // namespace glim

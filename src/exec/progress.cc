@@ -21,11 +21,15 @@ void Progress::Draw() {
   const double seconds = static_cast<double>(env_->clock().MonotonicNanos() - started_nanos_) / 1e9;
   const auto bytes = static_cast<double>(bytes_.load(std::memory_order_relaxed));
   const auto rows = static_cast<double>(rows_.load(std::memory_order_relaxed));
-  std::string line = fmt::format("\r\x1b[Kstage {}/{}", stage_, stages_);
-  if (source_bytes_ > 0)
-    line += fmt::format("  {:.0f} % read", std::min(100.0, 100 * bytes / static_cast<double>(source_bytes_)));
-  line +=
-      fmt::format("  {:.1f} M rows  {:.0f} MB/s  {:.0f} s", rows / 1e6, bytes / 1e6 / std::max(seconds, 1e-3), seconds);
+  const double rate = 1e-6 / std::max(seconds, 1e-3);
+  std::string line = fmt::format("\r\x1b[Kstage {}/{}  {:.1f} M rows/s  {:.0f} MB/s  {:.0f} s", stage_, stages_,
+                                 rows * rate, bytes * rate, seconds);
+  if (source_bytes_ > 0) {
+    const double done = std::min(1.0, bytes / static_cast<double>(source_bytes_));
+    line += fmt::format("  {:.0f} % read", 100 * done);
+    // Reading goes at an even pace; what comes after the last byte cannot be known.
+    if (done > 0.01 && done < 1) line += fmt::format(", {:.0f} s left", seconds * (1 - done) / done);
+  }
   drawn_ = true;
   (void)env_->standard_error().Append(line).ok();
 }

@@ -101,11 +101,13 @@ class PlanRun {
         plan_(plan),
         budget_(options.memory_bytes),
         caches_(&budget_, "Cache"),
+        started_(env->clock().MonotonicNanos()),
         progress_(env, options.progress) {}
 
   Status Run() {
     Status status = RunStages();
     progress_.Clear();
+    if (options_.report != nullptr) options_.report->Finish(Now(), budget_.peak_bytes());
     if (status.ok()) return status;
     for (StageRun& run : stages_) {
       if (run.sink != nullptr) run.sink->Abort();
@@ -124,6 +126,24 @@ class PlanRun {
     CountReaders();
     for (size_t i = 0; i < plan_.stages.size(); ++i) RETURN_IF_ERROR(RunStage(static_cast<int>(i)));
     return Status::Ok();
+  }
+
+  // Nanoseconds since the run began.
+  int64_t Now() const { return env_->clock().MonotonicNanos() - started_; }
+
+  // The names of a stage's parts, in the order of a chain.
+  void ReportStage(const StageRun& run, int index) {
+    if (options_.report == nullptr) return;
+    const auto& steps = plan_.graph->steps();
+    StageReport stage;
+    stage.name = "stage " + std::to_string(index + 1);
+    stage.tasks = run.tasks;
+    stage.begin_nanos = Now();
+    const auto add = [&](std::string name) { stage.steps.push_back({std::move(name)}); };
+    add(run.stage->source >= 0 ? "read " + StepName(steps[run.stage->source]) : "read what was sent");
+    for (const plan::Operator& op : run.stage->operators) add(plan::OperatorText(op, steps[op.step]));
+    add(run.sink != nullptr ? "write " + run.sink_name : run.output != nullptr ? "send" : "drop");
+    options_.report->AddStage(std::move(stage));
   }
 
   // What earlier runs keep is memory too.
@@ -270,6 +290,7 @@ class PlanRun {
     }
     if (run.sink != nullptr) run.ordered = std::make_unique<OrderedSink>(run.sink.get(), &cancelled_);
 
+    ReportStage(run, index);
     progress_.StartStage(index + 1, static_cast<int>(stages_.size()), source_bytes_);
     pool_->RunJob(
         run.tasks, [&](int task, udf::Hosts& hosts) { Fail(RunTask(&run, task, hosts)); },
@@ -278,6 +299,7 @@ class PlanRun {
           if (cancelled_.load() && run.ordered != nullptr) run.ordered->Wake();
           progress_.Draw();
         });
+    if (options_.report != nullptr) options_.report->EndStage(index, Now());
     if (env_->interrupted()) Fail(Status::Cancelled("interrupted"));
     RETURN_IF_ERROR(first_failure_);
     if (run.sink != nullptr) {
@@ -339,6 +361,7 @@ class PlanRun {
     } else if (run->ordered != nullptr) {
       end = &into_sink;
     }
+    if (options_.report != nullptr) return RunTapped(run, task, chain, end, writer.get());
     for (size_t i = chain.size(); i-- > 0;) {
       BatchOutput* next = i + 1 < chain.size() ? static_cast<BatchOutput*>(chain[i + 1].get()) : end;
       RETURN_IF_ERROR(chain[i]->Open(next));
@@ -347,6 +370,43 @@ class PlanRun {
     RETURN_IF_ERROR(Feed(run, task, chain.empty() ? nullptr : chain[0].get(), head));
     for (const auto& op : chain) RETURN_IF_ERROR(op->Finish());
     return writer != nullptr ? writer->Finish() : Status::Ok();
+  }
+
+  // The same with a tap before each operator and before the end. What an operator took is the time in front of it and
+  // in its Finish, less the time behind it.
+  Status RunTapped(StageRun* run, int task, const std::vector<std::unique_ptr<ops::Operator>>& chain, BatchOutput* end,
+                   exchange::PartitionWriter* writer) {
+    std::vector<std::unique_ptr<Tap>> taps;
+    for (const auto& op : chain) taps.push_back(std::make_unique<Tap>(op.get(), &env_->clock()));
+    taps.push_back(std::make_unique<Tap>(end, &env_->clock()));
+    for (size_t i = chain.size(); i-- > 0;) RETURN_IF_ERROR(chain[i]->Open(taps[i + 1].get()));
+
+    const int64_t begin = Now();
+    RETURN_IF_ERROR(Feed(run, task, chain.empty() ? nullptr : chain[0].get(), taps[0].get()));
+    std::vector<StepReport> steps(taps.size() + 1);
+    int64_t last = Now();
+    steps[0].nanos = last - begin - taps[0]->nanos();
+    for (size_t i = 0; i <= chain.size(); ++i) {
+      if (i < chain.size()) {
+        RETURN_IF_ERROR(chain[i]->Finish());
+      } else if (writer != nullptr) {
+        RETURN_IF_ERROR(writer->Finish());
+      }
+      steps[i + 1].nanos = Now() - last;
+      last = Now();
+    }
+    for (size_t i = 0; i < taps.size(); ++i) {
+      const Tap& tap = *taps[i];
+      steps[i].rows_out = steps[i + 1].rows_in = tap.rows();
+      steps[i].bytes_out = steps[i + 1].bytes_in = tap.bytes();
+      steps[i + 1].nanos += tap.nanos();
+      if (i > 0) steps[i].nanos -= tap.nanos();
+    }
+    steps.back().rows_out = steps.back().rows_in;
+    steps.back().bytes_out = steps.back().bytes_in;
+    const auto stage = static_cast<int>(run - stages_.data());
+    options_.report->AddTask(stage, task, begin, last, steps);
+    return Status::Ok();
   }
 
   // The partitions of one input that the task reads.
@@ -433,6 +493,7 @@ class PlanRun {
   const plan::Plan& plan_;
   mutable base::MemoryBudget budget_;
   base::Reservation caches_;
+  const int64_t started_;
   Progress progress_;
   Functions functions_;
   std::vector<int> readers_;

@@ -15,6 +15,7 @@
 
 #include "base/memory_budget.h"
 #include "env/env.h"
+#include "exec/run_report.h"
 #include "exec/worker_pool.h"
 #include "plan/plan.h"
 
@@ -23,7 +24,8 @@ namespace glim::exec {
 struct RunnerOptions {
   int partitions = 0;  // Tasks of a source's stage and partitions of a hash exchange; 0: by size.
   int64_t memory_bytes = 0;
-  bool progress = false;  // A line on stderr.
+  bool progress = false;        // A line on stderr.
+  RunReport* report = nullptr;  // Filled when given; its stages are those of the plan.
 };
 
 class Runner {

@@ -357,6 +357,11 @@ Result<Plan> MakePlan(std::shared_ptr<flow::Graph> graph, std::vector<int> ends)
   return Planner(std::move(graph), std::move(ends)).Make();
 }
 
+std::string OperatorText(const Operator& op, const flow::Step& step) {
+  const bool own = std::holds_alternative<flow::LimitStep>(step.body);
+  return step.name + std::string(Suffix(op.kind, own)) + (step.arguments.empty() ? "" : "(" + step.arguments + ")");
+}
+
 std::string ToText(const Plan& plan) {
   std::string out = "flow \"" + plan.graph->name() + "\"\n";
   for (size_t s = 0; s < plan.stages.size(); ++s) {
@@ -376,9 +381,7 @@ std::string ToText(const Plan& plan) {
                "\n";
       }
       const flow::Step& step = plan.graph->steps()[op.step];
-      const bool own = std::holds_alternative<flow::LimitStep>(step.body);
-      out += "  " + std::string(&op == stage.operators.data() ? "do     " : "fused  ") + step.name +
-             std::string(Suffix(op.kind, own)) + (step.arguments.empty() ? "" : "(" + step.arguments + ")") + "\n";
+      out += "  " + std::string(&op == stage.operators.data() ? "do     " : "fused  ") + OperatorText(op, step) + "\n";
     }
     if (stage.sink >= 0) {
       out += "  write  " + StepText(plan.graph->steps()[stage.sink]) + "\n";

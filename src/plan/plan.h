@@ -76,6 +76,8 @@ struct Plan {
 // For these ends of the graph; fails with the graph's own first mistake.
 Result<Plan> MakePlan(std::shared_ptr<flow::Graph> graph, std::vector<int> ends);
 
+// `ReduceBy combine(field 1, lua function(x, y) ...)`.
+std::string OperatorText(const Operator& op, const flow::Step& step);
 // The text of `Run(Explain())` and `glim explain`.
 std::string ToText(const Plan& plan);
 
