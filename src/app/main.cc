@@ -5,8 +5,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "client/session_parts.h"
@@ -19,34 +22,37 @@ constexpr const char* kVersion = "0.1.0";
 constexpr int kWrongUsage = 2;
 
 struct RunOptions {
-  std::string on = "embedded";
-  int threads = 0;
-  int partitions = 0;
-  std::string memory;
+  // Those with a value are read by the session, so that programs and this one agree on them.
+  std::vector<std::pair<const char*, std::string>> values = {
+      {"--on", ""}, {"--threads", ""}, {"--partitions", ""}, {"--memory", ""}, {"--stats-file", ""}, {"--trace", ""}};
   bool progress = isatty(STDERR_FILENO) != 0;
   bool plain_lua = false;
   bool stats = false;
-  std::string stats_file;
-  std::string trace_file;
   std::string script;
 };
 
+// "--stats-file" -> "GLIM_STATS_FILE".
+std::string EnvironmentName(std::string_view option) {
+  std::string name = "GLIM_";
+  for (const char c : option.substr(2)) name += c == '-' ? '_' : static_cast<char>(std::toupper(c));
+  return name;
+}
+
 CLI::App* AddRunCommand(CLI::App* app, const char* name, const char* what, const char* example, RunOptions* options) {
   CLI::App* command = app->add_subcommand(name, what);
-  command->add_option("--on", options->on, "where to run; embedded: in this process")->envname("GLIM_ON");
-  command->add_option("--threads", options->threads, "threads; all cores when not given")
-      ->check(CLI::Range(1, 4096))
-      ->envname("GLIM_THREADS");
-  command->add_option("--partitions", options->partitions, "tasks and partitions where the engine chooses")
-      ->check(CLI::Range(1, 65536))
-      ->envname("GLIM_PARTITIONS");
-  command->add_option("--memory", options->memory, "what a run may hold, like 512M; 60 % of the machine when not given")
-      ->envname("GLIM_MEMORY");
+  const char* const texts[] = {"where to run; embedded: in this process",
+                               "threads; all cores when not given",
+                               "tasks and partitions where the engine chooses",
+                               "what a run may hold, like 512M; 60 % of the machine when not given",
+                               "what --stats shows as JSON: a list with one object per run",
+                               "when each task ran, to be opened at ui.perfetto.dev"};
+  for (size_t i = 0; i < options->values.size(); ++i) {
+    auto& [option, value] = options->values[i];
+    command->add_option(option, value, texts[i])->envname(EnvironmentName(option));
+  }
   command->add_flag("--progress,!--no-progress", options->progress,
                     "a progress line on stderr; when not given, only on a terminal");
   command->add_flag("--stats", options->stats, "after each run, rows, bytes and time of every step, on stderr");
-  command->add_option("--stats-file", options->stats_file, "the same as JSON: a list with one object per run");
-  command->add_option("--trace", options->trace_file, "when each task ran, to be opened at ui.perfetto.dev");
   command->add_flag("--plain-lua", options->plain_lua, "run every Lua function as plain Lua, without kernels");
   command
       ->add_option("script", options->script, "a Lua file, or - for stdin; what follows it are the script's arguments")
@@ -60,8 +66,9 @@ size_t CountOwnArguments(const std::vector<std::string>& arguments) {
   for (size_t i = 1; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
     if (argument == "-" || !argument.starts_with("-")) return i + 1;
-    const bool takes_value = argument == "--on" || argument == "--threads" || argument == "--partitions" ||
-                             argument == "--memory" || argument == "--stats-file" || argument == "--trace";
+    const RunOptions options;
+    const bool takes_value = std::any_of(options.values.begin(), options.values.end(),
+                                         [&](const auto& value) { return argument == value.first; });
     if (takes_value) ++i;
   }
   return arguments.size();
@@ -69,24 +76,18 @@ size_t CountOwnArguments(const std::vector<std::string>& arguments) {
 
 int RunScript(const RunOptions& options, std::vector<std::string> arguments, bool explain) {
   glim::SessionOptions session_options;
-  session_options.on = options.on;
-  session_options.threads = options.threads;
-  session_options.partitions = options.partitions;
+  for (const auto& [name, value] : options.values) {
+    if (value.empty()) continue;
+    if (glim::Status status = glim::SetSessionOption(name, value, &session_options); !status.ok()) {
+      glim::ExitCode(status);
+      return kWrongUsage;
+    }
+  }
   session_options.progress = options.progress;
   session_options.explain = explain;
   session_options.lua_kernels = !options.plain_lua;
   session_options.stats = options.stats;
-  session_options.stats_file = options.stats_file;
-  session_options.trace_file = options.trace_file;
   session_options.watch_interrupts = true;
-  if (!options.memory.empty()) {
-    const auto bytes = glim::ParseMemory(options.memory);
-    if (!bytes.ok()) {
-      glim::ExitCode(bytes.status());
-      return kWrongUsage;
-    }
-    session_options.memory_bytes = *bytes;
-  }
   glim::Session session(std::move(session_options));
   if (!session.status().ok()) {
     glim::ExitCode(session.status());

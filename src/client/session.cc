@@ -16,31 +16,20 @@
 namespace glim {
 namespace {
 
-Result<int> ParseCount(const std::string& option, const std::string& text, int min) {
+Result<int> ParseCount(const std::string& option, const std::string& text, int max) {
   int value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  constexpr int kMax = 65536;
-  if (error != std::errc() || end != text.data() + text.size() || value < min || value > kMax) {
-    return Status::Invalid(fmt::format("{} takes a number from {} to {}, got \"{}\"", option, min, kMax, text));
+  if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > max) {
+    return Status::Invalid(fmt::format("{} takes a number from 1 to {}, got \"{}\"", option, max, text));
   }
   return value;
 }
 
-Status SetOption(const std::string& name, const std::string& value, SessionOptions* options) {
-  if (name == "--on") {
-    options->on = value;
-  } else if (name == "--threads") {
-    ASSIGN_OR_RETURN(options->threads, ParseCount(name, value, 1));
-  } else if (name == "--partitions") {
-    ASSIGN_OR_RETURN(options->partitions, ParseCount(name, value, 1));
-  } else if (name == "--stats-file") {
-    options->stats_file = value;
-  } else if (name == "--trace") {
-    options->trace_file = value;
-  } else {
-    ASSIGN_OR_RETURN(options->memory_bytes, ParseMemory(value));
-  }
-  return Status::Ok();
+Result<int64_t> ParseMemory(const std::string& text) {
+  auto bytes = base::ParseBytes(text);
+  if (!bytes.ok()) return std::move(bytes).status().With("--memory");
+  if (*bytes < (1 << 20)) return Status::Invalid(fmt::format("--memory {}: at least 1M is needed", text));
+  return bytes;
 }
 
 bool TakesValue(std::string_view name) {
@@ -64,7 +53,8 @@ Status ParseArguments(int argc, char** argv, SessionOptions* options, std::vecto
       options->explain = true;
     } else if (TakesValue(name)) {
       if (equals == std::string::npos && i + 1 == argc) return Status::Invalid(name + " needs a value");
-      RETURN_IF_ERROR(SetOption(name, equals == std::string::npos ? argv[++i] : argument.substr(equals + 1), options));
+      const std::string value = equals == std::string::npos ? argv[++i] : argument.substr(equals + 1);
+      RETURN_IF_ERROR(SetSessionOption(name, value, options));
     } else {
       rest->push_back(argument);
     }
@@ -133,11 +123,21 @@ std::unique_ptr<Session::Parts> MakeParts(SessionOptions options) {
 
 }  // namespace
 
-Result<int64_t> ParseMemory(const std::string& text) {
-  auto bytes = base::ParseBytes(text);
-  if (!bytes.ok()) return std::move(bytes).status().With("--memory");
-  if (*bytes < (1 << 20)) return Status::Invalid(fmt::format("--memory {}: at least 1M is needed", text));
-  return bytes;
+Status SetSessionOption(const std::string& name, const std::string& value, SessionOptions* options) {
+  if (name == "--on") {
+    options->on = value;
+  } else if (name == "--threads") {
+    ASSIGN_OR_RETURN(options->threads, ParseCount(name, value, 4096));
+  } else if (name == "--partitions") {
+    ASSIGN_OR_RETURN(options->partitions, ParseCount(name, value, 65536));
+  } else if (name == "--stats-file") {
+    options->stats_file = value;
+  } else if (name == "--trace") {
+    options->trace_file = value;
+  } else {
+    ASSIGN_OR_RETURN(options->memory_bytes, ParseMemory(value));
+  }
+  return Status::Ok();
 }
 
 Session::Session() : Session(SessionOptions{}) {}

@@ -16,9 +16,6 @@
 
 namespace glim {
 
-// What --memory says, in bytes.
-Result<int64_t> ParseMemory(const std::string& text);
-
 struct Session::Parts {
   SessionOptions options;
   Status status;
@@ -32,5 +29,8 @@ struct Session::Parts {
   int64_t first_run_nanos = 0;
   std::string stats_json, trace_json;
 };
+
+// Sets the option that is called `name` on a command line ("--threads"). Expects: one of those that take a value.
+Status SetSessionOption(const std::string& name, const std::string& value, SessionOptions* options);
 
 }  // namespace glim
