@@ -350,6 +350,10 @@ class Functions(Case):
         self.assert_fails(self.run_job("flow:Strings{'a'}:Output(function(s) error('taken') end):Run()"),
                           "job.lua:2: Output: job.lua:2: taken", 'row ("a")')
 
+    def test_a_run_within_a_run(self):
+        self.assert_fails(self.run_job("flow:Ints{1}:Output(function() glim.flow('inner'):Ints{2}:Run() end):Run()"),
+                          'job.lua:2: Output: job.lua:2: the flow "inner" cannot run yet', "row (1)")
+
     def test_lua_as_text(self):
         self.assert_flow_fails("""Strings{'a'}:Map("function(s) return s.x.y end")""", "Map(lua function", "lua:1: attempt", 'row ("a")')
         self.assert_flow_fails("""Strings{'a'}:Map("function(s) return")""", "Map: lua:1: 'end' expected")

@@ -188,6 +188,11 @@ Status Session::Run(const std::shared_ptr<flow::Graph>& graph, std::vector<int> 
     std::fflush(stdout);
     return parts.env->standard_output().Append(plan::ToText(plan));
   }
+  if (parts.running.exchange(true)) {
+    return Status::Invalid(fmt::format("the flow \"{}\" cannot run yet: its session runs another one", graph->name()));
+  }
+  const std::unique_ptr<std::atomic<bool>, void (*)(std::atomic<bool>*)> over(
+      &parts.running, [](std::atomic<bool>* running) { running->store(false); });
   const InterruptWatch watch(*parts.env, parts.options.watch_interrupts);
   const env::Machine machine = parts.env->machine();
   if (parts.pool == nullptr) {

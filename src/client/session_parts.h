@@ -5,6 +5,7 @@
 // Thread: as Session.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,6 +29,7 @@ struct Session::Parts {
   int runs = 0;
   int64_t first_run_nanos = 0;
   std::string stats_json, trace_json;
+  std::atomic<bool> running{false};  // One run at a time has the pool.
 };
 
 // Sets the option that is called `name` on a command line ("--threads"). Expects: one of those that take a value.

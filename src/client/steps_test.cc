@@ -590,6 +590,17 @@ TEST(Steps, WhateverCxxFunctionThrowsItsStepIsNamed) {
             "ForEach(C++): the function threw: an exception that is not a std::exception, row (\"a\", 1)");
 }
 
+TEST(Steps, ARunWithinARunIsRefusedAndTheSessionStaysUsable) {
+  Session session;
+  Flow inner("inner"), outer("outer");
+  std::vector<Row> rows;
+  inner.Ints({1}).Collect(&rows);
+  outer.Ints({1}).Output([&](const Batch&) { return inner.Run(session); });
+  EXPECT_EQ(outer.Run(session).message(), "Output: the flow \"inner\" cannot run yet: its session runs another one");
+  EXPECT_TRUE(inner.Run(session).ok());
+  EXPECT_EQ(rows.size(), 1u);
+}
+
 TEST(Steps, MistakesInACallAreToldByRun) {
   const auto message = [](const auto& add_step) {
     Flow flow;
