@@ -288,6 +288,13 @@ class Dataset {
   // Go's verbs (%s %d %v %q %f ...), checked before the run starts. A row needs as many fields as the format takes.
   Dataset Fprintf(FILE* file, std::string format) const;
   Dataset Printf(std::string format) const { return Fprintf(stdout, std::move(format)); }
+  // Rows to stdout, for people or for the next program.
+  Dataset Print(PrintFormat format = PrintFormat::kAuto) const;
+  // Runs at once, and prints the first `count` rows as a table.
+  Status Show(int64_t count = 20) const { return Limit(count).Print(PrintFormat::kTable).Run(); }
+  Status Show(Session& session, int64_t count = 20) const {
+    return Limit(count).Print(PrintFormat::kTable).Run(session);
+  }
   // Rows as they come, in order, one call at a time.
   Dataset Output(std::function<Status(const Batch&)> function) const;
   // Appends all rows to *rows, which must live until Run returns.
@@ -314,6 +321,7 @@ class Dataset {
 
   // For the engine.
   const std::shared_ptr<flow::Graph>& graph() const { return graph_; }
+  bool ends_in_sink() const;
 
  private:
   friend class Flow;

@@ -24,4 +24,7 @@ struct CsvWriteOptions {
                        // empty line is no row.)
 };
 
+// How Print shows rows. kAuto: a table on a terminal, else CSV. kJson: an array per row and line.
+enum class PrintFormat { kAuto, kTable, kCsv, kTsv, kJson };
+
 }  // namespace glim

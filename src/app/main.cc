@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The `glim` program: glim run, glim explain, glim version.
+// The `glim` program: glim run, glim explain, glim e, glim version.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -28,6 +28,7 @@ struct RunOptions {
   bool progress = isatty(STDERR_FILENO) != 0;
   bool plain_lua = false;
   bool stats = false;
+  std::string format = "auto";
   std::string script;
 };
 
@@ -54,9 +55,6 @@ CLI::App* AddRunCommand(CLI::App* app, const char* name, const char* what, const
                     "a progress line on stderr; when not given, only on a terminal");
   command->add_flag("--stats", options->stats, "after each run, rows, bytes and time of every step, on stderr");
   command->add_flag("--plain-lua", options->plain_lua, "run every Lua function as plain Lua, without kernels");
-  command
-      ->add_option("script", options->script, "a Lua file, or - for stdin; what follows it are the script's arguments")
-      ->required();
   command->footer(std::string("Example:\n  ") + example);
   return command;
 }
@@ -67,14 +65,15 @@ size_t CountOwnArguments(const std::vector<std::string>& arguments) {
     const std::string& argument = arguments[i];
     if (argument == "-" || !argument.starts_with("-")) return i + 1;
     const RunOptions options;
-    const bool takes_value = std::any_of(options.values.begin(), options.values.end(),
-                                         [&](const auto& value) { return argument == value.first; });
+    const bool takes_value =
+        argument == "--format" || std::any_of(options.values.begin(), options.values.end(),
+                                              [&](const auto& value) { return argument == value.first; });
     if (takes_value) ++i;
   }
   return arguments.size();
 }
 
-int RunScript(const RunOptions& options, std::vector<std::string> arguments, bool explain) {
+int Run(const RunOptions& options, std::vector<std::string> arguments, bool explain, bool expression) {
   glim::SessionOptions session_options;
   for (const auto& [name, value] : options.values) {
     if (value.empty()) continue;
@@ -93,6 +92,9 @@ int RunScript(const RunOptions& options, std::vector<std::string> arguments, boo
     glim::ExitCode(session.status());
     return kWrongUsage;
   }
+  if (expression) {
+    return glim::ExitCode(glim::script::RunExpression(options.script, arguments, options.format, &session));
+  }
   return glim::ExitCode(glim::script::RunScript(options.script, arguments, &session));
 }
 
@@ -110,19 +112,32 @@ int main(int argc, char** argv) {
   app.footer("Example:\n  glim run examples/wordcount.lua /etc/passwd\nglim COMMAND --help tells more of a command.");
   app.set_help_all_flag("--help-all", "the help of every command");
   RunOptions options;
-  AddRunCommand(&app, "run", "Runs a job script.", "glim run --threads 4 examples/wordcount.lua /etc/passwd", &options);
+  CLI::App* run = AddRunCommand(&app, "run", "Runs a job script.",
+                                "glim run --threads 4 examples/wordcount.lua /etc/passwd", &options);
   CLI::App* explain =
       AddRunCommand(&app, "explain", "Prints the stages of a job script's flows instead of running them.",
                     "glim explain examples/wordcount.lua /etc/passwd", &options);
+  for (CLI::App* command : {run, explain}) {
+    command
+        ->add_option("script", options.script, "a Lua file, or - for stdin; what follows it are the script's arguments")
+        ->required();
+  }
+  CLI::App* expression = AddRunCommand(&app, "e", "Evaluates a Lua expression, and prints the rows it gives.",
+                                       "glim e 'lines(\"/etc/passwd\"):Map(function(l) return l:match(\"[^:]*$\"), 1 "
+                                       "end):ReduceBy(function(x, y) return x + y end):Sort(2)'",
+                                       &options);
+  expression->add_option("--format", options.format, "how rows are printed: auto, table, csv, tsv or json");
+  expression->add_option("expression", options.script, "Lua; what follows it are its arguments, arg[1], ...")
+      ->required();
   CLI::App* version = app.add_subcommand("version", "Prints the version.");
   version->footer("Example:\n  glim version");
 
   std::vector<std::string> arguments(argv + 1, argv + argc);
   const std::string command = arguments.empty() ? "" : arguments[0];
-  if (command.empty()) return Complain("a command is needed: run, explain or version", "");
-  const bool runs = command == "run" || command == "explain";
+  if (command.empty()) return Complain("a command is needed: run, explain, e or version", "");
+  const bool runs = command == "run" || command == "explain" || command == "e";
   if (!runs && command != "version" && !command.starts_with("-")) {
-    return Complain("there is no command \"" + command + "\"; there are run, explain and version", "");
+    return Complain("there is no command \"" + command + "\"; there are run, explain, e and version", "");
   }
   std::vector<std::string> rest;
   if (runs) {
@@ -143,5 +158,5 @@ int main(int argc, char** argv) {
     std::printf("glim %s\n", kVersion);
     return glim::ExitCode({});
   }
-  return RunScript(options, std::move(rest), explain->parsed());
+  return Run(options, std::move(rest), explain->parsed(), expression->parsed());
 }

@@ -13,7 +13,7 @@
 namespace glim {
 namespace {
 
-Status Print(const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends, const Explain& explain) {
+Status PrintPlan(const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends, const Explain& explain) {
   ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(graph, std::move(ends)));
   ASSIGN_OR_RETURN(const exec::Functions functions, exec::MakeFunctions(*graph));
   const std::string text = plan::ToText(plan);
@@ -31,7 +31,7 @@ Status Flow::Run() {
 
 Status Flow::Run(Session& session) { return session.Run(*this); }
 
-Status Flow::Run(Explain explain) { return Print(graph_, graph_->Ends(), explain); }
+Status Flow::Run(Explain explain) { return PrintPlan(graph_, graph_->Ends(), explain); }
 
 Status Dataset::Run() const {
   Session session;
@@ -40,7 +40,7 @@ Status Dataset::Run() const {
 
 Status Dataset::Run(Session& session) const { return session.Run(graph_, graph_->EndsFor(step_)); }
 
-Status Dataset::Run(Explain explain) const { return Print(graph_, graph_->EndsFor(step_), explain); }
+Status Dataset::Run(Explain explain) const { return PrintPlan(graph_, graph_->EndsFor(step_), explain); }
 
 int ExitCode(const Status& status) {
   constexpr int kFailed = 1;

@@ -10,6 +10,7 @@
 #include "io/csv_source.h"
 #include "io/json_source.h"
 #include "io/memory_source.h"
+#include "io/print_sink.h"
 #include "io/sinks.h"
 #include "io/text_source.h"
 #include "ops/aggregate.h"
@@ -74,6 +75,10 @@ Result<std::unique_ptr<io::Sink>> MakeSink(const flow::Step& step, env::Env& env
     if (print->file == stdout) return io::MakeFormatSink(std::move(format), &env.standard_output(), StepName(step));
     if (print->file == stderr) return io::MakeFormatSink(std::move(format), &env.standard_error(), StepName(step));
     return io::MakeFormatFileSink(std::move(format), print->file);
+  }
+  if (const auto* print = std::get_if<flow::PrintSink>(&step.body)) {
+    constexpr int kStdout = 1;
+    return io::MakePrintSink(print->format, env.IsTerminal(kStdout), &env.standard_output());
   }
   if (const auto* output = std::get_if<flow::OutputSink>(&step.body)) return io::MakeCallbackSink(output->function);
   if (const auto* collect = std::get_if<flow::CollectSink>(&step.body)) return io::MakeCollectSink(collect->rows);

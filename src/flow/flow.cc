@@ -23,9 +23,9 @@ void Graph::Fail(Status status) {
 }
 
 bool IsSink(const Step& step) {
-  return std::holds_alternative<PrintfSink>(step.body) || std::holds_alternative<OutputSink>(step.body) ||
-         std::holds_alternative<CollectSink>(step.body) || std::holds_alternative<FirstRowSink>(step.body) ||
-         std::holds_alternative<FileSink>(step.body);
+  return std::holds_alternative<PrintfSink>(step.body) || std::holds_alternative<PrintSink>(step.body) ||
+         std::holds_alternative<OutputSink>(step.body) || std::holds_alternative<CollectSink>(step.body) ||
+         std::holds_alternative<FirstRowSink>(step.body) || std::holds_alternative<FileSink>(step.body);
 }
 
 std::vector<int> Graph::Ends() const {
@@ -395,6 +395,10 @@ Dataset Dataset::Fprintf(FILE* file, std::string format) const {
   return Then(
       {file == stdout ? "Printf" : "Fprintf", std::move(arguments), {}, flow::PrintfSink{file, std::move(format)}});
 }
+
+bool Dataset::ends_in_sink() const { return flow::IsSink(graph_->steps()[step_]); }
+
+Dataset Dataset::Print(PrintFormat format) const { return Then({"Print", "", {}, flow::PrintSink{format}}); }
 
 Dataset Dataset::Output(std::function<Status(const Batch&)> function) const {
   return Then({"Output", "", {}, flow::OutputSink{std::move(function)}});

@@ -140,6 +140,9 @@ struct PrintfSink {
   FILE* file;
   std::string format;
 };
+struct PrintSink {
+  PrintFormat format;
+};
 struct OutputSink {
   std::function<Status(const Batch&)> function;
 };
@@ -163,8 +166,8 @@ using StepBody =
     std::variant<TextFileSource, CsvSource, JsonLinesSource, StringsSource, IntsSource, RangeSource, RowsSource,
                  TableSource, FunctionStep, SelectStep, LimitStep, PartitionStep, RoundRobinStep, ReduceStep, GroupStep,
                  SortStep, JoinStep, CoGroupStep, SampleStep, ZipWithIndexStep, BroadcastStep, MergeToStep, UnionStep,
-                 CacheStep, DistinctStep, PipeStep, LookupStep, PushToStep, PrintfSink, OutputSink, CollectSink,
-                 FirstRowSink, FileSink>;
+                 CacheStep, DistinctStep, PipeStep, LookupStep, PushToStep, PrintfSink, PrintSink, OutputSink,
+                 CollectSink, FirstRowSink, FileSink>;
 
 struct Step {
   std::string name;         // "FlatMap", as the user wrote it.

@@ -101,7 +101,24 @@ class JsonEncoder : public RowEncoder {
   std::vector<std::string> keys_;  // `{"a":`, `,"b":`
 };
 
+class JsonArrayEncoder : public RowEncoder {
+ public:
+  Status Append(const Batch& batch, std::string* out) const override {
+    for (int64_t row = 0; row < batch.row_count(); ++row) {
+      *out += '[';
+      for (int i = 0; i < batch.column_count(); ++i) {
+        if (i > 0) *out += ',';
+        RETURN_IF_ERROR(AppendValue(batch.At(row, i), out).With(fmt::format("column {}", i + 1)));
+      }
+      *out += "]\n";
+    }
+    return Status::Ok();
+  }
+};
+
 }  // namespace
+
+std::unique_ptr<RowEncoder> MakeJsonArrayEncoder() { return std::make_unique<JsonArrayEncoder>(); }
 
 Result<std::unique_ptr<RowEncoder>> MakeJsonEncoder(const std::vector<std::string>& names) {
   auto encoder = std::make_unique<JsonEncoder>();

@@ -31,5 +31,7 @@ Result<std::unique_ptr<RowEncoder>> MakeCsvEncoder(CsvWriteOptions options);
 // An object per line, with a name for each column. A row of another width, bytes that are not UTF-8, NaN and infinities
 // are errors when they come.
 Result<std::unique_ptr<RowEncoder>> MakeJsonEncoder(const std::vector<std::string>& names);
+// An array per line, of any width.
+std::unique_ptr<RowEncoder> MakeJsonArrayEncoder();
 
 }  // namespace glim::io

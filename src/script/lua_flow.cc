@@ -415,10 +415,33 @@ Result<int> SaveFirstRowTo(lua_State* L) {
   }));
 }
 
+Result<int> Print(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  PrintFormat format = PrintFormat::kAuto;
+  if (!lua_isnoneornil(L, 2)) {
+    ASSIGN_OR_RETURN(const std::string name, ToText(L, 2, "Print"));
+    ASSIGN_OR_RETURN(format, ParsePrintFormat(name));
+  }
+  return PushDataset(L, self->Print(format));
+}
+
 Result<int> RunDataset(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
   TheUnrunFlows(L)->Remove(self->graph().get());
   RETURN_IF_ERROR(self->Run(*TheSession(L)));
+  return 0;
+}
+
+// Runs at once.
+Result<int> Show(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  int64_t count = 20;
+  if (!lua_isnoneornil(L, 2)) {
+    ASSIGN_OR_RETURN(count, ToInteger(L, 2, "Show"));
+  }
+  const Dataset shown = self->Limit(count).Print(PrintFormat::kTable);
+  TheUnrunFlows(L)->Remove(shown.graph().get());
+  RETURN_IF_ERROR(shown.Run(*TheSession(L)));
   return 0;
 }
 
@@ -628,6 +651,7 @@ constexpr luaL_Reg kDatasetMethods[] = {
     {"PipeAsArgs", Call<PipeAsArgs>},
     {"Lookup", Call<Lookup>},
     {"PushTo", Call<PushTo>},
+    {"Print", Call<Print>},
     {"Printf", Call<Printf>},
     {"Fprintf", Call<Fprintf>},
     {"WriteText", Call<WriteText>},
@@ -681,6 +705,31 @@ std::vector<std::string> UnrunFlows::Describe() const {
   return all;
 }
 
+Result<PrintFormat> ParsePrintFormat(std::string_view text) {
+  constexpr std::pair<std::string_view, PrintFormat> kFormats[] = {{"auto", PrintFormat::kAuto},
+                                                                   {"table", PrintFormat::kTable},
+                                                                   {"csv", PrintFormat::kCsv},
+                                                                   {"tsv", PrintFormat::kTsv},
+                                                                   {"json", PrintFormat::kJson}};
+  for (const auto& [name, format] : kFormats) {
+    if (text == name) return format;
+  }
+  return Status::Invalid(fmt::format("there is no format {}; there are auto, table, csv, tsv and json",
+                                     Cell::Bytes(text).ToDebugString()));
+}
+
+Status FinishExpression(lua_State* L, int index, PrintFormat format, Session* session) {
+  if (void* memory = TestObject(L, index, kDataset)) {
+    const Dataset& dataset = *static_cast<Dataset*>(memory);
+    return (dataset.ends_in_sink() ? dataset : dataset.Print(format)).Run(*session);
+  }
+  if (lua_isnil(L, index)) return Status::Ok();
+  lua_getglobal(L, "print");
+  lua_pushvalue(L, index);
+  lua_call(L, 1, 0);
+  return Status::Ok();
+}
+
 void OpenFlow(lua_State* L, Session* session, UnrunFlows* unrun) {
   const Driver driver{session, unrun};
   RegisterType(L, kDataset, kDatasetMethods, Collect<Dataset>);
@@ -688,6 +737,7 @@ void OpenFlow(lua_State* L, Session* session, UnrunFlows* unrun) {
   RegisterType(L, kOrder, kNothing, Collect<OrderBy>);
   RegisterType(L, kFields, kNothing, Collect<Fields>);
   AddMethod(L, driver, kDataset, "Run", Call<RunDataset>);
+  AddMethod(L, driver, kDataset, "Show", Call<Show>);
   AddMethod(L, driver, kFlow, "Run", Call<RunFlow>);
   AddMethod(L, driver, kFlow, "Table", Call<TableRows>);
   RejectUnknownMethods(L, kDataset);

@@ -10,6 +10,9 @@
 #include <string_view>
 #include <vector>
 
+#include "glim/sinks.h"
+#include "glim/status.h"
+
 struct lua_State;
 
 namespace glim {
@@ -34,6 +37,13 @@ class UnrunFlows {
  private:
   std::map<const flow::Graph*, std::string> flows_;
 };
+
+// "auto", "table", "csv", "tsv", "json".
+Result<PrintFormat> ParsePrintFormat(std::string_view text);
+
+// The value of a one-liner, at `index`: a dataset is printed, unless it ends in a sink already, and run; other values
+// but nil are printed as they are.
+Status FinishExpression(lua_State* L, int index, PrintFormat format, Session* session);
 
 // Adds flow, field, order_by, ascending, descending, csv, explain and glob to the module table on top of the stack.
 // `session` and `unrun` outlive the state.

@@ -103,42 +103,106 @@ int MonotonicSeconds(lua_State* L) {
   return 1;
 }
 
+// A Lua state with the module glim in it.
+class Driver {
+ public:
+  // `folder`: where modules are found first.
+  Status Open(const std::string& folder, const std::string& name, const std::vector<std::string>& arguments,
+              Session* session) {
+    state_.reset(luaL_newstate());
+    if (state_ == nullptr) return Status::Exhausted("there is no memory for a Lua state");
+    lua_State* L = state_.get();
+    luaL_openlibs(L);
+    udf::OpenGlimRuntime(L);
+    session->parts().lua_path = SetPath(L, folder);
+    SetArguments(L, name, arguments);
+
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "loaded");
+    lua_getfield(L, -1, "glim");
+    OpenFlow(L, session, &unrun_);
+    OpenTables(L, session);
+    lua_pushlightuserdata(L, session->parts().env.get());
+    lua_pushcclosure(L, MonotonicSeconds, 1);
+    lua_setfield(L, -2, "seconds");
+    lua_settop(L, 0);
+    lua_pushcfunction(L, AddTraceback);
+    return Status::Ok();
+  }
+
+  // Runs the chunk; its results stand on the stack above the message handler.
+  Status Run(const std::string& text, const std::string& name, env::Env& env) {
+    lua_State* L = state_.get();
+    if (luaL_loadbuffer(L, text.data(), text.size(), ("=" + name).c_str()) != 0) {
+      return Status::Invalid(std::string(lua_tostring(L, -1)));
+    }
+    if (lua_pcall(L, 0, LUA_MULTRET, 1) == 0) return Status::Ok();
+    if (env.interrupted()) return Status::Cancelled("interrupted");
+    return TakeError(L);
+  }
+
+  bool Parses(const std::string& text) {
+    const bool good = luaL_loadbuffer(L(), text.data(), text.size(), "=") == 0;
+    lua_pop(L(), 1);
+    return good;
+  }
+
+  lua_State* L() const { return state_.get(); }
+  const UnrunFlows& unrun() const { return unrun_; }
+
+ private:
+  UnrunFlows unrun_;  // Outlives the state.
+  std::unique_ptr<lua_State, CloseState> state_;
+};
+
+constexpr char kExpressionPrelude[] = R"lua(
+local glim = require "glim"
+local flow = glim.flow("e")
+for name, value in pairs(glim) do
+  if _G[name] == nil then _G[name] = value end
+end
+local function input(kind)
+  return function(path, options)
+    local all = {}
+    for name, value in pairs(options or {}) do all[name] = value end
+    all[1] = path
+    return flow:Input(kind(all))
+  end
+end
+function lines(paths, options) return paths and flow:TextFile(paths, options) or flow:Stdin() end
+csv, tsv, json_lines = input(glim.csv), input(glim.tsv), input(glim.json_lines)
+function range(first, last) return flow:Range(first, last + 1) end
+function ints(values) return flow:Ints(values) end
+function strings(values) return flow:Strings(values) end
+function rows(values) return flow:Rows(values) end
+)lua";
+
 }  // namespace
 
 Status RunScript(const std::string& path, const std::vector<std::string>& arguments, Session* session) {
   env::Env& env = *session->parts().env;
   ASSIGN_OR_RETURN(std::string text, ReadAll(env, path));
   if (text.starts_with("#!")) text.replace(0, 2, "--");
-  UnrunFlows unrun;
-  const std::unique_ptr<lua_State, CloseState> state(luaL_newstate());
-  if (state == nullptr) return Status::Exhausted("there is no memory for a Lua state");
-  lua_State* L = state.get();
-  luaL_openlibs(L);
-  udf::OpenGlimRuntime(L);
-  session->parts().lua_path = SetPath(L, FolderOf(path));
-  SetArguments(L, path, arguments);
+  Driver driver;
+  RETURN_IF_ERROR(driver.Open(FolderOf(path), path, arguments, session));
+  RETURN_IF_ERROR(driver.Run(text, path == "-" ? "stdin" : path.substr(path.rfind('/') + 1), env));
+  for (const std::string& flow : driver.unrun().Describe()) std::fprintf(stderr, "glim: warning: %s\n", flow.c_str());
+  return Status::Ok();
+}
 
-  lua_getglobal(L, "package");
-  lua_getfield(L, -1, "loaded");
-  lua_getfield(L, -1, "glim");
-  OpenFlow(L, session, &unrun);
-  OpenTables(L, session);
-  lua_pushlightuserdata(L, &env);
-  lua_pushcclosure(L, MonotonicSeconds, 1);
-  lua_setfield(L, -2, "seconds");
-  lua_settop(L, 0);
-
-  lua_pushcfunction(L, AddTraceback);
-  const std::string name = "=" + (path == "-" ? "stdin" : path.substr(path.rfind('/') + 1));
-  if (luaL_loadbuffer(L, text.data(), text.size(), name.c_str()) != 0) {
-    return Status::Invalid(std::string(lua_tostring(L, -1)));
-  }
-  if (lua_pcall(L, 0, 0, 1) == 0) {
-    for (const std::string& flow : unrun.Describe()) std::fprintf(stderr, "glim: warning: %s\n", flow.c_str());
-    return Status::Ok();
-  }
-  if (env.interrupted()) return Status::Cancelled("interrupted");
-  return TakeError(L);
+Status RunExpression(const std::string& text, const std::vector<std::string>& arguments, const std::string& format,
+                     Session* session) {
+  ASSIGN_OR_RETURN(const PrintFormat print_format, ParsePrintFormat(format));
+  env::Env& env = *session->parts().env;
+  Driver driver;
+  RETURN_IF_ERROR(driver.Open(".", "e", arguments, session));
+  RETURN_IF_ERROR(driver.Run(kExpressionPrelude, "e", env));
+  lua_State* L = driver.L();
+  lua_settop(L, 1);
+  const std::string value = "return " + text;
+  RETURN_IF_ERROR(driver.Run(driver.Parses(value) ? value : text, "e", env));
+  for (int i = 2, top = lua_gettop(L); i <= top; ++i) RETURN_IF_ERROR(FinishExpression(L, i, print_format, session));
+  return Status::Ok();
 }
 
 }  // namespace glim::script

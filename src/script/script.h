@@ -20,4 +20,10 @@ namespace glim::script {
 // line.
 Status RunScript(const std::string& path, const std::vector<std::string>& arguments, Session* session);
 
+// `glim e`: evaluates one expression (or some statements), in which the functions of the module glim stand by their
+// bare names, and these make a dataset each: lines(paths, options) (stdin without paths), csv, tsv, json_lines (path or
+// list, options), range(first, last), ints{...}, strings{...}, rows{{...}}. A dataset that it gives is printed.
+Status RunExpression(const std::string& text, const std::vector<std::string>& arguments, const std::string& format,
+                     Session* session);
+
 }  // namespace glim::script

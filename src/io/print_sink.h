@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Rows for people and for the next program (Print, Show, glim e): a table with aligned columns, or CSV, TSV, JSON.
+//
+// The table is made in pieces of 1,000 rows, each with its own widths, so that it needs little memory and shows rows
+// while they come. Numbers stand right. A cell is cut after 80 characters; control characters are shown as escapes, so
+// that data cannot speak to the terminal.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "glim/sinks.h"
+#include "io/sink.h"
+
+namespace glim::io {
+
+// kAuto: a table on a terminal, else CSV. `file` is not owned.
+Result<std::unique_ptr<Sink>> MakePrintSink(PrintFormat format, bool is_terminal, env::WritableFile* file);
+
+}  // namespace glim::io
