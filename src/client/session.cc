@@ -11,6 +11,8 @@
 #include "exec/bindings.h"
 #include "exec/runner.h"
 #include "flow/graph.h"
+#include "io/row_encoder.h"
+#include "io/sinks.h"
 #include "plan/plan.h"
 
 namespace glim {
@@ -85,12 +87,12 @@ class InterruptWatch {
   const bool on_;
 };
 
+// As a sink does it: complete or not at all, and a device in place.
 Status WriteFile(env::Env& env, const std::string& path, std::string_view text) {
-  const std::string unfinished = path + ".tmp";
-  ASSIGN_OR_RETURN(const auto file, env.files().Create(unfinished));
-  RETURN_IF_ERROR(file->Append(text));
-  RETURN_IF_ERROR(file->Close());
-  return env.files().Rename(unfinished, path);
+  const auto file = io::MakeFileSink(path, io::MakeTextEncoder());
+  RETURN_IF_ERROR(file->Open(env));
+  RETURN_IF_ERROR(file->WriteBytes(text));
+  return file->Finish();
 }
 
 // Shows the report of a run that has ended, and writes the files of this run and those before it.
