@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import subprocess
+import tempfile
 import unittest
 
 GLIM = os.path.join(os.environ.get("GLIM_BUILD", "build/release"), "glim")
@@ -85,6 +86,49 @@ class Expressions(unittest.TestCase):
         self.fails("x =", "e:1:")
         self.fails("csv('/no/such/file')", '"/no/such/file": no such file')
         self.fails("range(1, 2):Map(function(n) return n.x.y end)", "Map(lua e:1)")
+
+
+class Repl(unittest.TestCase):
+    def repl(self, text):
+        return subprocess.run([GLIM, "repl"], input=text, capture_output=True, text=True, timeout=120)
+
+    def test_lines_values_and_datasets(self):
+        done = self.repl("x = range(1, 20):Map(function(n)\n  return n * n\nend)\nx:Filter(function(n) return n > 300 end)\n1 + 1\n"
+                         "x:Top(2):Printf('%v.\\n')\nx\n")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        ten = "".join("%3d\n" % (n * n) for n in range(1, 11))
+        self.assertEqual(done.stdout, "  1\n---\n324\n361\n400\n2\n400.\n361.\n  1\n---\n" + ten)
+
+    def test_a_failure_ends_a_piped_session(self):
+        done = self.repl("x = = 3\nprint('not reached')\n")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("repl:1: unexpected symbol near '='", done.stderr)
+        done = self.repl("x = function()\n")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("in the middle of a statement", done.stderr)
+
+    def test_a_terminal_goes_on_after_a_failure(self):
+        ours, theirs = pty.openpty()
+        with tempfile.TemporaryDirectory() as home:
+            child = subprocess.Popen([GLIM, "repl"], stdin=theirs, stdout=theirs, stderr=theirs,
+                                     env={**os.environ, "HOME": home, "TERM": "dumb"}, start_new_session=True)
+            os.close(theirs)
+            os.write(ours, b"error('no')\n6 * 7\nos.exit(3)\n")
+            shown = b""
+            while True:
+                try:
+                    more = os.read(ours, 65536)
+                except OSError:
+                    break
+                if not more:
+                    break
+                shown += more
+            self.assertEqual(child.wait(timeout=60), 3)
+            os.close(ours)
+            self.assertIn(b"no", shown)
+            self.assertIn(b"42\r\n", shown)
+            with open(os.path.join(home, ".glim_history")) as file:
+                self.assertIn("7", file.read())
 
 
 if __name__ == "__main__":

@@ -313,8 +313,9 @@ class Dataset {
   // One JSON object per row and line, a name for each column. nil is null; bytes must be UTF-8.
   Dataset WriteJsonLines(std::string path, std::vector<std::string> names) const;
 
-  // Runs this dataset's end (a sink, or the last step), and every other end of its flow that no run has finished yet.
-  // So the last line of a program runs all of it, and a program that goes on with a dataset does not print twice.
+  // Runs this dataset, and every other end of its flow that does something (a sink, ForEach, PushTo) and that no run
+  // has finished yet. So the last line of a program runs all of it, and a program that goes on with a dataset does not
+  // print twice.
   Status Run() const;
   Status Run(Session& session) const;
   Status Run(Explain explain) const;

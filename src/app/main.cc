@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The `glim` program: glim run, glim explain, glim e, glim version.
+// The `glim` program: glim run, explain, e, repl, version.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -73,7 +74,7 @@ size_t CountOwnArguments(const std::vector<std::string>& arguments) {
   return arguments.size();
 }
 
-int Run(const RunOptions& options, std::vector<std::string> arguments, bool explain, bool expression) {
+int Run(const RunOptions& options, std::vector<std::string> arguments, const std::string& command) {
   glim::SessionOptions session_options;
   for (const auto& [name, value] : options.values) {
     if (value.empty()) continue;
@@ -83,7 +84,7 @@ int Run(const RunOptions& options, std::vector<std::string> arguments, bool expl
     }
   }
   session_options.progress = options.progress;
-  session_options.explain = explain;
+  session_options.explain = command == "explain";
   session_options.lua_kernels = !options.plain_lua;
   session_options.stats = options.stats;
   session_options.watch_interrupts = true;
@@ -92,7 +93,12 @@ int Run(const RunOptions& options, std::vector<std::string> arguments, bool expl
     glim::ExitCode(session.status());
     return kWrongUsage;
   }
-  if (expression) {
+  if (command == "repl") {
+    const char* home = std::getenv("HOME");
+    const std::string history = home == nullptr ? "" : std::string(home) + "/.glim_history";
+    return glim::ExitCode(glim::script::RunRepl(history, &session));
+  }
+  if (command == "e") {
     return glim::ExitCode(glim::script::RunExpression(options.script, arguments, options.format, &session));
   }
   return glim::ExitCode(glim::script::RunScript(options.script, arguments, &session));
@@ -129,15 +135,16 @@ int main(int argc, char** argv) {
   expression->add_option("--format", options.format, "how rows are printed: auto, table, csv, tsv or json");
   expression->add_option("expression", options.script, "Lua; what follows it are its arguments, arg[1], ...")
       ->required();
+  AddRunCommand(&app, "repl", "Reads Lua a line at a time, and shows the rows that it gives.", "glim repl", &options);
   CLI::App* version = app.add_subcommand("version", "Prints the version.");
   version->footer("Example:\n  glim version");
 
   std::vector<std::string> arguments(argv + 1, argv + argc);
   const std::string command = arguments.empty() ? "" : arguments[0];
-  if (command.empty()) return Complain("a command is needed: run, explain, e or version", "");
-  const bool runs = command == "run" || command == "explain" || command == "e";
+  if (command.empty()) return Complain("a command is needed: run, explain, e, repl or version", "");
+  const bool runs = command == "run" || command == "explain" || command == "e" || command == "repl";
   if (!runs && command != "version" && !command.starts_with("-")) {
-    return Complain("there is no command \"" + command + "\"; there are run, explain, e and version", "");
+    return Complain("there is no command \"" + command + "\"; there are run, explain, e, repl and version", "");
   }
   std::vector<std::string> rest;
   if (runs) {
@@ -158,5 +165,5 @@ int main(int argc, char** argv) {
     std::printf("glim %s\n", kVersion);
     return glim::ExitCode({});
   }
-  return Run(options, std::move(rest), explain->parsed(), expression->parsed());
+  return Run(options, std::move(rest), command);
 }

@@ -41,10 +41,16 @@ std::vector<int> Graph::Ends() const {
 }
 
 std::vector<int> Graph::EndsFor(int own) const {
-  std::vector<int> ends;
+  const auto acts = [](const Step& step) {
+    const auto* function = std::get_if<FunctionStep>(&step.body);
+    return IsSink(step) || std::holds_alternative<PushToStep>(step.body) ||
+           (function != nullptr &&
+            (function->role == FunctionRole::kForEach || function->role == FunctionRole::kForEachBatch));
+  };
+  std::vector<int> ends = {own};
   for (const int end : Ends()) {
     const bool finished = end < static_cast<int>(finished_.size()) && finished_[end];
-    if (!finished || end == own) ends.push_back(end);
+    if (end != own && !finished && acts(steps_[end])) ends.push_back(end);
   }
   return ends;
 }

@@ -192,7 +192,7 @@ class Graph {
 
   // The steps that a run is for: sinks, and steps whose rows nobody reads.
   std::vector<int> Ends() const;
-  // Those, without the ones that a run has finished, save `own` (or the end before it, when `own` is a sink's dataset).
+  // `own`, and the ends that do something (sinks, ForEach, PushTo) and that no run has finished.
   std::vector<int> EndsFor(int own) const;
   void MarkFinished(const std::vector<int>& ends);
 

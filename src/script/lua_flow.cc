@@ -730,6 +730,14 @@ Status FinishExpression(lua_State* L, int index, PrintFormat format, Session* se
   return Status::Ok();
 }
 
+Status ShowValue(lua_State* L, int index, int64_t rows, Session* session) {
+  if (void* memory = TestObject(L, index, kDataset)) {
+    const Dataset& dataset = *static_cast<Dataset*>(memory);
+    return dataset.ends_in_sink() ? dataset.Run(*session) : dataset.Show(*session, rows);
+  }
+  return FinishExpression(L, index, PrintFormat::kAuto, session);
+}
+
 void OpenFlow(lua_State* L, Session* session, UnrunFlows* unrun) {
   const Driver driver{session, unrun};
   RegisterType(L, kDataset, kDatasetMethods, Collect<Dataset>);

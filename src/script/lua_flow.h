@@ -45,6 +45,9 @@ Result<PrintFormat> ParsePrintFormat(std::string_view text);
 // but nil are printed as they are.
 Status FinishExpression(lua_State* L, int index, PrintFormat format, Session* session);
 
+// The same at a prompt: of a dataset without a sink, the first `rows` are shown.
+Status ShowValue(lua_State* L, int index, int64_t rows, Session* session);
+
 // Adds flow, field, order_by, ascending, descending, csv, explain and glob to the module table on top of the stack.
 // `session` and `unrun` outlive the state.
 void OpenFlow(lua_State* L, Session* session, UnrunFlows* unrun);

@@ -1,24 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "script/script.h"
 
-#include <fmt/core.h>
-
 #include <cstdio>
-#include <lua.hpp>
-#include <memory>
 
 #include "base/try.h"
 #include "client/session_parts.h"
-#include "script/lua_flow.h"
-#include "script/lua_table.h"
-#include "udf/lua_state.h"
+#include "script/driver.h"
 
 namespace glim::script {
 namespace {
-
-struct CloseState {
-  void operator()(lua_State* L) const { lua_close(L); }
-};
 
 Result<std::string> ReadAll(env::Env& env, const std::string& path) {
   ASSIGN_OR_RETURN(const auto file, env.files().OpenSequential(path));
@@ -31,151 +21,10 @@ Result<std::string> ReadAll(env::Env& env, const std::string& path) {
   }
 }
 
-// A message handler: keeps the message and adds the traceback.
-int AddTraceback(lua_State* L) {
-  udf::MakeErrorText(L);
-  lua_createtable(L, 2, 0);
-  lua_pushvalue(L, 1);
-  lua_rawseti(L, -2, 1);
-  luaL_traceback(L, L, nullptr, 1);
-  lua_rawseti(L, -2, 2);
-  return 1;
-}
-
-// A traceback with one line of Lua says nothing that the message does not.
-bool IsNews(const std::string& traceback) {
-  int lua_frames = 0;
-  for (size_t line = traceback.find("\n\t"); line != std::string::npos; line = traceback.find("\n\t", line + 1)) {
-    if (traceback.compare(line, 5, "\n\t[C]") != 0) ++lua_frames;
-  }
-  return lua_frames > 1;
-}
-
-// What the handler left on the stack.
-Status TakeError(lua_State* L) {
-  if (!lua_istable(L, -1)) {
-    const char* message = lua_tostring(L, -1);
-    return Status::UserCode(message != nullptr ? message : "an error that is not a string");
-  }
-  lua_rawgeti(L, -1, 1);
-  lua_rawgeti(L, -2, 2);
-  const char* text = lua_tostring(L, -2);
-  const char* traceback = lua_tostring(L, -1);
-  // One line is the message, what follows (the traceback of a flow's function) is detail.
-  const std::string all = text != nullptr ? text : "";
-  const size_t end = all.find('\n');
-  std::string details = end == std::string::npos ? (traceback != nullptr ? traceback : "") : all.substr(end + 1);
-  if (details.starts_with("stack traceback:") && !IsNews(details)) details.clear();
-  return Status::UserCode(all.substr(0, end)).WithDetails(std::move(details));
-}
-
 std::string FolderOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "." : path.substr(0, slash);
 }
-
-void SetArguments(lua_State* L, const std::string& path, const std::vector<std::string>& arguments) {
-  lua_createtable(L, static_cast<int>(arguments.size()), 1);
-  lua_pushlstring(L, path.data(), path.size());
-  lua_rawseti(L, -2, 0);
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    lua_pushlstring(L, arguments[i].data(), arguments[i].size());
-    lua_rawseti(L, -2, static_cast<int>(i) + 1);
-  }
-  lua_setglobal(L, "arg");
-}
-
-// Modules beside the script are found first. Gives the new path.
-std::string SetPath(lua_State* L, const std::string& folder) {
-  lua_getglobal(L, "package");
-  lua_getfield(L, -1, "path");
-  std::string path = folder + "/?.lua;" + lua_tostring(L, -1);
-  lua_pop(L, 1);
-  lua_pushlstring(L, path.data(), path.size());
-  lua_setfield(L, -2, "path");
-  lua_pop(L, 1);
-  return path;
-}
-
-int MonotonicSeconds(lua_State* L) {
-  auto* env = static_cast<env::Env*>(lua_touserdata(L, lua_upvalueindex(1)));
-  lua_pushnumber(L, static_cast<double>(env->clock().MonotonicNanos()) / 1e9);
-  return 1;
-}
-
-// A Lua state with the module glim in it.
-class Driver {
- public:
-  // `folder`: where modules are found first.
-  Status Open(const std::string& folder, const std::string& name, const std::vector<std::string>& arguments,
-              Session* session) {
-    state_.reset(luaL_newstate());
-    if (state_ == nullptr) return Status::Exhausted("there is no memory for a Lua state");
-    lua_State* L = state_.get();
-    luaL_openlibs(L);
-    udf::OpenGlimRuntime(L);
-    session->parts().lua_path = SetPath(L, folder);
-    SetArguments(L, name, arguments);
-
-    lua_getglobal(L, "package");
-    lua_getfield(L, -1, "loaded");
-    lua_getfield(L, -1, "glim");
-    OpenFlow(L, session, &unrun_);
-    OpenTables(L, session);
-    lua_pushlightuserdata(L, session->parts().env.get());
-    lua_pushcclosure(L, MonotonicSeconds, 1);
-    lua_setfield(L, -2, "seconds");
-    lua_settop(L, 0);
-    lua_pushcfunction(L, AddTraceback);
-    return Status::Ok();
-  }
-
-  // Runs the chunk; its results stand on the stack above the message handler.
-  Status Run(const std::string& text, const std::string& name, env::Env& env) {
-    lua_State* L = state_.get();
-    if (luaL_loadbuffer(L, text.data(), text.size(), ("=" + name).c_str()) != 0) {
-      return Status::Invalid(std::string(lua_tostring(L, -1)));
-    }
-    if (lua_pcall(L, 0, LUA_MULTRET, 1) == 0) return Status::Ok();
-    if (env.interrupted()) return Status::Cancelled("interrupted");
-    return TakeError(L);
-  }
-
-  bool Parses(const std::string& text) {
-    const bool good = luaL_loadbuffer(L(), text.data(), text.size(), "=") == 0;
-    lua_pop(L(), 1);
-    return good;
-  }
-
-  lua_State* L() const { return state_.get(); }
-  const UnrunFlows& unrun() const { return unrun_; }
-
- private:
-  UnrunFlows unrun_;  // Outlives the state.
-  std::unique_ptr<lua_State, CloseState> state_;
-};
-
-constexpr char kExpressionPrelude[] = R"lua(
-local glim = require "glim"
-local flow = glim.flow("e")
-for name, value in pairs(glim) do
-  if _G[name] == nil then _G[name] = value end
-end
-local function input(kind)
-  return function(path, options)
-    local all = {}
-    for name, value in pairs(options or {}) do all[name] = value end
-    all[1] = path
-    return flow:Input(kind(all))
-  end
-end
-function lines(paths, options) return paths and flow:TextFile(paths, options) or flow:Stdin() end
-csv, tsv, json_lines = input(glim.csv), input(glim.tsv), input(glim.json_lines)
-function range(first, last) return flow:Range(first, last + 1) end
-function ints(values) return flow:Ints(values) end
-function strings(values) return flow:Strings(values) end
-function rows(values) return flow:Rows(values) end
-)lua";
 
 }  // namespace
 
@@ -195,10 +44,8 @@ Status RunExpression(const std::string& text, const std::vector<std::string>& ar
   ASSIGN_OR_RETURN(const PrintFormat print_format, ParsePrintFormat(format));
   env::Env& env = *session->parts().env;
   Driver driver;
-  RETURN_IF_ERROR(driver.Open(".", "e", arguments, session));
-  RETURN_IF_ERROR(driver.Run(kExpressionPrelude, "e", env));
+  RETURN_IF_ERROR(driver.OpenForExpressions(arguments, session));
   lua_State* L = driver.L();
-  lua_settop(L, 1);
   const std::string value = "return " + text;
   RETURN_IF_ERROR(driver.Run(driver.Parses(value) ? value : text, "e", env));
   for (int i = 2, top = lua_gettop(L); i <= top; ++i) RETURN_IF_ERROR(FinishExpression(L, i, print_format, session));

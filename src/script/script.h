@@ -26,4 +26,8 @@ Status RunScript(const std::string& path, const std::vector<std::string>& argume
 Status RunExpression(const std::string& text, const std::vector<std::string>& arguments, const std::string& format,
                      Session* session);
 
+// `glim repl`: expressions and statements, a line at a time, from a terminal (with its history in that file, if it
+// has a name) or a pipe.
+Status RunRepl(const std::string& history, Session* session);
+
 }  // namespace glim::script
