@@ -125,6 +125,55 @@ class Files(unittest.TestCase):
         self.assertIn("2 names, the row has 1 column", self.bad("glim.flow('f'):Ints{1}:WriteJsonLines('o', {'a', 'b'}):Run()"))
         self.assertIn("JSON has no", self.bad("glim.flow('f'):Rows{{0/0}}:WriteJsonLines('o', {'a'}):Run()"))
 
+    def test_a_folder_has_a_file_per_partition_and_a_manifest(self):
+        self.good("glim.flow('f'):Range(0, 1000):RoundRobin(3):WriteCsv('out/', {per_partition = true, header = {'n'}, "
+                  "compression = 'gz'}):Run()", "--threads", "3")
+        self.assertEqual(sorted(os.listdir(self.path("out"))),
+                         [".manifest.json", "part-00000.csv.gz", "part-00001.csv.gz", "part-00002.csv.gz"])
+        parts = [self.read(f"out/part-0000{i}.csv.gz").split() for i in range(3)]
+        self.assertEqual([part[0] for part in parts], [b"n"] * 3)
+        self.assertEqual(sorted(int(n) for part in parts for n in part[1:]), list(range(1000)))
+        with open(self.path("out/.manifest.json")) as file:
+            manifest = json.load(file)
+        self.assertEqual(manifest["rows"], 1000)
+        self.assertEqual(manifest["parts"], [{"file": f"part-0000{i}.csv.gz", "rows": len(parts[i]) - 1,
+                                              "bytes": os.path.getsize(self.path(f"out/part-0000{i}.csv.gz"))} for i in range(3)])
+        # Read again, and replaced by one that has empty partitions.
+        self.assertEqual(self.good("glim.flow('f'):Input(glim.csv{'out', header = true}):Map(function() return 1 end)"
+                                   ":Reduce(function(a, b) return a + b end):Printlnf('%d'):Run()"), b"1000\n")
+        self.good("glim.flow('f'):Strings{'x'}:Partition(4):WriteText('out', {per_partition = true}):Run()")
+        names = [f"part-0000{i}.txt" for i in range(4)]
+        self.assertEqual(sorted(os.listdir(self.path("out"))), [".manifest.json"] + names)
+        self.assertEqual(sorted(self.read("out/" + name) for name in names), [b"", b"", b"", b"x\n"])
+        self.assertEqual(sorted(os.listdir(self.folder)), ["job.lua", "out"])
+
+    def test_a_folder_of_other_files_stays_and_a_failed_run_leaves_the_old_one(self):
+        script = "glim.flow('f'):Strings{'x'}:Map(function(x) return x %s end):WriteText('out', {per_partition = true}):Run()"
+        self.good(script % ".. 'y'")
+        self.bad(script % "+ 1")
+        self.assertEqual(self.read("out/part-00000.txt"), b"xy\n")
+        self.assertEqual(sorted(os.listdir(self.folder)), ["job.lua", "out"])
+        os.mkdir(self.path("mine"))
+        self.write("mine/precious", b"1")
+        self.assertIn("the folder has files that no flow wrote", self.bad(
+            "glim.flow('f'):Strings{'x'}:WriteText('mine', {per_partition = true}):Run()"))
+        self.assertIn("no compression", self.bad("glim.flow('f'):Strings{'x'}:WriteText('o', {compression = 'rar'}):Run()"))
+
+    def test_binary_lines_and_callbacks(self):
+        self.good("glim.flow('f'):Rows{{'ab', '\\0c'}, {'d', ''}}:WriteBinary('out.bin'):Run()")
+        self.assertEqual(self.read("out.bin"), b"ab\0cd")
+        self.assertIn("column 2 is int64, not bytes", self.bad("glim.flow('f'):Rows{{'a', 1}}:WriteBinary('o'):Run()"))
+        self.assertEqual(self.good("local f = glim.flow('f') local r = f:Rows{{'a', nil, 2}} r:Printlnf('%v %v %v') "
+                                   "r:PipeOut(io.stdout) r:Fprintlnf(io.stdout, '%s%v%d') "
+                                   "r:OutputRow(function(row) io.write(type(row), row[1], row[3], '\\n') end) f:Run()"),
+                         b"a nil 2\na\t\t2\nanil2\ntablea2\n")
+
+    def test_a_mistake_in_a_format_is_told_where_the_script_calls(self):
+        for call in ("Printf('%y')", "Printlnf('%y')", "Fprintf(io.stdout, '%y')", "Fprintlnf(io.stdout, '%y')"):
+            message = self.bad(f"local data = glim.flow('f'):Ints{{1}}\ndata:{call}")
+            self.assertIn("job.lua:3: ", message)
+            self.assertIn("no verb %y", message)
+
 
 if __name__ == "__main__":
     unittest.main()

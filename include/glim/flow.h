@@ -288,6 +288,12 @@ class Dataset {
   // Go's verbs (%s %d %v %q %f ...), checked before the run starts. A row needs as many fields as the format takes.
   Dataset Fprintf(FILE* file, std::string format) const;
   Dataset Printf(std::string format) const { return Fprintf(stdout, std::move(format)); }
+  // With a newline behind each row.
+  Dataset Fprintlnf(FILE* file, std::string format) const { return Fprintf(file, std::move(format) + "\n"); }
+  Dataset Printlnf(std::string format) const { return Fprintf(stdout, std::move(format) + "\n"); }
+  // Rows as tab separated lines, nil as nothing, as Pipe hands them to a program.
+  Dataset PipeOut(FILE* file) const;
+  Dataset PipeOut(std::function<Status(std::string_view bytes)> writer) const;
   // Rows to stdout, for people or for the next program.
   Dataset Print(PrintFormat format = PrintFormat::kAuto) const;
   // Runs at once, and prints the first `count` rows as a table.
@@ -296,7 +302,9 @@ class Dataset {
     return Limit(count).Print(PrintFormat::kTable).Run(session);
   }
   // Rows as they come, in order, one call at a time.
+  // (ForEachBatch is called by many threads at once.)
   Dataset Output(std::function<Status(const Batch&)> function) const;
+  Dataset OutputRow(std::function<Status(const Row&)> function) const;
   // Appends all rows to *rows, which must live until Run returns.
   Dataset Collect(std::vector<Row>* rows) const;
   // The first row's fields, converted; the variables stay as they are when there is no row. Supported: int, int64_t,
@@ -306,12 +314,14 @@ class Dataset {
     return FirstRow([variables...](const Row& row) -> Status { return SaveRow(row, variables...); });
   }
   // One row per line, fields separated by tabs. The file appears under its name only when all is written.
-  Dataset WriteText(std::string path) const;
+  Dataset WriteText(std::string path, WriteOptions options = {}) const;
   // CSV as RFC 4180 has it, and the same with tabs for commas.
   Dataset WriteCsv(std::string path, CsvWriteOptions options = {}) const;
   Dataset WriteTsv(std::string path, CsvWriteOptions options = {}) const;
   // One JSON object per row and line, a name for each column. nil is null; bytes must be UTF-8.
-  Dataset WriteJsonLines(std::string path, std::vector<std::string> names) const;
+  Dataset WriteJsonLines(std::string path, std::vector<std::string> names, WriteOptions options = {}) const;
+  // The fields, which must be bytes, one after the other with nothing between them: records of fixed width, for one.
+  Dataset WriteBinary(std::string path, WriteOptions options = {}) const;
 
   // Runs this dataset, and every other end of its flow that does something (a sink, ForEach, PushTo) and that no run
   // has finished yet. So the last line of a program runs all of it, and a program that goes on with a dataset does not

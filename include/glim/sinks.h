@@ -14,14 +14,27 @@
 
 namespace glim {
 
+// Of all that write files.
+struct WriteOptions {
+  // The path is a folder, with a file for each partition: part-00000.csv, ... written side by side. One per partition
+  // that you asked for with Partition or RoundRobin; else as many as the engine has tasks, which depends on the size of
+  // the data only. Together, in the order of their names, they are what the one file would be. `.manifest.json` lists
+  // them with their rows and bytes. The folder appears when all of it is written; an older one is replaced when a flow
+  // wrote it.
+  bool per_partition = false;
+  std::string compression{};  // "gz", "bz2", "xz", "zst" or "lz4"; empty: by the extension of the path.
+};
+
 // RFC 4180: fields with a delimiter, quote or line end are quoted, quotes doubled, lines end with "\n". Read with the
 // same options, the rows come back as they were, as bytes.
 struct CsvWriteOptions {
-  std::vector<std::string> header{};  // Names of the columns, as the first row. Empty: no such row.
+  std::vector<std::string> header{};  // Names of the columns, as the first row of each file. Empty: no such row.
   char delimiter = ',';
   char quote = '"';    // 0: none; a field that would need one fails the run.
   std::string null{};  // What nil is written as; a value of that text is quoted. (A row of one nil is `""`, for an
                        // empty line is no row.)
+  bool per_partition = false;  // As in WriteOptions.
+  std::string compression{};
 };
 
 // How Print shows rows. kAuto: a table on a terminal, else CSV. kJson: an array per row and line.

@@ -11,8 +11,8 @@
 #include "exec/bindings.h"
 #include "exec/runner.h"
 #include "flow/graph.h"
+#include "io/file_sink.h"
 #include "io/row_encoder.h"
-#include "io/sinks.h"
 #include "plan/plan.h"
 
 namespace glim {

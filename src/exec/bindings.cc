@@ -8,6 +8,7 @@
 #include "exec/cached_source.h"
 #include "exec/table_source.h"
 #include "io/csv_source.h"
+#include "io/file_sink.h"
 #include "io/json_source.h"
 #include "io/memory_source.h"
 #include "io/print_sink.h"
@@ -39,10 +40,41 @@ Result<io::RowFormat> ParseFormat(const flow::Step& step, const std::string& for
   return parsed;
 }
 
-Result<std::unique_ptr<io::RowEncoder>> MakeEncoder(const flow::FileSink& sink) {
-  if (const auto* csv = std::get_if<CsvWriteOptions>(&sink.format)) return io::MakeCsvEncoder(*csv);
-  if (const auto* json = std::get_if<flow::JsonFormat>(&sink.format)) return io::MakeJsonEncoder(json->names);
+Result<std::unique_ptr<io::RowEncoder>> MakeEncoder(const flow::FileFormat& format) {
+  if (const auto* csv = std::get_if<CsvWriteOptions>(&format)) return io::MakeCsvEncoder(*csv);
+  if (const auto* json = std::get_if<flow::JsonFormat>(&format)) return io::MakeJsonEncoder(json->names);
+  if (std::holds_alternative<flow::BinaryFormat>(format)) return io::MakeBinaryEncoder();
   return io::MakeTextEncoder();
+}
+
+// Of the parts of a folder.
+std::string Extension(const flow::FileFormat& format) {
+  if (const auto* csv = std::get_if<CsvWriteOptions>(&format)) return csv->delimiter == '\t' ? ".tsv" : ".csv";
+  if (std::holds_alternative<flow::JsonFormat>(format)) return ".jsonl";
+  return std::holds_alternative<flow::BinaryFormat>(format) ? ".bin" : ".txt";
+}
+
+Result<std::unique_ptr<io::Sink>> MakeFileSink(const flow::FileSink& sink) {
+  ASSIGN_OR_RETURN(auto encoder, MakeEncoder(sink.format));
+  const std::string& named = sink.options.compression;
+  io::Compression compression = io::CompressionOf(sink.path);
+  if (!named.empty()) {
+    ASSIGN_OR_RETURN(compression, io::CompressionNamed(named));
+  }
+  if (!sink.options.per_partition) return io::MakeFileSink(sink.path, std::move(encoder), compression);
+  // A folder that happens to be called out.gz says nothing about its files.
+  if (named.empty()) compression = io::Compression::kNone;
+  return io::MakeFolderSink(sink.path, std::move(encoder), Extension(sink.format) + (named.empty() ? "" : "." + named),
+                            compression);
+}
+
+Result<std::unique_ptr<io::Sink>> MakeStreamSink(std::unique_ptr<io::RowEncoder> encoder, FILE* file,
+                                                 std::string description, env::Env& env) {
+  if (file != stdout && file != stderr) return io::MakeCFileSink(std::move(encoder), file, std::move(description));
+  // Not through the C library, which would hold rows back.
+  env::WritableFile* out = file == stdout ? &env.standard_output() : &env.standard_error();
+  return io::MakeWriterSink(
+      std::move(encoder), [out](std::string_view bytes) { return out->Append(bytes); }, std::move(description));
 }
 
 }  // namespace
@@ -72,9 +104,12 @@ Result<std::unique_ptr<io::Source>> MakeSource(const flow::Step& step) {
 Result<std::unique_ptr<io::Sink>> MakeSink(const flow::Step& step, env::Env& env) {
   if (const auto* print = std::get_if<flow::PrintfSink>(&step.body)) {
     ASSIGN_OR_RETURN(io::RowFormat format, ParseFormat(step, print->format));
-    if (print->file == stdout) return io::MakeFormatSink(std::move(format), &env.standard_output(), StepName(step));
-    if (print->file == stderr) return io::MakeFormatSink(std::move(format), &env.standard_error(), StepName(step));
-    return io::MakeFormatFileSink(std::move(format), print->file);
+    return MakeStreamSink(io::MakeFormatEncoder(std::move(format)), print->file, StepName(step), env);
+  }
+  if (const auto* pipe = std::get_if<flow::PipeOutSink>(&step.body)) {
+    auto encoder = io::MakeTextEncoder("");
+    if (pipe->file != nullptr) return MakeStreamSink(std::move(encoder), pipe->file, StepName(step), env);
+    return io::MakeWriterSink(std::move(encoder), pipe->writer, StepName(step));
   }
   if (const auto* print = std::get_if<flow::PrintSink>(&step.body)) {
     constexpr int kStdout = 1;
@@ -84,9 +119,9 @@ Result<std::unique_ptr<io::Sink>> MakeSink(const flow::Step& step, env::Env& env
   if (const auto* collect = std::get_if<flow::CollectSink>(&step.body)) return io::MakeCollectSink(collect->rows);
   if (const auto* first = std::get_if<flow::FirstRowSink>(&step.body)) return io::MakeFirstRowSink(first->save);
   if (const auto* file = std::get_if<flow::FileSink>(&step.body)) {
-    auto encoder = MakeEncoder(*file);
-    if (!encoder.ok()) return std::move(encoder).status().With(step.name);
-    return io::MakeFileSink(file->path, *std::move(encoder));
+    auto sink = MakeFileSink(*file);
+    if (!sink.ok()) return std::move(sink).status().With(step.name);
+    return sink;
   }
   return Status::Internal(step.name + " is no sink");
 }

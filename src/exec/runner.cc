@@ -66,6 +66,20 @@ class SinkOutput : public BatchOutput {
   const std::string* name_;
 };
 
+class PartOutput : public BatchOutput {
+ public:
+  PartOutput(io::SinkPart* part, const std::string* name) : part_(part), name_(name) {}
+  Status Push(Batch batch) override {
+    if (batch.row_count() == 0) return Status::Ok();
+    return part_->Write(batch).With(*name_);
+  }
+  bool full() const override { return false; }
+
+ private:
+  io::SinkPart* part_;
+  const std::string* name_;
+};
+
 class NoOutput : public BatchOutput {
  public:
   Status Push(Batch) override { return Status::Ok(); }
@@ -333,7 +347,8 @@ class PlanRun {
     // An empty partition has nothing to do, unless a program would have something to say about it.
     const bool pipes = std::any_of(stage.operators.begin(), stage.operators.end(),
                                    [](const plan::Operator& op) { return op.kind == OperatorKind::kPipe; });
-    if (run->source == nullptr && !pipes && InputEmpty(*run, task)) return Status::Ok();
+    const bool in_parts = run->sink != nullptr && run->sink->in_parts();
+    if (run->source == nullptr && !pipes && !in_parts && InputEmpty(*run, task)) return Status::Ok();
 
     TaskContext context(task, run->tasks, 0, &hosts);
     std::vector<std::unique_ptr<ops::Operator>> chain;
@@ -354,10 +369,19 @@ class PlanRun {
     std::unique_ptr<exchange::PartitionWriter> writer;
     NoOutput nowhere;
     SinkOutput into_sink(run->ordered.get(), task, &run->sink_name);
+    std::unique_ptr<io::SinkPart> part;
+    if (in_parts) {
+      auto opened = run->sink->OpenPart(task);
+      if (!opened.ok()) return std::move(opened).status().With(run->sink_name);
+      part = *std::move(opened);
+    }
+    PartOutput into_part(part.get(), &run->sink_name);
     BatchOutput* end = &nowhere;
     if (run->output != nullptr) {
       writer = run->output->MakeWriter(task);
       end = writer.get();
+    } else if (part != nullptr) {
+      end = &into_part;
     } else if (run->ordered != nullptr) {
       end = &into_sink;
     }
@@ -369,6 +393,7 @@ class PlanRun {
     BatchOutput* head = chain.empty() ? end : static_cast<BatchOutput*>(chain[0].get());
     RETURN_IF_ERROR(Feed(run, task, chain.empty() ? nullptr : chain[0].get(), head));
     for (const auto& op : chain) RETURN_IF_ERROR(op->Finish());
+    if (part != nullptr) return part->Finish().With(run->sink_name);
     return writer != nullptr ? writer->Finish() : Status::Ok();
   }
 

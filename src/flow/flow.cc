@@ -24,8 +24,9 @@ void Graph::Fail(Status status) {
 
 bool IsSink(const Step& step) {
   return std::holds_alternative<PrintfSink>(step.body) || std::holds_alternative<PrintSink>(step.body) ||
-         std::holds_alternative<OutputSink>(step.body) || std::holds_alternative<CollectSink>(step.body) ||
-         std::holds_alternative<FirstRowSink>(step.body) || std::holds_alternative<FileSink>(step.body);
+         std::holds_alternative<PipeOutSink>(step.body) || std::holds_alternative<OutputSink>(step.body) ||
+         std::holds_alternative<CollectSink>(step.body) || std::holds_alternative<FirstRowSink>(step.body) ||
+         std::holds_alternative<FileSink>(step.body);
 }
 
 std::vector<int> Graph::Ends() const {
@@ -406,6 +407,21 @@ bool Dataset::ends_in_sink() const { return flow::IsSink(graph_->steps()[step_])
 
 Dataset Dataset::Print(PrintFormat format) const { return Then({"Print", "", {}, flow::PrintSink{format}}); }
 
+Dataset Dataset::PipeOut(FILE* file) const { return Then({"PipeOut", "", {}, flow::PipeOutSink{file, {}}}); }
+
+Dataset Dataset::PipeOut(std::function<Status(std::string_view)> writer) const {
+  return Then({"PipeOut", "", {}, flow::PipeOutSink{nullptr, std::move(writer)}});
+}
+
+Dataset Dataset::OutputRow(std::function<Status(const Row&)> function) const {
+  return Output([function = std::move(function)](const Batch& batch) -> Status {
+    for (int64_t row = 0; row < batch.row_count(); ++row) {
+      if (Status status = function(batch.RowAt(row)); !status.ok()) return status;
+    }
+    return Status::Ok();
+  });
+}
+
 Dataset Dataset::Output(std::function<Status(const Batch&)> function) const {
   return Then({"Output", "", {}, flow::OutputSink{std::move(function)}});
 }
@@ -429,12 +445,13 @@ Dataset Dataset::WriteFile(std::string name, flow::FileSink sink) const {
   return Then({std::move(name), std::move(arguments), {}, std::move(sink)});
 }
 
-Dataset Dataset::WriteText(std::string path) const {
-  return WriteFile("WriteText", {std::move(path), flow::TextFormat()});
+Dataset Dataset::WriteText(std::string path, WriteOptions options) const {
+  return WriteFile("WriteText", {std::move(path), flow::TextFormat(), std::move(options)});
 }
 
 Dataset Dataset::WriteCsv(std::string path, CsvWriteOptions options) const {
-  return WriteFile(options.delimiter == '\t' ? "WriteTsv" : "WriteCsv", {std::move(path), std::move(options)});
+  return WriteFile(options.delimiter == '\t' ? "WriteTsv" : "WriteCsv",
+                   {std::move(path), options, {options.per_partition, options.compression}});
 }
 
 Dataset Dataset::WriteTsv(std::string path, CsvWriteOptions options) const {
@@ -442,9 +459,13 @@ Dataset Dataset::WriteTsv(std::string path, CsvWriteOptions options) const {
   return WriteCsv(std::move(path), std::move(options));
 }
 
-Dataset Dataset::WriteJsonLines(std::string path, std::vector<std::string> names) const {
+Dataset Dataset::WriteJsonLines(std::string path, std::vector<std::string> names, WriteOptions options) const {
   if (names.empty()) graph_->Fail(Status::Invalid("WriteJsonLines needs a name for each column"));
-  return WriteFile("WriteJsonLines", {std::move(path), flow::JsonFormat{std::move(names)}});
+  return WriteFile("WriteJsonLines", {std::move(path), flow::JsonFormat{std::move(names)}, std::move(options)});
+}
+
+Dataset Dataset::WriteBinary(std::string path, WriteOptions options) const {
+  return WriteFile("WriteBinary", {std::move(path), flow::BinaryFormat(), std::move(options)});
 }
 
 Flow::Flow(std::string name) : graph_(std::make_shared<flow::Graph>(std::move(name))) {}

@@ -143,6 +143,10 @@ struct PrintfSink {
 struct PrintSink {
   PrintFormat format;
 };
+struct PipeOutSink {
+  FILE* file;  // Or, when it is null:
+  std::function<Status(std::string_view)> writer;
+};
 struct OutputSink {
   std::function<Status(const Batch&)> function;
 };
@@ -153,21 +157,23 @@ struct FirstRowSink {
   std::function<Status(const Row&)> save;
 };
 struct TextFormat {};  // Of WriteText.
+struct BinaryFormat {};
 struct JsonFormat {
   std::vector<std::string> names;
 };
-using FileFormat = std::variant<TextFormat, CsvWriteOptions, JsonFormat>;
+using FileFormat = std::variant<TextFormat, CsvWriteOptions, JsonFormat, BinaryFormat>;
 struct FileSink {
   std::string path;
   FileFormat format;
+  WriteOptions options;
 };
 
 using StepBody =
     std::variant<TextFileSource, CsvSource, JsonLinesSource, StringsSource, IntsSource, RangeSource, RowsSource,
                  TableSource, FunctionStep, SelectStep, LimitStep, PartitionStep, RoundRobinStep, ReduceStep, GroupStep,
                  SortStep, JoinStep, CoGroupStep, SampleStep, ZipWithIndexStep, BroadcastStep, MergeToStep, UnionStep,
-                 CacheStep, DistinctStep, PipeStep, LookupStep, PushToStep, PrintfSink, PrintSink, OutputSink,
-                 CollectSink, FirstRowSink, FileSink>;
+                 CacheStep, DistinctStep, PipeStep, LookupStep, PushToStep, PrintfSink, PrintSink, PipeOutSink,
+                 OutputSink, CollectSink, FirstRowSink, FileSink>;
 
 struct Step {
   std::string name;         // "FlatMap", as the user wrote it.

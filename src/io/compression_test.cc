@@ -6,7 +6,7 @@
 #include <rapidcheck/gtest.h>
 
 #include "io/csv_source.h"
-#include "io/sinks.h"
+#include "io/file_sink.h"
 #include "io/test_files.h"
 #include "io/text_source.h"
 
@@ -194,7 +194,7 @@ TEST_F(CompressedFiles, TextIsWrittenAndReadByExtension) {
   for (int i = 0; i < 100000; ++i) expected.push_back({"line " + std::to_string(i)});
   for (const Compression compression : kAll) {
     const std::string path = folder_.Path("out.txt" + Extension(compression));
-    auto sink = MakeFileSink(path, MakeTextEncoder());
+    auto sink = MakeFileSink(path, MakeTextEncoder(), compression);
     ASSERT_TRUE(sink->Open(*env_).ok());
     for (const auto& row : expected) ASSERT_TRUE(sink->WriteBytes(row[0] + "\n").ok());
     ASSERT_TRUE(sink->Finish().ok());

@@ -12,6 +12,7 @@
 #include "glim/batch.h"
 #include "glim/sinks.h"
 #include "glim/status.h"
+#include "io/row_format.h"
 
 namespace glim::io {
 
@@ -25,7 +26,10 @@ class RowEncoder {
 };
 
 // One row per line, the columns as %v prints them, joined by tabs.
-std::unique_ptr<RowEncoder> MakeTextEncoder();
+std::unique_ptr<RowEncoder> MakeTextEncoder(std::string nil = "nil");
+std::unique_ptr<RowEncoder> MakeFormatEncoder(RowFormat format);
+// The bytes of the columns one after the other, with nothing between them or behind. What is not bytes is an error.
+std::unique_ptr<RowEncoder> MakeBinaryEncoder();
 // kInvalid for options that cannot work.
 Result<std::unique_ptr<RowEncoder>> MakeCsvEncoder(CsvWriteOptions options);
 // An object per line, with a name for each column. A row of another width, bytes that are not UTF-8, NaN and infinities

@@ -10,12 +10,23 @@
 // Thread: Encode from any task at once; Open, Write, Finish, Abort one at a time.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "env/env.h"
 #include "glim/batch.h"
 
 namespace glim::io {
+
+// The part of one task, of a sink that is written in parts.
+// Thread: its task's.
+class SinkPart {
+ public:
+  virtual ~SinkPart() = default;
+  virtual Status Write(const Batch& batch) = 0;
+  // Without it, the part is dropped.
+  virtual Status Finish() = 0;
+};
 
 class Sink {
  public:
@@ -31,6 +42,11 @@ class Sink {
   virtual Status WriteBatch(const Batch& batch) { return Status::Ok(); }
   // True when the sink wants no more rows (SaveFirstRowTo has its row): the engine then stops early.
   virtual bool full() const { return false; }
+  // True when each task writes a part of its own, side by side and in no order: then the engine opens one for each
+  // task, finishes all of them, and then the sink; Encode and the Writes here are not called.
+  virtual bool in_parts() const { return false; }
+  // From any task.
+  virtual Result<std::unique_ptr<SinkPart>> OpenPart(int number) { return Status::Internal("a sink without parts"); }
   virtual Status Finish() = 0;
   virtual void Abort() = 0;
 };

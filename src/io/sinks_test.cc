@@ -6,6 +6,7 @@
 
 #include "env/fault/faulty_file_system.h"
 #include "glim/batch_builder.h"
+#include "io/file_sink.h"
 #include "io/memory_source.h"
 #include "io/test_files.h"
 
@@ -124,7 +125,9 @@ TEST(Sinks, FormatSinkWritesToItsFile) {
   auto env = env::MakePosixEnv();
   TemporaryFolder folder(*env);
   auto file = *env->files().Create(folder.Path("out"));
-  auto sink = MakeFormatSink(*RowFormat::Parse("%s=%d\n"), file.get(), "Printf()");
+  auto sink = MakeWriterSink(
+      MakeFormatEncoder(*RowFormat::Parse("%s=%d\n")), [&](std::string_view bytes) { return file->Append(bytes); },
+      "Printf()");
   EXPECT_EQ(sink->Describe(), "Printf()");
   ASSERT_TRUE(sink->Open(*env).ok());
   ASSERT_TRUE(Put(*sink, OneRow({"a", 1})).ok());
@@ -138,7 +141,7 @@ TEST(Sinks, FormatFileSinkWritesToACFile) {
   char* bytes = nullptr;
   size_t size = 0;
   FILE* file = open_memstream(&bytes, &size);
-  auto sink = MakeFormatFileSink(*RowFormat::Parse("%s\n"), file);
+  auto sink = MakeCFileSink(MakeFormatEncoder(*RowFormat::Parse("%s\n")), file, "Fprintf(\"%s\\n\")");
   EXPECT_EQ(sink->Describe(), R"(Fprintf("%s\n"))");
   ASSERT_TRUE(sink->Open(*env).ok());
   ASSERT_TRUE(Put(*sink, OneRow({"a"})).ok());
@@ -147,7 +150,7 @@ TEST(Sinks, FormatFileSinkWritesToACFile) {
   std::fclose(file);
   std::free(bytes);
   FILE* full = std::fopen("/dev/full", "w");
-  sink = MakeFormatFileSink(*RowFormat::Parse("%s\n"), full);
+  sink = MakeCFileSink(MakeFormatEncoder(*RowFormat::Parse("%s\n")), full, "Fprintf()");
   static_cast<void>(Put(*sink, OneRow({"a"})));
   EXPECT_EQ(sink->Finish().code(), Code::kUnavailable);
   std::fclose(full);

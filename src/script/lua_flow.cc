@@ -10,6 +10,7 @@
 #include "glim/flow.h"
 #include "glim/session.h"
 #include "io/paths.h"
+#include "io/row_format.h"
 #include "script/lua_formats.h"
 #include "script/lua_support.h"
 #include "script/lua_table.h"
@@ -299,25 +300,64 @@ Result<int> PushTo(lua_State* L) {
 
 // ---- Ends ----
 
+// A mistake in the format is told where the script calls, not when it runs.
+Result<std::string> ToFormat(lua_State* L, int index, const char* what) {
+  ASSIGN_OR_RETURN(std::string format, ToText(L, index, what));
+  if (auto parsed = io::RowFormat::Parse(format); !parsed.ok()) return std::move(parsed).status().With(what);
+  return format;
+}
+
+Result<FILE*> ToFile(lua_State* L, int index, const char* what) {
+  auto* file = static_cast<FILE**>(TestObject(L, index, LUA_FILEHANDLE));
+  if (file == nullptr) return WrongArgument(L, index, what, "an open file such as io.stdout");
+  if (*file == nullptr) return Status::Invalid(std::string(what) + ": the file is closed");
+  return *file;
+}
+
 Result<int> Printf(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(std::string format, ToText(L, 2, "Printf"));
+  ASSIGN_OR_RETURN(std::string format, ToFormat(L, 2, "Printf"));
   return PushDataset(L, self->Printf(std::move(format)));
+}
+
+Result<int> Printlnf(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(std::string format, ToFormat(L, 2, "Printlnf"));
+  return PushDataset(L, self->Printlnf(std::move(format)));
 }
 
 Result<int> Fprintf(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  auto* file = static_cast<FILE**>(TestObject(L, 2, LUA_FILEHANDLE));
-  if (file == nullptr) return WrongArgument(L, 2, "Fprintf", "an open file such as io.stdout");
-  if (*file == nullptr) return Status::Invalid("Fprintf: the file is closed");
-  ASSIGN_OR_RETURN(std::string format, ToText(L, 3, "Fprintf"));
-  return PushDataset(L, self->Fprintf(*file, std::move(format)));
+  ASSIGN_OR_RETURN(FILE * file, ToFile(L, 2, "Fprintf"));
+  ASSIGN_OR_RETURN(std::string format, ToFormat(L, 3, "Fprintf"));
+  return PushDataset(L, self->Fprintf(file, std::move(format)));
+}
+
+Result<int> Fprintlnf(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(FILE * file, ToFile(L, 2, "Fprintlnf"));
+  ASSIGN_OR_RETURN(std::string format, ToFormat(L, 3, "Fprintlnf"));
+  return PushDataset(L, self->Fprintlnf(file, std::move(format)));
+}
+
+Result<int> PipeOut(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(FILE * file, ToFile(L, 2, "PipeOut"));
+  return PushDataset(L, self->PipeOut(file));
 }
 
 Result<int> WriteText(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
   ASSIGN_OR_RETURN(std::string path, ToText(L, 2, "WriteText"));
-  return PushDataset(L, self->WriteText(std::move(path)));
+  ASSIGN_OR_RETURN(WriteOptions options, ToWriteOptions(L, 3, "WriteText"));
+  return PushDataset(L, self->WriteText(std::move(path), std::move(options)));
+}
+
+Result<int> WriteBinary(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(std::string path, ToText(L, 2, "WriteBinary"));
+  ASSIGN_OR_RETURN(WriteOptions options, ToWriteOptions(L, 3, "WriteBinary"));
+  return PushDataset(L, self->WriteBinary(std::move(path), std::move(options)));
 }
 
 Result<int> WriteCsv(lua_State* L) {
@@ -338,7 +378,8 @@ Result<int> WriteJsonLines(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
   ASSIGN_OR_RETURN(std::string path, ToText(L, 2, "WriteJsonLines"));
   ASSIGN_OR_RETURN(std::vector<std::string> names, ToTexts(L, 3, "WriteJsonLines"));
-  return PushDataset(L, self->WriteJsonLines(std::move(path), std::move(names)));
+  ASSIGN_OR_RETURN(WriteOptions options, ToWriteOptions(L, 4, "WriteJsonLines"));
+  return PushDataset(L, self->WriteJsonLines(std::move(path), std::move(names), std::move(options)));
 }
 
 // A value of the script's state, kept alive for a sink.
@@ -358,17 +399,23 @@ class Kept {
   int reference_;
 };
 
+// `as_list`: the function gets each row as a list, not its fields as arguments.
+template <bool as_list>
 Result<int> Output(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  if (!lua_isfunction(L, 2)) return WrongArgument(L, 2, "Output", "a function");
+  if (!lua_isfunction(L, 2)) return WrongArgument(L, 2, as_list ? "OutputRow" : "Output", "a function");
   auto function = std::make_shared<const Kept>(L, 2);
   return PushDataset(L, self->Output([function](const Batch& batch) -> Status {
     lua_State* state = function->state();
     luaL_checkstack(state, batch.column_count() + 8, "Output");
     for (int64_t row = 0; row < batch.row_count(); ++row) {
       function->Push();
-      for (int c = 0; c < batch.column_count(); ++c) udf::PushCell(state, batch.At(row, c));
-      if (lua_pcall(state, batch.column_count(), 0, 0) != 0) {
+      if (as_list) {
+        udf::PushList(state, batch.column_count(), [&](int64_t c) { return batch.At(row, static_cast<int>(c)); });
+      } else {
+        for (int c = 0; c < batch.column_count(); ++c) udf::PushCell(state, batch.At(row, c));
+      }
+      if (lua_pcall(state, as_list ? 1 : batch.column_count(), 0, 0) != 0) {
         const char* message = lua_tostring(state, -1);
         Status status = Status::UserCode(fmt::format(
             "{}, row {}", message != nullptr ? message : "an error that is not a string", batch.RowToDebugString(row)));
@@ -654,11 +701,16 @@ constexpr luaL_Reg kDatasetMethods[] = {
     {"Print", Call<Print>},
     {"Printf", Call<Printf>},
     {"Fprintf", Call<Fprintf>},
+    {"Printlnf", Call<Printlnf>},
+    {"Fprintlnf", Call<Fprintlnf>},
+    {"PipeOut", Call<PipeOut>},
     {"WriteText", Call<WriteText>},
+    {"WriteBinary", Call<WriteBinary>},
     {"WriteCsv", Call<WriteCsv>},
     {"WriteTsv", Call<WriteTsv>},
     {"WriteJsonLines", Call<WriteJsonLines>},
-    {"Output", Call<Output>},
+    {"Output", Call<Output<false>>},
+    {"OutputRow", Call<Output<true>>},
     {"Collect", Call<CollectRows>},
     {"SaveFirstRowTo", Call<SaveFirstRowTo>},
     {nullptr, nullptr},

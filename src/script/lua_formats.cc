@@ -160,13 +160,24 @@ Result<TextFileOptions> ToTextOptions(lua_State* L, int index, const char* what)
                                     });
 }
 
+Result<WriteOptions> ToWriteOptions(lua_State* L, int index, const char* what) {
+  return ToOptions<WriteOptions>(L, index, what, {"per_partition", "compression"},
+                                 [](lua_State* L, int table, WriteOptions* options) -> Status {
+                                   RETURN_IF_ERROR(ReadField(L, table, "per_partition", &options->per_partition));
+                                   return ReadField(L, table, "compression", &options->compression);
+                                 });
+}
+
 Result<CsvWriteOptions> ToCsvWriteOptions(lua_State* L, int index, const char* what) {
-  return ToOptions<CsvWriteOptions>(L, index, what, {"header", "delimiter", "quote", "null"},
+  return ToOptions<CsvWriteOptions>(L, index, what,
+                                    {"header", "delimiter", "quote", "null", "per_partition", "compression"},
                                     [](lua_State* L, int table, CsvWriteOptions* options) -> Status {
                                       RETURN_IF_ERROR(ReadTexts(L, table, "header", &options->header));
                                       RETURN_IF_ERROR(ReadByte(L, table, "delimiter", false, &options->delimiter));
                                       RETURN_IF_ERROR(ReadByte(L, table, "quote", true, &options->quote));
-                                      return ReadField(L, table, "null", &options->null);
+                                      RETURN_IF_ERROR(ReadField(L, table, "null", &options->null));
+                                      RETURN_IF_ERROR(ReadField(L, table, "per_partition", &options->per_partition));
+                                      return ReadField(L, table, "compression", &options->compression);
                                     });
 }
 
