@@ -174,6 +174,29 @@ class Files(unittest.TestCase):
             self.assertIn("job.lua:3: ", message)
             self.assertIn("no verb %y", message)
 
+    def test_records_of_fixed_width(self):
+        records = [os.urandom(100) for _ in range(50000)]
+        self.write("in.bin", b"".join(records))
+        self.write("in.bin.gz", b"".join(records[:1000]))
+        script = "glim.flow('f'):Input(glim.fixed_width{'%s', widths = {10, 90}}):Sort():WriteBinary('out.bin'):Run()"
+        self.good(script % "in.bin")
+        self.assertTrue(self.read("out.bin") == b"".join(sorted(records)))
+        self.good(script % "in.bin.gz")
+        self.assertTrue(self.read("out.bin") == b"".join(sorted(records[:1000])))
+        self.write("in.bin", b"".join(records) + b"x")
+        self.assertIn("within a record of 100 bytes", self.bad(script % "in.bin"))
+        self.assertIn("needs the width of each field", self.bad("glim.flow('f'):Input(glim.fixed_width{'in.bin'}):Printf('%v'):Run()"))
+
+    def test_a_function_makes_rows(self):
+        self.assertEqual(self.good("glim.flow('f'):Generate(function() local i = 0 return function() i = i + 1 "
+                                   "if i <= 3 then return i, i * i end end end):Printlnf('%d %d'):Run()"), b"1 1\n2 4\n3 9\n")
+        self.assertEqual(self.good("glim.flow('f'):Generate(function(part) for i = 1, 2 do writeRow(part * 10 + i) end end, 3)"
+                                   ":Sort():Printlnf('%d'):Run()", "--threads", "2"), b"1\n2\n11\n12\n21\n22\n")
+        self.assertEqual(self.good("glim.flow('f'):Generate(function() while true do writeRow('x') end end):Limit(2)"
+                                   ":Printlnf('%s'):Run()", "--memory", "64M"), b"x\nx\n")
+        self.assertIn("Generate", self.bad("glim.flow('f'):Generate(function() error('no luck') end):Printlnf('%d'):Run()"))
+        self.assertIn("at least one", self.bad("glim.flow('f'):Generate(function() end, 0):Printlnf('%d'):Run()"))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -388,6 +388,15 @@ class Flow {
   // What glim/sources.h describes: Input(Csv("a.csv", {.header = true})).
   Dataset Input(Csv csv);
   Dataset Input(JsonLines json);
+  Dataset Input(FixedWidth records);
+  // Rows that a function makes. It is called once for each of `parts` parts, side by side, with the part's number from
+  // 0, and gives rows as FlatMap's do: [](int64_t part, Emitter& out) { ... }, or an iterator in Lua. It ends early
+  // when nobody wants more rows.
+  Dataset Generate(FunctionSource function, int parts = 1);
+  template <NativeCallable F>
+  Dataset Generate(F function, int parts = 1) {
+    return Generate(FunctionSource(native::MakeRowFunction(std::move(function))), parts);
+  }
   // All stored rows of a table: the key, then the row's values.
   Dataset Table(const TableHandle& table);
 

@@ -86,4 +86,23 @@ struct JsonLines {
   JsonLinesOptions options;
 };
 
+// Records of one size without separators; a column of bytes for each of `widths`. gensort's: FixedWidth(path, {10,
+// 90}).
+struct FixedWidthOptions {
+  bool recursive = false;  // Of folders, as in TextFile.
+  std::string pattern{};
+};
+struct FixedWidth {
+  FixedWidth() = default;
+  FixedWidth(std::string file, int width, FixedWidthOptions options = {})
+      : FixedWidth(std::move(file), std::vector<int>{width}, std::move(options)) {}
+  FixedWidth(std::string file, std::vector<int> widths, FixedWidthOptions options = {})
+      : FixedWidth(std::vector<std::string>{std::move(file)}, std::move(widths), std::move(options)) {}
+  FixedWidth(std::vector<std::string> files, std::vector<int> widths, FixedWidthOptions options = {})
+      : files(std::move(files)), widths(std::move(widths)), options(std::move(options)) {}
+  std::vector<std::string> files;
+  std::vector<int> widths;
+  FixedWidthOptions options;
+};
+
 }  // namespace glim

@@ -9,6 +9,7 @@
 #include "exec/table_source.h"
 #include "io/csv_source.h"
 #include "io/file_sink.h"
+#include "io/fixed_width_source.h"
 #include "io/json_source.h"
 #include "io/memory_source.h"
 #include "io/print_sink.h"
@@ -90,6 +91,9 @@ Result<std::unique_ptr<io::Source>> MakeSource(const flow::Step& step) {
   if (const auto* csv = std::get_if<flow::CsvSource>(&step.body)) return io::MakeCsvSource(csv->files, csv->options);
   if (const auto* json = std::get_if<flow::JsonLinesSource>(&step.body)) {
     return io::MakeJsonSource(json->format.files, json->format.options);
+  }
+  if (const auto* records = std::get_if<flow::FixedWidthSource>(&step.body)) {
+    return io::MakeFixedWidthSource(records->format);
   }
   if (const auto* strings = std::get_if<flow::StringsSource>(&step.body)) return io::MakeStringsSource(strings->values);
   if (const auto* ints = std::get_if<flow::IntsSource>(&step.body)) return io::MakeIntsSource(ints->values);

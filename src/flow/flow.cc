@@ -523,6 +523,22 @@ Dataset Flow::Input(JsonLines json) {
   return Dataset(graph_, graph_->Add({"Input", std::move(arguments), {}, flow::JsonLinesSource{std::move(json)}}));
 }
 
+Dataset Flow::Input(FixedWidth records) {
+  std::string arguments = "fixed width " + Quoted(records.files);
+  if (records.files.empty()) graph_->Fail(Status::Invalid("Input: the records need the name of a file"));
+  return Dataset(graph_, graph_->Add({"Input", std::move(arguments), {}, flow::FixedWidthSource{std::move(records)}}));
+}
+
+Dataset Flow::Generate(FunctionSource function, int parts) {
+  if (parts < 1) {
+    graph_->Fail(Status::Invalid(fmt::format("Generate: {} parts; there must be at least one", parts)));
+    parts = 1;
+  }
+  Dataset numbers = Range(0, parts);
+  if (parts > 1) numbers = numbers.RoundRobin(parts);
+  return numbers.WithFunction("Generate", FunctionRole::kFlatMap, std::move(function));
+}
+
 Dataset Flow::Table(const TableHandle& table) {
   if (table == nullptr) graph_->Fail(Status::Invalid("Table: there is no table"));
   return Dataset(graph_, graph_->Add({"Table", "", {}, flow::TableSource{table}}));

@@ -33,6 +33,9 @@ struct CsvSource {
 struct JsonLinesSource {
   JsonLines format;
 };
+struct FixedWidthSource {
+  FixedWidth format;
+};
 struct StringsSource {
   std::vector<std::string> values;
 };
@@ -169,11 +172,11 @@ struct FileSink {
 };
 
 using StepBody =
-    std::variant<TextFileSource, CsvSource, JsonLinesSource, StringsSource, IntsSource, RangeSource, RowsSource,
-                 TableSource, FunctionStep, SelectStep, LimitStep, PartitionStep, RoundRobinStep, ReduceStep, GroupStep,
-                 SortStep, JoinStep, CoGroupStep, SampleStep, ZipWithIndexStep, BroadcastStep, MergeToStep, UnionStep,
-                 CacheStep, DistinctStep, PipeStep, LookupStep, PushToStep, PrintfSink, PrintSink, PipeOutSink,
-                 OutputSink, CollectSink, FirstRowSink, FileSink>;
+    std::variant<TextFileSource, CsvSource, JsonLinesSource, FixedWidthSource, StringsSource, IntsSource, RangeSource,
+                 RowsSource, TableSource, FunctionStep, SelectStep, LimitStep, PartitionStep, RoundRobinStep,
+                 ReduceStep, GroupStep, SortStep, JoinStep, CoGroupStep, SampleStep, ZipWithIndexStep, BroadcastStep,
+                 MergeToStep, UnionStep, CacheStep, DistinctStep, PipeStep, LookupStep, PushToStep, PrintfSink,
+                 PrintSink, PipeOutSink, OutputSink, CollectSink, FirstRowSink, FileSink>;
 
 struct Step {
   std::string name;         // "FlatMap", as the user wrote it.

@@ -568,6 +568,16 @@ Result<int> Input(lua_State* L) {
   return PushDataset(L, std::move(data));
 }
 
+Result<int> Generate(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  ASSIGN_OR_RETURN(FunctionSource function, ToFunction(L, 2, "Generate"));
+  int parts = 1;
+  if (!lua_isnoneornil(L, 3)) {
+    ASSIGN_OR_RETURN(parts, ToInt(L, 3, "Generate"));
+  }
+  return PushDataset(L, flow->Generate(std::move(function), parts));
+}
+
 Result<int> TableRows(lua_State* L) {
   ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
   if (lua_type(L, 2) == LUA_TSTRING) {
@@ -719,7 +729,7 @@ constexpr luaL_Reg kDatasetMethods[] = {
 constexpr luaL_Reg kFlowMethods[] = {
     {"TextFile", Call<TextFile>}, {"Stdin", Call<Stdin>}, {"Strings", Call<Strings>}, {"Lines", Call<Strings>},
     {"Ints", Call<Ints>},         {"Range", Call<Range>}, {"Rows", Call<Rows>},       {"Input", Call<Input>},
-    {"Init", Call<Init>},         {nullptr, nullptr},
+    {"Generate", Call<Generate>}, {"Init", Call<Init>},   {nullptr, nullptr},
 };
 
 constexpr luaL_Reg kNothing[] = {{nullptr, nullptr}};

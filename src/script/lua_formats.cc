@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kFormat = "glim format";
 
-using Format = std::variant<Csv, JsonLines>;
+using Format = std::variant<Csv, JsonLines, FixedWidth>;
 
 // The options stand beside the files in one table, glim.csv{"a.csv", header = true}, or in a second argument.
 int OptionsIndex(lua_State* L) { return lua_istable(L, 1) ? 1 : 2; }
@@ -130,13 +130,36 @@ Result<int> NewJsonLines(lua_State* L) {
   return 1;
 }
 
+// glim.fixed_width{"data", widths = {10, 90}}
+Result<int> NewFixedWidth(lua_State* L) {
+  constexpr const char* kName = "glim.fixed_width";
+  ASSIGN_OR_RETURN(std::vector<std::string> files, ToTexts(L, 1, kName));
+  ASSIGN_OR_RETURN(
+      const FixedWidth format,
+      ToOptions<FixedWidth>(L, OptionsIndex(L), kName, {"widths", "recursive", "pattern"},
+                            [](lua_State* L, int table, FixedWidth* format) -> Status {
+                              RETURN_IF_ERROR(WithField(L, table, "widths", [&](int field) -> Status {
+                                ASSIGN_OR_RETURN(const std::vector<int64_t> widths, ToIntegers(L, field, "widths"));
+                                format->widths.assign(widths.begin(), widths.end());
+                                return Status::Ok();
+                              }));
+                              RETURN_IF_ERROR(ReadField(L, table, "recursive", &format->options.recursive));
+                              return ReadField(L, table, "pattern", &format->options.pattern);
+                            }));
+  PushObject(L, kFormat, Format(FixedWidth(std::move(files), format.widths, format.options)));
+  return 1;
+}
+
 constexpr luaL_Reg kNothing[] = {{nullptr, nullptr}};
 
 }  // namespace
 
 void OpenFormats(lua_State* L) {
   RegisterType(L, kFormat, kNothing, Collect<Format>);
-  constexpr luaL_Reg kFormats[] = {{"csv", Call<NewCsv>}, {"tsv", Call<NewTsv>}, {"json_lines", Call<NewJsonLines>}};
+  constexpr luaL_Reg kFormats[] = {{"csv", Call<NewCsv>},
+                                   {"tsv", Call<NewTsv>},
+                                   {"json_lines", Call<NewJsonLines>},
+                                   {"fixed_width", Call<NewFixedWidth>}};
   for (const luaL_Reg& format : kFormats) {
     lua_pushcfunction(L, format.func);
     lua_setfield(L, -2, format.name);
