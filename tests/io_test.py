@@ -4,11 +4,13 @@
 import bz2
 import csv
 import gzip
+import http.server
 import json
 import lzma
 import os
 import subprocess
 import tempfile
+import threading
 import unittest
 
 GLIM = os.path.abspath(os.path.join(os.environ.get("GLIM_BUILD", "build/release"), "glim"))
@@ -196,6 +198,50 @@ class Files(unittest.TestCase):
                                    ":Printlnf('%s'):Run()", "--memory", "64M"), b"x\nx\n")
         self.assertIn("Generate", self.bad("glim.flow('f'):Generate(function() error('no luck') end):Printlnf('%d'):Run()"))
         self.assertIn("at least one", self.bad("glim.flow('f'):Generate(function() end, 0):Printlnf('%d'):Run()"))
+
+    def test_http_addresses_are_files(self):
+        lines = b"".join(b"line %d\n" % i for i in range(300000))
+        self.write("in.txt", lines)
+        self.write("in.csv.gz", b"a,b\n1,x\n2,y\n")
+        folder = self.folder
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *arguments):
+                super().__init__(*arguments, directory=folder)
+
+            def log_message(self, *arguments):
+                pass
+
+            def do_GET(self):
+                if self.path == "/cut":
+                    self.send_response(200)
+                    self.send_header("Content-Length", "1000")
+                    self.end_headers()
+                    self.wfile.write(b"line\n")
+                    return
+                try:
+                    super().do_GET()
+                except ConnectionError:
+                    pass  # A reader that has enough hangs up.
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            try:
+                address = f"http://127.0.0.1:{server.server_address[1]}"
+                self.good(f"glim.flow('f'):TextFile('{address}/in.txt'):WriteText('out.txt'):Run()")
+                self.assertTrue(self.read("out.txt") == lines)
+                self.assertEqual(self.good(f"glim.flow('f'):Input(glim.csv{{'{address}/in.csv.gz?x=1.y', header = true}})"
+                                           ":Printlnf('%s%s'):Run()"), b"1x\n2y\n")
+                self.assertEqual(self.good(f"glim.flow('f'):TextFile('{address}/in.txt'):Limit(1):Printlnf('%s'):Run()"), b"line 0\n")
+                message = self.bad(f"glim.flow('f'):TextFile('{address}/none'):Printlnf('%s'):Run()")
+                self.assertIn(f'"{address}/none": the server answers 404', message)
+                message = self.bad(f"glim.flow('f'):TextFile('{address}/cut'):WriteText('o'):Run()")
+                self.assertIn(f'"{address}/cut": ', message)
+            finally:
+                server.shutdown()
+                thread.join()
+        self.assertIn(f'"{address}/in.txt": ', self.bad(f"glim.flow('f'):TextFile('{address}/in.txt'):Printlnf('%s'):Run()"))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@
 //   flow.TextFile("logs", {.recursive = true, .pattern = "*.log.gz"})
 //   flow.Input(Csv("sales.csv", {.header = true, .null = "NULL", .columns = {"who", 3}}))
 //
-// Files of all formats: a path is a file, a glob (`*` `?` `[a-z]` `**`), a folder, or "-" for stdin. One that matches
+// Files of all formats: a path is a file, a glob (`*` `?` `[a-z]` `**`), a folder, "-" for stdin, or an address with
+// http:// or https://. One that matches
 // nothing fails the run, and so does a list without paths; a file without bytes gives no rows. What ends in .gz .bz2
 // .xz .zst .lz4 is decompressed on the way, by one task per file; other large files are read by all cores.
 #pragma once

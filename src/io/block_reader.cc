@@ -10,6 +10,7 @@
 #include "base/try.h"
 #include "env/path.h"
 #include "io/compression.h"
+#include "io/http_file.h"
 
 namespace glim::io {
 namespace {
@@ -17,6 +18,10 @@ namespace {
 constexpr size_t kBlockBytes = 1 << 20;
 constexpr size_t kBlockBytesMax = UINT32_MAX;  // What the offset of a view can say.
 constexpr size_t kStepPastEnd = 16 << 10;      // Most lines end within it.
+
+Result<std::unique_ptr<env::SequentialFile>> OpenInSequence(env::Env& env, const std::string& path) {
+  return IsHttp(path) ? OpenHttp(env, path) : env.files().OpenSequential(path);
+}
 
 }  // namespace
 
@@ -27,12 +32,12 @@ Result<std::unique_ptr<BlockReader>> BlockReader::Open(env::Env& env, const std:
     reader->sequential_ = &env.standard_input();
   } else if (const Compression compression = CompressionOf(path); compression != Compression::kNone) {
     CHECK_EQ(begin, 0u);
-    ASSIGN_OR_RETURN(auto file, env.files().OpenSequential(path));
+    ASSIGN_OR_RETURN(auto file, OpenInSequence(env, path));
     reader->owned_sequential_ = Decompress(std::move(file), compression, path);
     reader->sequential_ = reader->owned_sequential_.get();
-  } else if (end == kSequentialEnd) {
+  } else if (end == kSequentialEnd || IsHttp(path)) {
     CHECK_EQ(begin, 0u);
-    ASSIGN_OR_RETURN(reader->owned_sequential_, env.files().OpenSequential(path));
+    ASSIGN_OR_RETURN(reader->owned_sequential_, OpenInSequence(env, path));
     reader->sequential_ = reader->owned_sequential_.get();
   } else {
     ASSIGN_OR_RETURN(reader->random_, env.files().OpenRandom(path));

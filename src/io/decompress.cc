@@ -15,6 +15,7 @@
 #include "base/try.h"
 #include "env/path.h"
 #include "io/compression.h"
+#include "io/http_file.h"
 
 namespace glim::io {
 namespace {
@@ -279,7 +280,9 @@ class DecompressedFile : public env::SequentialFile {
 }  // namespace
 
 Compression CompressionOf(std::string_view path) {
-  const std::string_view name = env::FileName(path);
+  // What stands behind a question mark is no part of an address's name.
+  const size_t end = IsHttp(path) ? path.find_first_of("?#") : std::string_view::npos;
+  const std::string_view name = env::FileName(path.substr(0, end));
   const size_t dot = name.rfind('.');
   if (dot == std::string_view::npos) return Compression::kNone;
   return CompressionNamed(name.substr(dot + 1)).value_or(Compression::kNone);

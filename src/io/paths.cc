@@ -10,6 +10,7 @@
 #include "env/path.h"
 #include "io/block_reader.h"
 #include "io/compression.h"
+#include "io/http_file.h"
 
 namespace glim::io {
 namespace {
@@ -161,7 +162,7 @@ Result<std::vector<std::string>> ExpandFolder(env::FileSystem& files, const std:
 // Sorted, each file once.
 Result<std::vector<std::string>> ExpandPath(env::FileSystem& files, const std::string& path,
                                             const PathOptions& options) {
-  if (path == "-") return std::vector<std::string>{path};
+  if (path == "-" || IsHttp(path)) return std::vector<std::string>{path};
   auto stat = files.Stat(path);
   if (!stat.ok() && (stat.status().code() != Code::kNotFound || !HasMagic(path))) return std::move(stat).status();
   if (stat.ok() && stat->kind != env::FileKind::kFolder) return std::vector<std::string>{path};
@@ -216,7 +217,7 @@ Result<std::vector<Split>> CutFiles(env::Env& env, const std::vector<std::string
   std::vector<Split> splits;
   for (const std::string& file : files) {
     env::FileStat stat{.kind = env::FileKind::kOther};
-    if (file != "-") {
+    if (file != "-" && !IsHttp(file)) {
       ASSIGN_OR_RETURN(stat, env.files().Stat(file));
     }
     const bool compressed = CompressionOf(file) != Compression::kNone;

@@ -2,11 +2,12 @@
 //
 // From paths as the user writes them to files, and from files to splits: what all file sources have in common.
 //
-// A path is a file, a glob (`*`, `?`, `[a-z]`; `**` for folders of any depth), a folder (its regular files), or "-" for
-// stdin. A path that matches nothing is an error that names it; a file without bytes gives no rows. Names with a
-// leading dot are left out of globs and folders, unless the glob spells the dot.
+// A path is a file, a glob (`*`, `?`, `[a-z]`; `**` for folders of any depth), a folder (its regular files), "-" for
+// stdin, or an address with http:// or https://. A path that matches nothing is an error that names it; a file without
+// bytes gives no rows. Names with a leading dot are left out of globs and folders, unless the glob spells the dot.
 //
-// What is compressed (io/compression.h) or no regular file (a pipe, a terminal, "-") is read in sequence, as one split.
+// What is compressed (io/compression.h), behind http (io/http_file.h) or no regular file (a pipe, a terminal, "-") is
+// read in sequence, as one split.
 //
 // Thread: any, plain functions.
 #pragma once
