@@ -46,28 +46,29 @@ class OneFile : public env::FaultyFileSystem {
   const std::string_view bytes_;
 };
 
-// All rows as text, or "error". An empty file would be opened in sequence, which there is no point in.
+// All rows as text, or "error". The splits are read from the last to the first, so that none is helped by the one
+// before.
 inline std::string RowsOf(env::Env& env, const Source& source, int64_t split_bytes_max) {
-  auto splits = source.MakeSplits(env, {.split_bytes_max = split_bytes_max});
+  const auto splits = source.MakeSplits(env, {.split_bytes_max = split_bytes_max});
   if (!splits.ok()) return "error";
-  std::string text;
-  for (const Split& split : *splits) {
-    auto reader = source.Open(env, split);
+  std::string all;
+  for (size_t i = splits->size(); i-- > 0;) {
+    auto reader = source.Open(env, (*splits)[i]);
     if (!reader.ok()) return "error";
+    std::string text;
     while (true) {
       auto batch = (*reader)->Next();
       if (!batch.ok()) return "error";
       if (!batch->has_value()) break;
       CHECK_GT((*batch)->row_count(), 0);
-      for (int64_t row = 0; row < (*batch)->row_count(); ++row) {
-        for (int i = 0; i < (*batch)->column_count(); ++i) text += (*batch)->At(row, i).ToDebugString() + "|";
-        text += "\n";
-      }
+      for (int64_t row = 0; row < (*batch)->row_count(); ++row) text += (*batch)->RowToDebugString(row) + "\n";
     }
+    all.insert(0, text);
   }
-  return text;
+  return all;
 }
 
+// An empty file would be opened in sequence, which OneFile does not offer.
 inline void CheckCutsDoNotMatter(std::string_view bytes, const Source& source) {
   if (bytes.empty()) return;
   static const auto* const real = env::MakePosixEnv().release();
