@@ -88,6 +88,54 @@ class Expressions(unittest.TestCase):
         self.fails("range(1, 2):Map(function(n) return n.x.y end)", "Map(lua e:1)")
 
 
+class Names(unittest.TestCase):
+    """Fields by name, from a header or As."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.prices, self.towns = os.path.join(folder.name, "prices.csv"), os.path.join(folder.name, "towns.csv")
+        with open(self.prices, "w") as file:
+            file.write("city,price,n\nRome,3,1\nOslo,5,2\nRome,4,7\n")
+        with open(self.towns, "w") as file:
+            file.write("zip,town\n00100,Rome\n75000,Paris\n")
+
+    def table(self, steps):
+        done = e("--format", "json", f"csv('{self.prices}', {{header = true}}){steps}")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def test_steps_take_names(self):
+        self.assertEqual(self.table(":Select('n', 'city'):SortBy(order_by('city', descending), order_by('n'))"),
+                         [{"n": "1", "city": "Rome"}, {"n": "7", "city": "Rome"}, {"n": "2", "city": "Oslo"}])
+        self.assertEqual(self.table(":GroupBy('city'):Sort('city'):SelectKV('city', {'n', 'price'})"),
+                         [{"city": "Oslo", "n": ["2"], "price": ["5"]}, {"city": "Rome", "n": ["1", "7"], "price": ["3", "4"]}])
+        self.assertEqual(self.table(":Distinct('city'):Partition(3, 'price'):Top(1, order_by('price')):ZipWithIndex()"),
+                         [{"city": "Rome", "price": "3", "n": "1", "index": 0}])
+
+    def test_joins_take_names_of_both_sides(self):
+        other = f"csv('{self.towns}', {{header = true}})"
+        rows = self.table(f":FullOuterJoin({other}, on('city'), on('town')):Sort('city', 'n')")
+        self.assertEqual(rows, [{"city": "Oslo", "price": "5", "n": "2", "zip": None}, {"city": "Paris", "price": None, "n": None, "zip": "75000"},
+                                {"city": "Rome", "price": "3", "n": "1", "zip": "00100"}, {"city": "Rome", "price": "4", "n": "7", "zip": "00100"}])
+        self.assertEqual(len(self.table(f":AntiJoin({other}, on('city'), on('town')):Select('n')")), 1)
+
+    def test_functions_drop_names_and_as_gives_them(self):
+        steps = ":Map(function(city, price) return city, tonumber(price) end)"
+        self.assertEqual(self.table(steps + ":As('city', 'price'):ReduceBy(function(a, b) return a + b end, 'city'):Top(1, 'price')"),
+                         [{"city": "Oslo", "price": 5}])
+        self.assertEqual(self.table(steps + ":Top(1, 2)"), [["Rome", 3]])
+        self.assertEqual(self.table(":Filter(function(city) return city == 'Oslo' end)"), [{"city": "Oslo", "price": "5", "n": "2"}])
+
+    def test_mistakes(self):
+        for steps, message in ((":Select('prise')", 'Select: there is no field "prise"; there are city, price, n'),
+                               (":Map(function(c) return c end):Sort('city')", 'Sort: there is no field "city": the rows have no names here'),
+                               (":Select('city'):Sort('n')", 'Sort: there is no field "n"; there are city')):
+            done = e(f"csv('{self.prices}', {{header = true}}){steps}")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(message, done.stderr)
+
+
 class Repl(unittest.TestCase):
     def repl(self, text):
         return subprocess.run([GLIM, "repl"], input=text, capture_output=True, text=True, timeout=120)

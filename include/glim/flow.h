@@ -54,33 +54,48 @@ struct Step;
 
 enum SortOrder { Ascending = 1, Descending = -1 };
 
-// One key of an ordering: OrderBy(2, Descending).
+// One field: its number, from 1, or its name. Names come from a CSV header, the columns of JSON lines, or As(); steps
+// that take or leave fields keep them, functions and programs do not.
+struct FieldRef {
+  FieldRef(int number) : number(number) {}
+  FieldRef(std::string name) : name(std::move(name)) {}
+  FieldRef(const char* name) : name(name) {}
+  int number = 0;  // 0: by name.
+  std::string name;
+};
+
+// One key of an ordering: OrderBy(2, Descending), OrderBy("price").
 struct OrderBy {
   OrderBy(int field, SortOrder order = Ascending) : field(field), order(order) {}
-  int field;
+  OrderBy(const char* field, SortOrder order = Ascending) : field(field), order(order) {}
+  OrderBy(FieldRef field, SortOrder order = Ascending) : field(std::move(field)), order(order) {}
+  FieldRef field;
   SortOrder order;
 };
 
-// Fields by number, from 1: Field(1, 4).
+// Fields by number or name: Field(1, 4), Field("city", "price").
 class Fields {
  public:
   Fields() = default;
-  Fields(int field) : indexes_{field} {}
-  Fields(std::initializer_list<int> fields) : indexes_(fields) {}
-  explicit Fields(std::vector<int> fields) : indexes_(std::move(fields)) {}
-  const std::vector<int>& indexes() const { return indexes_; }
+  Fields(int field) : fields_{field} {}
+  Fields(const char* field) : fields_{field} {}
+  Fields(std::string field) : fields_{std::move(field)} {}
+  Fields(std::initializer_list<FieldRef> fields) : fields_(fields) {}
+  explicit Fields(std::vector<FieldRef> fields) : fields_(std::move(fields)) {}
+  const std::vector<FieldRef>& list() const { return fields_; }
+  bool empty() const { return fields_.empty(); }
 
  private:
-  std::vector<int> indexes_;
+  std::vector<FieldRef> fields_;
 };
-template <class... Ints>
-Fields Field(Ints... fields) {
-  return Fields{static_cast<int>(fields)...};
+template <class... F>
+Fields Field(F... fields) {
+  return Fields{FieldRef(fields)...};
 }
 
-// The key fields of one side of a join: Join(other, On(1), On(2)).
-template <class... Ints>
-Fields On(Ints... fields) {
+// The key fields of one side of a join: Join(other, On(1), On("id")).
+template <class... F>
+Fields On(F... fields) {
   return Field(fields...);
 }
 
@@ -144,10 +159,12 @@ class Dataset {
   }
   // The named fields in that order; may repeat.
   Dataset Select(Fields fields) const;
-  template <class... Ints>
-  Dataset Select(int first, Ints... more) const {
+  template <class... F>
+  Dataset Select(FieldRef first, F... more) const {
     return Select(Field(first, more...));
   }
+  // The same rows; their fields have these names from here on.
+  Dataset As(std::vector<std::string> names) const;
   // Select of the keys, then the values.
   Dataset SelectKV(Fields keys, Fields values) const;
   // The first `count` rows after the first `offset`, in the dataset's order; stops its sources early.
@@ -280,7 +297,7 @@ class Dataset {
 
   // ---- Tables (glim/table.h) ----
   // Adds the table's row for the key in field `key`: `width` more columns.
-  Dataset Lookup(const TableHandle& table, int key = 1) const;
+  Dataset Lookup(const TableHandle& table, FieldRef key = 1) const;
   // Pushes every row: the key in field 1, the values in the following fields.
   Dataset PushTo(const TableHandle& table) const;
 

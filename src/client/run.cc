@@ -5,6 +5,7 @@
 #include "base/try.h"
 #include "env/env.h"
 #include "exec/bindings.h"
+#include "exec/names.h"
 #include "flow/graph.h"
 #include "glim/flow.h"
 #include "glim/session.h"
@@ -14,7 +15,9 @@ namespace glim {
 namespace {
 
 Status PrintPlan(const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends, const Explain& explain) {
-  ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(graph, std::move(ends)));
+  const auto env = env::MakePosixEnv();
+  ASSIGN_OR_RETURN(const auto resolved, exec::ResolveNames(*env, graph));
+  ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(resolved, std::move(ends)));
   ASSIGN_OR_RETURN(const exec::Functions functions, exec::MakeFunctions(*graph));
   const std::string text = plan::ToText(plan);
   if (std::fwrite(text.data(), 1, text.size(), explain.out) != text.size())

@@ -9,6 +9,7 @@
 #include "base/try.h"
 #include "client/session_parts.h"
 #include "exec/bindings.h"
+#include "exec/names.h"
 #include "exec/runner.h"
 #include "flow/graph.h"
 #include "io/file_sink.h"
@@ -184,7 +185,8 @@ Status Session::Run(const Flow& flow) { return Run(flow.graph(), flow.graph()->E
 Status Session::Run(const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends) {
   RETURN_IF_ERROR(status());
   Parts& parts = *parts_;
-  ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(graph, std::move(ends)));
+  ASSIGN_OR_RETURN(const auto resolved, exec::ResolveNames(*parts.env, graph));
+  ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(resolved, std::move(ends)));
   if (parts.options.explain) {
     ASSIGN_OR_RETURN(const exec::Functions functions, exec::MakeFunctions(*graph));
     std::fflush(stdout);

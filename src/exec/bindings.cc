@@ -117,7 +117,7 @@ Result<std::unique_ptr<io::Sink>> MakeSink(const flow::Step& step, env::Env& env
   }
   if (const auto* print = std::get_if<flow::PrintSink>(&step.body)) {
     constexpr int kStdout = 1;
-    return io::MakePrintSink(print->format, env.IsTerminal(kStdout), &env.standard_output());
+    return io::MakePrintSink(print->format, print->names, env.IsTerminal(kStdout), &env.standard_output());
   }
   if (const auto* output = std::get_if<flow::OutputSink>(&step.body)) return io::MakeCallbackSink(output->function);
   if (const auto* collect = std::get_if<flow::CollectSink>(&step.body)) return io::MakeCollectSink(collect->rows);

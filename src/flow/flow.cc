@@ -22,6 +22,17 @@ void Graph::Fail(Status status) {
   if (status_.ok()) status_ = std::move(status);
 }
 
+int Graph::NameColumn(std::string name) {
+  names_.push_back(std::move(name));
+  return -static_cast<int>(names_.size());
+}
+
+std::shared_ptr<Graph> Graph::WithSteps(std::vector<Step> steps) const {
+  auto copy = std::make_shared<Graph>(*this);
+  copy->steps_ = std::move(steps);
+  return copy;
+}
+
 bool IsSink(const Step& step) {
   return std::holds_alternative<PrintfSink>(step.body) || std::holds_alternative<PrintSink>(step.body) ||
          std::holds_alternative<PipeOutSink>(step.body) || std::holds_alternative<OutputSink>(step.body) ||
@@ -74,15 +85,27 @@ std::string Quoted(const std::vector<std::string>& texts) {
   return texts.empty() ? "{}" : fmt::format("{{{}, ... {} in all}}", Quoted(texts[0]), texts.size());
 }
 
-std::string List(const Fields& fields) { return fmt::format("{}", fmt::join(fields.indexes(), ", ")); }
+std::string Text(const FieldRef& field) { return field.name.empty() ? std::to_string(field.number) : field.name; }
+
+std::string List(const Fields& fields) {
+  std::string text;
+  for (const FieldRef& field : fields.list()) text += (text.empty() ? "" : ", ") + Text(field);
+  return text;
+}
 
 // Columns from 0 out of fields from 1; a field below 1 is a mistake of the caller.
 std::vector<int> Columns(const std::string& name, const Fields& fields, flow::Graph* graph) {
   std::vector<int> columns;
-  for (const int field : fields.indexes()) {
-    if (field < 1)
-      graph->Fail(Status::Invalid(fmt::format("{}: field {} does not exist, fields are numbered from 1", name, field)));
-    columns.push_back(std::max(field, 1) - 1);
+  for (const FieldRef& field : fields.list()) {
+    if (!field.name.empty()) {
+      columns.push_back(graph->NameColumn(field.name));
+      continue;
+    }
+    if (field.number < 1) {
+      graph->Fail(
+          Status::Invalid(fmt::format("{}: field {} does not exist, fields are numbered from 1", name, field.number)));
+    }
+    columns.push_back(std::max(field.number, 1) - 1);
   }
   return columns;
 }
@@ -97,7 +120,7 @@ void CheckPartitions(const std::string& name, int count, flow::Graph* graph) {
 std::vector<batch::SortKey> SortKeys(const std::string& name, const std::vector<OrderBy>& orders, flow::Graph* graph) {
   std::vector<batch::SortKey> keys;
   for (const OrderBy& order : orders) {
-    keys.push_back({Columns(name, Fields(order.field), graph)[0], order.order == Descending});
+    keys.push_back({Columns(name, Fields{order.field}, graph)[0], order.order == Descending});
   }
   if (keys.empty()) graph->Fail(Status::Invalid(name + " needs at least one field to order by"));
   return keys;
@@ -106,7 +129,7 @@ std::vector<batch::SortKey> SortKeys(const std::string& name, const std::vector<
 std::string Describe(const std::vector<OrderBy>& orders) {
   std::vector<std::string> parts;
   for (const OrderBy& order : orders)
-    parts.push_back(fmt::format("{}{}", order.field, order.order == Descending ? " descending" : ""));
+    parts.push_back(fmt::format("{}{}", Text(order.field), order.order == Descending ? " descending" : ""));
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
@@ -154,13 +177,13 @@ Dataset Dataset::ForEachBatch(FunctionSource function) const {
 }
 
 Dataset Dataset::Select(Fields fields) const {
-  if (fields.indexes().empty()) graph_->Fail(Status::Invalid("Select needs at least one field"));
+  if (fields.empty()) graph_->Fail(Status::Invalid("Select needs at least one field"));
   return Then({"Select", List(fields), {}, flow::SelectStep{Columns("Select", fields, graph_.get())}});
 }
 
 Dataset Dataset::SelectKV(Fields keys, Fields values) const {
-  std::vector<int> fields = keys.indexes();
-  fields.insert(fields.end(), values.indexes().begin(), values.indexes().end());
+  std::vector<FieldRef> fields = keys.list();
+  fields.insert(fields.end(), values.list().begin(), values.list().end());
   return Select(Fields(std::move(fields)));
 }
 
@@ -240,7 +263,7 @@ Dataset Dataset::ReduceStep(std::string name, FunctionSource function, bool by_k
                             bool local) const {
   std::string arguments = DescribeFunction(function);
   if (by_key) arguments = fmt::format("field {}, {}", List(keys), arguments);
-  if (by_key && keys.indexes().empty()) graph_->Fail(Status::Invalid(name + " needs at least one key field"));
+  if (by_key && keys.empty()) graph_->Fail(Status::Invalid(name + " needs at least one key field"));
   std::vector<int> columns = Columns(name, keys, graph_.get());
   return Then({std::move(name),
                std::move(arguments),
@@ -265,7 +288,7 @@ Dataset Dataset::LocalReduceBy(FunctionSource function, Fields keys) const {
 }
 
 Dataset Dataset::GroupStep(std::string name, const Fields& keys, bool local) const {
-  if (keys.indexes().empty()) graph_->Fail(Status::Invalid(name + " needs at least one key field"));
+  if (keys.empty()) graph_->Fail(Status::Invalid(name + " needs at least one key field"));
   std::vector<int> columns = Columns(name, keys, graph_.get());
   return Then({std::move(name), "field " + List(keys), {}, flow::GroupStep{std::move(columns), local}});
 }
@@ -293,7 +316,7 @@ Dataset Dataset::SortStep(std::string name, const std::vector<OrderBy>& orders, 
 }
 
 namespace {
-std::vector<OrderBy> AscendingBy(const Fields& fields) { return {fields.indexes().begin(), fields.indexes().end()}; }
+std::vector<OrderBy> AscendingBy(const Fields& fields) { return {fields.list().begin(), fields.list().end()}; }
 }  // namespace
 
 Dataset Dataset::Sort(Fields fields) const { return SortStep("Sort", AscendingBy(fields), List(fields), false); }
@@ -328,7 +351,7 @@ Dataset Dataset::WithRight(std::string name, const Dataset& right, const Fields&
     graph_->Fail(Status::Invalid(name + ": both datasets must belong to the same flow"));
     return *this;
   }
-  if (left_keys.indexes().empty() || left_keys.indexes().size() != right_keys.indexes().size()) {
+  if (left_keys.empty() || left_keys.list().size() != right_keys.list().size()) {
     graph_->Fail(
         Status::Invalid(fmt::format("{} needs as many key fields on the left as on the right, at least one", name)));
   }
@@ -386,10 +409,15 @@ Dataset Dataset::PipeAsArgs(std::string command) const {
   return Then({"PipeAsArgs", std::move(arguments), {}, flow::PipeStep{std::move(command), true}});
 }
 
-Dataset Dataset::Lookup(const TableHandle& table, int key) const {
+Dataset Dataset::As(std::vector<std::string> names) const {
+  std::string arguments = fmt::format("{}", fmt::join(names, ", "));
+  return Then({"As", std::move(arguments), {}, flow::AsStep{std::move(names)}});
+}
+
+Dataset Dataset::Lookup(const TableHandle& table, FieldRef key) const {
   if (table == nullptr) graph_->Fail(Status::Invalid("Lookup: there is no table"));
   return Then(
-      {"Lookup", fmt::format("field {}", key), {}, flow::LookupStep{table, Columns("Lookup", key, graph_.get())[0]}});
+      {"Lookup", "field " + Text(key), {}, flow::LookupStep{table, Columns("Lookup", Fields{key}, graph_.get())[0]}});
 }
 
 Dataset Dataset::PushTo(const TableHandle& table) const {

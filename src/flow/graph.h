@@ -59,11 +59,14 @@ struct FunctionStep {  // Map, FlatMap, Filter, ForEach, ForEachBatch
   std::string init;
 };
 struct SelectStep {
-  std::vector<int> columns;  // From 0, as all below.
+  std::vector<int> columns;  // From 0, as all below; below 0 a name, until it is resolved (Graph::NameColumn).
 };
 struct LimitStep {
   int64_t count, offset;
   bool local = false;  // Here and below: within each partition.
+};
+struct AsStep {
+  std::vector<std::string> names;
 };
 struct SampleStep {
   double fraction;
@@ -145,6 +148,7 @@ struct PrintfSink {
 };
 struct PrintSink {
   PrintFormat format;
+  std::vector<std::string> names{};  // Of the columns, where they are known; filled when names are resolved.
 };
 struct PipeOutSink {
   FILE* file;  // Or, when it is null:
@@ -175,7 +179,7 @@ using StepBody =
     std::variant<TextFileSource, CsvSource, JsonLinesSource, FixedWidthSource, StringsSource, IntsSource, RangeSource,
                  RowsSource, TableSource, FunctionStep, SelectStep, LimitStep, PartitionStep, RoundRobinStep,
                  ReduceStep, GroupStep, SortStep, JoinStep, CoGroupStep, SampleStep, ZipWithIndexStep, BroadcastStep,
-                 MergeToStep, UnionStep, CacheStep, DistinctStep, PipeStep, LookupStep, PushToStep, PrintfSink,
+                 MergeToStep, UnionStep, CacheStep, DistinctStep, PipeStep, LookupStep, AsStep, PushToStep, PrintfSink,
                  PrintSink, PipeOutSink, OutputSink, CollectSink, FirstRowSink, FileSink>;
 
 struct Step {
@@ -205,12 +209,20 @@ class Graph {
   std::vector<int> EndsFor(int own) const;
   void MarkFinished(const std::vector<int>& ends);
 
+  // A number below 0 that stands for the column of this name, and the name that it stands for.
+  int NameColumn(std::string name);
+  const std::string& NameOf(int column) const { return names_[-1 - column]; }
+  bool has_names() const { return !names_.empty(); }
+  // For the resolver: a copy of the graph with other steps.
+  std::shared_ptr<Graph> WithSteps(std::vector<Step> steps) const;
+
   // The Lua prelude for steps added from now on.
   std::string init;
 
  private:
   std::string name_;
   std::vector<Step> steps_;
+  std::vector<std::string> names_;
   std::vector<bool> finished_;  // Per step; shorter than steps_ when none of the later ones is.
   Status status_;
 };

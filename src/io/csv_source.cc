@@ -31,6 +31,22 @@ class CsvSource : public Source {
     return fmt::format("Csv({{\"{}\"}})", fmt::join(files_, "\", \""));
   }
 
+  // Standard input is not read ahead.
+  Result<std::vector<std::string>> ColumnNames(env::Env& env) const override {
+    if (!options_.header) return std::vector<std::string>();
+    ASSIGN_OR_RETURN(const auto paths, ExpandPaths(env, files_, {options_.recursive, options_.pattern}));
+    if (paths.empty() || paths[0] == "-") return std::vector<std::string>();
+    ASSIGN_OR_RETURN(CsvReader::FirstRow first, CsvReader::ReadFirstRow(env, paths[0], options_));
+    if (options_.columns.empty()) return std::move(first.fields);
+    std::vector<std::string> names;
+    for (const CsvColumn& column : options_.columns) {
+      const auto number = static_cast<size_t>(column.number);
+      // One that is not there is an error of the reader, who knows to say it.
+      names.push_back(column.number == 0 ? column.name : number <= first.fields.size() ? first.fields[number - 1] : "");
+    }
+    return names;
+  }
+
   Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const override {
     RETURN_IF_ERROR(CheckOptions());
     ASSIGN_OR_RETURN(std::vector<Split> splits, CutFiles(env, files_, {options_.recursive, options_.pattern},

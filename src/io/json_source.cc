@@ -182,6 +182,7 @@ class JsonSource : public Source {
         text_(MakeTextSource(
             files_, {.recursive = options_.recursive, .pattern = options_.pattern, .offset = true, .strip_cr = true})) {
   }
+  Result<std::vector<std::string>> ColumnNames(env::Env&) const override { return options_.columns; }
   ~JsonSource() override {
     if (const int64_t bad = bad_.count.load(); bad > 0) {
       base::LogWarning("{}: {} line{} skipped that {} no JSON", Describe(), bad, bad == 1 ? "" : "s",

@@ -42,7 +42,7 @@ std::string Shown(const Cell& cell) {
 
 class TableSink : public Sink {
  public:
-  explicit TableSink(env::WritableFile* file) : file_(file) {}
+  TableSink(std::vector<std::string> names, env::WritableFile* file) : names_(std::move(names)), file_(file) {}
   std::string Describe() const override { return "Print()"; }
   Status Open(env::Env&) override { return Status::Ok(); }
   bool wants_bytes() const override { return false; }
@@ -69,13 +69,17 @@ class TableSink : public Sink {
   };
   using Line = std::vector<Field>;
 
+  std::string NameOf(size_t column) const {
+    return column < names_.size() ? Shown(Cell::Bytes(names_[column])) : std::to_string(column + 1);
+  }
+
   Status Flush() {
     if (lines_.empty()) return Status::Ok();
     size_t columns = 0;
     for (const Line& line : lines_) columns = std::max(columns, line.size());
     std::vector<size_t> widths(columns);
     std::vector<bool> right(columns, true);  // Numbers and nils only.
-    for (size_t c = 0; c < columns; ++c) widths[c] = std::to_string(c + 1).size();
+    for (size_t c = 0; c < columns; ++c) widths[c] = Characters(NameOf(c));
     for (const Line& line : lines_) {
       for (size_t c = 0; c < line.size(); ++c) {
         widths[c] = std::max(widths[c], Characters(line[c].text));
@@ -91,7 +95,7 @@ class TableSink : public Sink {
       out += last ? "\n" : "  ";
     };
     if (!headed_) {
-      for (size_t c = 0; c < columns; ++c) append(std::to_string(c + 1), c, c + 1 == columns);
+      for (size_t c = 0; c < columns; ++c) append(NameOf(c), c, c + 1 == columns);
       for (size_t c = 0; c < columns; ++c) append(std::string(widths[c], '-'), c, c + 1 == columns);
       headed_ = true;
     }
@@ -102,6 +106,7 @@ class TableSink : public Sink {
     return file_->Append(out);
   }
 
+  const std::vector<std::string> names_;
   env::WritableFile* const file_;
   std::vector<Line> lines_;
   bool headed_ = false;
@@ -112,7 +117,11 @@ class EncodedSink : public Sink {
   EncodedSink(std::unique_ptr<RowEncoder> encoder, env::WritableFile* file)
       : encoder_(std::move(encoder)), file_(file) {}
   std::string Describe() const override { return "Print()"; }
-  Status Open(env::Env&) override { return Status::Ok(); }
+  Status Open(env::Env&) override {
+    std::string head;
+    encoder_->AppendHead(&head);
+    return head.empty() ? Status::Ok() : file_->Append(head);
+  }
   bool wants_bytes() const override { return true; }
   Status Encode(const Batch& batch, std::string* out) const override { return encoder_->Append(batch, out); }
   Status WriteBytes(std::string_view bytes) override { return bytes.empty() ? Status::Ok() : file_->Append(bytes); }
@@ -126,21 +135,28 @@ class EncodedSink : public Sink {
 
 }  // namespace
 
-Result<std::unique_ptr<Sink>> MakePrintSink(PrintFormat format, bool is_terminal, env::WritableFile* file) {
+Result<std::unique_ptr<Sink>> MakePrintSink(PrintFormat format, std::vector<std::string> names, bool is_terminal,
+                                            env::WritableFile* file) {
   if (format == PrintFormat::kAuto) format = is_terminal ? PrintFormat::kTable : PrintFormat::kCsv;
   std::unique_ptr<RowEncoder> encoder;
   switch (format) {
     case PrintFormat::kAuto:
-    case PrintFormat::kTable: return std::unique_ptr<Sink>(std::make_unique<TableSink>(file));
+    case PrintFormat::kTable: return std::unique_ptr<Sink>(std::make_unique<TableSink>(std::move(names), file));
     case PrintFormat::kCsv: {
-      ASSIGN_OR_RETURN(encoder, MakeCsvEncoder({}));
+      ASSIGN_OR_RETURN(encoder, MakeCsvEncoder({.header = std::move(names)}));
       break;
     }
     case PrintFormat::kTsv: {
-      ASSIGN_OR_RETURN(encoder, MakeCsvEncoder({.delimiter = '\t'}));
+      ASSIGN_OR_RETURN(encoder, MakeCsvEncoder({.header = std::move(names), .delimiter = '\t'}));
       break;
     }
-    case PrintFormat::kJson: encoder = MakeJsonArrayEncoder(); break;
+    case PrintFormat::kJson:
+      if (names.empty()) {
+        encoder = MakeJsonArrayEncoder();
+      } else {
+        ASSIGN_OR_RETURN(encoder, MakeJsonEncoder(names));
+      }
+      break;
   }
   return std::unique_ptr<Sink>(std::make_unique<EncodedSink>(std::move(encoder), file));
 }

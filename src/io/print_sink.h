@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "glim/sinks.h"
 #include "io/sink.h"
@@ -16,6 +17,8 @@
 namespace glim::io {
 
 // kAuto: a table on a terminal, else CSV. `file` is not owned.
-Result<std::unique_ptr<Sink>> MakePrintSink(PrintFormat format, bool is_terminal, env::WritableFile* file);
+// `names` of the columns head the table, CSV and TSV, and make JSON objects; empty: numbers, no head, arrays.
+Result<std::unique_ptr<Sink>> MakePrintSink(PrintFormat format, std::vector<std::string> names, bool is_terminal,
+                                            env::WritableFile* file);
 
 }  // namespace glim::io

@@ -46,6 +46,8 @@ class Source {
   virtual ~Source() = default;
   // As Explain shows it: `TextFile("*.log")`.
   virtual std::string Describe() const = 0;
+  // What the columns are called; empty when they have no names. May read the head of a file.
+  virtual Result<std::vector<std::string>> ColumnNames(env::Env& env) const { return std::vector<std::string>(); }
   virtual Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const = 0;
   virtual Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const = 0;
 };

@@ -167,6 +167,7 @@ class Planner {
               }
               return Append(stage, {OperatorKind::kLimit, i, {}, limit.count, limit.offset});
             },
+            [&](const flow::AsStep&) { return Continue(step.inputs[0]); },
             [&](const flow::SampleStep&) { return Append(Continue(step.inputs[0]), {OperatorKind::kSample, i, {}}); },
             // Kept first, because a task numbers its rows after all rows of the tasks before it.
             [&](const flow::ZipWithIndexStep&) {

@@ -50,31 +50,41 @@ Result<FunctionSource> ToFunction(lua_State* L, int index, const char* what) {
   return FunctionSource(std::move(function));
 }
 
-// A number or a list of numbers.
-Result<std::vector<int>> ToInts(lua_State* L, int index, const char* what) {
-  ASSIGN_OR_RETURN(const std::vector<int64_t> numbers, ToIntegers(L, index, what));
-  std::vector<int> ints;
-  for (const int64_t number : numbers) {
-    if (number != static_cast<int>(number)) return Status::Invalid(fmt::format("{}: {} is too large", what, number));
-    ints.push_back(static_cast<int>(number));
+Result<FieldRef> ToField(lua_State* L, int index, const char* what) {
+  if (lua_type(L, index) == LUA_TSTRING) {
+    size_t size = 0;
+    const char* text = lua_tolstring(L, index, &size);
+    return FieldRef(std::string(text, size));
   }
-  return ints;
+  ASSIGN_OR_RETURN(const int number, ToInt(L, index, what));
+  return FieldRef(number);
 }
 
-// One argument: a number, a list of them, or glim.field(...).
+// One argument: a number or a name, a list of them, or glim.field(...).
 Result<Fields> ToFieldList(lua_State* L, int index, const char* what) {
   if (void* memory = TestObject(L, index, kFields)) return *static_cast<Fields*>(memory);
-  ASSIGN_OR_RETURN(std::vector<int> numbers, ToInts(L, index, what));
-  return Fields(std::move(numbers));
+  std::vector<FieldRef> fields;
+  if (!lua_istable(L, index)) {
+    ASSIGN_OR_RETURN(FieldRef field, ToField(L, index, what));
+    fields.push_back(std::move(field));
+    return Fields(std::move(fields));
+  }
+  for (size_t i = 1; i <= lua_objlen(L, index); ++i) {
+    lua_rawgeti(L, index, static_cast<int>(i));
+    ASSIGN_OR_RETURN(FieldRef field, ToField(L, lua_gettop(L), what));
+    fields.push_back(std::move(field));
+    lua_pop(L, 1);
+  }
+  return Fields(std::move(fields));
 }
 
-// Field numbers from `index` on: numbers, a list of them, or glim.field(...). None: `otherwise`.
+// Fields from `index` on, as ToFieldList takes them. None: `otherwise`.
 Result<Fields> ToFields(lua_State* L, int index, const char* what, Fields otherwise) {
   if (lua_isnoneornil(L, index)) return otherwise;
-  std::vector<int> fields;
+  std::vector<FieldRef> fields;
   for (; index <= lua_gettop(L) && !lua_isnil(L, index); ++index) {
     ASSIGN_OR_RETURN(const Fields more, ToFieldList(L, index, what));
-    fields.insert(fields.end(), more.indexes().begin(), more.indexes().end());
+    fields.insert(fields.end(), more.list().begin(), more.list().end());
   }
   return Fields(std::move(fields));
 }
@@ -86,8 +96,8 @@ Result<std::vector<OrderBy>> ToOrders(lua_State* L, int index, const char* what)
       orders.push_back(*static_cast<OrderBy*>(memory));
       continue;
     }
-    ASSIGN_OR_RETURN(const std::vector<int> fields, ToInts(L, index, what));
-    for (const int field : fields) orders.emplace_back(field);
+    ASSIGN_OR_RETURN(const Fields fields, ToFieldList(L, index, what));
+    for (const FieldRef& field : fields.list()) orders.emplace_back(field);
   }
   return orders;
 }
@@ -132,6 +142,16 @@ Result<int> SelectKV(lua_State* L) {
   ASSIGN_OR_RETURN(Fields keys, ToFieldList(L, 2, "SelectKV"));
   ASSIGN_OR_RETURN(Fields values, ToFieldList(L, 3, "SelectKV"));
   return PushDataset(L, self->SelectKV(std::move(keys), std::move(values)));
+}
+
+Result<int> As(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  std::vector<std::string> names;
+  for (int i = 2; i <= lua_gettop(L); ++i) {
+    ASSIGN_OR_RETURN(const std::vector<std::string> more, ToTexts(L, i, "As"));
+    names.insert(names.end(), more.begin(), more.end());
+  }
+  return PushDataset(L, self->As(std::move(names)));
 }
 
 Result<int> Sample(lua_State* L) {
@@ -256,12 +276,12 @@ Result<int> MergeSortedTo(lua_State* L) {
 }
 
 // data:Join(other), data:Join(other, fields), data:Join(other, glim.on(1), glim.on(2)). Two field lists are the keys of
-// the two sides; numbers one after the other are one list.
+// the two sides; numbers or names one after the other are one list.
 template <StepName name, Dataset (Dataset::*step)(const Dataset&, Fields, Fields) const>
 Result<int> CallJoin(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
   ASSIGN_OR_RETURN(Dataset * right, ToObject<Dataset>(L, 2, kDataset, name.text));
-  if (lua_gettop(L) > 4 || lua_isnoneornil(L, 4) || lua_isnumber(L, 3)) {
+  if (lua_gettop(L) > 4 || lua_isnoneornil(L, 4) || lua_isstring(L, 3)) {
     ASSIGN_OR_RETURN(const Fields keys, ToFields(L, 3, name.text, Fields(1)));
     return PushDataset(L, (self->*step)(*right, keys, keys));
   }
@@ -285,9 +305,9 @@ Result<int> PipeAsArgs(lua_State* L) {
 Result<int> Lookup(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
   ASSIGN_OR_RETURN(const TableHandle table, ToTable(L, 2, "Lookup"));
-  int key = 1;
+  FieldRef key = 1;
   if (!lua_isnoneornil(L, 3)) {
-    ASSIGN_OR_RETURN(key, ToInt(L, 3, "Lookup"));
+    ASSIGN_OR_RETURN(key, ToField(L, 3, "Lookup"));
   }
   return PushDataset(L, self->Lookup(table, key));
 }
@@ -625,14 +645,14 @@ Result<int> NewField(lua_State* L) {
 }
 
 Result<int> NewOrder(lua_State* L) {
-  ASSIGN_OR_RETURN(const int field, ToInt(L, 1, "glim.order_by"));
+  ASSIGN_OR_RETURN(FieldRef field, ToField(L, 1, "glim.order_by"));
   int64_t order = Ascending;
   if (!lua_isnoneornil(L, 2)) {
     ASSIGN_OR_RETURN(order, ToInteger(L, 2, "glim.order_by"));
   }
   if (order != Ascending && order != Descending)
     return Status::Invalid("glim.order_by: the order is glim.ascending or glim.descending");
-  PushObject(L, kOrder, OrderBy(field, static_cast<SortOrder>(order)));
+  PushObject(L, kOrder, OrderBy(std::move(field), static_cast<SortOrder>(order)));
   return 1;
 }
 
@@ -660,6 +680,7 @@ constexpr luaL_Reg kDatasetMethods[] = {
     {"Select", Call<Select>},
     {"Partition", Call<Partition>},
     {"SelectKV", Call<SelectKV>},
+    {"As", Call<As>},
     {"Limit", Call<CallLimit<"Limit", &Dataset::Limit>>},
     {"LocalLimit", Call<CallLimit<"LocalLimit", &Dataset::LocalLimit>>},
     {"Sample", Call<Sample>},
