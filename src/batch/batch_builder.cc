@@ -433,6 +433,7 @@ Column ColumnBuilder::Finish() {
     const bool only_shared = s.shared != nullptr && s.shared_base == 0 && s.blocks.size() == s.shared->size();
     parts.blocks = only_shared ? s.shared : std::make_shared<const std::vector<BufferRef>>(std::move(s.blocks));
   }
+  if (s.type == Type::kList) elements();  // A list column has a child, even when all its rows are nil.
   if (s.elements != nullptr) parts.child = std::make_shared<const Column>(s.elements->Finish());
   *state_ = State();
   return Column(std::move(parts));

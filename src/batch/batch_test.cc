@@ -121,6 +121,22 @@ TEST(ColumnBuilder, SharedViewsPointIntoTheGivenBlocks) {
   EXPECT_EQ(column.BytesAt(3), "line");
 }
 
+TEST(ColumnBuilder, OnlyTheNilsOfAListColumnMakeAListColumn) {
+  ColumnBuilder lists;
+  lists.Append(Value(std::vector<Value>{Value(1), Value("a")}));
+  lists.AppendNull();
+  const Column both = lists.Finish();
+  ColumnBuilder nils;
+  const std::vector<uint32_t> second = {1};
+  nils.AppendRows(both, second);
+  nils.AppendRows(both, second);
+  const Column column = nils.Finish();
+  const std::vector<uint32_t> rows = {1, 0, 1};
+  const Column gathered = column.Gather(rows);
+  ASSERT_EQ(gathered.length(), 3);
+  for (int row = 0; row < 3; ++row) EXPECT_TRUE(gathered.At(row).is_null());
+}
+
 RC_GTEST_PROP(RowOps, HashAndCompareAgreeWithCells, ()) {
   const auto width = *rc::gen::inRange(1, 3);
   const auto rows = *rc::gen::container<std::vector<Row>>(rc::gen::container<Row>(width, AnyValue()));
