@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The four programs of the original README, in Lua and in C++, give what coreutils and plain Python give."""
+"""The programs of examples/, in Lua and in C++, give what coreutils and plain Python give."""
 import collections
+import math
 import os
 import random
 import re
@@ -81,6 +82,141 @@ class Examples(unittest.TestCase):
             self.assertEqual(done.returncode, 0, (command, done.stderr))
             counted = dict(line.split("\t") for line in done.stdout.splitlines())
             self.assertEqual({word: int(n) for word, n in counted.items()}, expected, command)
+
+    def assert_prints(self, name, arguments, lines):
+        """Both programs, these lines, in this order."""
+        for command, done in both(name, *arguments):
+            self.assertEqual((done.returncode, done.stderr), (0, ""), command)
+            self.assertEqual(done.stdout.splitlines(), lines, command)
+
+    def test_pi_counts_the_points_of_its_dice(self):
+        throws, inside = 2, 0
+        for throw in range(throws):
+            seed = throw * 7919 + 1
+            for _ in range(1000000):
+                x = seed = seed * 48271 % 2147483647
+                y = seed = seed * 48271 % 2147483647
+                inside += (x / 2147483647) ** 2 + (y / 2147483647) ** 2 < 1
+        self.assertAlmostEqual(4 * inside / (throws * 1000000), math.pi, delta=0.01)
+        self.assert_prints("pi", ["2"], [f"pi is about {4 * inside / 2000000:.6f} ({inside} of 2000000 points)"])
+
+    def test_tf_idf(self):
+        generator = random.Random(7)
+        files = {}
+        for i in range(6):
+            words = ["Word" + chr(97 + int(generator.paretovariate(0.5)) % 26) + chr(97 + i // 2) * generator.randrange(2) for _ in range(2000)]
+            files[self.write(f"file {i}.txt", "".join(" ".join(words[j:j + 8]) + ".\n" for j in range(0, 2000, 8)))] = words
+        counts = collections.Counter((word.lower(), path) for path, words in files.items() for word in words)
+        having = collections.Counter(word for word, _ in counts)
+        scored = sorted((-count * math.log(len(files) / having[word]), word, path) for (word, path), count in counts.items())
+        self.assertLess(scored[0][0], 0)
+        self.assert_prints("tf_idf", list(files), [f"{word} {path} {-score:.4f}" for score, word, path in scored[:20]])
+
+    def test_join_is_what_coreutils_say(self):
+        other = self.write("other.txt", "word3 word3 WORD3 word499\nword3000 word7\n")
+        count = "tr -cs 'A-Za-z0-9' '\\n' < '%s' | grep . | sort | uniq -c | awk '{print $2, $1}' > '%s'"
+        left, right = self.write("left", ""), self.write("right", "")
+        lines = shell(f"{count % (self.text, left)}; {count % (other, right)}; join '{left}' '{right}'").splitlines()
+        self.assertEqual(len(lines), 3)
+        self.assert_prints("join", [self.text, other], lines)
+
+    def test_self_join(self):
+        generator = random.Random(11)
+        edges = [("p%d" % generator.randrange(60), "p%d" % generator.randrange(60)) for _ in range(400)]
+        path = self.write("friends", "".join(f"{a}  {b}\n" for a, b in edges))
+        friends = set(edges)
+        suggested = collections.Counter((a, d) for a, b in friends for c, d in friends if b == c and a != d and (a, d) not in friends)
+        expected = [f"{a} {d} {n}" for (a, d), n in sorted(suggested.items(), key=lambda item: (-item[1], item[0]))]
+        self.assertGreater(len(expected), 100)
+        self.assert_prints("self_join", [path], expected)
+
+    def test_hash_join(self):
+        text = "The cat and the dog: that is it, or is IT?\nthey said a thing and another\n" * 300
+        path = self.write("kinds.txt", text)
+        kinds = collections.defaultdict(list)
+        for kind, words in (("article", "a an the"), ("pronoun", "he she it they that"), ("conjunction", "and or but that")):
+            for word in words.split():
+                kinds[word].append(kind)
+        counts = collections.Counter(kind for word in re.findall(r"[a-z]+", text.lower()) for kind in kinds[word])
+        self.assert_prints("hash_join", [path], [f"{kind} {count}" for kind, count in sorted(counts.items())])
+
+    def test_hash_join_explains_that_the_words_do_not_move(self):
+        for command in ([os.path.join(BUILD, "glim"), "explain", "examples/hash_join.lua", self.text],
+                        [os.path.join(BUILD, "example_hash_join"), "explain", self.text]):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), command)
+            stages = re.split("^stage ", done.stdout, flags=re.MULTILINE)
+            joining = [stage for stage in stages if "HashJoin" in stage]
+            self.assertEqual(len(joining), 1, done.stdout)
+            self.assertIn("whole in every task", joining[0])
+            self.assertIn("Map(", joining[0])  # Goes on in the same stage.
+
+    def test_sort_is_what_coreutils_say(self):
+        made = {}
+        path, result = os.path.join(self.folder.name, "records"), os.path.join(self.folder.name, "sorted")
+        for command, done in both("sort", path, result, "20000"):
+            self.assertEqual(done.returncode, 0, (command, done.stderr))
+            lua = "example_sort" not in command[0]
+            with open(path) as file:
+                made[lua] = file.read()
+            self.assertEqual(len(made[lua]), 2000000)
+            expected = shell(f"sort -s -k 1.1,1.10 '{path}'")  # As bytes, and stable.
+            with open(result) as file:
+                self.assertEqual(file.read(), expected, command)
+            os.remove(path)
+        self.assertEqual(made[True], made[False])
+        self.assertEqual(sorted(int(line[10:]) for line in made[True].splitlines()), list(range(20000)))
+
+    def access_log(self):
+        """A log, its requests as (host, page, status, bytes), and how many lines are something else."""
+        generator = random.Random(13)
+        lines, requests, other = [], [], 0
+        for second in range(5000):
+            host = generator.choice(["10.0.0.%d" % generator.randrange(8), "2001:db8::%x" % generator.randrange(3), "crawler.example.org"])
+            page = "/" + "/".join(generator.choices(["index.html", "a", "b", "q%20r", ""], k=generator.randrange(1, 3)))
+            query = generator.choice(["", "", "?id=%d" % second, "?q=a/b?c"])
+            status = generator.choice([200] * 20 + [301, 304, 404, 500])
+            size = 0 if status == 304 else generator.randrange(100000)
+            time = "%02d/Nov/2024:10:%02d:%02d +0100" % (1 + second // 3600, second // 60 % 60, second % 60)
+            lines.append(f'{host} - {generator.choice(["-", "ann"])} [{time}] "{generator.choice(["GET", "POST"])} {page}{query} HTTP/1.1" '
+                         f'{status} {size if status != 304 else "-"} "https://example.org/[x]" "Mozilla/5.0 (a; \\"b\\")"\n')
+            requests.append((host, page, status, size))
+            if second % 500 == 0:
+                lines.append("" if second % 1000 else f'{host} - - [{time}] "\\x16\\x03\\x01" 400 226 "-" "-"')
+                lines[-1] += "\n"
+                other += 1
+        return "".join(lines), requests, other
+
+    def test_access_log(self):
+        text, requests, other = self.access_log()
+        middle = text.index("\n", len(text) // 2) + 1
+        self.write("access.log.1", text[:middle])
+        self.write("access.log", text[middle:])
+        status = collections.Counter(request[2] for request in requests)
+        pages = collections.Counter(request[1] for request in requests)
+        sent = collections.Counter()
+        for host, _, _, size in requests:
+            sent[host] += size
+
+        def by_count(counter):
+            return sorted(counter.items(), key=lambda item: (-item[1], item[0]))
+        expected = [f"status {code}: {count}" for code, count in sorted(status.items())]
+        expected += [f"page {page}: {count}" for page, count in by_count(pages)[:10]]
+        expected += [f"host {host}: {size} bytes" for host, size in by_count(sent)]
+        self.assert_prints("access_log", [os.path.join(self.folder.name, "access.log*")], expected + [f"{other} lines are of another format"])
+
+    def test_ngrams_of_real_text(self):
+        folder = os.path.join(os.getcwd(), "docs")
+        for n in (1, 3):
+            counts = collections.Counter()
+            for path, _, names in os.walk(folder):
+                for name in names:
+                    with open(os.path.join(path, name), encoding="latin-1") as file:
+                        for line in file:
+                            words = re.findall(r"[a-z]+", "".join(c.lower() if c.isascii() else " " for c in line))
+                            counts.update(" ".join(words[i:i + n]) for i in range(len(words) - n + 1))
+            expected = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:20]
+            self.assert_prints("ngrams", [str(n), folder], [f"{words}: {count}" for words, count in expected])
 
 
 if __name__ == "__main__":
