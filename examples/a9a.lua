@@ -7,6 +7,7 @@
 --
 -- --seed 0 takes the rows in the order of the file, without the shuffle.
 local glim = require "glim"
+local metrics = require "binary_metrics"
 
 local options = {mini_batch = 16, tasks = 4, seed = 1}
 local files = {}
@@ -44,13 +45,6 @@ local function parse(line, keys, values)
   return label > 0 and 1 or 0
 end
 
-local function probability(sum) return 1 / (1 + math.exp(-sum)) end
-
-local function log_loss(p, label)
-  p = math.min(math.max(p, 1e-15), 1 - 1e-15)
-  return -math.log(label == 1 and p or 1 - p)
-end
-
 -- One step: pull the weights of some lines, compute the gradients of the log-loss, push them. The table applies FTRL.
 local function train_on(lines, first, last)
   local keys, values, labels, ends, loss = {}, {}, {}, {}, 0
@@ -63,9 +57,9 @@ local function train_on(lines, first, last)
   for i = first, last do
     local sum = 0
     for k = begin, ends[i] do sum = sum + weights[k] * values[k] end
-    local p = probability(sum)
+    local p = metrics.probability(sum)
     for k = begin, ends[i] do gradients[k] = (p - labels[i]) * values[k] end
-    loss = loss + log_loss(p, labels[i])
+    loss = loss + metrics.log_loss(p, labels[i])
     begin = ends[i] + 1
   end
   model:Push(keys, gradients):Wait()
@@ -106,22 +100,6 @@ glim.flow("test")
   :Collect(scored)
   :Run()
 
--- AUC: the chance that a positive row scores above a negative one; equal scores count half.
-local total_loss, right, positives, negatives, wins = 0, 0, 0, 0, 0
-local i = 1
-while i <= #scored do
-  local j, p, n = i, 0, 0
-  while scored[j] and scored[j][1] == scored[i][1] do
-    if scored[j][2] == 1 then p = p + 1 else n = n + 1 end
-    j = j + 1
-  end
-  wins = wins + p * (negatives + n / 2)
-  positives, negatives = positives + p, negatives + n
-  i = j
-end
-for _, row in ipairs(scored) do
-  total_loss = total_loss + log_loss(probability(row[1]), row[2])
-  if (row[1] >= 0) == (row[2] == 1) then right = right + 1 end
-end
+local all = metrics.measure(scored)
 print(("test: %d rows  log-loss %.5f  AUC %.5f  accuracy %.4f  weights %d"):format(
-  #scored, total_loss / #scored, wins / (positives * negatives), right / #scored, model:Describe().non_zero))
+  #scored, all.log_loss, all.auc, all.accuracy, model:Describe().non_zero))

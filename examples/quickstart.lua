@@ -6,6 +6,7 @@
 --
 -- The text is what every machine with a compiler has: C and C++ headers and Perl modules.
 local glim = require "glim"
+local metrics = require "binary_metrics"
 
 local options = {files = 600, model = (os.getenv("TMPDIR") or "/tmp") .. "/glim-quickstart-" .. (os.getenv("USER") or "model")}
 do
@@ -88,7 +89,7 @@ local function train_on(lines, labels, first, last)
   for i = first, last do
     local sum, stop = 0, ends[i - first + 1]
     for j = k, stop do sum = sum + weights[j] end
-    local gradient = 1 / (1 + math.exp(-sum)) - labels[i]
+    local gradient = metrics.probability(sum) - labels[i]
     for j = k, stop do gradients[j] = gradient end
     k = stop + 1
   end
@@ -114,10 +115,10 @@ local seconds = glim.seconds() - started
 print(("\ntrained on %d lines in %.1f s: %.0f examples/s, reading and mixing included"):format(trained, seconds, trained / seconds))
 
 -- ---- (c) How good is it on the files it has not seen? ----
-local function score(line)
+local function score(line)                                   -- the log of the odds that the line is C
   local sum = 0
   for _, weight in ipairs(model:Pull(features(line)):Get()) do sum = sum + weight end
-  return 1 / (1 + math.exp(-sum))
+  return sum
 end
 
 local scored = {}
@@ -129,26 +130,9 @@ glim.flow("test")
   :Collect(scored)
   :Run()
 
--- AUC: the chance that a C line scores above a Perl line; equal scores count half.
-local loss, right, positives, negatives, below, wins = 0, 0, 0, 0, 0, 0
-local i = 1
-while i <= #scored do
-  local j, p, n = i, 0, 0
-  while scored[j] and scored[j][1] == scored[i][1] do
-    if scored[j][2] == 1 then p = p + 1 else n = n + 1 end
-    j = j + 1
-  end
-  wins = wins + p * (below + n / 2)
-  below, positives, negatives = below + n, positives + p, negatives + n
-  i = j
-end
-for _, row in ipairs(scored) do
-  local probability = math.min(math.max(row[1], 1e-15), 1 - 1e-15)
-  loss = loss - (row[2] == 1 and math.log(probability) or math.log(1 - probability))
-  if (probability >= 0.5) == (row[2] == 1) then right = right + 1 end
-end
+local all = metrics.measure(scored)
 print(("held out: %d lines (%d C, %d Perl)  log-loss %.4f  accuracy %.4f  AUC %.4f"):format(
-  #scored, positives, negatives, loss / #scored, right / #scored, wins / (positives * negatives)))
+  #scored, all.positives, #scored - all.positives, all.log_loss, all.accuracy, all.auc))
 
 -- The strongest features: every token once, joined with its weight.
 local function strongest(title, order)
@@ -176,7 +160,7 @@ model:Save(options.model)
 model:Drop()
 model = glim.load_table(options.model)
 print("\nsaved as " .. options.model .. " and opened again")
-local function answer(line) print(("  %5.1f %% C   %s"):format(100 * score(line), line)) end
+local function answer(line) print(("  %5.1f %% C   %s"):format(100 * metrics.probability(score(line)), line)) end
 for _, line in ipairs {"#include <stdio.h>", "my $count = shift @_;", "static inline int add(int a, int b);", "use strict; use warnings;"} do
   answer(line)
 end
