@@ -3,7 +3,8 @@
 
 lua   a job script, run by `glim run` in an empty folder; a text block right after it is what it must print
 cpp   a whole program, compiled against include/ (syntax only)
-sh    lines `glim ...` are run in one empty folder per file, lines `./dev VERB ...` must name a verb of ./dev
+sh    lines `glim ...` are run in one empty folder per file, a text block right after it is what they must print; lines
+      `./dev VERB ...` must name a verb of ./dev
 Anything else fails: a block that nobody checks goes stale.
 
 The folder with the glim binary is in GLIM_BUILD (default: build/release).
@@ -28,12 +29,12 @@ def documents():
 
 
 def blocks(text):
-    """(kind, content, line, expected output or None); a text block that follows a lua block belongs to it."""
+    """(kind, content, line, expected output or None); a text block that follows a lua or sh block belongs to it."""
     found = list(_FENCE.finditer(text))
     result = []
     for i, match in enumerate(found):
         kind, content = match.groups()
-        follows = i > 0 and found[i - 1].group(1) == "lua" and text[found[i - 1].end():match.start()].strip() == ""
+        follows = i > 0 and found[i - 1].group(1) in ("lua", "sh") and text[found[i - 1].end():match.start()].strip() == ""
         if kind == "text" and follows:
             result[-1][3] = content
         else:
@@ -64,17 +65,20 @@ class BookTest(unittest.TestCase):
         compiler = os.environ.get("CXX", "g++")
         self.run_program([compiler, "-std=c++20", "-fsyntax-only", "-I" + os.path.join(ROOT, "include"), path], folder)
 
-    def check_sh(self, content, folder):
+    def check_sh(self, content, expected, folder):
+        output = ""
         with open(os.path.join(ROOT, "dev")) as file:
             verbs = set(re.findall(r"^#: (\w+)", file.read(), re.MULTILINE))
         for line in content.splitlines():
             words = line.split("#")[0].split()
             if words[:1] == ["glim"]:
-                self.run_program(line, folder)
+                output += self.run_program(line, folder)
             elif words[:1] == ["./dev"]:
                 self.assertIn((words + [""])[1], verbs, line)
             else:
                 self.fail(f"a line that nobody checks: {line}")
+        if expected is not None:
+            self.assertEqual(output, expected)
 
     def test_every_block_does_what_the_text_says(self):
         for name in documents():
@@ -89,7 +93,7 @@ class BookTest(unittest.TestCase):
                         elif kind == "cpp":
                             self.check_cpp(content, folder)
                         elif kind == "sh":
-                            self.check_sh(content, folder)
+                            self.check_sh(content, expected, folder)
                         else:
                             self.fail(f"a block of kind \"{kind}\", which nobody checks")
 
