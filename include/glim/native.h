@@ -3,15 +3,12 @@
 // C++ callables as functions of a flow. The signature says what a row must look like:
 //
 //   parameters: std::string_view, std::string, int64_t and other integers, double, float, bool, std::optional<T> of
-//   these (nil allowed), Cell or Value
-//               (anything). One parameter per column; a row with fewer columns or another type is an error that shows
-//               the row.
+//               these (nil allowed), Cell or Value (anything). One parameter per column, from the first; a row with
+//               fewer columns or another type is an error that shows the row.
 //   Map:        returns one value (one column), a tuple or pair (several), an optional of either (nullopt = one nil
-//   column; no row is
-//               FlatMap's business), or void.
+//               column; no row is FlatMap's business), or void.
 //   FlatMap:    returns a range (std::vector<std::string_view>, ...) of what Map may return, or takes an Emitter as its
-//   last parameter:
-//               [](std::string_view line, Emitter& out) { out(word, 1); }
+//               last parameter: [](std::string_view line, Emitter& out) { out(word, 1); }
 //   Filter:     returns bool.
 //   Reduce:     (acc..., value...) -> acc, a tuple when a row has several values. Must be associative.
 //   ForEachBatch: (const Batch&), (const Batch&, TaskContext&), returning Status or void.

@@ -83,9 +83,11 @@ class Reducer {
 };
 
 // How a step calls its function:
-//   kMap: results are one row; nothing returned = no row.       kFlatMap: an iterator (Lua) or an emitter (C++) gives
-//   rows. kFilter: a truth value keeps the row.                        kForEach: results are ignored; Lua may call
-//   writeRow. kForEachBatch: called once per batch, gives no rows by itself.
+//   kMap:          results are one row; nothing returned = no row.
+//   kFlatMap:      an iterator (Lua) or an emitter (C++) gives rows.
+//   kFilter:       a truth value keeps the row.
+//   kForEach:      results are ignored; Lua may call writeRow.
+//   kForEachBatch: called once per batch, gives no rows by itself.
 enum class FunctionRole { kMap, kFlatMap, kFilter, kForEach, kForEachBatch };
 
 class Function {

@@ -6,7 +6,7 @@
 // A failure carries the name of the step where it happened, once: `Map(lua job.lua:5): job.lua:6: attempt to ...`.
 //
 // To write one: derive, implement DoPush (and DoFinish when rows are kept), give rows on with Emit, and ask the budget
-// before keeping any. See select.h for the smallest, and exec/operators.cc for where they are made.
+// before keeping any. See row_steps.h for the smallest, and exec/bindings.cc for where they are made.
 //
 // Thread: its task's.
 #pragma once
