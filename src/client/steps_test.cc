@@ -518,6 +518,20 @@ RC_GTEST_PROP(Steps, LinesOfAPipeAreTheTextOfTheRows, ()) {
   RC_ASSERT(Text(got) == Text(expected));
 }
 
+TEST(Steps, ListsAndNilsThatWereMovedApartAreSorted) {
+  Flow flow;
+  const Value list(std::vector<Value>{Value(7)});
+  std::vector<Row> all, each;
+  const Dataset moved =
+      flow.Rows({{Value(3), Value()}, {Value(1), list}, {Value(2), Value()}, {Value(4), Value()}}).RoundRobin(4);
+  moved.Sort().Collect(&all);
+  moved.LocalSort().Collect(&each);
+  const Status status = flow.Run();
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(Text(all), "1|{7}|\n2|nil|\n3|nil|\n4|nil|\n");
+  EXPECT_EQ(each.size(), 4u);
+}
+
 TEST(Steps, SaveFirstRowTo) {
   Flow flow;
   int64_t sum = 0;
