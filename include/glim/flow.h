@@ -406,6 +406,9 @@ class Flow {
   Dataset Input(Csv csv);
   Dataset Input(JsonLines json);
   Dataset Input(FixedWidth records);
+  // The rows of a query, or of a table by its name (one word, or "schema.table"). Columns have the names that the
+  // database gives them.
+  Dataset Sql(std::string database, std::string query, SqlOptions options = {});
   // Rows that a function makes. It is called once for each of `parts` parts, side by side, with the part's number from
   // 0, and gives rows as FlatMap's do: [](int64_t part, Emitter& out) { ... }, or an iterator in Lua. It ends early
   // when nobody wants more rows.

@@ -106,4 +106,14 @@ struct FixedWidth {
   FixedWidthOptions options;
 };
 
+// How Sql reads; see docs/book/databases.md. A database is "sqlite:shop.db" or "postgresql://ann@host/shop".
+//
+//   flow.Sql("sqlite:shop.db", "sales", {.split_by = "id", .splits = 4})
+struct SqlOptions {
+  // A column of numbers: the rows are read in ranges of it, side by side. Those where it is null are in the first
+  // range. Empty: one query, by one task, in the order that it gives.
+  std::string split_by{};
+  int splits = 8;  // Ranges of split_by, 1 to 1000.
+};
+
 }  // namespace glim

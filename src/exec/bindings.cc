@@ -14,6 +14,7 @@
 #include "io/memory_source.h"
 #include "io/print_sink.h"
 #include "io/sinks.h"
+#include "io/sql.h"
 #include "io/text_source.h"
 #include "ops/aggregate.h"
 #include "ops/distinct.h"
@@ -94,6 +95,9 @@ Result<std::unique_ptr<io::Source>> MakeSource(const flow::Step& step) {
   }
   if (const auto* records = std::get_if<flow::FixedWidthSource>(&step.body)) {
     return io::MakeFixedWidthSource(records->format);
+  }
+  if (const auto* sql = std::get_if<flow::SqlSource>(&step.body)) {
+    return io::MakeSqlSource(sql->database, sql->query, sql->options);
   }
   if (const auto* strings = std::get_if<flow::StringsSource>(&step.body)) return io::MakeStringsSource(strings->values);
   if (const auto* ints = std::get_if<flow::IntsSource>(&step.body)) return io::MakeIntsSource(ints->values);

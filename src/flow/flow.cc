@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "env/path.h"
+#include "env/url.h"
 #include "flow/graph.h"
 
 namespace glim {
@@ -555,6 +556,15 @@ Dataset Flow::Input(FixedWidth records) {
   std::string arguments = "fixed width " + Quoted(records.files);
   if (records.files.empty()) graph_->Fail(Status::Invalid("Input: the records need the name of a file"));
   return Dataset(graph_, graph_->Add({"Input", std::move(arguments), {}, flow::FixedWidthSource{std::move(records)}}));
+}
+
+Dataset Flow::Sql(std::string database, std::string query, SqlOptions options) {
+  std::string arguments = Quoted(env::HidePassword(database)) + ", " + Quoted(query);
+  if (!options.split_by.empty()) arguments += fmt::format(", {} ranges of {}", options.splits, options.split_by);
+  return Dataset(graph_, graph_->Add({"Sql",
+                                      std::move(arguments),
+                                      {},
+                                      flow::SqlSource{std::move(database), std::move(query), std::move(options)}}));
 }
 
 Dataset Flow::Generate(FunctionSource function, int parts) {

@@ -36,6 +36,11 @@ struct JsonLinesSource {
 struct FixedWidthSource {
   FixedWidth format;
 };
+struct SqlSource {
+  std::string database;
+  std::string query;
+  SqlOptions options;
+};
 struct StringsSource {
   std::vector<std::string> values;
 };
@@ -176,11 +181,11 @@ struct FileSink {
 };
 
 using StepBody =
-    std::variant<TextFileSource, CsvSource, JsonLinesSource, FixedWidthSource, StringsSource, IntsSource, RangeSource,
-                 RowsSource, TableSource, FunctionStep, SelectStep, LimitStep, PartitionStep, RoundRobinStep,
-                 ReduceStep, GroupStep, SortStep, JoinStep, CoGroupStep, SampleStep, ZipWithIndexStep, BroadcastStep,
-                 MergeToStep, UnionStep, CacheStep, DistinctStep, PipeStep, LookupStep, AsStep, PushToStep, PrintfSink,
-                 PrintSink, PipeOutSink, OutputSink, CollectSink, FirstRowSink, FileSink>;
+    std::variant<TextFileSource, CsvSource, JsonLinesSource, FixedWidthSource, SqlSource, StringsSource, IntsSource,
+                 RangeSource, RowsSource, TableSource, FunctionStep, SelectStep, LimitStep, PartitionStep,
+                 RoundRobinStep, ReduceStep, GroupStep, SortStep, JoinStep, CoGroupStep, SampleStep, ZipWithIndexStep,
+                 BroadcastStep, MergeToStep, UnionStep, CacheStep, DistinctStep, PipeStep, LookupStep, AsStep,
+                 PushToStep, PrintfSink, PrintSink, PipeOutSink, OutputSink, CollectSink, FirstRowSink, FileSink>;
 
 struct Step {
   std::string name;         // "FlatMap", as the user wrote it.

@@ -98,6 +98,7 @@ function range(first, last) return flow:Range(first, last + 1) end
 function ints(values) return flow:Ints(values) end
 function strings(values) return flow:Strings(values) end
 function rows(values) return flow:Rows(values) end
+function sql(database, query, options) return flow:Sql(database, query, options) end
 )lua";
 
 }  // namespace

@@ -588,6 +588,14 @@ Result<int> Input(lua_State* L) {
   return PushDataset(L, std::move(data));
 }
 
+Result<int> Sql(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  ASSIGN_OR_RETURN(std::string database, ToText(L, 2, "Sql"));
+  ASSIGN_OR_RETURN(std::string query, ToText(L, 3, "Sql"));
+  ASSIGN_OR_RETURN(SqlOptions options, ToSqlOptions(L, 4, "Sql"));
+  return PushDataset(L, flow->Sql(std::move(database), std::move(query), std::move(options)));
+}
+
 Result<int> Generate(lua_State* L) {
   ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
   ASSIGN_OR_RETURN(FunctionSource function, ToFunction(L, 2, "Generate"));
@@ -748,9 +756,9 @@ constexpr luaL_Reg kDatasetMethods[] = {
 };
 
 constexpr luaL_Reg kFlowMethods[] = {
-    {"TextFile", Call<TextFile>}, {"Stdin", Call<Stdin>}, {"Strings", Call<Strings>}, {"Lines", Call<Strings>},
-    {"Ints", Call<Ints>},         {"Range", Call<Range>}, {"Rows", Call<Rows>},       {"Input", Call<Input>},
-    {"Generate", Call<Generate>}, {"Init", Call<Init>},   {nullptr, nullptr},
+    {"TextFile", Call<TextFile>}, {"Stdin", Call<Stdin>},       {"Strings", Call<Strings>}, {"Lines", Call<Strings>},
+    {"Ints", Call<Ints>},         {"Range", Call<Range>},       {"Rows", Call<Rows>},       {"Input", Call<Input>},
+    {"Sql", Call<Sql>},           {"Generate", Call<Generate>}, {"Init", Call<Init>},       {nullptr, nullptr},
 };
 
 constexpr luaL_Reg kNothing[] = {{nullptr, nullptr}};

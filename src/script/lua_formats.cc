@@ -183,6 +183,17 @@ Result<TextFileOptions> ToTextOptions(lua_State* L, int index, const char* what)
                                     });
 }
 
+Result<SqlOptions> ToSqlOptions(lua_State* L, int index, const char* what) {
+  return ToOptions<SqlOptions>(L, index, what, {"split_by", "splits"},
+                               [](lua_State* L, int table, SqlOptions* options) -> Status {
+                                 RETURN_IF_ERROR(ReadField(L, table, "split_by", &options->split_by));
+                                 return WithField(L, table, "splits", [&](int field) -> Status {
+                                   ASSIGN_OR_RETURN(options->splits, ToInt(L, field, "splits"));
+                                   return Status::Ok();
+                                 });
+                               });
+}
+
 Result<WriteOptions> ToWriteOptions(lua_State* L, int index, const char* what) {
   return ToOptions<WriteOptions>(L, index, what, {"per_partition", "compression"},
                                  [](lua_State* L, int table, WriteOptions* options) -> Status {

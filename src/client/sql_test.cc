@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Databases as a C++ program sees them: what a flow reads equals what is in the table, whatever the ranges, tasks and
+// threads.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+#include "client/sql_test_rows.h"
+#include "env/env.h"
+#include "glim/glim.h"
+#include "io/sqlite.h"
+
+namespace glim {
+namespace {
+
+using ::testing::HasSubstr;
+
+class SqliteFlow : public ::testing::Test {
+ protected:
+  ~SqliteFlow() override { EXPECT_TRUE(env_->files().RemoveAll(folder_).ok()); }
+
+  // A new table t(k, v) with these rows.
+  void Fill(const std::vector<Row>& rows) {
+    auto database = io::SqliteDatabase::Open(*env_, path_, io::SqliteDatabase::Mode::kCreate);
+    RC_ASSERT(database.ok());
+    for (const char* statement : {"begin", "drop table if exists t", "create table t(k, v)"}) {
+      RC_ASSERT((*database)->Run(statement).ok());
+    }
+    auto insert = (*database)->Prepare("insert into t values (?, ?)");
+    for (const Row& row : rows) {
+      for (int i = 0; i < 2; ++i) RC_ASSERT((*insert)->Bind(i + 1, row[i].cell(), false).ok());
+      RC_ASSERT((*insert)->Step().ok());
+      (*insert)->Reset();
+    }
+    RC_ASSERT((*database)->Run("commit").ok());
+  }
+
+  std::unique_ptr<env::Env> env_ = env::MakePosixEnv();
+  const std::string folder_ = *env_->files().MakeTemporaryFolder("sql_test");
+  const std::string path_ = folder_ + "/a.db";
+  const std::string database_ = "sqlite:" + path_;
+};
+
+RC_GTEST_FIXTURE_PROP(SqliteFlow, RangesHoldEveryRowOnce, ()) {
+  const auto rows = SomeSqlRows();
+  Fill(rows);
+  const std::string query = *rc::gen::element<std::string>("t", "select v, k from t");
+  Flow flow;
+  std::vector<Row> got;
+  flow.Sql(database_, query, {.split_by = "k", .splits = *rc::gen::inRange(1, 30)}).Select("k", "v").Collect(&got);
+  RC_ASSERT(flow.Run(ASession()).message() == "");
+  RC_ASSERT(SortedText(got) == SortedText(rows));
+}
+
+RC_GTEST_FIXTURE_PROP(SqliteFlow, AQueryWithoutRangesKeepsItsOrder, ()) {
+  const auto rows = SomeSqlRows();
+  Fill(rows);
+  Flow flow;
+  std::vector<Row> got;
+  flow.Sql(database_, "select * from t order by rowid").Collect(&got);
+  RC_ASSERT(flow.Run(ASession()).message() == "");
+  RC_ASSERT(TextOf(got) == TextOf(rows));
+}
+
+TEST_F(SqliteFlow, LimitEndsAQueryEarly) {
+  Flow flow;
+  std::vector<Row> got;
+  Fill({});
+  flow.Sql(database_, "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n")
+      .Limit(2)
+      .Collect(&got);
+  ASSERT_EQ(flow.Run().message(), "");
+  EXPECT_EQ(TextOf(got), "1|\n2|\n");
+}
+
+TEST(SqlFlow, ExplainShowsTheRangesAndNoPassword) {
+  Flow flow;
+  flow.Sql("postgresql://ann:secret@host/shop", "sales", {.split_by = "id", .splits = 3}).Limit(1);
+  char* text = nullptr;
+  size_t size = 0;
+  FILE* out = open_memstream(&text, &size);
+  EXPECT_EQ(flow.Run(Explain{out}).message(), "");
+  std::fclose(out);
+  EXPECT_THAT(text, HasSubstr("read   Sql(\"postgresql://ann:***@host/shop\", \"sales\", 3 ranges of id)"));
+  std::free(text);
+}
+
+}  // namespace
+}  // namespace glim

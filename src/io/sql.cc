@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/sql.h"
+
+#include <fmt/core.h>
+
+#include "base/try.h"
+#include "env/path.h"
+#include "env/url.h"
+#include "io/sql_text.h"
+#include "io/sqlite_source.h"
+
+namespace glim::io {
+namespace {
+
+constexpr std::string_view kSqlite = "sqlite:";
+
+Status UnknownDatabase(const std::string& shown) {
+  return Status::Invalid(
+      fmt::format("{} is no address of a database; write sqlite:PATH", shown));
+}
+
+// Of "sqlite:PATH", "sqlite://PATH". Empty when it is another address.
+std::string SqlitePath(std::string_view database) {
+  if (!database.starts_with(kSqlite)) return "";
+  database.remove_prefix(kSqlite.size());
+  if (database.starts_with("//")) database.remove_prefix(2);
+  return std::string(database);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Source>> MakeSqlSource(const std::string& database, const std::string& query,
+                                              const SqlOptions& options) {
+  constexpr int kSplitsMax = 1000;
+  SqlNames names;
+  names.database = env::QuotePath(env::HidePassword(database));
+  names.source = fmt::format("Sql({}, {})", names.database, Cell::Bytes(query).ToDebugString());
+  auto parsed = SqlQuery::Parse(query);
+  if (!parsed.ok()) return std::move(parsed).status().With(names.database);
+  if (options.splits < 1 || options.splits > kSplitsMax) {
+    return Status::Invalid(
+        fmt::format("{}: there can be 1 to {} splits, not {}", names.database, kSplitsMax, options.splits));
+  }
+  if (std::string path = SqlitePath(database); !path.empty()) {
+    return MakeSqliteSource(std::move(names), std::move(path), *std::move(parsed), options);
+  }
+  return UnknownDatabase(names.database);
+}
+
+}  // namespace glim::io

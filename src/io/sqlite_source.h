@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Rows of an SQLite file. The types are those of the values: whole numbers, doubles, text and blobs (both bytes), null.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "io/source.h"
+#include "io/sql_text.h"
+
+namespace glim::io {
+
+// What Source::Describe says, without a password, and the name that messages give the database.
+struct SqlNames {
+  std::string source;
+  std::string database;
+};
+
+std::unique_ptr<Source> MakeSqliteSource(SqlNames names, std::string path, SqlQuery query, SqlOptions options);
+
+}  // namespace glim::io
