@@ -339,6 +339,8 @@ class Dataset {
   Dataset WriteJsonLines(std::string path, std::vector<std::string> names, WriteOptions options = {}) const;
   // The fields, which must be bytes, one after the other with nothing between them: records of fixed width, for one.
   Dataset WriteBinary(std::string path, WriteOptions options = {}) const;
+  // Into a table of a database ("sqlite:shop.db", "postgresql://ann@host/shop"), with a column for each field.
+  Dataset WriteSql(std::string database, std::string table, SqlWriteOptions options = {}) const;
 
   // Runs this dataset, and every other end of its flow that does something (a sink, ForEach, PushTo) and that no run
   // has finished yet. So the last line of a program runs all of it, and a program that goes on with a dataset does not

@@ -37,6 +37,18 @@ struct CsvWriteOptions {
   std::string compression{};
 };
 
+// What WriteSql does about its table. kCreate: makes it, and fails when it is there. kReplace: a new one takes the
+// place of one that is there.
+enum class SqlMode { kCreate, kAppend, kReplace };
+
+// How WriteSql writes; see docs/book/databases.md. All rows become visible at once, or none.
+struct SqlWriteOptions {
+  SqlMode mode = SqlMode::kCreate;
+  std::vector<std::string> columns{};  // Their names. Empty: those of the fields; or when appending without names, all.
+  // Of a new table, in SQL: {"bigint primary key", ""}. An empty one follows the values, and so do all without this.
+  std::vector<std::string> types{};
+};
+
 // How Print shows rows. kAuto: a table on a terminal, else CSV. kJson: an array per row and line.
 enum class PrintFormat { kAuto, kTable, kCsv, kTsv, kJson };
 

@@ -77,6 +77,62 @@ TEST_F(SqliteFlow, LimitEndsAQueryEarly) {
   EXPECT_EQ(TextOf(got), "1|\n2|\n");
 }
 
+RC_GTEST_FIXTURE_PROP(SqliteFlow, RowsGoInAndComeBack, ()) {
+  const auto rows = SomeSqlRows();
+  static_cast<void>(env_->files().RemoveFile(path_));
+  Flow out;
+  out.Rows(rows).As({"k", "v"}).Cache().WriteSql(database_, "t");
+  RC_ASSERT(out.Run(ASession()).message() == "");
+  Flow in;
+  std::vector<Row> got;
+  in.Sql(database_, "select k, v from t order by rowid").Collect(&got);
+  RC_ASSERT(in.Run(ASession()).message() == "");
+  RC_ASSERT(SortedText(got) == SortedText(rows));
+}
+
+TEST_F(SqliteFlow, TwoTablesOfOneRun) {
+  Flow flow;
+  const Dataset numbers = flow.Range(0, 10000).As({"n"});
+  numbers.WriteSql(database_, "a");
+  numbers.Map([](int64_t n) { return n % 10; }).Distinct().As({"d"}).WriteSql(database_, "b");
+  ASSERT_EQ(flow.Run().message(), "");
+  std::vector<Row> got;
+  Flow in;
+  in.Sql(database_, "select count(*), sum(n), (select sum(d) from b) from a").Collect(&got);
+  ASSERT_EQ(in.Run().message(), "");
+  EXPECT_EQ(TextOf(got), "10000|49995000|45|\n");
+
+  Flow twice;
+  twice.Ints({1}).WriteSql(database_, "c", {.columns = {"n"}});
+  twice.Ints({2}).WriteSql(database_, "c", {.columns = {"n"}});
+  EXPECT_THAT(twice.Run().message(), HasSubstr("this flow writes that table already"));
+}
+
+TEST_F(SqliteFlow, ATableIsReadAndReplaced) {
+  Fill({{1, "x"}, {2, "y"}});
+  Flow flow;
+  flow.Sql(database_, "t", {.split_by = "k", .splits = 2})
+      .Map([](int64_t k, std::string_view v) { return std::tuple(k * 10, std::string(v)); })
+      .As({"k", "v"})
+      .WriteSql(database_, "t", {.mode = SqlMode::kReplace});
+  ASSERT_EQ(flow.Run().message(), "");
+  std::vector<Row> got;
+  Flow in;
+  in.Sql(database_, "t").Collect(&got);
+  ASSERT_EQ(in.Run().message(), "");
+  EXPECT_EQ(SortedText(got), "10|'x'|\n20|'y'|\n");
+}
+
+TEST_F(SqliteFlow, ARunThatFailsLeavesNothing) {
+  Flow flow;
+  flow.Range(0, 100000)
+      .Map("function(n) if n == 99999 then error('no') end return n end")
+      .As({"n"})
+      .WriteSql(database_, "t");
+  EXPECT_THAT(flow.Run().message(), HasSubstr("no"));
+  EXPECT_TRUE(env_->files().List(folder_)->empty());
+}
+
 TEST(SqlFlow, ExplainShowsTheRangesAndNoPassword) {
   Flow flow;
   flow.Sql("postgresql://ann:secret@host/shop", "sales", {.split_by = "id", .splits = 3}).Limit(1);

@@ -131,6 +131,11 @@ Result<std::unique_ptr<io::Sink>> MakeSink(const flow::Step& step, env::Env& env
     if (!sink.ok()) return std::move(sink).status().With(step.name);
     return sink;
   }
+  if (const auto* sql = std::get_if<flow::SqlSink>(&step.body)) {
+    auto sink = io::MakeSqlSink(sql->database, sql->table, sql->options, sql->names);
+    if (!sink.ok()) return std::move(sink).status().With(step.name);
+    return sink;
+  }
   return Status::Internal(step.name + " is no sink");
 }
 

@@ -83,7 +83,7 @@ class Resolver {
       return body.role == FunctionRole::kFilter ? left : Names();
     } else if constexpr (std::is_same_v<Body, flow::PipeStep>) {
       return Names();
-    } else if constexpr (std::is_same_v<Body, flow::PrintSink>) {
+    } else if constexpr (std::is_same_v<Body, flow::PrintSink> || std::is_same_v<Body, flow::SqlSink>) {
       body.names = left;
       return left;
     } else {
@@ -155,16 +155,18 @@ class Resolver {
   std::vector<Names> names_;  // Per step.
 };
 
-bool Prints(const flow::Graph& graph) {
-  return std::any_of(graph.steps().begin(), graph.steps().end(),
-                     [](const flow::Step& step) { return std::holds_alternative<flow::PrintSink>(step.body); });
+// Does a sink tell the names?
+bool TellsNames(const flow::Graph& graph) {
+  return std::any_of(graph.steps().begin(), graph.steps().end(), [](const flow::Step& step) {
+    return std::holds_alternative<flow::PrintSink>(step.body) || std::holds_alternative<flow::SqlSink>(step.body);
+  });
 }
 
 }  // namespace
 
 Result<std::shared_ptr<flow::Graph>> ResolveNames(env::Env& env, std::shared_ptr<flow::Graph> graph) {
   RETURN_IF_ERROR(graph->status());
-  if (!graph->has_names() && !Prints(*graph)) return graph;
+  if (!graph->has_names() && !TellsNames(*graph)) return graph;
   ASSIGN_OR_RETURN(std::vector<flow::Step> steps, Resolver(env, *graph).Run());
   return graph->WithSteps(std::move(steps));
 }

@@ -178,7 +178,9 @@ class PlanRun {
       run.stage = &plan_.stages[i];
       if (run.stage->source >= 0) {
         const flow::Step& step = steps[run.stage->source];
-        ASSIGN_OR_RETURN(run.source, MakeSource(step));
+        auto source = MakeSource(step);
+        if (!source.ok()) return std::move(source).status().With(step.name);
+        run.source = *std::move(source);
         auto splits = run.source->MakeSplits(*env_, {});
         if (!splits.ok()) return std::move(splits).status().With(step.name);
         run.splits = *std::move(splits);

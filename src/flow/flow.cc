@@ -38,7 +38,7 @@ bool IsSink(const Step& step) {
   return std::holds_alternative<PrintfSink>(step.body) || std::holds_alternative<PrintSink>(step.body) ||
          std::holds_alternative<PipeOutSink>(step.body) || std::holds_alternative<OutputSink>(step.body) ||
          std::holds_alternative<CollectSink>(step.body) || std::holds_alternative<FirstRowSink>(step.body) ||
-         std::holds_alternative<FileSink>(step.body);
+         std::holds_alternative<FileSink>(step.body) || std::holds_alternative<SqlSink>(step.body);
 }
 
 std::vector<int> Graph::Ends() const {
@@ -495,6 +495,19 @@ Dataset Dataset::WriteJsonLines(std::string path, std::vector<std::string> names
 
 Dataset Dataset::WriteBinary(std::string path, WriteOptions options) const {
   return WriteFile("WriteBinary", {std::move(path), flow::BinaryFormat(), std::move(options)});
+}
+
+Dataset Dataset::WriteSql(std::string database, std::string table, SqlWriteOptions options) const {
+  std::string arguments = Quoted(env::HidePassword(database)) + ", " + Quoted(table);
+  const auto same_table = [&](const Step& step) {
+    const auto* other = std::get_if<flow::SqlSink>(&step.body);
+    return other != nullptr && other->database == database && other->table == table;
+  };
+  if (std::any_of(graph_->steps().begin(), graph_->steps().end(), same_table)) {
+    graph_->Fail(Status::Invalid(fmt::format("WriteSql({}): this flow writes that table already", arguments)));
+  }
+  return Then(
+      {"WriteSql", std::move(arguments), {}, flow::SqlSink{std::move(database), std::move(table), std::move(options)}});
 }
 
 Flow::Flow(std::string name) : graph_(std::make_shared<flow::Graph>(std::move(name))) {}

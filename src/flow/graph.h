@@ -180,12 +180,19 @@ struct FileSink {
   WriteOptions options;
 };
 
-using StepBody =
-    std::variant<TextFileSource, CsvSource, JsonLinesSource, FixedWidthSource, SqlSource, StringsSource, IntsSource,
-                 RangeSource, RowsSource, TableSource, FunctionStep, SelectStep, LimitStep, PartitionStep,
-                 RoundRobinStep, ReduceStep, GroupStep, SortStep, JoinStep, CoGroupStep, SampleStep, ZipWithIndexStep,
-                 BroadcastStep, MergeToStep, UnionStep, CacheStep, DistinctStep, PipeStep, LookupStep, AsStep,
-                 PushToStep, PrintfSink, PrintSink, PipeOutSink, OutputSink, CollectSink, FirstRowSink, FileSink>;
+struct SqlSink {
+  std::string database;
+  std::string table;
+  SqlWriteOptions options;
+  std::vector<std::string> names{};  // As PrintSink's.
+};
+
+using StepBody = std::variant<TextFileSource, CsvSource, JsonLinesSource, FixedWidthSource, SqlSource, StringsSource,
+                              IntsSource, RangeSource, RowsSource, TableSource, FunctionStep, SelectStep, LimitStep,
+                              PartitionStep, RoundRobinStep, ReduceStep, GroupStep, SortStep, JoinStep, CoGroupStep,
+                              SampleStep, ZipWithIndexStep, BroadcastStep, MergeToStep, UnionStep, CacheStep,
+                              DistinctStep, PipeStep, LookupStep, AsStep, PushToStep, PrintfSink, PrintSink,
+                              PipeOutSink, OutputSink, CollectSink, FirstRowSink, FileSink, SqlSink>;
 
 struct Step {
   std::string name;         // "FlatMap", as the user wrote it.

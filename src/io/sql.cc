@@ -7,6 +7,7 @@
 #include "env/path.h"
 #include "env/url.h"
 #include "io/sql_text.h"
+#include "io/sqlite_sink.h"
 #include "io/sqlite_source.h"
 
 namespace glim::io {
@@ -16,7 +17,7 @@ constexpr std::string_view kSqlite = "sqlite:";
 
 Status UnknownDatabase(const std::string& shown) {
   return Status::Invalid(
-      fmt::format("{} is no address of a database; write sqlite:PATH", shown));
+      fmt::format("{} is no address of a database; write sqlite:PATH or postgresql://USER@HOST/NAME", shown));
 }
 
 // Of "sqlite:PATH", "sqlite://PATH". Empty when it is another address.
@@ -45,6 +46,15 @@ Result<std::unique_ptr<Source>> MakeSqlSource(const std::string& database, const
     return MakeSqliteSource(std::move(names), std::move(path), *std::move(parsed), options);
   }
   return UnknownDatabase(names.database);
+}
+
+Result<std::unique_ptr<Sink>> MakeSqlSink(const std::string& database, const std::string& table,
+                                          const SqlWriteOptions& options, const std::vector<std::string>& names) {
+  std::string shown = env::QuotePath(env::HidePassword(database));
+  if (std::string path = SqlitePath(database); !path.empty()) {
+    return MakeSqliteSink(std::move(shown), std::move(path), table, options, names);
+  }
+  return UnknownDatabase(shown);
 }
 
 }  // namespace glim::io

@@ -50,6 +50,11 @@ std::string SqliteStatement::ColumnName(int column) const {
   return name != nullptr ? name : "";
 }
 
+std::string SqliteStatement::DeclaredType(int column) const {
+  const char* type = sqlite3_column_decltype(statement_, column);
+  return type != nullptr ? type : "";
+}
+
 Cell SqliteStatement::At(int column) const {
   const auto bytes = [&](const void* data) {
     const auto size = static_cast<size_t>(sqlite3_column_bytes(statement_, column));

@@ -40,6 +40,8 @@ class SqliteStatement {
   // 0 for what gives no rows.
   int column_count() const;
   std::string ColumnName(int column) const;
+  // As the table's definition has it; empty when it has none.
+  std::string DeclaredType(int column) const;
   // Of the row at hand; valid until the next call of Step.
   Cell At(int column) const;
 

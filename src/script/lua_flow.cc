@@ -402,6 +402,14 @@ Result<int> WriteJsonLines(lua_State* L) {
   return PushDataset(L, self->WriteJsonLines(std::move(path), std::move(names), std::move(options)));
 }
 
+Result<int> WriteSql(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(std::string database, ToText(L, 2, "WriteSql"));
+  ASSIGN_OR_RETURN(std::string table, ToText(L, 3, "WriteSql"));
+  ASSIGN_OR_RETURN(SqlWriteOptions options, ToSqlWriteOptions(L, 4, "WriteSql"));
+  return PushDataset(L, self->WriteSql(std::move(database), std::move(table), std::move(options)));
+}
+
 // A value of the script's state, kept alive for a sink.
 class Kept {
  public:
@@ -748,6 +756,7 @@ constexpr luaL_Reg kDatasetMethods[] = {
     {"WriteCsv", Call<WriteCsv>},
     {"WriteTsv", Call<WriteTsv>},
     {"WriteJsonLines", Call<WriteJsonLines>},
+    {"WriteSql", Call<WriteSql>},
     {"Output", Call<Output<false>>},
     {"OutputRow", Call<Output<true>>},
     {"Collect", Call<CollectRows>},

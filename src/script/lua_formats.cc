@@ -194,6 +194,23 @@ Result<SqlOptions> ToSqlOptions(lua_State* L, int index, const char* what) {
                                });
 }
 
+Result<SqlWriteOptions> ToSqlWriteOptions(lua_State* L, int index, const char* what) {
+  return ToOptions<SqlWriteOptions>(
+      L, index, what, {"mode", "columns", "types"}, [](lua_State* L, int table, SqlWriteOptions* options) -> Status {
+        std::string mode = "create";
+        RETURN_IF_ERROR(ReadField(L, table, "mode", &mode));
+        if (mode == "append") {
+          options->mode = SqlMode::kAppend;
+        } else if (mode == "replace") {
+          options->mode = SqlMode::kReplace;
+        } else if (mode != "create") {
+          return Status::Invalid(fmt::format("option \"mode\" is create, append or replace, not \"{}\"", mode));
+        }
+        RETURN_IF_ERROR(ReadTexts(L, table, "columns", &options->columns));
+        return ReadTexts(L, table, "types", &options->types);
+      });
+}
+
 Result<WriteOptions> ToWriteOptions(lua_State* L, int index, const char* what) {
   return ToOptions<WriteOptions>(L, index, what, {"per_partition", "compression"},
                                  [](lua_State* L, int table, WriteOptions* options) -> Status {
