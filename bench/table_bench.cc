@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The table's pull and push, beside std::unordered_map and Boost's flat map: one thread each, on random 64-bit keys
-// with one float.
+// The table's pull and push, beside std::unordered_map and Boost's flat map, on random 64-bit keys with one float. The
+// maps are one thread's; the table is shown with one thread and with one for each core (--threads). The line "one
+// cache line a key" is what the machine allows one thread at best: reading (or adding to) a float at a hashed place of
+// an array as large as the table, with no key to compare and nothing to find.
 //
-//   table_bench [--keys N]... [--rounds R] [--batch B]
+//   table_bench [--keys N]... [--rounds R] [--batch B] [--threads T]
 //
 // In each round all programs do the same work on the same keys, one after the other, so that a noisy neighbour disturbs
 // all of them alike; the table shows the medians of the rounds, with the lowest and the highest.
@@ -20,9 +22,11 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
+#include "base/hash.h"
 #include "env/env.h"
 #include "param/catalogue.h"
 
@@ -34,6 +38,7 @@ struct Options {
   std::vector<uint64_t> keys;
   int rounds = 7;
   size_t batch = 100000;
+  int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 };
 
 double Seconds(const std::function<void()>& work) {
@@ -48,6 +53,14 @@ void Check(const glim::Status& status) {
   std::exit(1);
 }
 
+// Calls work(0) .. work(threads - 1) side by side.
+void OnThreads(int threads, const std::function<void(int)>& work) {
+  std::vector<std::thread> others;
+  for (int i = 1; i < threads; ++i) others.emplace_back(work, i);
+  work(0);
+  for (std::thread& other : others) other.join();
+}
+
 // The results of one kind of work, by program.
 class Series {
  public:
@@ -59,7 +72,7 @@ class Series {
     const double base = Median(baseline);
     for (const auto& program : order_) {
       const auto& all = results_[program];
-      fmt::print("{:<34} {:<20} {:>8.2f}  ({:.2f} to {:.2f})  {:>6.2f}\n", work, program, Median(program) / 1e6,
+      fmt::print("{:<26} {:<26} {:>8.2f}  ({:.2f} to {:.2f})  {:>6.2f}\n", work, program, Median(program) / 1e6,
                  *std::min_element(all.begin(), all.end()) / 1e6, *std::max_element(all.begin(), all.end()) / 1e6,
                  Median(program) / base);
     }
@@ -92,6 +105,28 @@ void LookUp(const Map& map, const std::vector<Key>& keys, std::vector<float>& ou
   sink = out[0];
 }
 
+// An array of cache lines, asked by hash.
+class Lines {
+ public:
+  explicit Lines(size_t bytes) : lines_(bytes / sizeof(Line)) {}
+  void Update(const std::vector<Key>& keys, const std::vector<float>& values) {
+    for (size_t i = 0; i < keys.size(); ++i) At(keys[i]) += values[i];
+  }
+  void LookUp(const std::vector<Key>& keys, std::vector<float>& out) {
+    for (size_t i = 0; i < keys.size(); ++i) out[i] = At(keys[i]);
+    sink = out[0];
+  }
+
+ private:
+  struct alignas(64) Line {
+    float value = 0;
+  };
+  float& At(Key key) {
+    return lines_[glim::base::HashToRange(glim::base::HashInt(key), static_cast<uint32_t>(lines_.size()))].value;
+  }
+  std::vector<Line> lines_;
+};
+
 void Run(uint64_t key_count, const Options& options) {
   auto env = glim::env::MakePosixEnv();
   glim::param::Catalogue catalogue(*env);
@@ -110,39 +145,54 @@ void Run(uint64_t key_count, const Options& options) {
     return table;
   };
   glim::Table<float> added = make("add", glim::Add{}), learned = make("ftrl", glim::Ftrl{});
-  auto push = [&](glim::Table<float>& table, const std::vector<Key>& keys, size_t batch) {
-    for (size_t i = 0; i < keys.size(); i += batch) {
+  // Every `threads`-th batch from the `first` on.
+  auto push_some = [&](glim::Table<float>& table, const std::vector<Key>& keys, size_t batch, int first, int threads) {
+    for (size_t i = first * batch; i < keys.size(); i += batch * threads) {
       const size_t n = std::min(batch, keys.size() - i);
       Check(table.Push({keys.data() + i, n}, std::span<const float>(values.data() + i, n)).Wait());
     }
   };
-  auto pull = [&](glim::Table<float>& table, const std::vector<Key>& keys, size_t batch) {
-    for (size_t i = 0; i < keys.size(); i += batch) {
+  auto pull_some = [&](glim::Table<float>& table, const std::vector<Key>& keys, size_t batch, int first, int threads) {
+    for (size_t i = first * batch; i < keys.size(); i += batch * threads) {
       const size_t n = std::min(batch, keys.size() - i);
       Check(table.Pull({keys.data() + i, n}, std::span<float>(out.data() + i, n)).Wait());
     }
-    sink = out[0];
+    if (first == 0) sink = out[0];
+  };
+  auto push = [&](glim::Table<float>& table, const std::vector<Key>& keys, size_t batch, int threads = 1) {
+    OnThreads(threads, [&](int thread) { push_some(table, keys, batch, thread, threads); });
+  };
+  auto pull = [&](glim::Table<float>& table, const std::vector<Key>& keys, size_t batch, int threads = 1) {
+    OnThreads(threads, [&](int thread) { pull_some(table, keys, batch, thread, threads); });
   };
 
   auto rate = [](uint64_t keys, double seconds) { return static_cast<double>(keys) / seconds; };
   Series insert, update, look_up, one_push, one_pull;
+  const std::string on_threads = fmt::format("glim add, {} threads", options.threads);
   const std::string batch_name = fmt::format("batches of {}", options.batch);
   insert.Add("std::unordered_map", rate(key_count, Seconds([&] { Update(standard, stored, values); })));
   insert.Add("boost flat map", rate(key_count, Seconds([&] { Update(flat, stored, values); })));
   insert.Add("glim add", rate(key_count, Seconds([&] { push(added, stored, options.batch); })));
   insert.Add("glim ftrl", rate(key_count, Seconds([&] { push(learned, stored, options.batch); })));
+  auto added_info = added.Describe();
+  Check(added_info.status());
+  Lines lines(added_info->memory_bytes);
   for (int round = 0; round < options.rounds; ++round) {
     for (Key& key : asked) key = stored[random() % key_count];
     update.Add("std::unordered_map", rate(asked_count, Seconds([&] { Update(standard, asked, values); })));
     update.Add("boost flat map", rate(asked_count, Seconds([&] { Update(flat, asked, values); })));
     update.Add("glim add", rate(asked_count, Seconds([&] { push(added, asked, options.batch); })));
     update.Add("glim add, batches of 256", rate(asked_count, Seconds([&] { push(added, asked, 256); })));
+    update.Add(on_threads, rate(asked_count, Seconds([&] { push(added, asked, options.batch, options.threads); })));
     update.Add("glim ftrl", rate(asked_count, Seconds([&] { push(learned, asked, options.batch); })));
+    update.Add("one cache line a key", rate(asked_count, Seconds([&] { lines.Update(asked, values); })));
     look_up.Add("std::unordered_map", rate(asked_count, Seconds([&] { LookUp(standard, asked, out); })));
     look_up.Add("boost flat map", rate(asked_count, Seconds([&] { LookUp(flat, asked, out); })));
     look_up.Add("glim add", rate(asked_count, Seconds([&] { pull(added, asked, options.batch); })));
     look_up.Add("glim add, batches of 256", rate(asked_count, Seconds([&] { pull(added, asked, 256); })));
+    look_up.Add(on_threads, rate(asked_count, Seconds([&] { pull(added, asked, options.batch, options.threads); })));
     look_up.Add("glim ftrl", rate(asked_count, Seconds([&] { pull(learned, asked, options.batch); })));
+    look_up.Add("one cache line a key", rate(asked_count, Seconds([&] { lines.LookUp(asked, out); })));
     one_push.Add("glim add", rate(asked_count, Seconds([&] { push(added, asked, 1); })));
     one_pull.Add("glim add", rate(asked_count, Seconds([&] { pull(added, asked, 1); })));
   }
@@ -175,6 +225,7 @@ int main(int argc, char** argv) {
     if (name == "--keys") options.keys.push_back(number);
     if (name == "--rounds") options.rounds = static_cast<int>(number);
     if (name == "--batch") options.batch = number;
+    if (name == "--threads") options.threads = static_cast<int>(number);
   }
   if (options.keys.empty()) options.keys = {1000000, 10000000};
   for (uint64_t keys : options.keys) Run(keys, options);

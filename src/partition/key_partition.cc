@@ -7,6 +7,11 @@
 #include "base/hash.h"
 
 namespace glim::partition {
+namespace {
+
+constexpr size_t kKeysAhead = 256;
+
+}  // namespace
 
 KeyPartition::KeyPartition(Kind kind, uint64_t key_count, uint32_t shard_count)
     : kind_(kind), key_count_(key_count), shard_count_(shard_count), by_shards_(shard_count) {
@@ -66,6 +71,8 @@ void KeyPartition::SplitBy(std::span<const uint64_t> keys, ShardOfKey shard_of, 
   uint32_t previous = 0;
   bool in_order = true;
   for (size_t i = 0; i < keys.size(); ++i) {
+    // The hardware reads ahead up to the end of a page of 4 KiB only, and here nothing hides the start of the next one.
+    __builtin_prefetch(keys.data() + i + kKeysAhead);
     uint32_t shard = shard_of(keys[i]);
     shards[i] = static_cast<uint16_t>(shard);
     ++ends[shard];

@@ -105,8 +105,8 @@ TEST(KeyIndex, MemoryOfManyKeysIsAsTheHeaderSays) {
     if (i < next) continue;
     next += next / 7;
     double bytes = static_cast<double>(index.memory_bytes()) / static_cast<double>(i);
-    EXPECT_GT(bytes, 14.5) << i;
-    EXPECT_LT(bytes, 19.5) << i;
+    EXPECT_GT(bytes, 16.5) << i;
+    EXPECT_LT(bytes, 22.5) << i;
   }
 }
 
