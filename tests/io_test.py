@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 import unittest
+import zipfile
 
 GLIM = os.path.abspath(os.path.join(os.environ.get("GLIM_BUILD", "build/release"), "glim"))
 OPEN = {"": open, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -175,6 +176,28 @@ class Files(unittest.TestCase):
             message = self.bad(f"local data = glim.flow('f'):Ints{{1}}\ndata:{call}")
             self.assertIn("job.lua:3: ", message)
             self.assertIn("no verb %y", message)
+
+    def test_members_of_zip_archives_are_rows(self):
+        members = {f"folder/m{i}.txt": b"%d " % i * (i * 300) for i in range(200)}
+        for half, method in enumerate((zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)):
+            with zipfile.ZipFile(self.path(f"a{half}.zip"), "w", method) as archive:
+                for i, (name, data) in enumerate(members.items()):
+                    if i % 2 == half:
+                        archive.writestr(name, data)
+        script = ("glim.flow('f'):ZipFile('*.zip', {pattern = '*.txt'})"
+                  ":Map(function(name, bytes) return name .. ' ' .. #bytes .. ' ' .. bytes:sub(1, 9) end):WriteText('out'):Run()")
+        for options in ((), ("--partitions", "7")):
+            self.good(script, *options)
+            expected = [f"{name} {len(data)} {data[:9].decode()}" for half in (0, 1) for i, (name, data) in enumerate(members.items()) if i % 2 == half]
+            self.assertEqual(self.read("out").decode().splitlines(), expected)
+        with open(self.path("a0.zip"), "r+b") as file:
+            file.seek(os.path.getsize(self.path("a0.zip")) // 4)
+            file.write(b"x")
+        self.assertIn('"a0.zip": member "folder/m', self.bad(script))
+        message = self.bad("glim.flow('f'):ZipFile('a1.zip', {member_bytes_max = 1000}):Printf('%v'):Run()")
+        self.assertIn("more than member_bytes_max = 1000", message)
+        self.assertIn("ZipFile needs the name of a file", self.bad("glim.flow('f'):ZipFile({}):Printf('%v'):Run()"))
+        self.assertIn('ZipFile has no option "members"', self.bad("glim.flow('f'):ZipFile('a1.zip', {members = 1}):Printf('%v'):Run()"))
 
     def test_records_of_fixed_width(self):
         records = [os.urandom(100) for _ in range(50000)]

@@ -398,6 +398,10 @@ class Flow {
   Dataset TextFile(std::string path, TextFileOptions options = {});
   Dataset TextFile(std::vector<std::string> paths, TextFileOptions options = {});
   Dataset Stdin();
+  // A row for each member of zip archives, in the archive's order: its name and its bytes. Folders are no members. The
+  // path is a file, a glob, or a folder, of which all .zip files are read.
+  Dataset ZipFile(std::string path, ZipFileOptions options = {});
+  Dataset ZipFile(std::vector<std::string> paths, ZipFileOptions options = {});
   Dataset Strings(std::vector<std::string> values);
   Dataset Lines(std::vector<std::string> values) { return Strings(std::move(values)); }
   Dataset Ints(std::vector<int64_t> values);

@@ -12,6 +12,7 @@
 // .xz .zst .lz4 is decompressed on the way, by one task per file; other large files are read by all cores.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -27,6 +28,15 @@ struct TextFileOptions {
   bool offset = false;     // And one with the byte in that file where the line starts, from 0: names a line for good.
                            // Of a compressed file: in the bytes that it stands for.
   bool strip_cr = false;   // The "\r" of "\r\n" is no part of the line.
+};
+
+// Of ZipFile, which reads whole members of zip archives.
+struct ZipFileOptions {
+  std::string pattern{};                 // Of member names, with their folders: "*.txt", "logs/*". Empty: all.
+  int64_t member_bytes_max = 256 << 20;  // Unpacked. A larger member fails the run, so that no archive of a few bytes
+                                         // takes all memory. A task holds one member at a time, or some small ones.
+  bool file_name = false;                // One more column with the path of the archive.
+  bool recursive = false;                // Folders and all below them.
 };
 
 // A column of a file: its number, from 1, or its name in the header.

@@ -16,6 +16,7 @@
 #include "io/sinks.h"
 #include "io/sql.h"
 #include "io/text_source.h"
+#include "io/zip_source.h"
 #include "ops/aggregate.h"
 #include "ops/distinct.h"
 #include "ops/pipe.h"
@@ -89,6 +90,7 @@ Result<std::unique_ptr<io::Source>> MakeSource(const flow::Step& step) {
   if (const auto* text = std::get_if<flow::TextFileSource>(&step.body)) {
     return io::MakeTextSource(text->paths, text->options);
   }
+  if (const auto* zip = std::get_if<flow::ZipSource>(&step.body)) return io::MakeZipSource(zip->paths, zip->options);
   if (const auto* csv = std::get_if<flow::CsvSource>(&step.body)) return io::MakeCsvSource(csv->files, csv->options);
   if (const auto* json = std::get_if<flow::JsonLinesSource>(&step.body)) {
     return io::MakeJsonSource(json->format.files, json->format.options);

@@ -531,6 +531,17 @@ Dataset Flow::TextFile(std::vector<std::string> paths, TextFileOptions options) 
       graph_->Add({"TextFile", std::move(arguments), {}, flow::TextFileSource{std::move(paths), std::move(options)}}));
 }
 
+Dataset Flow::ZipFile(std::string path, ZipFileOptions options) {
+  return ZipFile(std::vector<std::string>{std::move(path)}, std::move(options));
+}
+
+Dataset Flow::ZipFile(std::vector<std::string> paths, ZipFileOptions options) {
+  std::string arguments = Quoted(paths);
+  if (paths.empty()) graph_->Fail(Status::Invalid("ZipFile needs the name of a file"));
+  return Dataset(graph_,
+                 graph_->Add({"ZipFile", std::move(arguments), {}, flow::ZipSource{std::move(paths), options}}));
+}
+
 Dataset Flow::Stdin() { return Dataset(graph_, graph_->Add({"Stdin", "", {}, flow::TextFileSource{{"-"}, {}}})); }
 
 Dataset Flow::Strings(std::vector<std::string> values) {

@@ -26,6 +26,10 @@ struct TextFileSource {
   std::vector<std::string> paths;
   TextFileOptions options;
 };
+struct ZipSource {
+  std::vector<std::string> paths;
+  ZipFileOptions options;
+};
 struct CsvSource {
   std::vector<std::string> files;
   CsvOptions options;
@@ -187,11 +191,11 @@ struct SqlSink {
   std::vector<std::string> names{};  // As PrintSink's.
 };
 
-using StepBody = std::variant<TextFileSource, CsvSource, JsonLinesSource, FixedWidthSource, SqlSource, StringsSource,
-                              IntsSource, RangeSource, RowsSource, TableSource, FunctionStep, SelectStep, LimitStep,
-                              PartitionStep, RoundRobinStep, ReduceStep, GroupStep, SortStep, JoinStep, CoGroupStep,
-                              SampleStep, ZipWithIndexStep, BroadcastStep, MergeToStep, UnionStep, CacheStep,
-                              DistinctStep, PipeStep, LookupStep, AsStep, PushToStep, PrintfSink, PrintSink,
+using StepBody = std::variant<TextFileSource, ZipSource, CsvSource, JsonLinesSource, FixedWidthSource, SqlSource,
+                              StringsSource, IntsSource, RangeSource, RowsSource, TableSource, FunctionStep, SelectStep,
+                              LimitStep, PartitionStep, RoundRobinStep, ReduceStep, GroupStep, SortStep, JoinStep,
+                              CoGroupStep, SampleStep, ZipWithIndexStep, BroadcastStep, MergeToStep, UnionStep,
+                              CacheStep, DistinctStep, PipeStep, LookupStep, AsStep, PushToStep, PrintfSink, PrintSink,
                               PipeOutSink, OutputSink, CollectSink, FirstRowSink, FileSink, SqlSink>;
 
 struct Step {

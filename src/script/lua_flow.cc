@@ -529,6 +529,13 @@ Result<int> TextFile(lua_State* L) {
   return PushDataset(L, flow->TextFile(std::move(paths), std::move(options)));
 }
 
+Result<int> ZipFile(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  ASSIGN_OR_RETURN(std::vector<std::string> paths, ToTexts(L, 2, "ZipFile"));
+  ASSIGN_OR_RETURN(ZipFileOptions options, ToZipOptions(L, 3, "ZipFile"));
+  return PushDataset(L, flow->ZipFile(std::move(paths), std::move(options)));
+}
+
 Result<int> Stdin(lua_State* L) {
   ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
   return PushDataset(L, flow->Stdin());
@@ -767,7 +774,8 @@ constexpr luaL_Reg kDatasetMethods[] = {
 constexpr luaL_Reg kFlowMethods[] = {
     {"TextFile", Call<TextFile>}, {"Stdin", Call<Stdin>},       {"Strings", Call<Strings>}, {"Lines", Call<Strings>},
     {"Ints", Call<Ints>},         {"Range", Call<Range>},       {"Rows", Call<Rows>},       {"Input", Call<Input>},
-    {"Sql", Call<Sql>},           {"Generate", Call<Generate>}, {"Init", Call<Init>},       {nullptr, nullptr},
+    {"Sql", Call<Sql>},           {"Generate", Call<Generate>}, {"Init", Call<Init>},       {"ZipFile", Call<ZipFile>},
+    {nullptr, nullptr},
 };
 
 constexpr luaL_Reg kNothing[] = {{nullptr, nullptr}};

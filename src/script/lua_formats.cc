@@ -183,6 +183,17 @@ Result<TextFileOptions> ToTextOptions(lua_State* L, int index, const char* what)
                                     });
 }
 
+Result<ZipFileOptions> ToZipOptions(lua_State* L, int index, const char* what) {
+  return ToOptions<ZipFileOptions>(
+      L, index, what, {"pattern", "member_bytes_max", "file_name", "recursive"},
+      [](lua_State* L, int table, ZipFileOptions* options) -> Status {
+        RETURN_IF_ERROR(ReadField(L, table, "pattern", &options->pattern));
+        RETURN_IF_ERROR(ReadField(L, table, "member_bytes_max", &options->member_bytes_max));
+        RETURN_IF_ERROR(ReadField(L, table, "file_name", &options->file_name));
+        return ReadField(L, table, "recursive", &options->recursive);
+      });
+}
+
 Result<SqlOptions> ToSqlOptions(lua_State* L, int index, const char* what) {
   return ToOptions<SqlOptions>(L, index, what, {"split_by", "splits"},
                                [](lua_State* L, int table, SqlOptions* options) -> Status {
