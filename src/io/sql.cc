@@ -6,6 +6,8 @@
 #include "base/try.h"
 #include "env/path.h"
 #include "env/url.h"
+#include "io/postgres_sink.h"
+#include "io/postgres_source.h"
 #include "io/sql_text.h"
 #include "io/sqlite_sink.h"
 #include "io/sqlite_source.h"
@@ -18,6 +20,10 @@ constexpr std::string_view kSqlite = "sqlite:";
 Status UnknownDatabase(const std::string& shown) {
   return Status::Invalid(
       fmt::format("{} is no address of a database; write sqlite:PATH or postgresql://USER@HOST/NAME", shown));
+}
+
+bool IsPostgres(std::string_view database) {
+  return database.starts_with("postgresql://") || database.starts_with("postgres://");
 }
 
 // Of "sqlite:PATH", "sqlite://PATH". Empty when it is another address.
@@ -45,6 +51,7 @@ Result<std::unique_ptr<Source>> MakeSqlSource(const std::string& database, const
   if (std::string path = SqlitePath(database); !path.empty()) {
     return MakeSqliteSource(std::move(names), std::move(path), *std::move(parsed), options);
   }
+  if (IsPostgres(database)) return MakePostgresSource(std::move(names), database, *std::move(parsed), options);
   return UnknownDatabase(names.database);
 }
 
@@ -54,6 +61,7 @@ Result<std::unique_ptr<Sink>> MakeSqlSink(const std::string& database, const std
   if (std::string path = SqlitePath(database); !path.empty()) {
     return MakeSqliteSink(std::move(shown), std::move(path), table, options, names);
   }
+  if (IsPostgres(database)) return MakePostgresSink(std::move(shown), database, table, options, names);
   return UnknownDatabase(shown);
 }
 

@@ -66,14 +66,14 @@ std::string QuoteName(std::string_view name) {
   return quoted + '"';
 }
 
-Result<std::string> QuoteTable(std::string_view table) {
-  std::string quoted;
+Result<SqlTable> SqlTable::Parse(std::string_view table) {
+  SqlTable parsed;
   std::string_view rest = table;
-  do {
-    ASSIGN_OR_RETURN(const std::string part, TakePart(table, &rest));
-    quoted += (quoted.empty() ? "" : ".") + QuoteName(part);
-  } while (!rest.empty());
-  return quoted;
+  while (true) {
+    ASSIGN_OR_RETURN(parsed.name, TakePart(table, &rest));
+    if (rest.empty()) return parsed;
+    parsed.schema += QuoteName(parsed.name) + ".";
+  }
 }
 
 Result<SqlQuery> SqlQuery::Parse(std::string_view query) {
@@ -84,9 +84,9 @@ Result<SqlQuery> SqlQuery::Parse(std::string_view query) {
   if (query.find('\0') != std::string_view::npos) return Status::Invalid("the query has a byte 0 in it");
   SqlQuery parsed;
   if (IsTableName(query)) {
-    ASSIGN_OR_RETURN(const std::string table, QuoteTable(query));
-    parsed.all_ = "select * from " + table;
-    parsed.from_ = table;
+    ASSIGN_OR_RETURN(const SqlTable table, SqlTable::Parse(query));
+    parsed.all_ = "select * from " + table.Quoted();
+    parsed.from_ = table.Quoted();
   } else {
     parsed.all_ = query;
     parsed.from_ = fmt::format("({}\n)", query);  // The query may end in a comment.

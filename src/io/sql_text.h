@@ -17,8 +17,22 @@ namespace glim::io {
 
 // `"a ""b"""`: means just this name, whatever is in it.
 std::string QuoteName(std::string_view name);
-// `"shop"."sales"` from `shop.sales`; a part in double quotes may hold dots. kInvalid for one that is no name.
-Result<std::string> QuoteTable(std::string_view table);
+
+struct SqlTable {
+  // From `sales`, `shop.sales`; a part in double quotes may hold dots. kInvalid for what is no name.
+  static Result<SqlTable> Parse(std::string_view table);
+  // `"shop"."sales"`.
+  std::string Quoted() const { return schema + QuoteName(name); }
+
+  std::string schema;  // With its dot, in quotes: `"shop".`
+  std::string name;
+};
+
+// What Source::Describe says, without a password, and the name that messages give the database.
+struct SqlNames {
+  std::string source;
+  std::string database;
+};
 
 // What the user asked for, in the forms that are needed.
 class SqlQuery {
@@ -34,6 +48,9 @@ class SqlQuery {
   std::string all_;
   std::string from_;
 };
+
+// Nobody knows how large a result is. A split counts as a task's worth, so that each range is a task.
+inline constexpr int64_t kSqlSplitBytes = 8 << 20;
 
 // The column that a query is split by, as a column of q.
 std::string KeyColumn(const SqlOptions& options);

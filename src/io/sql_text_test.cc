@@ -13,15 +13,16 @@ namespace {
 using Texts = std::vector<std::string>;
 
 TEST(SqlText, NamesAreQuoted) {
+  const auto quoted = [](std::string_view table) { return SqlTable::Parse(table)->Quoted(); };
   EXPECT_EQ(QuoteName("a \"b\""), "\"a \"\"b\"\"\"");
-  EXPECT_EQ(*QuoteTable("sales"), "\"sales\"");
-  EXPECT_EQ(*QuoteTable("shop.my sales"), "\"shop\".\"my sales\"");
-  EXPECT_EQ(*QuoteTable("\"a.b\".\"c\"\"d\""), "\"a.b\".\"c\"\"d\"");
+  EXPECT_EQ(quoted("sales"), "\"sales\"");
+  EXPECT_EQ(quoted("shop.my sales"), "\"shop\".\"my sales\"");
+  EXPECT_EQ(quoted("\"a.b\".\"c\"\"d\""), "\"a.b\".\"c\"\"d\"");
   for (const std::string wrong :
        {"", ".", "a.", ".a", "a..b", "\"", "\"a", "\"\"", "a\"b", "\"a\"b", "\"a\".", "a; drop table \"b\""}) {
-    EXPECT_EQ(QuoteTable(wrong).status().code(), Code::kInvalid) << wrong;
+    EXPECT_EQ(SqlTable::Parse(wrong).status().code(), Code::kInvalid) << wrong;
   }
-  EXPECT_EQ(QuoteTable(std::string_view("a\0b", 3)).status().code(), Code::kInvalid);
+  EXPECT_EQ(SqlTable::Parse(std::string_view("a\0b", 3)).status().code(), Code::kInvalid);
 }
 
 TEST(SqlText, OneWordIsATable) {

@@ -60,7 +60,8 @@ class SqliteSink : public Sink {
 
   // What can be found wrong before there are rows. Nothing is left open: others may use the file meanwhile.
   Status LookAtTable() {
-    ASSIGN_OR_RETURN(table_, QuoteTable(table_name_));
+    ASSIGN_OR_RETURN(const SqlTable table, SqlTable::Parse(table_name_));
+    table_ = table.Quoted();
     const auto stat = env_->files().Stat(path_);
     if (stat.ok() && stat->kind == env::FileKind::kFolder) return Status::Invalid("it is a folder");
     if (!stat.ok() && (stat.status().code() != Code::kNotFound || appends())) {

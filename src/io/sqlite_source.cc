@@ -15,8 +15,6 @@ namespace {
 
 constexpr int64_t kRowsMax = 4096;
 constexpr size_t kBatchBytes = 4 << 20;
-// Nobody knows how large a result is; each query shall be a task.
-constexpr int64_t kSplitBytes = 8 << 20;
 
 // Tells whether anybody has changed the file since this was made. It holds no lock, so nobody waits for it.
 //
@@ -124,7 +122,7 @@ class SqliteSource : public Source {
     std::vector<Split> splits;
     for (std::string& condition : *conditions) {
       const auto number = splits.size();
-      splits.push_back({std::move(condition), number, number + 1, kSplitBytes});
+      splits.push_back({std::move(condition), number, number + 1, kSqlSplitBytes});
     }
     return splits;
   }

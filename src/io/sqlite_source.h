@@ -11,12 +11,6 @@
 
 namespace glim::io {
 
-// What Source::Describe says, without a password, and the name that messages give the database.
-struct SqlNames {
-  std::string source;
-  std::string database;
-};
-
 std::unique_ptr<Source> MakeSqliteSource(SqlNames names, std::string path, SqlQuery query, SqlOptions options);
 
 }  // namespace glim::io

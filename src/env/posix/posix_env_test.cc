@@ -15,6 +15,7 @@
 #include "env/path.h"
 #include "env/posix/file_system.h"
 #include "env/posix/machine.h"
+#include "env/socket.h"
 
 namespace glim::env {
 namespace {
@@ -97,6 +98,17 @@ TEST_F(PosixEnvTest, ABrokenPipeIsAnErrorNotTheEnd) {
   const Status broken = file->Append("x");
   EXPECT_EQ(broken.code(), Code::kUnavailable);
   EXPECT_EQ(broken.message(), "standard output: broken pipe");
+  close(ends[1]);
+}
+
+TEST_F(PosixEnvTest, ASocketIsWaitedForUntilItHasSomethingOrTakesSomething) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  EXPECT_FALSE(WaitForSocket(ends[0], false, 1));
+  EXPECT_TRUE(WaitForSocket(ends[1], true, 1));
+  ASSERT_EQ(write(ends[1], "x", 1), 1);
+  EXPECT_TRUE(WaitForSocket(ends[0], false, 1));
+  close(ends[0]);
   close(ends[1]);
 }
 

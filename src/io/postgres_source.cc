@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/postgres_source.h"
+
+#include <fmt/core.h>
+
+#include <charconv>
+#include <optional>
+
+#include "base/try.h"
+#include "glim/batch_builder.h"
+#include "io/postgres.h"
+#include "io/postgres_rows.h"
+
+namespace glim::io {
+namespace {
+
+constexpr int64_t kRowsMax = 4096;
+constexpr size_t kBatchBytes = 4 << 20;
+
+// Begins a transaction that changes nothing, and sees what the others see that know `snapshot`.
+std::string Begin(const std::string& snapshot) {
+  std::string sql = "begin isolation level repeatable read read only;";
+  if (!snapshot.empty()) sql += " set transaction snapshot '" + snapshot + "';";
+  // The form of values that we read must not depend on the server's settings.
+  return sql +
+         " set local bytea_output = hex; set local extra_float_digits = 1; set local datestyle = iso;"
+         " set local intervalstyle = postgres";
+}
+
+class PostgresReader : public Reader {
+ public:
+  PostgresReader(const std::string& name, const std::vector<uint32_t>& types)
+      : name_(name), decoder_(types), columns_(static_cast<int>(types.size())) {}
+
+  Status Start(env::Env& env, const std::string& address, const std::string& snapshot, const std::string& query) {
+    ASSIGN_OR_RETURN(connection_, PostgresConnection::Open(env, address));
+    RETURN_IF_ERROR(connection_->Run(Begin(snapshot)).status());
+    // The query may end in a comment.
+    return connection_->Run(fmt::format("copy ({}\n) to stdout", query)).status();
+  }
+
+  Result<std::optional<Batch>> Next() override {
+    BatchBuilder rows(columns_);
+    Status status = Fill(&rows);
+    if (!status.ok()) return status.code() == Code::kCancelled ? status : std::move(status).With(name_);
+    if (rows.row_count() == 0) return std::optional<Batch>();
+    return std::optional<Batch>(rows.Finish());
+  }
+
+ private:
+  // With what has come: a server that takes its time does not keep rows from those who want the first ones.
+  Status Fill(BatchBuilder* rows) {
+    constexpr int64_t kPatienceNanos = 100'000'000;
+    size_t bytes = 0;
+    while (!ended_ && rows->row_count() < kRowsMax && bytes < kBatchBytes) {
+      std::string_view row;
+      ASSIGN_OR_RETURN(const auto next, connection_->NextRow(kPatienceNanos, &row));
+      if (next == PostgresConnection::Next::kLater && rows->row_count() > 0) return Status::Ok();
+      ended_ = next == PostgresConnection::Next::kEnd;
+      if (next != PostgresConnection::Next::kRow) continue;
+      RETURN_IF_ERROR(decoder_.Decode(row, rows));
+      bytes += row.size();
+    }
+    return Status::Ok();
+  }
+
+  const std::string name_;
+  PostgresRowDecoder decoder_;
+  const int columns_;
+  std::unique_ptr<PostgresConnection> connection_;
+  bool ended_ = false;
+};
+
+class PostgresSource : public Source {
+ public:
+  PostgresSource(SqlNames names, std::string address, SqlQuery query, SqlOptions options)
+      : names_(std::move(names)),
+        address_(std::move(address)),
+        query_(std::move(query)),
+        options_(std::move(options)) {}
+
+  std::string Describe() const override { return names_.source; }
+
+  Result<std::vector<std::string>> ColumnNames(env::Env& env) const override {
+    auto names = ReadNames(env);
+    if (!names.ok()) return std::move(names).status().With(names_.database);
+    return names;
+  }
+
+  Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions&) const override {
+    auto conditions = MakeConditions(env);
+    if (!conditions.ok()) return std::move(conditions).status().With(names_.database);
+    std::vector<Split> splits;
+    for (std::string& condition : *conditions) {
+      const auto number = splits.size();
+      splits.push_back({std::move(condition), number, number + 1, kSqlSplitBytes});
+    }
+    return splits;
+  }
+
+  // The path of a split is its condition.
+  Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const override {
+    auto reader = std::make_unique<PostgresReader>(names_.database, types_);
+    const std::string query = split.path.empty() ? query_.all() : query_.Select("*", split.path);
+    Status status = reader->Start(env, address_, snapshot_, query);
+    if (!status.ok()) return std::move(status).With(names_.database);
+    return std::unique_ptr<Reader>(std::move(reader));
+  }
+
+ private:
+  Result<PostgresResult> Describe(PostgresConnection* connection) const {
+    ASSIGN_OR_RETURN(PostgresResult columns, connection->Describe(query_.all()));
+    if (columns.column_count() == 0) return Status::Invalid("that gives no rows; a source wants a query");
+    return columns;
+  }
+
+  Result<std::vector<std::string>> ReadNames(env::Env& env) const {
+    ASSIGN_OR_RETURN(const auto connection, PostgresConnection::Open(env, address_));
+    ASSIGN_OR_RETURN(const PostgresResult columns, Describe(connection.get()));
+    std::vector<std::string> names;
+    for (int i = 0; i < columns.column_count(); ++i) names.push_back(columns.ColumnName(i));
+    return names;
+  }
+
+  Result<std::vector<std::string>> MakeConditions(env::Env& env) const {
+    snapshot_.clear();
+    const bool ranges = !options_.split_by.empty() && options_.splits > 1;
+    if (ranges) RETURN_IF_ERROR(ExportSnapshot(env));
+    // Another connection than the keeper, which must not keep locks on tables: the run may want to replace one.
+    ASSIGN_OR_RETURN(const auto connection, PostgresConnection::Open(env, address_));
+    RETURN_IF_ERROR(connection->Run(Begin(snapshot_)).status());
+    ASSIGN_OR_RETURN(const PostgresResult columns, Describe(connection.get()));
+    types_.clear();
+    for (int i = 0; i < columns.column_count(); ++i) types_.push_back(columns.ColumnType(i));
+    if (!ranges) return std::vector<std::string>{""};
+    const std::string key = KeyColumn(options_);
+    ASSIGN_OR_RETURN(const PostgresResult ends, connection->Run(query_.Select(fmt::format("min({0}), max({0})", key))));
+    const auto min = ends.At(0, 0), max = ends.At(0, 1);
+    ASSIGN_OR_RETURN(const std::vector<std::string> begins, Cut(ends.ColumnType(0), min, max));
+    return RangeConditions(key, begins);
+  }
+
+  Result<std::vector<std::string>> Cut(uint32_t type, const std::optional<std::string>& min,
+                                       const std::optional<std::string>& max) const {
+    constexpr uint32_t kInt8 = 20, kInt2 = 21, kInt4 = 23, kFloat4 = 700, kFloat8 = 701, kNumeric = 1700;
+    const bool whole = type == kInt2 || type == kInt4 || type == kInt8;
+    if (!whole && type != kFloat4 && type != kFloat8 && type != kNumeric) {
+      return Status::Invalid(fmt::format("split_by needs a column of numbers, and {} has none", options_.split_by));
+    }
+    if (!min.has_value() || !max.has_value()) return std::vector<std::string>();
+    int64_t whole_min = 0, whole_max = 0;
+    double number_min = 0, number_max = 0;
+    const auto parse = [](const std::string& text, auto* out) {
+      return std::from_chars(text.data(), text.data() + text.size(), *out).ec == std::errc();
+    };
+    if (whole && parse(*min, &whole_min) && parse(*max, &whole_max)) {
+      return CutRange(whole_min, whole_max, options_.splits);
+    }
+    // Numerics may be too large for a double; then there is one range.
+    if (!whole && parse(*min, &number_min) && parse(*max, &number_max)) {
+      return CutRange(number_min, number_max, options_.splits);
+    }
+    return std::vector<std::string>();
+  }
+
+  Status ExportSnapshot(env::Env& env) const {
+    ASSIGN_OR_RETURN(keeper_, PostgresConnection::Open(env, address_));
+    RETURN_IF_ERROR(keeper_->Run(Begin("")).status());
+    RETURN_IF_ERROR(keeper_->Run("set local idle_in_transaction_session_timeout = 0").status());
+    ASSIGN_OR_RETURN(const PostgresResult snapshot, keeper_->Run("select pg_export_snapshot()"));
+    snapshot_ = snapshot.At(0, 0).value_or("");
+    return Status::Ok();
+  }
+
+  const SqlNames names_;
+  const std::string address_;
+  const SqlQuery query_;
+  const SqlOptions options_;
+  // Of the run at hand. The keeper holds the snapshot of several ranges as long as the source lives.
+  mutable std::unique_ptr<PostgresConnection> keeper_;
+  mutable std::string snapshot_;
+  mutable std::vector<uint32_t> types_;
+};
+
+}  // namespace
+
+std::unique_ptr<Source> MakePostgresSource(SqlNames names, std::string address, SqlQuery query, SqlOptions options) {
+  return std::make_unique<PostgresSource>(std::move(names), std::move(address), std::move(query), std::move(options));
+}
+
+}  // namespace glim::io
