@@ -318,6 +318,23 @@ TEST_F(Postgres, LimitEndsAQueryEarly) {
   }
 }
 
+TEST_F(Postgres, ANeighbourThatFailsEndsAQueryThatTakesForever) {
+  ASSERT_EQ(server_->Ask("create table slow as select k from generate_series(1, 10) k"), "");
+  // The second range sleeps; what asks for the ends of the key does not.
+  const std::string query =
+      "select k from slow where (select count(*) from pg_stat_activity where pid = pg_backend_pid() and query like"
+      " 'copy%') = 0 or k < 6 or pg_sleep(100000) is null";
+  Flow flow;
+  std::vector<Row> rows;
+  flow.Sql(database_, query, {.split_by = "k", .splits = 2})
+      .Map("function(k) error('this one is bad') end")
+      .Collect(&rows);
+  SessionOptions options;
+  options.threads = 2;
+  Session session(options);
+  EXPECT_THAT(flow.Run(session).message(), HasSubstr("this one is bad"));
+}
+
 TEST_F(Postgres, AServerThatDiesInTheMiddleIsAnError) {
   Flow flow;
   flow.Sql(database_, "select i, pg_sleep(0.001) from generate_series(1, 1000000) i").Output([&](const Batch&) {

@@ -11,6 +11,7 @@
 #include "exec/bindings.h"
 #include "exec/ordered_sink.h"
 #include "exec/progress.h"
+#include "exec/run_env.h"
 #include "ops/join.h"
 
 namespace glim::exec {
@@ -181,7 +182,7 @@ class PlanRun {
         auto source = MakeSource(step);
         if (!source.ok()) return std::move(source).status().With(step.name);
         run.source = *std::move(source);
-        auto splits = run.source->MakeSplits(*env_, {});
+        auto splits = run.source->MakeSplits(run_env_, {});
         if (!splits.ok()) return std::move(splits).status().With(step.name);
         run.splits = *std::move(splits);
         for (const io::Split& split : run.splits) source_bytes_ += split.estimated_bytes;
@@ -193,7 +194,7 @@ class PlanRun {
     }
     for (StageRun& run : stages_) {
       if (run.sink == nullptr) continue;
-      if (Status status = run.sink->Open(*env_); !status.ok()) return std::move(status).With(run.sink_name);
+      if (Status status = run.sink->Open(run_env_); !status.ok()) return std::move(status).With(run.sink_name);
     }
     return Status::Ok();
   }
@@ -495,7 +496,7 @@ class PlanRun {
   Status FeedSplits(StageRun* run, int task, BatchOutput* head) {
     const std::string& name = plan_.graph->steps()[run->stage->source].name;
     for (size_t s = run->groups[task].first; s < run->groups[task].second && !head->full(); ++s) {
-      auto reader = run->source->Open(*env_, run->splits[s]);
+      auto reader = run->source->Open(run_env_, run->splits[s]);
       if (!reader.ok()) return std::move(reader).status().With(name);
       while (!head->full()) {
         RETURN_IF_ERROR(Continue());
@@ -525,9 +526,10 @@ class PlanRun {
   Functions functions_;
   std::vector<int> readers_;
   int64_t source_bytes_ = 0;
+  std::atomic<bool> cancelled_{false};
+  RunEnv run_env_{env_, &cancelled_};
   std::vector<StageRun> stages_;
 
-  std::atomic<bool> cancelled_{false};
   std::mutex failure_mutex_;
   Status first_failure_;
 };
