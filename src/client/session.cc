@@ -185,6 +185,8 @@ Status Session::Run(const Flow& flow) { return Run(flow.graph(), flow.graph()->E
 Status Session::Run(const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends) {
   RETURN_IF_ERROR(status());
   Parts& parts = *parts_;
+  // From here on: asking a database for its names may take long, too.
+  const InterruptWatch watch(*parts.env, parts.options.watch_interrupts);
   ASSIGN_OR_RETURN(const auto resolved, exec::ResolveNames(*parts.env, graph));
   ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(resolved, std::move(ends)));
   if (parts.options.explain) {
@@ -197,7 +199,6 @@ Status Session::Run(const std::shared_ptr<flow::Graph>& graph, std::vector<int> 
   }
   const std::unique_ptr<std::atomic<bool>, void (*)(std::atomic<bool>*)> over(
       &parts.running, [](std::atomic<bool>* running) { running->store(false); });
-  const InterruptWatch watch(*parts.env, parts.options.watch_interrupts);
   const env::Machine machine = parts.env->machine();
   if (parts.pool == nullptr) {
     const int threads = parts.options.threads > 0 ? parts.options.threads : machine.cores;

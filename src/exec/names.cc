@@ -155,10 +155,11 @@ class Resolver {
   std::vector<Names> names_;  // Per step.
 };
 
-// Does a sink tell the names?
-bool TellsNames(const flow::Graph& graph) {
+// Does a sink want to know the names?
+bool WantsNames(const flow::Graph& graph) {
   return std::any_of(graph.steps().begin(), graph.steps().end(), [](const flow::Step& step) {
-    return std::holds_alternative<flow::PrintSink>(step.body) || std::holds_alternative<flow::SqlSink>(step.body);
+    const auto* sql = std::get_if<flow::SqlSink>(&step.body);
+    return std::holds_alternative<flow::PrintSink>(step.body) || (sql != nullptr && sql->options.columns.empty());
   });
 }
 
@@ -166,7 +167,7 @@ bool TellsNames(const flow::Graph& graph) {
 
 Result<std::shared_ptr<flow::Graph>> ResolveNames(env::Env& env, std::shared_ptr<flow::Graph> graph) {
   RETURN_IF_ERROR(graph->status());
-  if (!graph->has_names() && !TellsNames(*graph)) return graph;
+  if (!graph->has_names() && !WantsNames(*graph)) return graph;
   ASSIGN_OR_RETURN(std::vector<flow::Step> steps, Resolver(env, *graph).Run());
   return graph->WithSteps(std::move(steps));
 }

@@ -22,7 +22,9 @@ constexpr size_t kPieceBytes = 64 << 10;
 std::string OneLine(const char* text) {
   std::string line(text != nullptr ? text : "");
   while (!line.empty() && (line.back() == '\n' || line.back() == ' ')) line.pop_back();
-  for (size_t at = line.find('\n'); at != std::string::npos; at = line.find('\n', at)) line.replace(at, 1, "; ");
+  for (size_t at = line.find('\n'); at != std::string::npos; at = line.find('\n', at)) {
+    line.replace(at, line.find_first_not_of("\n\t ", at) - at, "; ");
+  }
   return line;
 }
 
