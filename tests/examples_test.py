@@ -6,6 +6,7 @@ import math
 import os
 import random
 import re
+import sqlite3
 import subprocess
 import tempfile
 import unittest
@@ -204,6 +205,23 @@ class Examples(unittest.TestCase):
         expected += [f"page {page}: {count}" for page, count in by_count(pages)[:10]]
         expected += [f"host {host}: {size} bytes" for host, size in by_count(sent)]
         self.assert_prints("access_log", [os.path.join(self.folder.name, "access.log*")], expected + [f"{other} lines are of another format"])
+
+    def test_sql(self):
+        text, requests, _ = self.access_log()
+        log = self.write("access.log", text)
+        hosts = {}
+        for host, _, _, size in requests:
+            count, sent = hosts.get(host, (0, 0))
+            hosts[host] = (count + 1, sent + size)
+        rows = [(host, *hosts[host]) for host in sorted(hosts)]
+        shown = sorted(rows, key=lambda row: (-row[2], row[0]))[:5]
+        file = os.path.join(self.folder.name, "hosts.db")
+        for command, done in both("sql", log, "sqlite:" + file):
+            self.assertEqual(done.returncode, 0, (command, done.stderr))
+            self.assertEqual(done.stdout, "".join("%s: %d requests, %d bytes\n" % row for row in shown), command)
+            database = sqlite3.connect(file)
+            self.assertEqual(database.execute("select * from hosts").fetchall(), rows, command)
+            database.close()
 
     def test_ngrams_of_real_text(self):
         folder = os.path.join(os.getcwd(), "docs")
