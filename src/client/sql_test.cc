@@ -2,9 +2,12 @@
 //
 // Databases as a C++ program sees them: what a flow reads equals what is in the table, whatever the ranges, tasks and
 // threads.
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <map>
@@ -131,6 +134,29 @@ TEST_F(SqliteFlow, ARunThatFailsLeavesNothing) {
       .WriteSql(database_, "t");
   EXPECT_THAT(flow.Run().message(), HasSubstr("no"));
   EXPECT_TRUE(env_->files().List(folder_)->empty());
+}
+
+// It takes connections, and never says a word.
+TEST(SqlFlow, AServerThatDoesNotAnswerIsGivenUp) {
+  const int server = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(bind(server, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(server, 8), 0);
+  ASSERT_EQ(getsockname(server, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const std::string database =
+      "postgresql://ann:secret@127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/x?connect_timeout=1";
+  Flow in, out;
+  in.Sql(database, "t").Limit(1);
+  out.Ints({1}).WriteSql(database, "t", {.columns = {"n"}});
+  const Status read = in.Run(), written = out.Run();
+  EXPECT_EQ(read.code(), Code::kTimeout);
+  EXPECT_THAT(read.message(), HasSubstr("ann:***@"));
+  EXPECT_THAT(read.message(), HasSubstr("no connection within 1 s"));
+  EXPECT_EQ(written.code(), Code::kTimeout) << written.message();
+  close(server);
 }
 
 TEST(SqlFlow, ExplainShowsTheRangesAndNoPassword) {
