@@ -126,6 +126,27 @@ TEST_F(SqliteFlow, ATableIsReadAndReplaced) {
   EXPECT_EQ(SortedText(got), "10|'x'|\n20|'y'|\n");
 }
 
+TEST_F(SqliteFlow, MoreThanSqlitesOwnCacheIsReadInRangesAndReplaced) {
+  const auto text = [](int64_t n) { return std::to_string(n) + std::string(100, 'x'); };
+  Flow make;
+  make.Range(0, 100000).Map([&](int64_t n) { return std::tuple(n, text(n)); }).As({"k", "v"}).WriteSql(database_, "t");
+  ASSERT_EQ(make.Run().message(), "");
+  Flow flow;
+  flow.Sql(database_, "t", {.split_by = "k", .splits = 20})
+      .Map([](int64_t k, std::string_view v) { return std::tuple(k + 1, std::string(v)); })
+      .As({"k", "v"})
+      .WriteSql(database_, "t", {.mode = SqlMode::kReplace});
+  SessionOptions options;
+  options.threads = 2;
+  Session session(options);
+  ASSERT_EQ(flow.Run(session).message(), "");
+  std::vector<Row> got;
+  Flow in;
+  in.Sql(database_, "select count(*), min(k), max(k), max(length(v)) from t").Collect(&got);
+  ASSERT_EQ(in.Run().message(), "");
+  EXPECT_EQ(TextOf(got), "100000|1|100000|105|\n");
+}
+
 TEST_F(SqliteFlow, ARunThatFailsLeavesNothing) {
   Flow flow;
   flow.Range(0, 100000)

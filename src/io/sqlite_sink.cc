@@ -108,10 +108,12 @@ class SqliteSink : public Sink {
                                     staging_.empty() ? SqliteDatabase::Mode::kWrite : SqliteDatabase::Mode::kCreate));
     // What fails is thrown away whole, so it needs no journal.
     if (!staging_.empty()) RETURN_IF_ERROR(database_->Run("pragma journal_mode = off"));
+    // What is written goes to the file early when it does not fit in here, and then nobody can begin to read.
+    RETURN_IF_ERROR(database_->Run("pragma cache_size = -65536"));
     RETURN_IF_ERROR(database_->Run("begin immediate"));
     if (options_.mode == SqlMode::kReplace) RETURN_IF_ERROR(database_->Run("drop table if exists " + table_));
     if (!appends()) RETURN_IF_ERROR(CreateTable(table_));
-    // Rows that do not fit into the cache go to the file early where nobody reads; else they stay in memory.
+    // While somebody reads they stay in memory rather than wait for the reader, who may wait for us.
     database_->set_waits(false);
     return PrepareInsert();
   }
