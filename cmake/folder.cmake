@@ -48,12 +48,13 @@ function(glim_tests)
   endforeach()
 endfunction()
 
-# Every src/FOLDER/NAME_fuzz.cc is a program NAME_fuzz. With GLIM_FUZZ it is a fuzzer: `NAME_fuzz tests/fuzz/corpus/NAME`. Without, it
-# replays that folder, and small changes of its files, as the test fuzz.NAME.
+# Every src/FOLDER/NAME_fuzz.cc is a program NAME_fuzz, all of them the target fuzz_targets. With GLIM_FUZZ it is a fuzzer, see
+# ./dev fuzz. Without, it replays tests/fuzz/corpus/NAME, and small changes of its files, as the test fuzz.NAME.
 function(glim_fuzz_targets)
   if(GLIM_SANITIZE STREQUAL "thread")
     return()
   endif()
+  add_custom_target(fuzz_targets)
   get_property(folders GLOBAL PROPERTY GLIM_FOLDERS)
   foreach(folder IN LISTS folders)
     file(GLOB_RECURSE targets CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${folder}/*_fuzz.cc)
@@ -62,6 +63,7 @@ function(glim_fuzz_targets)
       string(REGEX REPLACE "_fuzz$" "" name ${program})
       add_executable(${program} ${target})
       target_link_libraries(${program} PRIVATE glim_${folder})
+      add_dependencies(fuzz_targets ${program})
       if(GLIM_FUZZ)
         target_link_options(${program} PRIVATE -fsanitize=fuzzer)
       else()
