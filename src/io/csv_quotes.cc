@@ -62,7 +62,7 @@ Status CsvQuotes::Scan(env::Env& env, size_t piece) {
   // States are told one byte before the cuts.
   uint64_t at = piece == 0 ? 0 : begins_[piece] - 1;
   const uint64_t end = begins_[piece + 1] - 1;
-  std::string buffer(kReadBytes + 1, '\0');
+  std::string buffer(std::min<uint64_t>(kReadBytes, end - at) + 1, '\0');
   buffer[0] = '\n';
   if (at > 0) RETURN_IF_ERROR(file->ReadAt(at - 1, {buffer.data(), 1}).status());
   Transition total = {QuoteState::kOutside, QuoteState::kInside, QuoteState::kQuote};
