@@ -102,7 +102,11 @@ class SqliteSink : public Sink {
   }
 
   Status Begin() {
-    if (!env_->files().Stat(path_).ok()) staging_ = fmt::format("{}.tmp-{}", path_, env_->process_id());
+    if (!env_->files().Stat(path_).ok()) {
+      staging_ = fmt::format("{}.tmp-{}", path_, env_->process_id());
+      // What a process of our number may have left when it crashed.
+      RETURN_IF_ERROR(env_->files().RemoveAll(staging_));
+    }
     ASSIGN_OR_RETURN(database_, SqliteDatabase::Open(
                                     *env_, staging_.empty() ? path_ : staging_,
                                     staging_.empty() ? SqliteDatabase::Mode::kWrite : SqliteDatabase::Mode::kCreate));
@@ -191,6 +195,7 @@ class SqliteSink : public Sink {
     RETURN_IF_ERROR(database_->Run("commit"));
     database_.reset();
     if (staging_.empty()) return Status::Ok();
+    if (env_->files().Stat(path_).ok()) return Status::Unavailable("somebody has made that file meanwhile");
     RETURN_IF_ERROR(env_->files().Rename(staging_, path_));
     staging_.clear();
     return env_->files().SyncFolder(std::string(env::ParentFolder(path_)));

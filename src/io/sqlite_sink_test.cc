@@ -148,6 +148,23 @@ TEST_F(SqliteSinkTest, PlacesThatCannotBeWrittenAreErrors) {
   EXPECT_EQ(Write({{{1, 2}}}), where_ + "file is not a database");
 }
 
+TEST_F(SqliteSinkTest, AFileThatSomebodyMadeMeanwhileIsNotReplaced) {
+  auto sink = *MakeSqlSink(database_, "t", {}, {"a"});
+  ASSERT_TRUE(sink->Open(*env_).ok());
+  ASSERT_TRUE(sink->WriteBatch(Rows({{1}})).ok());
+  folder_.Write("a.db", "theirs");
+  EXPECT_EQ(sink->Finish().message(), where_ + "somebody has made that file meanwhile");
+  sink->Abort();
+  EXPECT_EQ(ReadWhole(*env_, folder_.Path("a.db")), "theirs");
+  EXPECT_THAT(Files(), ElementsAre("a.db"));
+}
+
+TEST_F(SqliteSinkTest, WhatACrashLeftBesideTheNameIsNoTrouble) {
+  folder_.Write("a.db.tmp-" + std::to_string(env_->process_id()), std::string(5000, 'x'));
+  EXPECT_EQ(Write({{{1, 2}}}), "");
+  EXPECT_THAT(Files(), ElementsAre("a.db"));
+}
+
 TEST_F(SqliteSinkTest, WhoReadsMeanwhileSeesTheOldRows) {
   EXPECT_EQ(Write({{{1, "x"}}}), "");
   auto sink = *MakeSqlSink(database_, "t", {.mode = SqlMode::kReplace}, {"a", "b"});
