@@ -71,7 +71,7 @@ Status RunRepl(const std::string& history, Session* session) {
   RETURN_IF_ERROR(driver.OpenForExpressions({}, session));
   if (is_terminal) {
     std::printf(
-        "Lua with the functions of glim, and lines, csv, tsv, json_lines, range, ints, strings, rows.\n"
+        "Lua with the functions of glim, and lines, csv, tsv, json_lines, range, ints, strings, rows, sql.\n"
         "A dataset shows its first %d rows; data:Run() and data:Print():Run() do all. Ctrl-D ends.\n",
         static_cast<int>(kRowsShown));
   }
