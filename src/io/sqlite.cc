@@ -58,7 +58,8 @@ std::string SqliteStatement::DeclaredType(int column) const {
 Cell SqliteStatement::At(int column) const {
   const auto bytes = [&](const void* data) {
     const auto size = static_cast<size_t>(sqlite3_column_bytes(statement_, column));
-    return Cell::Bytes(data == nullptr ? std::string_view() : std::string_view(static_cast<const char*>(data), size));
+    // An empty blob is a null pointer, which no copy may be made from.
+    return Cell::Bytes(std::string_view(data == nullptr ? "" : static_cast<const char*>(data), size));
   };
   switch (sqlite3_column_type(statement_, column)) {
     case SQLITE_INTEGER: return Cell::Int64(sqlite3_column_int64(statement_, column));
