@@ -94,6 +94,30 @@ print(pcall(glim.table, {name = "u", rule = 5}))
         self.assertIn("sgdd", lines[1])
         self.assertIn("rule must be a rule", lines[2])
 
+    def test_counters_are_shown_at_the_end_and_read_by_the_script(self):
+        job = """
+local glim = require "glim"
+local function count_rows()
+  glim.flow("f"):Range(0, 1000):Filter(function(x)
+    if x % 3 == 0 then glim.count("bad rows") end
+    glim.count("none", 0)
+    glim.count("two\\nlines", -x)
+    return x < 5
+  end):Reduce(function(x, y) return x + y end):Printf("%d\\n"):Run()
+end
+count_rows()
+print(glim.counter("bad rows"), glim.counter("none"), glim.counter("nothing"))
+count_rows()
+print(glim.counter("bad rows"), glim.counter("two\\nlines"))
+""".replace("\\\\", "\\")
+        for options in ([], ["--threads", "3", "--partitions", "25"], ["--plain-lua"]):
+            done = self.run_script(job, *options)
+            self.assertEqual((done.returncode, done.stdout), (0, "10\n334\t0\t0\n10\n668\t-999000\n"), done.stderr)
+            self.assertEqual(done.stderr, 2 * "glim: bad rows: 334\nglim: two lines: -499500\n")
+        done = self.run_script("require('glim').count('x')")
+        self.assertEqual((done.returncode, done.stderr),
+                         (1, "glim: job.lua:1: glim.count() is for functions of a flow\n"))
+
 
 if __name__ == "__main__":
     unittest.main()

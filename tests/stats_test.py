@@ -10,7 +10,10 @@ import unittest
 GLIM = os.path.join(os.environ.get("GLIM_BUILD", "build/release"), "glim")
 SCRIPT = """
 local glim = require "glim"
-local kept = glim.flow("squares"):Range(0, 100000):Map(function(n) return n % 7, n * n end):Filter(function(k) return k > 0 end)
+local kept = glim.flow("squares"):Range(0, 100000):Map(function(n)
+  if n % 7 == 3 then glim.count("threes") end
+  return n % 7, n * n
+end):Filter(function(k) return k > 0 end)
 kept:ReduceBy(function(x, y) return x + y end):Printf("%d %d\\n"):Run()
 glim.flow("second"):Strings{"a", "bb"}:Printf("%s\\n"):Run()
 """
@@ -40,6 +43,8 @@ class Stats(unittest.TestCase):
             self.assertEqual(rows[2], ("Filter", 100000, 85714))
             self.assertEqual(rows[-2:], [("ReduceBy", rows[-2][1], 6), ("write", 6, 6)])
             self.assertEqual(steps[1]["bytes_in"], 800000)
+            self.assertEqual((first["counters"], second["counters"]), ({"threes": 14286}, {}))
+            self.assertIn("glim: threes: 14286\n", done.stderr)
             self.assertEqual(second["stages"][0]["steps"][0]["bytes_out"], 3)
             self.assertTrue(all(step["seconds"] >= 0 for step in steps))
             self.assertIn('flow "squares": ', done.stderr)
@@ -49,7 +54,7 @@ class Stats(unittest.TestCase):
     def test_trace_has_an_event_for_each_task(self):
         stats, trace = os.path.join(self.folder, "stats.json"), os.path.join(self.folder, "trace.json")
         done = self.run_glim("--threads", "2", "--stats-file", stats, "--trace", trace)
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual((done.returncode, done.stderr), (0, "glim: threes: 14286\n"))
         with open(stats) as file:
             runs = json.load(file)
         with open(trace) as file:
@@ -63,7 +68,7 @@ class Stats(unittest.TestCase):
     def test_a_file_that_cannot_be_written_is_named(self):
         done = self.run_glim("--stats-file", os.path.join(self.folder, "no", "such"))
         self.assertEqual(done.returncode, 1)
-        self.assertIn("--stats-file", done.stderr.splitlines()[0])
+        self.assertIn("--stats-file", done.stderr.splitlines()[1])
 
 
 if __name__ == "__main__":

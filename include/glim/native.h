@@ -9,6 +9,7 @@
 //               column; no row is FlatMap's business), or void.
 //   FlatMap:    returns a range (std::vector<std::string_view>, ...) of what Map may return, or takes an Emitter as its
 //               last parameter: [](std::string_view line, Emitter& out) { out(word, 1); }
+//   All of these may take a TaskContext& after everything else: [](int64_t x, TaskContext& task) { task.Count("odd"); }
 //   Filter:     returns bool.
 //   Reduce:     (acc..., value...) -> acc, a tuple when a row has several values. Must be associative.
 //   ForEachBatch: (const Batch&), (const Batch&, TaskContext&), returning Status or void.
@@ -220,13 +221,16 @@ struct Decayed<std::tuple<Args...>> {
   using Tuple = std::tuple<std::remove_cvref_t<Args>...>;
 };
 
-// The arguments without a trailing Emitter&.
-template <class Tuple>
-inline constexpr bool kTakesEmitter = false;
-template <class First, class... Rest>
-inline constexpr bool kTakesEmitter<std::tuple<First, Rest...>> =
-    std::same_as<std::tuple_element_t<sizeof...(Rest), std::tuple<First, Rest...>>, Emitter&>;
+// Is the last of the arguments a T?
+template <class Tuple, class T>
+inline constexpr bool kEndsWith = false;
+template <class First, class... Rest, class T>
+inline constexpr bool kEndsWith<std::tuple<First, Rest...>, T> =
+    std::same_as<std::tuple_element_t<sizeof...(Rest), std::tuple<First, Rest...>>, T>;
 
+// The first arguments as they are, and as values.
+template <class Tuple, size_t... I>
+auto Leading(std::index_sequence<I...>) -> std::tuple<std::tuple_element_t<I, Tuple>...>;
 template <class Tuple, size_t... I>
 auto Prefix(std::index_sequence<I...>) -> std::tuple<std::remove_cvref_t<std::tuple_element_t<I, Tuple>>...>;
 
@@ -245,12 +249,15 @@ class RowFunction : public BatchFunction {
   using Sig = Signature<std::remove_cvref_t<F>>;
   using All = typename Sig::Arguments;
   using Result = typename Sig::Result;
-  static constexpr bool kEmits = kTakesEmitter<All>;
-  static constexpr size_t kWidth = std::tuple_size_v<All> - (kEmits ? 1 : 0);
+  static constexpr bool kTakesTask = kEndsWith<All, TaskContext&>;
+  static constexpr size_t kWithoutTask = std::tuple_size_v<All> - (kTakesTask ? 1 : 0);
+  static constexpr bool kEmits = kEndsWith<decltype(Leading<All>(std::make_index_sequence<kWithoutTask>())), Emitter&>;
+  static constexpr size_t kWidth = kWithoutTask - (kEmits ? 1 : 0);
   using Arguments = decltype(Prefix<All>(std::make_index_sequence<kWidth>()));
 
  public:
-  RowFunction(const F& function, FunctionRole role) : function_(function), role_(role) {}
+  RowFunction(const F& function, FunctionRole role, TaskContext* task)
+      : function_(function), role_(role), task_(task) {}
 
   Status Run(const Batch& in, BatchOutput& out) override {
     if (in.column_count() < static_cast<int>(kWidth)) return WidthError(in, kWidth);
@@ -269,12 +276,21 @@ class RowFunction : public BatchFunction {
 
  private:
   void Call(Arguments& arguments, Emitter& emitter, int64_t row, std::vector<uint32_t>* kept) {
-    if constexpr (kEmits) {
-      std::apply([&](auto&... values) { function_(values..., emitter); }, arguments);
-    } else if constexpr (std::is_void_v<Result>) {
-      std::apply(function_, arguments);
+    const auto call = [&](auto&... values) -> decltype(auto) {
+      if constexpr (kEmits && kTakesTask) {
+        return function_(values..., emitter, *task_);
+      } else if constexpr (kEmits) {
+        return function_(values..., emitter);
+      } else if constexpr (kTakesTask) {
+        return function_(values..., *task_);
+      } else {
+        return function_(values...);
+      }
+    };
+    if constexpr (kEmits || std::is_void_v<Result>) {
+      std::apply(call, arguments);
     } else {
-      const auto& result = std::apply(function_, arguments);
+      const auto& result = std::apply(call, arguments);
       if constexpr (std::convertible_to<Result, bool>) {
         if (role_ == FunctionRole::kFilter) {
           if (result) kept->push_back(static_cast<uint32_t>(row));
@@ -306,6 +322,7 @@ class RowFunction : public BatchFunction {
 
   F function_;
   FunctionRole role_;
+  TaskContext* task_;
 };
 
 template <class F>
@@ -438,7 +455,7 @@ template <class F>
 constexpr bool IsReducer() {
   using Sig = Signature<std::remove_cvref_t<F>>;
   constexpr size_t n = std::tuple_size_v<typename Sig::Arguments>;
-  return n >= 2 && n % 2 == 0 && !std::is_void_v<typename Sig::Result> && !kTakesEmitter<typename Sig::Arguments>;
+  return n >= 2 && n % 2 == 0 && !std::is_void_v<typename Sig::Result> && !kEndsWith<typename Sig::Arguments, Emitter&>;
 }
 
 template <class F, bool kReduces, bool kTakesBatch>
@@ -452,7 +469,7 @@ class NativeFunction : public Function {
     } else if constexpr (kReduces) {
       return Status::Internal("a reduce function in the place of a row function");
     } else {
-      return std::unique_ptr<BatchFunction>(std::make_unique<RowFunction<F>>(function_, role));
+      return std::unique_ptr<BatchFunction>(std::make_unique<RowFunction<F>>(function_, role, &context));
     }
   }
   Result<std::unique_ptr<Reducer>> InstantiateReducer(TaskContext&) const override {

@@ -81,6 +81,9 @@ class Session {
   // For these ends of the graph (flow/graph.h).
   Status Run(const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends);
 
+  // What functions counted under that name (TaskContext::Count, glim.count) in all runs so far that succeeded.
+  int64_t counter(std::string_view name) const;
+
   struct Parts;  // For the parts of Glim that stand on a session.
   Parts& parts() { return *parts_; }
 

@@ -12,9 +12,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "glim/batch.h"
@@ -25,6 +27,19 @@ namespace glim {
 namespace udf {
 class Hosts;
 }
+
+// Sums by name, which stop at the largest and smallest int64.
+class Counters {
+ public:
+  void Add(std::string_view name, int64_t more);
+  void Add(const Counters& others);
+  // 0 when nobody has counted under that name.
+  int64_t Get(std::string_view name) const;
+  const std::map<std::string, int64_t, std::less<>>& all() const { return sums_; }
+
+ private:
+  std::map<std::string, int64_t, std::less<>> sums_;
+};
 
 // What a function may know of the task that runs it. Lives as long as the task.
 class TaskContext {
@@ -41,11 +56,17 @@ class TaskContext {
   // The language runtimes of the thread, such as its Lua state. For Functions that need one.
   udf::Hosts& hosts() const { return *hosts_; }
 
+  // Adds to the run's counter of that name: Count("bad rows"). The sums over all tasks are shown at the end of a run
+  // that succeeds, and Session::counter() tells them.
+  void Count(std::string_view name, int64_t more = 1) { counters_.Add(name, more); }
+  const Counters& counters() const { return counters_; }
+
  private:
   int partition_;
   int partition_count_;
   int attempt_;
   udf::Hosts* hosts_;
+  Counters counters_;
 };
 
 // Takes the batches that a step gives.

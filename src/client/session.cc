@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/memory_budget.h"
@@ -115,6 +116,17 @@ Status Publish(const exec::RunReport& report, int64_t begin_nanos, Session::Part
   return Status::Ok();
 }
 
+// One line each; those that came to zero say nothing.
+Status ShowCounters(const Counters& counters, env::Env& env) {
+  std::string text;
+  for (const auto& [name, count] : counters.all()) {
+    std::string shown = name;
+    std::replace_if(shown.begin(), shown.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
+    if (count != 0) text += fmt::format("glim: {}: {}\n", shown, count);
+  }
+  return text.empty() ? Status::Ok() : env.standard_error().Append(text);
+}
+
 std::unique_ptr<Session::Parts> MakeParts(SessionOptions options) {
   auto parts = std::make_unique<Session::Parts>();
   parts->options = std::move(options);
@@ -178,6 +190,8 @@ Result<TableHandle> Session::LoadTable(const std::string& folder, const std::str
 
 std::vector<TableInfo> Session::ListTables() { return parts_->catalogue->ListTables(); }
 
+int64_t Session::counter(std::string_view name) const { return parts_->counters.Get(name); }
+
 Status Session::DropTable(const std::string& name) { return parts_->catalogue->DropTable(name); }
 
 Status Session::Run(const Flow& flow) { return Run(flow.graph(), flow.graph()->Ends()); }
@@ -208,10 +222,15 @@ Status Session::Run(const std::shared_ptr<flow::Graph>& graph, std::vector<int> 
   const int64_t memory = parts.options.memory_bytes > 0 ? parts.options.memory_bytes : machine.memory_bytes / 10 * 6;
   const bool reports = parts.options.stats || !parts.options.stats_file.empty() || !parts.options.trace_file.empty();
   exec::RunReport report(graph->name());
-  exec::RunnerOptions options{parts.options.partitions, memory, parts.options.progress, reports ? &report : nullptr};
+  Counters counters;
+  exec::RunnerOptions options{parts.options.partitions, memory, parts.options.progress, reports ? &report : nullptr,
+                              &counters};
   const int64_t begin_nanos = parts.env->clock().MonotonicNanos();
   RETURN_IF_ERROR(exec::Runner(parts.env.get(), parts.pool.get(), options).Run(plan));
   graph->MarkFinished(plan.ends);
+  parts.counters.Add(counters);
+  report.SetCounters(counters);
+  RETURN_IF_ERROR(ShowCounters(counters, *parts.env));
   return reports ? Publish(report, begin_nanos, &parts) : Status::Ok();
 }
 

@@ -29,6 +29,7 @@ struct Session::Parts {
   int runs = 0;
   int64_t first_run_nanos = 0;
   std::string stats_json, trace_json;
+  Counters counters;                 // Of all runs that succeeded.
   std::atomic<bool> running{false};  // One run at a time has the pool.
 };
 

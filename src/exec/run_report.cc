@@ -122,6 +122,8 @@ std::string RunReport::ToJson() const {
   all["flow"] = flow_;
   all["seconds"] = Seconds(nanos_);
   all["peak_memory_bytes"] = peak_bytes_;
+  all["counters"] = nlohmann::ordered_json::object();
+  for (const auto& [name, count] : counters_.all()) all["counters"][name] = count;
   all["stages"] = nlohmann::ordered_json::array();
   for (const StageReport& stage : stages_) {
     nlohmann::ordered_json one;

@@ -123,6 +123,7 @@ class PlanRun {
     Status status = RunStages();
     progress_.Clear();
     if (options_.report != nullptr) options_.report->Finish(Now(), budget_.peak_bytes());
+    if (status.ok() && options_.counters != nullptr) *options_.counters = std::move(counters_);
     if (status.ok()) return status;
     for (StageRun& run : stages_) {
       if (run.sink != nullptr) run.sink->Abort();
@@ -346,6 +347,16 @@ class PlanRun {
   }
 
   Status RunChain(StageRun* run, int task, udf::Hosts& hosts) {
+    TaskContext context(task, run->tasks, 0, &hosts);
+    Status status = RunChain(run, task, &context);
+    if (status.ok()) {
+      std::lock_guard lock(counters_mutex_);
+      counters_.Add(context.counters());
+    }
+    return status;
+  }
+
+  Status RunChain(StageRun* run, int task, TaskContext* context) {
     const plan::Stage& stage = *run->stage;
     // An empty partition has nothing to do, unless a program would have something to say about it.
     const bool pipes = std::any_of(stage.operators.begin(), stage.operators.end(),
@@ -353,7 +364,6 @@ class PlanRun {
     const bool in_parts = run->sink != nullptr && run->sink->in_parts();
     if (run->source == nullptr && !pipes && !in_parts && InputEmpty(*run, task)) return Status::Ok();
 
-    TaskContext context(task, run->tasks, 0, &hosts);
     std::vector<std::unique_ptr<ops::Operator>> chain;
     for (size_t i = 0; i < stage.operators.size(); ++i) {
       const plan::Operator& op = stage.operators[i];
@@ -366,7 +376,7 @@ class PlanRun {
         inputs.left_width = run->inputs[0]->width();
       }
       chain.push_back(MakeOperator(op, *plan_.graph, functions_,
-                                   {env_, &budget_, &context, &cancelled_, StepName(plan_.graph->steps()[op.step])},
+                                   {env_, &budget_, context, &cancelled_, StepName(plan_.graph->steps()[op.step])},
                                    std::move(inputs)));
     }
     std::unique_ptr<exchange::PartitionWriter> writer;
@@ -532,6 +542,8 @@ class PlanRun {
 
   std::mutex failure_mutex_;
   Status first_failure_;
+  std::mutex counters_mutex_;
+  Counters counters_;
 };
 
 }  // namespace

@@ -693,6 +693,13 @@ Result<int> Glob(lua_State* L) {
   return 1;
 }
 
+// What functions counted in all runs so far.
+Result<int> Counter(lua_State* L) {
+  ASSIGN_OR_RETURN(const std::string name, ToText(L, 1, "glim.counter"));
+  udf::PushCell(L, Cell::Int64(TheSession(L)->counter(name)));
+  return 1;
+}
+
 constexpr luaL_Reg kDatasetMethods[] = {
     {"Map", Call<CallFunctionStep<"Map", &Dataset::Map>>},
     {"FlatMap", Call<CallFunctionStep<"FlatMap", &Dataset::FlatMap>>},
@@ -868,6 +875,7 @@ void OpenFlow(lua_State* L, Session* session, UnrunFlows* unrun) {
   lua_setfield(L, -2, "order_by");
   OpenFormats(L);
   SetFunction(L, driver, "glob", Call<Glob>);
+  SetFunction(L, driver, "counter", Call<Counter>);
   lua_pushinteger(L, Ascending);
   lua_setfield(L, -2, "ascending");
   lua_pushinteger(L, Descending);

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 #include <lua.hpp>
 
 #include "base/hash.h"
@@ -61,6 +62,18 @@ int Partition(lua_State* L) {
   if (state == nullptr || state->task == nullptr) return luaL_error(L, "glim.partition() is for functions of a flow");
   lua_pushinteger(L, state->task->partition() + 1);
   return 1;
+}
+
+int Count(lua_State* L) {
+  const LuaState* state = StateOf(L);
+  if (state == nullptr || state->task == nullptr) return luaL_error(L, "glim.count() is for functions of a flow");
+  size_t size = 0;
+  const char* name = luaL_checklstring(L, 1, &size);
+  const double more = luaL_optnumber(L, 2, 1);
+  constexpr double kExactMax = 0x1p53;
+  luaL_argcheck(L, more == std::floor(more) && std::abs(more) <= kExactMax, 2, "a whole number is needed");
+  state->task->Count({name, size}, static_cast<int64_t>(more));
+  return 0;
 }
 
 int Log(lua_State* L) {
@@ -134,7 +147,8 @@ void MakeErrorText(lua_State* L) {
 
 void OpenGlimRuntime(lua_State* L) {
   lua_newtable(L);
-  constexpr luaL_Reg kModule[] = {{"hash", Hash}, {"partition", Partition}, {"log", Log}, {nullptr, nullptr}};
+  constexpr luaL_Reg kModule[] = {
+      {"hash", Hash}, {"partition", Partition}, {"count", Count}, {"log", Log}, {nullptr, nullptr}};
   luaL_register(L, nullptr, kModule);
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "loaded");

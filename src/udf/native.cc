@@ -30,6 +30,21 @@ Status Emitter::Flush() {
   return status_;
 }
 
+void Counters::Add(std::string_view name, int64_t more) {
+  auto sum = sums_.find(name);
+  if (sum == sums_.end()) sum = sums_.emplace(name, 0).first;
+  if (__builtin_add_overflow(sum->second, more, &sum->second)) sum->second = more > 0 ? INT64_MAX : INT64_MIN;
+}
+
+void Counters::Add(const Counters& others) {
+  for (const auto& [name, more] : others.sums_) Add(name, more);
+}
+
+int64_t Counters::Get(std::string_view name) const {
+  const auto sum = sums_.find(name);
+  return sum != sums_.end() ? sum->second : 0;
+}
+
 namespace native {
 
 Status WidthError(const Batch& batch, size_t wanted) {
