@@ -118,6 +118,30 @@ print(glim.counter("bad rows"), glim.counter("two\\nlines"))
         self.assertEqual((done.returncode, done.stderr),
                          (1, "glim: job.lua:1: glim.count() is for functions of a flow\n"))
 
+    def test_large_integers_are_taken_by_sources_captured_and_given_back(self):
+        job = """
+local glim = require "glim"
+local large, unsigned, small = 9007199254740993LL, 18446744073709551615ULL, 5LL
+local rows = {}
+glim.flow("f"):Ints{large, -9223372036854775807LL - 1, 7}:Map(function(x)
+  assert(unsigned > 18446744073709551614ULL and small / 2 == 2LL)
+  return x, x == large, large
+end):Collect(rows):Run()
+for _, row in ipairs(rows) do print(row[1], row[2], row[3]) end
+print(pcall(function() glim.flow("f"):Ints{unsigned} end))
+for _, row in ipairs(rows) do glim.flow("g"):Rows{row}:Printf("%d %v %d\\n"):Run() end
+glim.flow("h"):Range(large, large + 2):Printf("%d\\n"):Run()
+""".replace("\\\\", "\\")
+        for options in ([], ["--plain-lua"]):
+            done = self.run_script(job, *options)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(done.stdout.splitlines(), [
+                "9007199254740993LL\ttrue\t9007199254740993LL", "-9223372036854775808LL\tfalse\t9007199254740993LL",
+                "7\tfalse\t9007199254740993LL", done.stdout.splitlines()[3],
+                "9007199254740993 true 9007199254740993", "-9223372036854775808 false 9007199254740993",
+                "7 false 9007199254740993", "9007199254740993", "9007199254740994"])
+            self.assertIn("Ints expects a whole number, got a cdata", done.stdout.splitlines()[3])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -5,11 +5,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "base/try.h"
 #include "env/path.h"
+#include "udf/lua_values.h"
 
 namespace glim::script {
 namespace {
@@ -95,11 +95,8 @@ Result<std::string> ToText(lua_State* L, int index, const char* what) {
 }
 
 Result<int64_t> ToInteger(lua_State* L, int index, const char* what) {
-  const double number = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : NAN;
-  if (number != std::floor(number) || !(std::abs(number) <= 9007199254740992.0)) {
-    return WrongArgument(L, index, what, "a whole number");
-  }
-  return static_cast<int64_t>(number);
+  if (const auto integer = udf::ReadInteger(L, index)) return *integer;
+  return WrongArgument(L, index, what, "a whole number");
 }
 
 Result<int> ToInt(lua_State* L, int index, const char* what) {

@@ -3,8 +3,6 @@
 
 #include <fmt/core.h>
 
-#include <cmath>
-
 #include "base/try.h"
 #include "glim/session.h"
 #include "script/lua_support.h"
@@ -48,18 +46,10 @@ Result<TableHandle> Self(lua_State* L) {
 
 // A number, or a 64-bit integer of the FFI.
 Result<Key> ToKey(lua_State* L, int i) {
+  if (const auto integer = udf::ReadInteger(L, -1)) return static_cast<Key>(*integer);
+  if (const auto wide = udf::ReadFfiInteger(L, -1); wide.is_integer) return static_cast<Key>(wide.value);
   if (lua_type(L, -1) == LUA_TNUMBER) {
-    const double number = lua_tonumber(L, -1);
-    if (number == std::floor(number) && std::abs(number) <= 9007199254740992.0) {
-      return static_cast<Key>(static_cast<int64_t>(number));
-    }
-    return Status::Invalid(fmt::format("key {} is {}, not a whole number below 2^53", i, number));
-  }
-  ColumnBuilder builder;
-  std::string error;
-  if (udf::AppendLuaValue(L, lua_gettop(L), &builder, &error)) {
-    const Column column = builder.Finish();
-    if (column.type() == Type::kInt64) return static_cast<Key>(column.Int64s()[0]);
+    return Status::Invalid(fmt::format("key {} is {}, not a whole number below 2^53", i, lua_tonumber(L, -1)));
   }
   return Status::Invalid(fmt::format("key {} is a {}, not a number", i, luaL_typename(L, -1)));
 }

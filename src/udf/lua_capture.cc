@@ -145,14 +145,11 @@ class Capturer {
         }
         break;
       case kCData: {
-        ColumnBuilder builder;
-        std::string error;
-        if (AppendLuaValue(L_, index, &builder, &error)) {
-          out->kind = Kind::kInt64;
-          out->integer = builder.Finish().Int64s()[0];
-          return Status::Ok();
-        }
-        break;
+        const FfiInteger integer = ReadFfiInteger(L_, index);
+        if (!integer.is_integer) break;
+        out->kind = integer.is_unsigned ? Kind::kUint64 : Kind::kInt64;
+        out->integer = integer.value;
+        return Status::Ok();
       }
       default: break;
     }
@@ -302,7 +299,8 @@ void PushCaptured(lua_State* L, const CapturedValue& value, const Places& places
     case CapturedValue::Kind::kBool: lua_pushboolean(L, value.boolean); return;
     case CapturedValue::Kind::kNumber: lua_pushnumber(L, value.number); return;
     case CapturedValue::Kind::kString: lua_pushlstring(L, value.text.data(), value.text.size()); return;
-    case CapturedValue::Kind::kInt64: PushCell(L, Cell::Int64(value.integer)); return;
+    case CapturedValue::Kind::kInt64: PushFfiInteger(L, value.integer, false); return;
+    case CapturedValue::Kind::kUint64: PushFfiInteger(L, value.integer, true); return;
     case CapturedValue::Kind::kName:
       if (value.text == "require") {
         lua_getfield(L, places.environment, "require");

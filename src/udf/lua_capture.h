@@ -42,13 +42,13 @@ void PushSharedObject(lua_State* L, std::shared_ptr<SharedObject> object, const 
 std::shared_ptr<SharedObject> ToSharedObject(lua_State* L, int index);
 
 struct CapturedValue {
-  enum class Kind : uint8_t { kNil, kBool, kNumber, kString, kInt64, kName, kTable, kFunction, kShared };
+  enum class Kind : uint8_t { kNil, kBool, kNumber, kString, kInt64, kUint64, kName, kTable, kFunction, kShared };
   Kind kind = Kind::kNil;
   bool boolean = false;
   double number = 0;
-  int64_t integer = 0;
-  std::string text;  // The string, or the name of a part of the standard library: "string.gmatch".
-  int object = -1;   // Of kTable, kFunction: its number.
+  int64_t integer = 0;  // Of kUint64, the bits.
+  std::string text;     // The string, or the name of a part of the standard library: "string.gmatch".
+  int object = -1;      // Of kTable, kFunction: its number.
   std::shared_ptr<const SharedObject> shared;
 };
 

@@ -4,7 +4,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cmath>
 #include <lua.hpp>
 
 #include "base/hash.h"
@@ -13,6 +12,7 @@
 #include "udf/lua_kernels.h"
 #include "udf/lua_standard.h"
 #include "udf/row_emitter.h"
+#include "udf/lua_values.h"
 
 namespace glim::udf {
 namespace {
@@ -69,10 +69,9 @@ int Count(lua_State* L) {
   if (state == nullptr || state->task == nullptr) return luaL_error(L, "glim.count() is for functions of a flow");
   size_t size = 0;
   const char* name = luaL_checklstring(L, 1, &size);
-  const double more = luaL_optnumber(L, 2, 1);
-  constexpr double kExactMax = 0x1p53;
-  luaL_argcheck(L, more == std::floor(more) && std::abs(more) <= kExactMax, 2, "a whole number is needed");
-  state->task->Count({name, size}, static_cast<int64_t>(more));
+  const std::optional<int64_t> more = lua_isnoneornil(L, 2) ? 1 : ReadInteger(L, 2);
+  luaL_argcheck(L, more.has_value(), 2, "a whole number is needed");
+  state->task->Count({name, size}, *more);
   return 0;
 }
 

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "udf/lua_values.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <lua.hpp>
+
+#include "base/check.h"
 
 namespace glim::udf {
 namespace {
@@ -14,41 +18,31 @@ constexpr int64_t kExactMax = int64_t{1} << 53;
 constexpr int kDepthMax = 100;
 constexpr const char* kLength = "n";
 
-// ffi.new of an int64_t, by way of the FFI library; rare.
-void PushInt64(lua_State* L, int64_t value) {
-  static constexpr char kMake[] = R"(
-    local ffi = require "ffi"
-    local make = ffi.typeof("int64_t")
-    return function(high, low) return make(high) * 4294967296LL + make(low) end)";
-  lua_getfield(L, LUA_REGISTRYINDEX, "glim int64");
-  if (lua_isnil(L, -1)) {
-    lua_pop(L, 1);
-    if (luaL_loadbuffer(L, kMake, sizeof(kMake) - 1, "=int64") != 0) return;
-    lua_call(L, 0, 1);
-    lua_pushvalue(L, -1);
-    lua_setfield(L, LUA_REGISTRYINDEX, "glim int64");
-  }
-  lua_pushnumber(L, static_cast<double>(value >> 32));
-  lua_pushnumber(L, static_cast<double>(value & 0xffffffff));
-  lua_call(L, 2, 1);
-}
+// The FFI's integers have no C interface of their own, so small functions in Lua make them and tell them apart; rare.
+// They take what they use when they are made: user code may replace globals.
+constexpr char kIntegers[] = R"(
+  local ffi = require "ffi"
+  local int64, uint64, istype = ffi.typeof("int64_t"), ffi.typeof("uint64_t"), ffi.istype
+  local function make(high, low, is_unsigned)
+    local value = int64(high) * 4294967296LL + int64(low)
+    return is_unsigned and uint64(value) or value
+  end
+  local function kind(value)
+    return istype(int64, value) and 1 or istype(uint64, value) and 2 or 0
+  end
+  return make, kind)";
 
-// Reads a 64-bit integer of the FFI: its tostring is "123LL" or "123ULL".
-bool ReadInt64(lua_State* L, int index, int64_t* value) {
-  lua_getglobal(L, "tostring");
-  lua_pushvalue(L, index);
-  if (lua_pcall(L, 1, 1, 0) != 0) {
-    lua_pop(L, 1);
-    return false;
-  }
-  const char* text = lua_tostring(L, -1);
-  const size_t size = text == nullptr ? 0 : std::strlen(text);
-  const bool is_unsigned = size > 3 && std::strcmp(text + size - 3, "ULL") == 0;
-  const bool is_signed = !is_unsigned && size > 2 && std::strcmp(text + size - 2, "LL") == 0;
-  if (is_unsigned) *value = static_cast<int64_t>(std::strtoull(text, nullptr, 10));
-  if (is_signed) *value = std::strtoll(text, nullptr, 10);
+// Pushes the function "make" or "kind".
+void PushIntegerFunction(lua_State* L, const char* name) {
+  const std::string key = std::string("glim int64 ") + name;
+  lua_getfield(L, LUA_REGISTRYINDEX, key.c_str());
+  if (!lua_isnil(L, -1)) return;
   lua_pop(L, 1);
-  return is_unsigned || is_signed;
+  CHECK_EQ(luaL_loadbuffer(L, kIntegers, sizeof(kIntegers) - 1, "=int64"), 0);
+  lua_call(L, 0, 2);
+  lua_setfield(L, LUA_REGISTRYINDEX, "glim int64 kind");
+  lua_setfield(L, LUA_REGISTRYINDEX, "glim int64 make");
+  lua_getfield(L, LUA_REGISTRYINDEX, key.c_str());
 }
 
 // Integers are whole numbers that doubles hold exactly; the zero below zero is none.
@@ -136,19 +130,57 @@ bool Append(lua_State* L, int index, ColumnBuilder* column, std::string* error, 
     }
     case LUA_TTABLE: return AppendTable(L, index, column, error, depth);
     case kCData: {
-      int64_t value = 0;
-      if (ReadInt64(L, index, &value)) {
-        column->AppendInt64(value);
-        return true;
+      const FfiInteger integer = ReadFfiInteger(L, index);
+      if (!integer.is_integer) {
+        *error = "an FFI object that is no 64-bit integer cannot be a value of a row";
+        return false;
       }
-      *error = "an FFI object that is no 64-bit integer cannot be a value of a row";
-      return false;
+      if (integer.is_unsigned && integer.value < 0) {
+        *error = fmt::format("{}ULL is more than an integer of a row can be, which ends at 2^63 - 1",
+                             static_cast<uint64_t>(integer.value));
+        return false;
+      }
+      column->AppendInt64(integer.value);
+      return true;
     }
     default: *error = std::string("a ") + luaL_typename(L, index) + " cannot be a value of a row"; return false;
   }
 }
 
 }  // namespace
+
+void PushFfiInteger(lua_State* L, int64_t value, bool is_unsigned) {
+  PushIntegerFunction(L, "make");
+  lua_pushnumber(L, static_cast<double>(value >> 32));
+  lua_pushnumber(L, static_cast<double>(value & 0xffffffff));
+  lua_pushboolean(L, is_unsigned);
+  lua_call(L, 3, 1);
+}
+
+FfiInteger ReadFfiInteger(lua_State* L, int index) {
+  if (lua_type(L, index) != kCData) return {};
+  if (index < 0) index = lua_gettop(L) + 1 + index;
+  PushIntegerFunction(L, "kind");
+  lua_pushvalue(L, index);
+  lua_call(L, 1, 1);
+  const int kind = static_cast<int>(lua_tointeger(L, -1));
+  lua_pop(L, 1);
+  if (kind == 0) return {};
+  FfiInteger integer{.is_integer = true, .is_unsigned = kind == 2};
+  std::memcpy(&integer.value, lua_topointer(L, index), sizeof(integer.value));
+  return integer;
+}
+
+std::optional<int64_t> ReadInteger(lua_State* L, int index) {
+  if (lua_type(L, index) == LUA_TNUMBER) {
+    const double number = lua_tonumber(L, index);
+    if (number != std::floor(number) || !(std::abs(number) <= static_cast<double>(kExactMax))) return std::nullopt;
+    return static_cast<int64_t>(number);
+  }
+  const FfiInteger integer = ReadFfiInteger(L, index);
+  if (!integer.is_integer || (integer.is_unsigned && integer.value < 0)) return std::nullopt;
+  return integer.value;
+}
 
 void PushCell(lua_State* L, const Cell& cell) {
   switch (cell.type()) {
@@ -157,7 +189,7 @@ void PushCell(lua_State* L, const Cell& cell) {
       if (cell.as_int64() >= -kExactMax && cell.as_int64() <= kExactMax) {
         lua_pushnumber(L, static_cast<double>(cell.as_int64()));
       } else {
-        PushInt64(L, cell.as_int64());
+        PushFfiInteger(L, cell.as_int64(), false);
       }
       return;
     case Type::kDouble: lua_pushnumber(L, cell.as_double()); return;

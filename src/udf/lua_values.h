@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "glim/batch.h"
@@ -23,6 +24,17 @@ namespace glim::udf {
 
 // One value onto the stack. The caller sees to the room (luaL_checkstack).
 void PushCell(lua_State* L, const Cell& cell);
+
+// An int64_t or uint64_t of the FFI; of the second, `value` has the bits.
+struct FfiInteger {
+  bool is_integer = false;  // False: it is something else.
+  bool is_unsigned = false;
+  int64_t value = 0;
+};
+void PushFfiInteger(lua_State* L, int64_t value, bool is_unsigned);
+FfiInteger ReadFfiInteger(lua_State* L, int index);
+// A whole number up to 2^53, or an integer of the FFI that fits; nothing otherwise.
+std::optional<int64_t> ReadInteger(lua_State* L, int index);
 
 // A list of `size` values, with n when one of them is nil.
 void PushList(lua_State* L, int64_t size, const std::function<Cell(int64_t)>& at);

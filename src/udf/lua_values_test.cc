@@ -42,7 +42,9 @@ TEST(LuaValues, IntegersComeBackUnharmedAboveTwoToThe53) {
     EXPECT_EQ(RoundTrip(Value(value)), "int64 " + std::to_string(value));
   }
   EXPECT_EQ(Result1("9007199254740993LL"), "int64 9007199254740993");
-  EXPECT_EQ(Result1("18446744073709551615ULL"), "int64 -1");
+  EXPECT_EQ(Result1("9223372036854775807ULL"), "int64 9223372036854775807");
+  EXPECT_NE(Result1("18446744073709551615ULL").find("18446744073709551615ULL is more than"), std::string::npos);
+  EXPECT_NE(Result1("{{9223372036854775808ULL}}").find("9223372036854775808ULL is more than"), std::string::npos);
 }
 
 TEST(LuaValues, ListsComeBackUnharmed) {
