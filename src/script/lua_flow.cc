@@ -15,6 +15,7 @@
 #include "script/lua_support.h"
 #include "script/lua_table.h"
 #include "udf/lua_capture.h"
+#include "udf/lua_function.h"
 #include "udf/lua_values.h"
 
 namespace glim::script {
@@ -43,11 +44,34 @@ Result<Flow*> SelfFlow(lua_State* L) {
   return Status::Invalid("call the sources of a flow with a colon, like flow:TextFile(name)");
 }
 
+// The function at `index` with what it captures.
+Result<FunctionSource> CaptureFunction(lua_State* L, int index, udf::CaptureWith with) {
+  ASSIGN_OR_RETURN(udf::Captured captured, udf::Capture(L, index, with));
+  return FunctionSource(udf::MakeLuaFunction(std::move(captured)));
+}
+
 Result<FunctionSource> ToFunction(lua_State* L, int index, const char* what) {
   if (lua_type(L, index) == LUA_TSTRING) return FunctionSource(std::string(lua_tostring(L, index)));
   if (!lua_isfunction(L, index)) return WrongArgument(L, index, what, "a function");
-  ASSIGN_OR_RETURN(std::shared_ptr<const Function> function, udf::CaptureLuaFunction(L, index));
-  return FunctionSource(std::move(function));
+  return CaptureFunction(L, index, {});
+}
+
+// The function at 2 with the options at 3: setup and teardown, functions that share variables with it.
+Result<FunctionSource> ToFunctionWithOptions(lua_State* L, const char* what) {
+  if (lua_isnoneornil(L, 3)) return ToFunction(L, 2, what);
+  if (!lua_istable(L, 3)) return WrongArgument(L, 3, what, "a table of options");
+  RETURN_IF_ERROR(AllowOnly(L, 3, what, {"setup", "teardown"}));
+  if (!lua_isfunction(L, 2)) return WrongArgument(L, 2, what, "a function beside options");
+  udf::CaptureWith with;
+  for (auto [name, place] : {std::pair("setup", &with.setup), std::pair("teardown", &with.teardown)}) {
+    lua_getfield(L, 3, name);
+    if (lua_isnil(L, -1)) continue;
+    if (!lua_isfunction(L, -1)) {
+      return WrongArgument(L, lua_gettop(L), fmt::format("{}: option \"{}\"", what, name).c_str(), "a function");
+    }
+    *place = lua_gettop(L);
+  }
+  return CaptureFunction(L, 2, with);
 }
 
 Result<FieldRef> ToField(lua_State* L, int index, const char* what) {
@@ -115,6 +139,13 @@ using FunctionStep = Dataset (Dataset::*)(FunctionSource) const;
 
 template <StepName name, FunctionStep step>
 Result<int> CallFunctionStep(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  ASSIGN_OR_RETURN(FunctionSource function, ToFunctionWithOptions(L, name.text));
+  return PushDataset(L, (self->*step)(std::move(function)));
+}
+
+template <StepName name, FunctionStep step>
+Result<int> CallReduce(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
   ASSIGN_OR_RETURN(FunctionSource function, ToFunction(L, 2, name.text));
   return PushDataset(L, (self->*step)(std::move(function)));
@@ -706,7 +737,7 @@ constexpr luaL_Reg kDatasetMethods[] = {
     {"Filter", Call<CallFunctionStep<"Filter", &Dataset::Filter>>},
     {"ForEach", Call<CallFunctionStep<"ForEach", &Dataset::ForEach>>},
     {"ForEachBatch", Call<CallFunctionStep<"ForEachBatch", &Dataset::ForEachBatch>>},
-    {"Reduce", Call<CallFunctionStep<"Reduce", &Dataset::Reduce>>},
+    {"Reduce", Call<CallReduce<"Reduce", &Dataset::Reduce>>},
     {"Select", Call<Select>},
     {"Partition", Call<Partition>},
     {"SelectKV", Call<SelectKV>},
@@ -721,7 +752,7 @@ constexpr luaL_Reg kDatasetMethods[] = {
     {"MergeSortedTo", Call<MergeSortedTo>},
     {"PartitionByKey", Call<Partition>},
     {"Union", Call<Union>},
-    {"LocalReduce", Call<CallFunctionStep<"LocalReduce", &Dataset::LocalReduce>>},
+    {"LocalReduce", Call<CallReduce<"LocalReduce", &Dataset::LocalReduce>>},
     {"ReduceBy", Call<CallReduceBy<"ReduceBy", &Dataset::ReduceBy>>},
     {"ReduceByKey", Call<CallReduceBy<"ReduceByKey", &Dataset::ReduceBy>>},
     {"LocalReduceBy", Call<CallReduceBy<"LocalReduceBy", &Dataset::LocalReduceBy>>},

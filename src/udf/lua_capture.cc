@@ -76,7 +76,7 @@ class Capturer {
  public:
   explicit Capturer(lua_State* L) : L_(L) {}
 
-  Result<Captured> Run(int index) {
+  Result<Captured> Run(int index, CaptureWith with) {
     captured_.where = StandardName(L_, index);
     if (captured_.where.empty()) {
       if (lua_iscfunction(L_, index)) {
@@ -86,6 +86,8 @@ class Capturer {
     }
     RETURN_IF_ERROR(LoadNamesIn());
     RETURN_IF_ERROR(Value(index, "it", &captured_.root));
+    if (with.setup != 0) RETURN_IF_ERROR(Value(with.setup, "setup", &captured_.setup));
+    if (with.teardown != 0) RETURN_IF_ERROR(Value(with.teardown, "teardown", &captured_.teardown));
     RETURN_IF_ERROR(Additions());
     PushStandard(L_, "package");
     lua_getfield(L_, -1, "path");
@@ -350,9 +352,9 @@ std::shared_ptr<SharedObject> ToSharedObject(lua_State* L, int index) {
   return marked ? *static_cast<std::shared_ptr<SharedObject>*>(lua_touserdata(L, index)) : nullptr;
 }
 
-Result<Captured> Capture(lua_State* L, int index) {
+Result<Captured> Capture(lua_State* L, int index, CaptureWith with) {
   const int top = lua_gettop(L);
-  auto captured = Capturer(L).Run(index);
+  auto captured = Capturer(L).Run(index, with);
   lua_settop(L, top);
   return captured;
 }
@@ -422,7 +424,9 @@ void Revive(lua_State* L, const Captured& captured, int functions, int environme
     PushCaptured(L, value, places);
     lua_setfield(L, environment, name.c_str());
   }
-  PushCaptured(L, captured.root, places);
+  for (const CapturedValue* function : {&captured.root, &captured.setup, &captured.teardown}) {
+    PushCaptured(L, *function, places);
+  }
   if (captured.additions.empty()) {
     lua_pushnil(L);
   } else {

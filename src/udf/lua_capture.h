@@ -72,25 +72,31 @@ struct CapturedField {
 // A function with all that can be reached from it.
 struct Captured {
   CapturedValue root;
+  CapturedValue setup, teardown;  // Functions that share variables with it, or nil.
   std::vector<CapturedTable> tables;
   std::vector<CapturedFunction> functions;
   std::vector<CapturedValue> variables;  // Local ones. Functions that share one have the same number.
   std::vector<std::pair<std::string, CapturedValue>> globals;
   std::vector<CapturedField> additions;
-  std::string path;   // The script's package.path.
-  std::string where;  // "job.lua:12", or a name of the standard library.
+  std::string path;                                         // The script's package.path.
+  std::string where;                                        // "job.lua:12", or a name of the standard library.
 };
 
-Result<Captured> Capture(lua_State* L, int index);
+// What is captured together with a function: stack indexes of functions that each task calls before its first row and
+// after its last; 0: none.
+struct CaptureWith {
+  int setup = 0;
+  int teardown = 0;
+};
 
-// The function at `index` as what a step needs.
-Result<std::shared_ptr<const Function>> CaptureLuaFunction(lua_State* L, int index);
+Result<Captured> Capture(lua_State* L, int index, CaptureWith with = {});
 
 // Loads the bytecode of all functions: pushes a list of them, by number. Those that share a variable do so from here
 // on, so tasks that live side by side need a list each.
 Status LoadFunctions(lua_State* L, const Captured& captured);
 // Gives the functions of the list at `functions` fresh values in their variables and a fresh environment. Pushes the
-// captured one, and the list of {module, key, value} that standard tables need while it runs; nil when there are none.
+// captured one, its setup and teardown or nil, and the list of {module, key, value} that standard tables need while it
+// runs; nil when there are none.
 // Both arguments are stack indexes.
 void Revive(lua_State* L, const Captured& captured, int functions, int environment);
 

@@ -27,18 +27,39 @@ class LuaBatchFunction : public BatchFunction {
       : instance_(std::move(instance)), state_(instance_->state()), role_(role), kernel_(std::move(kernel)) {}
 
   Status Run(const Batch& in, BatchOutput& out) override {
+    if (!has_rows_ && in.row_count() > 0) {
+      has_rows_ = true;
+      if (instance_->has_setup_or_teardown()) RETURN_IF_ERROR(CallOnce("setup", &LuaInstance::PushSetup, out));
+    }
     if (kernel_ != nullptr && kernel_->Fits(in)) return kernel_->Run(in, out);
     RowEmitter emitter(&out);
-    const bool gives_rows = role_ != FunctionRole::kFilter && role_ != FunctionRole::kForEachBatch;
     {
-      LuaInstance::Scope scope(*instance_, gives_rows ? &emitter : nullptr);
+      LuaInstance::Scope scope(*instance_, gives_rows() ? &emitter : nullptr);
       RETURN_IF_ERROR(RunPlain(in, emitter, out));
     }
     RETURN_IF_ERROR(emitter.Flush());
     return state_->CheckMemory();
   }
 
+  Status Finish(BatchOutput& out) override {
+    return has_rows_ ? CallOnce("teardown", &LuaInstance::PushTeardown, out) : Status::Ok();
+  }
+
  private:
+  // With writeRow?
+  bool gives_rows() const { return role_ != FunctionRole::kFilter && role_ != FunctionRole::kForEachBatch; }
+
+  // The function that `push` pushes, if there is one. It may give rows.
+  Status CallOnce(const char* name, bool (LuaInstance::*push)() const, BatchOutput& out) {
+    RowEmitter emitter(&out);
+    {
+      LuaInstance::Scope scope(*instance_, gives_rows() ? &emitter : nullptr);
+      if (!((*instance_).*push)()) return Status::Ok();
+      if (Status status = state_->Call(0, 0); !status.ok() && !emitter.stopped()) return std::move(status).With(name);
+    }
+    return emitter.Flush();
+  }
+
   Status RunPlain(const Batch& in, RowEmitter& emitter, BatchOutput& out) {
     if (role_ == FunctionRole::kForEachBatch) return RunBatch(in);
     lua_State* L = state_->raw();
@@ -132,6 +153,7 @@ class LuaBatchFunction : public BatchFunction {
   LuaState* const state_;
   const FunctionRole role_;
   const std::unique_ptr<LuaKernel> kernel_;
+  bool has_rows_ = false;
 };
 
 // What both kinds of Lua functions share.
@@ -140,7 +162,7 @@ class LuaFunction : public Function {
   Result<std::unique_ptr<BatchFunction>> Instantiate(FunctionRole role, TaskContext& context) const override {
     ASSIGN_OR_RETURN(std::unique_ptr<LuaInstance> instance, MakeInstance(&context));
     std::unique_ptr<LuaKernel> kernel;
-    if (instance->state()->options().lua_kernels) {
+    if (instance->state()->options().lua_kernels && !instance->has_setup_or_teardown()) {
       LuaInstance::Scope scope(*instance, nullptr);
       instance->PushFunction();
       kernel = FindKernel(instance->state()->raw(), role);
@@ -158,7 +180,7 @@ class LuaFunction : public Function {
   // Pushes the function's code as a list of Lua functions, to which an instance will have the only key.
   virtual Status Load(lua_State* L) const = 0;
   // Pushes the function with fresh variables and the environment at `environment`, made from the code at `code`, and
-  // what it needs in the standard library (LuaInstance::SetFunction).
+  // what goes with it (LuaInstance::SetFunctions).
   virtual Status Refresh(LuaState* state, int code, int environment) const = 0;
   // Where it finds modules.
   virtual const std::string& ModulePath(const HostOptions& options) const { return options.lua_path; }
@@ -186,10 +208,11 @@ class LuaFunction : public Function {
     PushTaskRequire(L, code + 1, ModulePath(state->options()));
     lua_setfield(L, code + 1, "require");
     RETURN_IF_ERROR(Refresh(state, code, code + 1));
-    if (!lua_isfunction(L, -2)) {
-      return Status::Invalid(fmt::format("a function is needed, this is a {}", luaL_typename(L, -2)));
+    constexpr int kFunction = -4;
+    if (!lua_isfunction(L, kFunction)) {
+      return Status::Invalid(fmt::format("a function is needed, this is a {}", luaL_typename(L, kFunction)));
     }
-    instance->SetFunction();
+    instance->SetFunctions();
     return instance;
   }
 
@@ -239,7 +262,7 @@ class SourceFunction : public LuaFunction {
       lua_setfenv(L, -2);
       RETURN_IF_ERROR(state->Call(0, i == 1 ? 1 : 0));
     }
-    lua_pushnil(L);
+    for (int i = 0; i < 3; ++i) lua_pushnil(L);
     return Status::Ok();
   }
 
@@ -274,11 +297,6 @@ std::shared_ptr<const Function> MakeLuaFunction(std::string source, std::string 
 
 std::shared_ptr<const Function> MakeLuaFunction(Captured captured) {
   return std::make_shared<CapturedLuaFunction>(std::move(captured));
-}
-
-Result<std::shared_ptr<const Function>> CaptureLuaFunction(lua_State* L, int index) {
-  ASSIGN_OR_RETURN(Captured captured, Capture(L, index));
-  return MakeLuaFunction(std::move(captured));
 }
 
 }  // namespace glim::udf

@@ -47,7 +47,7 @@ void ClearCode(lua_State* L, int list) {
 
 LuaInstance::~LuaInstance() {
   lua_State* L = state_->raw();
-  for (const int reference : {function_, additions_}) {
+  for (const int reference : {function_, setup_, teardown_, additions_}) {
     if (reference != 0) luaL_unref(L, LUA_REGISTRYINDEX, reference);
   }
   if (code_ == 0) return;
@@ -66,14 +66,20 @@ bool LuaInstance::TakeSpareCode() {
 
 void LuaInstance::SetCode() { code_ = luaL_ref(state_->raw(), LUA_REGISTRYINDEX); }
 
-void LuaInstance::SetFunction() {
+void LuaInstance::SetFunctions() {
   lua_State* L = state_->raw();
-  if (lua_isnil(L, -1)) {
-    lua_pop(L, 1);
-  } else {
-    additions_ = luaL_ref(L, LUA_REGISTRYINDEX);
+  for (int* reference : {&additions_, &teardown_, &setup_, &function_}) {
+    if (lua_isnil(L, -1)) {
+      lua_pop(L, 1);
+    } else {
+      *reference = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
   }
-  function_ = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+bool LuaInstance::PushIfThere(int reference) const {
+  if (reference != 0) lua_rawgeti(state_->raw(), LUA_REGISTRYINDEX, reference);
+  return reference != 0;
 }
 
 void LuaInstance::PushCode() const { lua_rawgeti(state_->raw(), LUA_REGISTRYINDEX, code_); }

@@ -27,14 +27,18 @@ class LuaInstance {
   bool TakeSpareCode();
   // What is on top of the stack, a list of functions, is the code of this instance; pops it.
   void SetCode();
-  // What is on top of the stack are the function, and the list of {module, key, value} or nil for the standard library;
-  // pops them.
-  void SetFunction();
+  // What is on top of the stack are the function, its setup and teardown or nil, and the list of {module, key, value}
+  // or nil for the standard library; pops them.
+  void SetFunctions();
 
   LuaState* state() const { return state_; }
   TaskContext* task() const { return task_; }
   void PushCode() const;
   void PushFunction() const;
+  // False: there is none, and nothing is pushed.
+  bool PushSetup() const { return PushIfThere(setup_); }
+  bool PushTeardown() const { return PushIfThere(teardown_); }
+  bool has_setup_or_teardown() const { return setup_ != 0 || teardown_ != 0; }
 
   // While it lives, the state works for this instance. They may be nested: what one step pushes on may run the next
   // step's function in the same state, in the middle of a call. At the end the state, its stack too, is as before.
@@ -57,12 +61,16 @@ class LuaInstance {
   };
 
  private:
+  bool PushIfThere(int reference) const;
+
   LuaState* const state_;
   TaskContext* const task_;
   const uint64_t id_;
   // References; 0: none.
   int code_ = 0;
   int function_ = 0;
+  int setup_ = 0;
+  int teardown_ = 0;
   int additions_ = 0;
 };
 

@@ -110,7 +110,9 @@ class Script {
     if (luaL_loadbuffer(L_, text.data(), text.size(), "=job.lua") != 0 || lua_pcall(L_, 0, 1, 0) != 0) {
       return Status::Internal(lua_tostring(L_, -1));
     }
-    return CaptureLuaFunction(L_, lua_gettop(L_));
+    auto captured = udf::Capture(L_, lua_gettop(L_));
+    if (!captured.ok()) return std::move(captured).status();
+    return MakeLuaFunction(*std::move(captured));
   }
 
  private:
