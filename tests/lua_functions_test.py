@@ -107,5 +107,83 @@ glim.flow("f"):Ints{{1}}:Map(function(n) return n end, {{{name} = function() err
                           'captures "setup > f", a userdata')
 
 
+class SideData(Functions):
+    TABLES = """
+local flow = glim.flow("f")
+local names = flow:Rows{{1, "a"}, {2, "b"}, {2, "c"}, {9007199254740993LL, "large"}, {"k", "text"}, {true, "yes"}, {1.5, "half"},
+                        {-0.0, "zero"}}:AsTable()
+local list = flow:Strings{"x", "y"}:Map(function(text) return text:upper() end):AsTable()
+local wide = flow:Rows{{1, "a", 5}, {2, nil, n = 3}}:AsTable()
+"""
+
+    def test_is_read_like_a_table(self):
+        job = self.TABLES + """
+flow:Ints{1, 2, 3}:Map(function(i) return i, names[i], list[i], #names, #list end):Printf("%v %v %v %d %d\\n")
+flow:Ints{1}:Map(function() return names[9007199254740993LL], names.k, names[true], names[1.5], names[0] end)
+  :Printf("%v %v %v %v %v\\n")
+flow:Ints{1}:Map(function() return names[{}], names[0/0], names[nil], list[0], list[3], list[1.5], list.x, list[print] end)
+  :Printf("%v %v %v %v %v %v %v %v\\n")
+flow:Ints{1}:Map(function() return wide[1][1], wide[1][2], wide[2].n, wide[2][1], wide[3] end):Printf("%v %v %v %v %v\\n")
+flow:Ints{1}:FlatMap(function()
+  for key, value in glim.pairs(names) do writeRow(tostring(key), value) end
+  for key, value in glim.pairs(list) do writeRow(key, value) end
+  for key, value in glim.pairs{own = 1} do writeRow(key, value) end
+end):Printf("%v %v\\n")
+flow:Ints{1, 2, 2}:Reduce(function(a, b) return names[b] end):Printf("%v\\n")
+flow:Run()
+"""
+        for options in ([], ["--threads", "3", "--partitions", "25"], ["--plain-lua"]):
+            self.assert_gives(job, "1 a X 7 2\n2 c Y 7 2\n3 nil nil 7 2\n" "large text yes half zero\n"
+                              "nil nil nil nil nil nil nil nil\n" "a 5 2 nil nil\n"
+                              "1 a\n2 c\n9007199254740993LL large\nk text\ntrue yes\n1.5 half\n-0 zero\n1 X\n2 Y\nown 1\n"
+                              "c\n", *options)
+
+    def test_is_worked_out_before_its_readers_in_every_run(self):
+        job = """
+local flow = glim.flow("f")
+local data = flow:Range(0, 10):Map(function(x) return x, x * x end)
+local squares = data:AsTable()
+data:Map(function(x, y) return squares[x] - y end):Distinct():Printf("%d\\n"):Run()
+for i = 1, 2 do
+  flow:Ints{3}:Map(function(x) return squares[x] end):Printf("%d\\n"):Run()
+end
+local again = flow:Ints{3, 4}:Map(function(x) return x, squares[x] + 1 end):AsTable()
+flow:Ints{4}:Map(function(x) return again[x] end):Printf("%d\\n"):Run()
+"""
+        for options in ([], ["--threads", "3", "--partitions", "25"]):
+            self.assert_gives(job, "0\n9\n9\n17\n", *options)
+        done = subprocess.run([GLIM, "explain", self.write("job.lua", "local glim = require 'glim'\n" + job)], capture_output=True,
+                              text=True, timeout=60)
+        self.assertIn("  write  AsTable\n", done.stdout)
+        self.assertIn("  table  from stage ", done.stdout)
+
+    def test_large_tables_are_found_whole_by_many_tasks(self):
+        self.assert_gives("""
+local flow = glim.flow("f")
+local table = flow:Range(0, 200000):Map(function(x) return "key " .. x, x end):AsTable()
+flow:Range(0, 400000):Map(function(x) return table["key " .. x] == (x < 200000 and x or nil) and #table == 200000, 1 end)
+  :ReduceBy(function(x, y) return x + y end):Printf("%v %d\\n"):Run()
+""", "true 400000\n", "--threads", "4", "--partitions", "7")
+
+    def test_mistakes_are_told(self):
+        self.assert_fails(self.TABLES + "print(names[1])", "job.lua:8: ", "while that runs")
+        self.assert_fails(self.TABLES + "glim.flow('o'):Ints{1}:Map(function() return names[1] end):Run()",
+                          "Map reads a table that AsTable made of another flow")
+        self.assert_fails("local f = glim.flow('f') local t = f:Rows{{nil, 1, n = 2}}:AsTable()\n"
+                          "f:Ints{1}:Map(function() return t[1] end):Run()", "AsTable: a key of a table is nil, row (nil, 1)")
+        self.assert_fails("local f = glim.flow('f') local t = f:Rows{{1, 1}, {2}}:AsTable()\n"
+                          "f:Ints{1}:Map(function() return t[1] end):Run()", "AsTable: a table has rows of 2 fields here and of 1")
+        self.assert_fails(self.TABLES + "flow:Ints{1}:Map(function() names[1] = 2 end):Run()", "job.lua:8: ", "cannot be changed",
+                          "row (1)")
+        self.assert_fails(self.TABLES + "flow:Ints{1}:Map(function() for i in pairs(names) do end end):Run()", "job.lua:8: ",
+                          "got userdata", "row (1)")
+        for limit in ("AsTable{memory = '1M'}", "AsTable()"):
+            self.assert_fails(f"local f = glim.flow('f') local t = f:Range(0, 1000000):{limit}\n"
+                              "f:Ints{1}:Map(function() return t[1] end):Run()", "AsTable: ", "1.0 MiB", options=["--memory", "1M"])
+        self.assert_fails("glim.flow('f'):Ints{1}:AsTable{memory = 'some'}", "AsTable: ", "is not a size")
+        self.assert_fails("glim.flow('f'):Ints{1}:AsTable{size = 1}", 'AsTable has no option "size"; it knows memory')
+        self.assert_fails("glim.flow('f'):Ints{1}:AsTable(5)", "AsTable expects a table of options")
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -42,6 +42,10 @@
 
 namespace glim {
 
+namespace batch {
+class KeyedRows;
+}
+
 class Session;
 class Flow;
 class TableClient;
@@ -115,6 +119,7 @@ struct FunctionSource {
   FunctionSource(std::shared_ptr<const Function> function) : function(std::move(function)) {}
   std::string lua;
   std::shared_ptr<const Function> function;
+  std::vector<std::shared_ptr<batch::KeyedRows>> tables;  // Of AsTable, which the function reads.
 };
 
 template <class F>
@@ -287,6 +292,11 @@ class Dataset {
   // Worked out once and kept in memory while the flow lives: later runs, and other steps of this flow, read what is
   // kept. Counts in every run's memory budget.
   Dataset Cache() const;
+  // For the Lua functions of later steps of this flow (FunctionSource::tables), which find a row by its key: all rows
+  // are worked out before the first of those functions runs, and kept once for all tasks while it does. With one field
+  // the key is the row's number from 1, else field 1, where a key that comes again replaces its row. More than
+  // `bytes_max` fail the run; 0: what the memory budget allows.
+  std::shared_ptr<batch::KeyedRows> AsTable(int64_t bytes_max = 0) const;
 
   // ---- Unix programs ----
   // One `sh -c command` per partition: rows as tab separated lines into its stdin, its lines, split at tabs, out. A

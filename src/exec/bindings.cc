@@ -127,6 +127,9 @@ Result<std::unique_ptr<io::Sink>> MakeSink(const flow::Step& step, env::Env& env
   }
   if (const auto* output = std::get_if<flow::OutputSink>(&step.body)) return io::MakeCallbackSink(output->function);
   if (const auto* collect = std::get_if<flow::CollectSink>(&step.body)) return io::MakeCollectSink(collect->rows);
+  if (const auto* table = std::get_if<flow::TableStep>(&step.body)) {
+    return io::MakeCallbackSink([rows = table->rows](const Batch& batch) { return rows->Add(batch); });
+  }
   if (const auto* first = std::get_if<flow::FirstRowSink>(&step.body)) return io::MakeFirstRowSink(first->save);
   if (const auto* file = std::get_if<flow::FileSink>(&step.body)) {
     auto sink = MakeFileSink(*file);

@@ -121,6 +121,9 @@ class PlanRun {
 
   Status Run() {
     Status status = RunStages();
+    for (const flow::Step& step : plan_.graph->steps()) {
+      if (const auto* table = std::get_if<flow::TableStep>(&step.body)) table->rows->Clear();
+    }
     progress_.Clear();
     if (options_.report != nullptr) options_.report->Finish(Now(), budget_.peak_bytes());
     if (status.ok() && options_.counters != nullptr) *options_.counters = std::move(counters_);
@@ -190,6 +193,9 @@ class PlanRun {
       }
       if (run.stage->sink >= 0) {
         run.sink_name = steps[run.stage->sink].name;
+        if (const auto* table = std::get_if<flow::TableStep>(&steps[run.stage->sink].body)) {
+          table->rows->Start(base::Reservation(&budget_, run.sink_name));
+        }
         ASSIGN_OR_RETURN(run.sink, MakeSink(steps[run.stage->sink], *env_));
       }
     }
@@ -323,6 +329,9 @@ class PlanRun {
     if (run.sink != nullptr) {
       if (Status status = run.sink->Finish(); !status.ok()) return std::move(status).With(run.sink_name);
       run.sink.reset();
+      if (const auto* table = std::get_if<flow::TableStep>(&plan_.graph->steps()[stage.sink].body)) {
+        if (Status status = table->rows->Finish(); !status.ok()) return std::move(status).With(run.sink_name);
+      }
     }
     if (stage.cache >= 0) FillCache(run, *plan_.graph);
     run.tables.clear();

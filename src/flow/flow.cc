@@ -45,6 +45,7 @@ std::vector<int> Graph::Ends() const {
   std::vector<bool> read(steps_.size());
   for (const Step& step : steps_) {
     for (const int input : step.inputs) read[input] = true;
+    for (const int table : step.tables) read[table] = true;
   }
   std::vector<int> ends;
   for (int i = 0; i < static_cast<int>(steps_.size()); ++i) {
@@ -145,6 +146,23 @@ std::string DescribeFunction(const FunctionSource& function) {
   return "lua " + text;
 }
 
+// The steps that make the tables of the function.
+std::vector<int> Tables(const std::string& name, const FunctionSource& function, flow::Graph* graph) {
+  std::vector<int> steps;
+  for (const auto& rows : function.tables) {
+    const auto made_by = std::find_if(graph->steps().begin(), graph->steps().end(), [&](const Step& step) {
+      const auto* table = std::get_if<flow::TableStep>(&step.body);
+      return table != nullptr && table->rows == rows;
+    });
+    if (made_by == graph->steps().end()) {
+      graph->Fail(Status::Invalid(name + " reads a table that AsTable made of another flow; both must be of one flow"));
+    } else {
+      steps.push_back(static_cast<int>(made_by - graph->steps().begin()));
+    }
+  }
+  return steps;
+}
+
 }  // namespace
 
 Dataset Dataset::Then(Step step) const {
@@ -154,7 +172,12 @@ Dataset Dataset::Then(Step step) const {
 
 Dataset Dataset::WithFunction(std::string name, FunctionRole role, FunctionSource function) const {
   std::string arguments = DescribeFunction(function);
-  return Then({std::move(name), std::move(arguments), {}, flow::FunctionStep{role, std::move(function), graph_->init}});
+  std::vector<int> tables = Tables(name, function, graph_.get());
+  return Then({std::move(name),
+               std::move(arguments),
+               {},
+               flow::FunctionStep{role, std::move(function), graph_->init},
+               std::move(tables)});
 }
 
 Dataset Dataset::Map(FunctionSource function) const {
@@ -260,16 +283,25 @@ Dataset Dataset::Cache() const {
   return Then({"Cache", "", {}, flow::CacheStep{std::make_shared<flow::CachedRows>()}});
 }
 
+std::shared_ptr<batch::KeyedRows> Dataset::AsTable(int64_t bytes_max) const {
+  if (bytes_max < 0) graph_->Fail(Status::Invalid(fmt::format("AsTable({}): a size is needed", bytes_max)));
+  auto rows = std::make_shared<batch::KeyedRows>(bytes_max);
+  Then({"AsTable", "", {}, flow::TableStep{rows}});
+  return rows;
+}
+
 Dataset Dataset::ReduceStep(std::string name, FunctionSource function, bool by_key, const Fields& keys,
                             bool local) const {
   std::string arguments = DescribeFunction(function);
   if (by_key) arguments = fmt::format("field {}, {}", List(keys), arguments);
   if (by_key && keys.empty()) graph_->Fail(Status::Invalid(name + " needs at least one key field"));
   std::vector<int> columns = Columns(name, keys, graph_.get());
+  std::vector<int> tables = Tables(name, function, graph_.get());
   return Then({std::move(name),
                std::move(arguments),
                {},
-               flow::ReduceStep{std::move(function), graph_->init, by_key, std::move(columns), local}});
+               flow::ReduceStep{std::move(function), graph_->init, by_key, std::move(columns), local},
+               std::move(tables)});
 }
 
 Dataset Dataset::Reduce(FunctionSource function) const {

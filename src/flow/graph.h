@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "batch/join_kind.h"
+#include "batch/keyed_rows.h"
 #include "batch/row_ops.h"
 #include "glim/flow.h"
 
@@ -109,6 +110,9 @@ struct CachedRows {
 struct CacheStep {
   std::shared_ptr<CachedRows> rows;
 };
+struct TableStep {  // AsTable: an end that other steps wait for (Step::tables).
+  std::shared_ptr<batch::KeyedRows> rows;
+};
 struct ReduceStep {  // Reduce has no keys.
   FunctionSource function;
   std::string init;
@@ -195,14 +199,15 @@ using StepBody = std::variant<TextFileSource, ZipSource, CsvSource, JsonLinesSou
                               StringsSource, IntsSource, RangeSource, RowsSource, TableSource, FunctionStep, SelectStep,
                               LimitStep, PartitionStep, RoundRobinStep, ReduceStep, GroupStep, SortStep, JoinStep,
                               CoGroupStep, SampleStep, ZipWithIndexStep, BroadcastStep, MergeToStep, UnionStep,
-                              CacheStep, DistinctStep, PipeStep, LookupStep, AsStep, PushToStep, PrintfSink, PrintSink,
-                              PipeOutSink, OutputSink, CollectSink, FirstRowSink, FileSink, SqlSink>;
+                              CacheStep, DistinctStep, PipeStep, LookupStep, AsStep, PushToStep, TableStep, PrintfSink,
+                              PrintSink, PipeOutSink, OutputSink, CollectSink, FirstRowSink, FileSink, SqlSink>;
 
 struct Step {
   std::string name;         // "FlatMap", as the user wrote it.
   std::string arguments;    // As Explain shows them; may be empty.
   std::vector<int> inputs;  // Step numbers; none for a source, two for Join.
   StepBody body;
+  std::vector<int> tables{};  // Step numbers of the TableSteps that its function reads.
 };
 
 bool IsSink(const Step& step);

@@ -35,6 +35,7 @@ class Planner {
     for (int i = 0; i < static_cast<int>(steps().size()); ++i) {
       if (needed_[i]) AddStep(i);
     }
+    FindTables();
     return Plan{graph_, ends_, InOrder()};
   }
 
@@ -64,6 +65,7 @@ class Planner {
       filled_[i] = rows != nullptr && rows->filled;
       if (filled_[i]) continue;
       for (const int input : steps()[i].inputs) needed_[input] = true;
+      for (const int table : steps()[i].tables) needed_[table] = true;
     }
   }
 
@@ -121,7 +123,10 @@ class Planner {
 
   void AddStep(int i) {
     const flow::Step& step = steps()[i];
-    if (flow::IsSink(step)) {
+    if (std::holds_alternative<flow::TableStep>(step.body)) {
+      stage_of_[i] = Continue(step.inputs[0]);
+      stages_[stage_of_[i]].sink = i;
+    } else if (flow::IsSink(step)) {
       if (IsEnd(i)) stages_[Continue(step.inputs[0])].sink = i;
     } else if (step.inputs.empty() || filled_[i]) {
       Stage stage;
@@ -130,6 +135,18 @@ class Planner {
       stage_of_[i] = NewStage(std::move(stage));
     } else {
       stage_of_[i] = Lower(i, step);
+    }
+  }
+
+  // Steps of one stage may read tables, each once.
+  void FindTables() {
+    for (Stage& stage : stages_) {
+      for (const Operator& op : stage.operators) {
+        for (const int table : steps()[op.step].tables) {
+          if (std::find(stage.tables.begin(), stage.tables.end(), stage_of_[table]) == stage.tables.end())
+            stage.tables.push_back(stage_of_[table]);
+        }
+      }
     }
   }
 
@@ -285,19 +302,21 @@ class Planner {
     return NewStage(std::move(stage));
   }
 
-  // Stages were numbered as the user's steps came; HashJoin may have made an early one wait for a later one.
+  // Stages were numbered as the user's steps came; HashJoin or a table may have made an early one wait for a later one.
   std::vector<Stage> InOrder() {
     std::vector<int> place(stages_.size(), -1);
     std::vector<Stage> sorted;
     const std::function<void(int)> put = [&](int s) {
       if (place[s] >= 0) return;
       for (const int input : stages_[s].inputs) put(input);
+      for (const int table : stages_[s].tables) put(table);
       for (const Operator& op : stages_[s].operators) {
         if (op.build >= 0) put(op.build);
       }
       place[s] = static_cast<int>(sorted.size());
       sorted.push_back(std::move(stages_[s]));
       for (int& input : sorted.back().inputs) input = place[input];
+      for (int& table : sorted.back().tables) table = place[table];
       for (Operator& op : sorted.back().operators) {
         if (op.build >= 0) op.build = place[op.build];
       }
@@ -376,6 +395,7 @@ std::string ToText(const Plan& plan) {
     out += "\n";
     if (stage.source >= 0) out += "  read   " + StepText(plan.graph->steps()[stage.source]) + "\n";
     for (const int input : stage.inputs) out += "  read   stage " + std::to_string(input + 1) + "\n";
+    for (const int table : stage.tables) out += "  table  from stage " + std::to_string(table + 1) + "\n";
     for (const Operator& op : stage.operators) {
       if (op.build >= 0) {
         out += "  build  from stage " + std::to_string(op.build + 1) + (op.build_whole ? ", whole in every task" : "") +

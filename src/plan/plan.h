@@ -60,6 +60,7 @@ struct Stage {
   int source = -1;          // A step, or
   std::vector<int> inputs;  // the stages whose exchanges it reads; of several, the partitions one after the other.
   std::vector<Operator> operators;
+  std::vector<int> tables;  // Stages that fill the tables that its functions read.
   ExchangeSpec output;
   int sink = -1;            // A step, when output is kNone.
   int cache = -1;           // A step: what this stage keeps (kKeep) is for later runs too.

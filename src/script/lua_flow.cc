@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/memory_budget.h"
 #include "base/try.h"
 #include "client/session_parts.h"
 #include "glim/flow.h"
@@ -16,6 +17,7 @@
 #include "script/lua_table.h"
 #include "udf/lua_capture.h"
 #include "udf/lua_function.h"
+#include "udf/lua_side.h"
 #include "udf/lua_values.h"
 
 namespace glim::script {
@@ -44,10 +46,16 @@ Result<Flow*> SelfFlow(lua_State* L) {
   return Status::Invalid("call the sources of a flow with a colon, like flow:TextFile(name)");
 }
 
-// The function at `index` with what it captures.
+// The function at `index` with what it captures; the tables of AsTable among that are for the plan to know.
 Result<FunctionSource> CaptureFunction(lua_State* L, int index, udf::CaptureWith with) {
   ASSIGN_OR_RETURN(udf::Captured captured, udf::Capture(L, index, with));
-  return FunctionSource(udf::MakeLuaFunction(std::move(captured)));
+  std::vector<std::shared_ptr<batch::KeyedRows>> tables;
+  for (const auto& object : captured.shared) {
+    if (const auto* side = dynamic_cast<const udf::LuaSide*>(object.get())) tables.push_back(side->rows());
+  }
+  FunctionSource function(udf::MakeLuaFunction(std::move(captured)));
+  function.tables = std::move(tables);
+  return function;
 }
 
 Result<FunctionSource> ToFunction(lua_State* L, int index, const char* what) {
@@ -228,6 +236,25 @@ Result<int> Union(lua_State* L) {
 Result<int> Cache(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
   return PushDataset(L, self->Cache());
+}
+
+// data:AsTable(), data:AsTable{memory = "64M"}.
+Result<int> AsTable(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  int64_t bytes_max = 0;
+  if (!lua_isnoneornil(L, 2)) {
+    if (!lua_istable(L, 2)) return WrongArgument(L, 2, "AsTable", "a table of options");
+    RETURN_IF_ERROR(AllowOnly(L, 2, "AsTable", {"memory"}));
+    std::string memory;
+    if (Status status = ReadField(L, 2, "memory", &memory); !status.ok()) return std::move(status).With("AsTable");
+    if (!memory.empty()) {
+      auto bytes = base::ParseBytes(memory);
+      if (!bytes.ok()) return std::move(bytes).status().With("AsTable");
+      bytes_max = *bytes;
+    }
+  }
+  udf::LuaSide(self->AsTable(bytes_max)).Push(L);
+  return 1;
 }
 
 // data:Do(f), data:OnDisk(f): what f(data) gives.
@@ -770,6 +797,7 @@ constexpr luaL_Reg kDatasetMethods[] = {
     {"Top", Call<CallTop<"Top", &Dataset::Top>>},
     {"LocalTop", Call<CallTop<"LocalTop", &Dataset::LocalTop>>},
     {"Cache", Call<Cache>},
+    {"AsTable", Call<AsTable>},
     {"Do", Call<Do>},
     {"OnDisk", Call<Do>},
     {"Hint", Call<Hint>},

@@ -142,6 +142,7 @@ class Capturer {
         if (lua_isfunction(L_, index)) return FunctionValue(index, name, out);
         if (auto shared = ToSharedObject(L_, index)) {
           out->kind = Kind::kShared;
+          captured_.shared.push_back(shared);
           out->shared = std::move(shared);
           return Status::Ok();
         }

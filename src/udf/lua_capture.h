@@ -78,6 +78,7 @@ struct Captured {
   std::vector<CapturedValue> variables;  // Local ones. Functions that share one have the same number.
   std::vector<std::pair<std::string, CapturedValue>> globals;
   std::vector<CapturedField> additions;
+  std::vector<std::shared_ptr<const SharedObject>> shared;  // All of them.
   std::string path;                                         // The script's package.path.
   std::string where;                                        // "job.lua:12", or a name of the standard library.
 };

@@ -10,6 +10,7 @@
 #include "base/memory_budget.h"
 #include "udf/lua_gmatch.h"
 #include "udf/lua_kernels.h"
+#include "udf/lua_side.h"
 #include "udf/lua_standard.h"
 #include "udf/row_emitter.h"
 #include "udf/lua_values.h"
@@ -146,8 +147,8 @@ void MakeErrorText(lua_State* L) {
 
 void OpenGlimRuntime(lua_State* L) {
   lua_newtable(L);
-  constexpr luaL_Reg kModule[] = {
-      {"hash", Hash}, {"partition", Partition}, {"count", Count}, {"log", Log}, {nullptr, nullptr}};
+  constexpr luaL_Reg kModule[] = {{"hash", Hash}, {"partition", Partition}, {"count", Count}, {"pairs", SidePairs},
+                                  {"log", Log},   {nullptr, nullptr}};
   luaL_register(L, nullptr, kModule);
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "loaded");
