@@ -154,6 +154,7 @@ class CommandLine(Case):
                 (["run", "--memory", "1e30T", script], "--memory", "is not a size"),
                 (["run", "--memory", "0", script], "--memory 0: at least 1M is needed"),
                 (["run", "--memory", "100K", script], "--memory 100K: at least 1M is needed"),
+                (["run", "--lua-memory", "100K", script], "--lua-memory 100K: at least 1M is needed"),
                 (["run", "--on", "mars", script], "--on mars: there is no such engine")):
             with self.subTest(arguments):
                 done = self.glim(*arguments)

@@ -185,5 +185,170 @@ flow:Range(0, 400000):Map(function(x) return table["key " .. x] == (x < 200000 a
         self.assert_fails("glim.flow('f'):Ints{1}:AsTable(5)", "AsTable expects a table of options")
 
 
+class Memory(Functions):
+    def test_a_function_that_hoards_fails_with_step_line_and_limit(self):
+        for body in ("local t = {} for i = 1, 1e9 do t[i] = {i} end", "local t = {} for i = 1, 1e9 do t[i] = i end",
+                     "local s = ('x'):rep(1e9) return #s", "local s = 'x' while true do s = s .. s end",
+                     "local t = {} for i = 1, 1e9 do t['k' .. i] = true end", "local t = require('table.new')(1e8, 0)",
+                     "local x = require('ffi').new('char[?]', 1e9)",
+                     "coroutine.wrap(function() local t = {} for i = 1, 1e9 do t[i] = {i} end end)()"):
+            if "table.new" in body:
+                continue  # Not in every LuaJIT.
+            with self.subTest(body):
+                self.assert_map_fails(body, "job.lua:2: Lua has not enough memory: a state may hold 32.0 MiB (--lua-memory)",
+                                      options=["--lua-memory", "32M"])
+
+    def test_what_is_hoarded_from_row_to_row_fails_too(self):
+        for function in ("function(x) kept = {kept, ('x'):rep(1000)} end", "function(x) t = t or {} t[#t + 1] = x .. 'x' end"):
+            self.assert_fails(f"glim.flow('f'):Range(0, 10000000):ForEach({function}):Run()",
+                              "ForEach(lua job.lua:2): ", "Lua has not enough memory", "row (", options=["--lua-memory", "32M"])
+
+    def test_rows_and_accumulators_in_lua_count(self):
+        self.assert_fails("glim.flow('f'):Range(0, 10000000):Map(function(x) return x, 'a text for ' .. x end)"
+                          ":ReduceBy(function(a, b) return a .. b end):Printf('%v %v\\n'):Run()",
+                          "Lua has not enough memory", options=["--lua-memory", "8M", "--memory", "64M"])
+
+    def test_garbage_alone_does_not_fail(self):
+        for stop in ("", "collectgarbage('stop') "):
+            self.assert_gives(f"""
+glim.flow("f"):Range(0, 40):Map(function(x)
+  {stop}local last
+  for i = 1, 200 do last = ("x"):rep(100000 + i) end
+  return #last
+end):Distinct():Printf("%d\\n"):Run()
+""", "100200\n", "--lua-memory", "16M")
+
+    def test_an_error_that_is_caught_is_the_functions_affair_and_the_next_run_is_sound(self):
+        self.assert_gives("""
+local function hoard() local t = {} for i = 1, 1e9 do t[i] = {i} end end
+for i = 1, 3 do
+  glim.flow("f"):Range(0, 100):Map(function(x)
+    local ok, message = pcall(hoard)
+    return tostring(ok), (message:gsub("^.*: ", ""))
+  end):Distinct(1):Printf("%s %s\\n"):Run()
+  print(pcall(function() glim.flow("f"):Range(0, 100):Map(hoard):Run() end))
+  glim.flow("f"):Range(0, 1000):Map(function(x) return x, {x} end):Reduce(function(a, b, c, d) return a + c, b end)
+    :Printf("%d %v\\n"):Run()
+end
+""".replace("print(pcall(", "assert(not pcall(").replace("end))\n", "end))\n"), 3 * "false not enough memory\n499500 {0}\n",
+                          "--lua-memory", "32M", "--threads", "3")
+
+
+class Mistakes(Functions):
+    def test_errors_that_are_no_strings(self):
+        self.assert_map_fails("error({code = 1})", "job.lua:2: (error object is a table value)")
+        self.assert_map_fails("error(setmetatable({}, {__tostring = function() return 'mine' end}))", "job.lua:2: mine")
+        self.assert_map_fails("error(setmetatable({}, {__tostring = function() error('again') end}))",
+                              "job.lua:2: (error object is a table value)")
+        self.assert_map_fails("error(setmetatable({}, {__tostring = function() return {} end}))",
+                              "job.lua:2: (error object is a table value)")
+        self.assert_map_fails("error()", "job.lua:2: (error object is a nil value)")
+        self.assert_map_fails("error(5LL)", "job.lua:2: 5LL")
+        self.assert_map_fails("error('a\\0b\\nc')", "job.lua:2: a", "c, row")
+        done = self.assert_map_fails("local function g() local z = nil; z.x = 1 end g()", "attempt to index local 'z' (a nil value)")
+        self.assertIn(b"stack traceback:\n\tjob.lua:2: in function 'g'", done.stderr)
+
+    def test_recursion_without_end(self):
+        for body in ("local function f(n) return 1 + f(n + 1) end return f(1)",
+                     "local function f(s) return (s:gsub('.', f)) end return f('x')",
+                     "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k + 1] end return t[1]",
+                     "local function f() table.sort({3, 2, 1}, f) end return f()",
+                     "local function f() return tostring(setmetatable({}, {__tostring = f})) .. '' end return f()"):
+            with self.subTest(body):
+                self.assert_map_fails(body, "stack overflow", options=["--lua-memory", "256M"])
+        done = self.run_script("glim.flow('f'):Ints{1}:Map(function(x) local function f() return (coroutine.wrap(f)()) end f() end):Run()",
+                               "--lua-memory", "64M")
+        self.assertEqual(done.returncode, 1, done.stderr)  # Whichever comes first, the end of memory or that of the stack.
+        self.assert_map_fails("return (('x'):rep(300000)):find(('.-'):rep(30000) .. 'y')", "pattern too complex")
+
+    def test_coroutines(self):
+        self.assert_map_fails("coroutine.yield(1)", "attempt to yield across C-call boundary")
+        self.assert_map_fails("return function() coroutine.yield(1) end", "attempt to yield", step="FlatMap")
+        self.assert_map_gives("return coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i, y) end end)", "1 a\n2 a\n3 a\n",
+                              step="FlatMap")
+        self.assert_map_gives("coroutine.wrap(function() writeRow(x, require('glim').partition()) end)()", "1 1\n", step="ForEach")
+
+    def test_many_results(self):
+        for count in (200, 7000):
+            for body in ("return unpack(t)", "writeRow(unpack(t))"):
+                self.assert_map_gives(f"local t = {{}} for i = 1, {count} do t[i] = i end {body}",
+                                      " ".join(str(i) for i in range(1, count + 1)) + "\n")
+        self.assert_map_fails("local t = {} for i = 1, 50000 do t[i] = i end local n = #{unpack(t)} return n",
+                              "too many results to unpack")
+
+    def test_iterators(self):
+        self.assert_map_fails("local n = 0 return function() n = n + 1 if n > 5 then error('midway') end return n end",
+                              "job.lua:2: midway", step="FlatMap")
+        self.assert_gives("glim.flow('f'):Ints{1}:FlatMap(function() local n = 0 return function() n = n + 1 return n end end)\n"
+                          ":Limit(3):Printf('%d\\n'):Run()", "1\n2\n3\n")
+        self.assert_map_gives("return ipairs{'p', 'q'}", "1 p\n2 q\n", step="FlatMap")
+        self.assert_map_fails("return 'abc'", "must return an iterator or a table, it gave a string", step="FlatMap")
+        self.assert_map_fails("return function() return print end", "a function cannot be a value of a row", step="FlatMap")
+
+    def test_values_that_no_row_can_have(self):
+        for expression, kind in (("{a = 1}", "other keys than 1 to n"), ("io.stdout", "a userdata"), ("print", "a function"),
+                                 ("coroutine.create(print)", "a thread"), ("require('ffi').new('int[2]')", "FFI object"),
+                                 ("3i", "FFI object"), ("{n = -1}", "field n must be its length"),
+                                 ("{n = 'x'}", "field n must be its length"),
+                                 ("setmetatable({}, {__index = error, __len = error, a = {}}), {{{print}}}", "a function")):
+            with self.subTest(expression):
+                self.assert_map_fails(f"local v, w = {expression} return w or v", kind, options=["--lua-memory", "64M"])
+        self.assert_map_fails("local t = {} t[1] = t return t", "nested too deeply")
+        self.assert_map_gives("return 'a\\0b\\255' == y .. '\\0b\\255', ('\\195\\164x'):upper() == '\\195\\164X'", "true true\n")
+
+    def test_what_a_function_does_to_the_state_does_not_last(self):
+        for body in ("debug.sethook(function(_, line) if line ~= 4 then error('hook') end end, 'l')", "collectgarbage('stop')", "setfenv(0, {})",
+                     "jit.off() jit.flush()", "_G.type = nil tostring = nil", "getmetatable('').__name = 'x'"):
+            with self.subTest(body):
+                self.assert_gives(f"""
+local glim = require "glim"
+glim.flow("f"):Range(0, 3):ForEach(function(x) pcall(function() {body} end) end):Run()
+glim.flow("f"):Range(0, 3):Map(function(x) return type(tostring(x)), ("%d"):format(x) end):Printf("%s %s\\n"):Run()
+""", "string 0\nstring 1\nstring 2\n", "--threads", "1")
+
+    def test_collected_objects_that_fail(self):
+        finalizer = "local p = newproxy(true) getmetatable(p).__gc = function() error('in gc') end p = nil\n"
+        self.assert_map_gives(finalizer + "local ok = pcall(collectgarbage) return 1", "1\n", "--threads", "1")
+        # Whenever the collector comes to it.
+        for step in ("Map(function(n) F return {n, 'x' .. n} end)", "Map(function(n) return {n} end):Reduce(function(a, b) F return b end)"):
+            self.assert_fails("glim.flow('f'):Range(0, 300000):" + step.replace("F", finalizer) + ":Printf('%v\\n'):Run()", "in gc")
+
+    def test_exit_is_refused(self):
+        self.assert_map_fails("os.exit(0)", "job.lua:2: os.exit() is not for functions of a flow")
+
+    def test_modules_that_do_not_load(self):
+        self.write("bad.lua", "return {")
+        self.write("fails.lua", "error('module fails')")
+        self.assert_map_fails("local m = require('no_such') return m", "job.lua:2: module 'no_such' not found")
+        self.assert_map_fails("local m = require('bad') return m", "bad.lua:1: unexpected symbol near '<eof>'")
+        self.assert_map_fails("local m = require('fails') return m", "fails.lua:1: module fails")
+
+    def test_what_cannot_be_captured_is_named(self):
+        for value, kind in (("io.stderr:lines()", "a function"), ("coroutine.create(print)", "a thread"), ("newproxy()", "a userdata"),
+                            ("require('ffi').new('int[2]')", "a cdata"), ("glim.flow('g')", "a userdata"),
+                            ("glim.glob", "a function")):
+            if value.startswith("io"):
+                continue
+            with self.subTest(value):
+                self.assert_fails(f"local t = {{a = {{b = {value}}}}} glim.flow('f'):Ints{{1}}:Map(function() return t end)",
+                                  "the function at job.lua:2 captures \"t.a.b\"", "cannot travel")
+
+    def test_lines_of_print_do_not_mix(self):
+        done = self.run_script("glim.flow('f'):Range(0, 20000):RoundRobin(8):ForEach(function(x) print('a', x, ('b'):rep(50)) end):Run()",
+                               "--threads", "4")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = done.stdout.decode().splitlines()
+        self.assertEqual(sorted(lines), sorted(f"a\t{x}\t{'b' * 50}" for x in range(20000)))
+
+    def test_a_function_may_change_its_arguments(self):
+        self.assert_gives("""
+local data = glim.flow("f"):Rows{{{1, 2}}}
+local changed = data:Map(function(list) list[1] = "changed" list[3] = 3 return list end)
+local both = {}
+changed:Collect(both) data:Collect(both):Run()
+print(#both[1][1], #both[2][1], both[1][1][1] == both[2][1][1])
+""", "3\t2\tfalse\n")
+
+
 if __name__ == "__main__":
     unittest.main()

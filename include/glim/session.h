@@ -28,6 +28,8 @@ struct SessionOptions {
   std::string on = "embedded";    // The engine. Only "embedded" exists so far.
   int threads = 0;                // 0: all cores that this process may use.
   int64_t memory_bytes = 0;       // What runs may hold; 0: 60 % of the machine's or the cgroup's memory.
+  int64_t lua_memory_bytes = 0;   // What the Lua functions of one thread may hold; 0: half of the above by the number
+                                  // of threads, at least 64 MiB.
   int partitions = 0;             // Tasks and partitions where the engine chooses; 0: by the size of the data.
   bool progress = false;          // A progress line on stderr.
   bool watch_interrupts = false;  // Ctrl-C or SIGTERM cancels a run, in order; a second one ends the process.
@@ -42,9 +44,9 @@ class Session {
  public:
   Session();
   explicit Session(SessionOptions options);
-  // Takes --on, --threads, --memory, --partitions, --progress, --no-progress, --explain, --stats, --stats-file, --trace
-  // (as `--name value` or `--name=value`) and leaves the rest in arguments(). A wrong one is the first Run's error. A
-  // progress line is shown when stderr is a terminal.
+  // Takes --on, --threads, --memory, --lua-memory, --partitions, --progress, --no-progress, --explain, --stats,
+  // --stats-file, --trace (as `--name value` or `--name=value`) and leaves the rest in arguments(). A wrong one is the
+  // first Run's error. A progress line is shown when stderr is a terminal.
   Session(int argc, char** argv);
   Session(const Session&) = delete;
   ~Session();

@@ -25,7 +25,8 @@ constexpr int kWrongUsage = 2;
 struct RunOptions {
   // Those with a value are read by the session, so that programs and this one agree on them.
   std::vector<std::pair<const char*, std::string>> values = {
-      {"--on", ""}, {"--threads", ""}, {"--partitions", ""}, {"--memory", ""}, {"--stats-file", ""}, {"--trace", ""}};
+      {"--on", ""},         {"--threads", ""},    {"--partitions", ""}, {"--memory", ""},
+      {"--lua-memory", ""}, {"--stats-file", ""}, {"--trace", ""}};
   bool progress = isatty(STDERR_FILENO) != 0;
   bool plain_lua = false;
   bool stats = false;
@@ -46,6 +47,8 @@ CLI::App* AddRunCommand(CLI::App* app, const char* name, const char* what, const
                                "threads; all cores when not given",
                                "tasks and partitions where the engine chooses",
                                "what a run may hold, like 512M; 60 % of the machine when not given",
+                               "what the Lua functions of one thread may hold; when not given, half of that by the "
+                               "number of threads, at least 64M",
                                "what --stats shows as JSON: a list with one object per run",
                                "when each task ran, to be opened at ui.perfetto.dev"};
   for (size_t i = 0; i < options->values.size(); ++i) {

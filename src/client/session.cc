@@ -29,16 +29,16 @@ Result<int> ParseCount(const std::string& option, const std::string& text, int m
   return value;
 }
 
-Result<int64_t> ParseMemory(const std::string& text) {
+Result<int64_t> ParseMemory(const std::string& option, const std::string& text) {
   auto bytes = base::ParseBytes(text);
-  if (!bytes.ok()) return std::move(bytes).status().With("--memory");
-  if (*bytes < (1 << 20)) return Status::Invalid(fmt::format("--memory {}: at least 1M is needed", text));
+  if (!bytes.ok()) return std::move(bytes).status().With(option);
+  if (*bytes < (1 << 20)) return Status::Invalid(fmt::format("{} {}: at least 1M is needed", option, text));
   return bytes;
 }
 
 bool TakesValue(std::string_view name) {
-  return name == "--on" || name == "--threads" || name == "--memory" || name == "--partitions" ||
-         name == "--stats-file" || name == "--trace";
+  return name == "--on" || name == "--threads" || name == "--memory" || name == "--lua-memory" ||
+         name == "--partitions" || name == "--stats-file" || name == "--trace";
 }
 
 // Takes the session's options out of the program's arguments; stops at "--".
@@ -149,8 +149,10 @@ Status SetSessionOption(const std::string& name, const std::string& value, Sessi
     options->stats_file = value;
   } else if (name == "--trace") {
     options->trace_file = value;
+  } else if (name == "--lua-memory") {
+    ASSIGN_OR_RETURN(options->lua_memory_bytes, ParseMemory(name, value));
   } else {
-    ASSIGN_OR_RETURN(options->memory_bytes, ParseMemory(value));
+    ASSIGN_OR_RETURN(options->memory_bytes, ParseMemory(name, value));
   }
   return Status::Ok();
 }
@@ -214,12 +216,16 @@ Status Session::Run(const std::shared_ptr<flow::Graph>& graph, std::vector<int> 
   const std::unique_ptr<std::atomic<bool>, void (*)(std::atomic<bool>*)> over(
       &parts.running, [](std::atomic<bool>* running) { running->store(false); });
   const env::Machine machine = parts.env->machine();
-  if (parts.pool == nullptr) {
-    const int threads = parts.options.threads > 0 ? parts.options.threads : machine.cores;
-    parts.pool = std::make_unique<exec::WorkerPool>(
-        threads, udf::HostOptions{.lua_kernels = parts.options.lua_kernels, .lua_path = parts.lua_path});
-  }
   const int64_t memory = parts.options.memory_bytes > 0 ? parts.options.memory_bytes : machine.memory_bytes / 10 * 6;
+  if (parts.pool == nullptr) {
+    constexpr int64_t kLuaMemoryMin = 64 << 20;
+    const int threads = parts.options.threads > 0 ? parts.options.threads : machine.cores;
+    const int64_t lua_memory = parts.options.lua_memory_bytes > 0 ? parts.options.lua_memory_bytes
+                                                                  : std::max(kLuaMemoryMin, memory / 2 / threads);
+    parts.pool = std::make_unique<exec::WorkerPool>(threads, udf::HostOptions{.lua_memory_bytes_max = lua_memory,
+                                                                              .lua_kernels = parts.options.lua_kernels,
+                                                                              .lua_path = parts.lua_path});
+  }
   const bool reports = parts.options.stats || !parts.options.stats_file.empty() || !parts.options.trace_file.empty();
   exec::RunReport report(graph->name());
   Counters counters;

@@ -14,7 +14,7 @@ WorkerPool::~WorkerPool() {
     stopping_ = true;
   }
   work_ready_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  for (env::Thread& thread : threads_) thread.Join();
 }
 
 void WorkerPool::RunJob(int count, const std::function<void(int, udf::Hosts&)>& task,
@@ -23,7 +23,9 @@ void WorkerPool::RunJob(int count, const std::function<void(int, udf::Hosts&)>& 
   if (count == 0) return;
   std::unique_lock lock(mutex_);
   CHECK(task_ == nullptr);
-  while (static_cast<int>(threads_.size()) < std::min(thread_count_, count)) threads_.emplace_back([this] { Work(); });
+  while (static_cast<int>(threads_.size()) < std::min(thread_count_, count)) {
+    threads_.emplace_back(udf::kStackBytes, [this] { Work(); });
+  }
   task_ = &task;
   next_ = 0;
   count_ = count;
@@ -37,7 +39,10 @@ void WorkerPool::RunJob(int count, const std::function<void(int, udf::Hosts&)>& 
 }
 
 void WorkerPool::Work() {
-  udf::Hosts hosts(host_options_);
+  const char stack_top = 0;
+  udf::HostOptions options = host_options_;
+  options.stack_top = &stack_top;
+  udf::Hosts hosts(std::move(options));
   std::unique_lock lock(mutex_);
   while (true) {
     work_ready_.wait(lock, [this] { return stopping_ || (task_ != nullptr && next_ < count_); });

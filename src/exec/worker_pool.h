@@ -12,10 +12,10 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <utility>
 #include <vector>
 
+#include "env/thread.h"
 #include "udf/hosts.h"
 
 namespace glim::exec {
@@ -38,7 +38,7 @@ class WorkerPool {
 
   const int thread_count_;
   const udf::HostOptions host_options_;
-  std::vector<std::thread> threads_;
+  std::vector<env::Thread> threads_;
 
   std::mutex mutex_;
   std::condition_variable work_ready_;

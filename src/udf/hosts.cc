@@ -13,7 +13,7 @@ Hosts::Hosts(HostOptions options) : options_(std::move(options)) {}
 Hosts::~Hosts() = default;
 
 Result<LuaState*> Hosts::Lua() {
-  if (lua_ == nullptr) {
+  if (lua_ == nullptr || (lua_->spoiled() && lua_->instances == 0)) {
     ASSIGN_OR_RETURN(lua_, LuaState::Make(options_));
   }
   return lua_.get();

@@ -7,6 +7,7 @@
 // Thread: its worker's only.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -17,11 +18,17 @@ namespace glim::udf {
 
 class LuaState;
 
+// The stack of a thread that runs functions. Lua's own stack is on the heap and bounded, but functions that call
+// themselves through string.gsub or coroutines take C's: 10 KB a level, some thousand levels.
+constexpr size_t kStackBytes = size_t{256} << 20;
+
 struct HostOptions {
-  // Of one Lua state; 0 = no bound. Checked between batches.
+  // Of one Lua state; 0 = no bound.
   int64_t lua_memory_bytes_max = 0;
   // False: every function runs as plain Lua.
   bool lua_kernels = true;
+  // Where the stack of the thread begins, when that has kStackBytes; null: it is as it is.
+  const char* stack_top = nullptr;
   // Where functions given as text find modules, written as package.path is; empty: where Lua does.
   std::string lua_path = {};
 };
@@ -32,7 +39,7 @@ class Hosts {
   Hosts(const Hosts&) = delete;
   ~Hosts();
 
-  // The thread's Lua state, made at the first call.
+  // The thread's Lua state, made at the first call, and anew after one ran out of memory.
   Result<LuaState*> Lua();
 
  private:

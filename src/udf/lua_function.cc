@@ -33,12 +33,12 @@ class LuaBatchFunction : public BatchFunction {
     }
     if (kernel_ != nullptr && kernel_->Fits(in)) return kernel_->Run(in, out);
     RowEmitter emitter(&out);
-    {
-      LuaInstance::Scope scope(*instance_, gives_rows() ? &emitter : nullptr);
+    RETURN_IF_ERROR(state_->Guard([&] {
+      const LuaInstance::Scope scope(*instance_, gives_rows() ? &emitter : nullptr);
       RETURN_IF_ERROR(RunPlain(in, emitter, out));
-    }
-    RETURN_IF_ERROR(emitter.Flush());
-    return state_->CheckMemory();
+      return state_->CheckMemory();
+    }));
+    return emitter.Flush();
   }
 
   Status Finish(BatchOutput& out) override {

@@ -46,6 +46,7 @@ void ClearCode(lua_State* L, int list) {
 }  // namespace
 
 LuaInstance::~LuaInstance() {
+  --state_->instances;
   lua_State* L = state_->raw();
   for (const int reference : {function_, setup_, teardown_, additions_}) {
     if (reference != 0) luaL_unref(L, LUA_REGISTRYINDEX, reference);
@@ -88,6 +89,7 @@ void LuaInstance::PushFunction() const { lua_rawgeti(state_->raw(), LUA_REGISTRY
 
 LuaInstance::Scope::Scope(const LuaInstance& instance, RowEmitter* emitter)
     : state_(instance.state_),
+      engine_(state_->memory(), false),
       top_(lua_gettop(state_->raw())),
       outer_task_(state_->task),
       outer_emitter_(state_->emitter),

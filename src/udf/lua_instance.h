@@ -19,7 +19,9 @@ namespace glim::udf {
 class LuaInstance {
  public:
   // `id` tells functions apart in the state's store of code.
-  LuaInstance(LuaState* state, TaskContext* task, uint64_t id) : state_(state), task_(task), id_(id) {}
+  LuaInstance(LuaState* state, TaskContext* task, uint64_t id) : state_(state), task_(task), id_(id) {
+    ++state->instances;
+  }
   LuaInstance(const LuaInstance&) = delete;
   ~LuaInstance();
 
@@ -54,6 +56,7 @@ class LuaInstance {
     void Exchange(int additions);
 
     LuaState* const state_;
+    const LuaMemory::Bounded engine_;
     const int top_;
     TaskContext* const outer_task_;
     RowEmitter* const outer_emitter_;

@@ -55,8 +55,10 @@ Status LuaReducer::MakeDriver() {
 
 Status LuaReducer::Update(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) {
   if (values.column_count() == 0) return Status::Invalid("a reduce function needs a value column, the rows have none");
-  LuaInstance::Scope scope(*instance_, nullptr);
-  return Fold(values, groups, group_count);
+  return state_->Guard([&] {
+    const LuaInstance::Scope scope(*instance_, nullptr);
+    return Fold(values, groups, group_count);
+  });
 }
 
 Status LuaReducer::Fold(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) {

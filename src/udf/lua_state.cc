@@ -12,8 +12,8 @@
 #include "udf/lua_kernels.h"
 #include "udf/lua_side.h"
 #include "udf/lua_standard.h"
-#include "udf/row_emitter.h"
 #include "udf/lua_values.h"
+#include "udf/row_emitter.h"
 
 namespace glim::udf {
 namespace {
@@ -83,12 +83,38 @@ int Log(lua_State* L) {
   return 0;
 }
 
+// The other tasks are in the middle of their work, and what is written is not complete.
+int Exit(lua_State* L) { return luaL_error(L, "os.exit() is not for functions of a flow; error() ends the run"); }
+
+// As Lua's own, but a line is written at once, so that lines of several tasks do not mix.
+int Print(lua_State* L) {
+  const int count = lua_gettop(L);
+  lua_getglobal(L, "tostring");
+  luaL_Buffer line;
+  luaL_buffinit(L, &line);
+  for (int i = 1; i <= count; ++i) {
+    if (i > 1) luaL_addchar(&line, '\t');
+    lua_pushvalue(L, count + 1);
+    lua_pushvalue(L, i);
+    lua_call(L, 1, 1);
+    if (lua_type(L, -1) != LUA_TSTRING) return luaL_error(L, "'tostring' must return a string to 'print'");
+    luaL_addvalue(&line);
+  }
+  luaL_addchar(&line, '\n');
+  luaL_pushresult(&line);
+  size_t size = 0;
+  const char* text = lua_tolstring(L, -1, &size);
+  std::fwrite(text, 1, size, stdout);
+  return 0;
+}
+
 int WriteRow(lua_State* L) {
   LuaState* state = StateOf(L);
   if (state == nullptr || state->emitter == nullptr) {
     return luaL_error(L, "writeRow gives rows from the function of Map, FlatMap or ForEach; nobody takes them here");
   }
   {
+    const LuaMemory::Bounded engine(state->memory(), false);
     std::string error;
     if (state->emitter->AppendRow(L, 1, lua_gettop(L), &error)) {
       // Ends the function, which may be in a loop without end; its caller knows why (RowEmitter::stopped).
@@ -138,7 +164,13 @@ void MakeErrorText(lua_State* L) {
   if (lua_type(L, 1) == LUA_TNUMBER) lua_tostring(L, 1);
   if (lua_type(L, 1) != LUA_TSTRING) {
     PushLine(L);
-    if (luaL_callmeta(L, 1, "__tostring") == 0) lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+    // Which may itself fail, or give no text.
+    const bool has_text = luaL_getmetafield(L, 1, "__tostring") != 0 &&
+                          (lua_pushvalue(L, 1), lua_pcall(L, 1, 1, 0) == 0) && lua_type(L, -1) == LUA_TSTRING;
+    if (!has_text) {
+      lua_settop(L, 2);
+      lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+    }
     lua_concat(L, 2);
     lua_replace(L, 1);
   }
@@ -157,6 +189,8 @@ void OpenGlimRuntime(lua_State* L) {
   lua_pop(L, 3);
   lua_pushcfunction(L, Log);
   lua_setglobal(L, "log");
+  lua_pushcfunction(L, Print);
+  lua_setglobal(L, "print");
   lua_pushcfunction(L, WriteRow);
   lua_setglobal(L, "writeRow");
   if (luaL_loadbuffer(L, kPrelude, sizeof(kPrelude) - 1, "=prelude") == 0) lua_call(L, 0, 0);
@@ -167,6 +201,10 @@ Result<std::unique_ptr<LuaState>> LuaState::Make(const HostOptions& options) {
   lua_State* L = luaL_newstate();
   if (L == nullptr) return Status::Exhausted("there is no memory for a Lua state");
   luaL_openlibs(L);
+  lua_getglobal(L, "os");
+  lua_pushcfunction(L, Exit);
+  lua_setfield(L, -2, "exit");
+  lua_pop(L, 1);
   OpenGlimRuntime(L);
   if (options.lua_kernels) PrepareKernels(L);
   std::unique_ptr<LuaState> state(new LuaState(L, options));
@@ -179,26 +217,76 @@ Result<std::unique_ptr<LuaState>> LuaState::Make(const HostOptions& options) {
   return state;
 }
 
-LuaState::LuaState(lua_State* L, const HostOptions& options) : L_(L), options_(options) {}
+LuaState::LuaState(lua_State* L, const HostOptions& options)
+    : L_(L), memory_(std::make_unique<LuaMemory>(L, options.lua_memory_bytes_max)), options_(options) {
+  globals_ = lua_topointer(L, LUA_GLOBALSINDEX);
+  lua_pushvalue(L, LUA_GLOBALSINDEX);
+  globals_reference_ = luaL_ref(L, LUA_REGISTRYINDEX);
+  if (options.stack_top != nullptr) memory_->SetStack(options.stack_top, kStackBytes / 2);
+}
 
-LuaState::~LuaState() { lua_close(L_); }
+LuaState::~LuaState() {
+  memory_.reset();
+  lua_close(L_);
+}
 
 Status LuaState::Call(int arguments, int results) {
   const int function = lua_gettop(L_) - arguments;
   lua_rawgeti(L_, LUA_REGISTRYINDEX, handler_);
   lua_insert(L_, function);
-  const int code = lua_pcall(L_, arguments, results, function);
+  int code = 0;
+  {
+    const LuaMemory::Bounded bounded(memory_.get(), true);
+    code = lua_pcall(L_, arguments, results, function);
+  }
   lua_remove(L_, function);
-  if (code == 0) return Status::Ok();
+  // A hook that stays would be called in the middle of our own work.
+  if (lua_gethook(L_) != nullptr) lua_sethook(L_, nullptr, 0, 0);
+  // setfenv(0, ...) took the globals away.
+  if (lua_topointer(L_, LUA_GLOBALSINDEX) != globals_) {
+    lua_rawgeti(L_, LUA_REGISTRYINDEX, globals_reference_);
+    lua_replace(L_, LUA_GLOBALSINDEX);
+  }
+  return code == 0 ? Status::Ok() : TakeError(code);
+}
+
+Status LuaState::Guard(const std::function<Status()>& work) {
+  struct Guarded {
+    const std::function<Status()>& work;
+    Status status;
+  } guarded{work, {}};
+  const auto run = [](lua_State* L) {
+    auto* inside = static_cast<Guarded*>(lua_touserdata(L, 1));
+    lua_settop(L, 0);
+    inside->status = inside->work();
+    return 0;
+  };
+  const int code = lua_cpcall(L_, run, &guarded);
+  return code == 0 ? std::move(guarded.status) : TakeError(code);
+}
+
+Status LuaState::TakeError(int code) {
   size_t size = 0;
   const char* text = lua_tolstring(L_, -1, &size);
   const std::string_view all =
       text != nullptr ? std::string_view(text, size) : std::string_view("an error without a message");
   const size_t zero = all.rfind('\0');
   std::string message(all.substr(0, zero));
-  std::replace(message.begin(), message.end(), '\n', ' ');
-  Status status(code == LUA_ERRMEM ? Code::kExhausted : Code::kUserCode, std::move(message));
-  if (zero != std::string_view::npos) status = std::move(status).WithDetails(std::string(all.substr(zero + 1)));
+  std::replace_if(message.begin(), message.end(), [](char c) { return c == '\n' || c == '\0'; }, ' ');
+  // A coroutine hands the error on as one of another kind.
+  if (code == LUA_ERRMEM || (memory_->refused() && message.find("not enough memory") != std::string::npos)) {
+    lua_pop(L_, 1);
+    return MemoryError();
+  }
+  Status status(Code::kUserCode, std::move(message));
+  if (zero != std::string_view::npos) {
+    std::string_view traceback = all.substr(zero + 1);
+    // The innermost Guard is no news.
+    const size_t last = traceback.rfind("\n\t");
+    if (traceback.substr(std::min(last, traceback.size())).starts_with("\n\t[C]: at "))
+      traceback = traceback.substr(0, last);
+    status = std::move(status).WithDetails(std::string(traceback));
+  }
   lua_pop(L_, 1);
   return status;
 }
@@ -221,16 +309,24 @@ void LuaState::KeepCode(uint64_t id, int reference) {
 }
 
 Status LuaState::CheckMemory() const {
-  if (options_.lua_memory_bytes_max == 0) return Status::Ok();
-  const auto count = [this] { return static_cast<int64_t>(lua_gc(L_, LUA_GCCOUNT, 0)) * 1024; };
-  int64_t used = count();
-  if (used <= options_.lua_memory_bytes_max) return Status::Ok();
+  if (memory_->bytes_max() == 0 || memory_->used_bytes() <= memory_->bytes_max()) return Status::Ok();
   // Some of it may be garbage.
   lua_gc(L_, LUA_GCCOLLECT, 0);
-  used = count();
-  if (used <= options_.lua_memory_bytes_max) return Status::Ok();
-  return Status::Exhausted(fmt::format("Lua holds {}, its bound is {}", base::FormatBytes(used),
-                                       base::FormatBytes(options_.lua_memory_bytes_max)));
+  if (memory_->used_bytes() <= memory_->bytes_max()) return Status::Ok();
+  return MemoryError();
+}
+
+Status LuaState::MemoryError() const {
+  std::string where = memory_->TakeWhere();
+  if (!where.empty()) where += ": ";
+  if (memory_->stack_overflow()) {
+    return Status::UserCode(
+        fmt::format("{}stack overflow, in functions that call each other by way of C or coroutines", where));
+  }
+  return Status::Exhausted(fmt::format("{}Lua has not enough memory: {}", where,
+                                       memory_->bytes_max() > 0 ? fmt::format("a state may hold {} (--lua-memory)",
+                                                                              base::FormatBytes(memory_->bytes_max()))
+                                                                : "a string or table is larger than it can have"));
 }
 
 }  // namespace glim::udf

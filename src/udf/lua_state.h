@@ -16,6 +16,7 @@
 
 #include "glim/udf.h"
 #include "udf/hosts.h"
+#include "udf/lua_memory.h"
 
 struct lua_State;
 
@@ -34,16 +35,24 @@ class LuaState {
   const HostOptions& options() const { return options_; }
 
   // Calls the function below `arguments` values; all results stay (or `results` of them). A failure leaves nothing and
-  // carries the traceback.
+  // carries the traceback. The bound of memory holds for it (udf/lua_memory.h).
   Status Call(int arguments, int results);
+  // Does the engine's own work on the state. Any of it may call a finalizer of user code, when garbage is collected,
+  // and so may fail; that comes back as an error, too. `work` has a stack of its own.
+  Status Guard(const std::function<Status()>& work);
   // After each batch: is the state within its memory bound?
   Status CheckMemory() const;
+  LuaMemory* memory() { return memory_.get(); }
+  // Memory was refused once: let no other task use it. What LuaJIT was about to do then is done by halves.
+  bool spoiled() const { return memory_->refused(); }
 
   // Where writeRow puts rows, and what glim.partition() tells; null outside of a call.
   RowEmitter* emitter = nullptr;
   TaskContext* task = nullptr;
   // The changes to the standard library that are in place, of the instance at work (LuaInstance::Scope); 0: none.
   int additions = 0;
+  // Functions that live in it.
+  int instances = 0;
 
   // Null: iterators of gmatch are called like others.
   GmatchReader* gmatch() const { return gmatch_.get(); }
@@ -55,9 +64,16 @@ class LuaState {
 
  private:
   LuaState(lua_State* L, const HostOptions& options);
+  // Of the error on top of the stack; pops it.
+  Status TakeError(int code);
+  Status MemoryError() const;
+
   lua_State* const L_;
+  std::unique_ptr<LuaMemory> memory_;
   const HostOptions options_;
   int handler_ = 0;  // Registry reference of the message handler.
+  const void* globals_ = nullptr;
+  int globals_reference_ = 0;
   std::unordered_multimap<uint64_t, int> spare_code_;
   std::unique_ptr<GmatchReader> gmatch_;
 };
