@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "base/memory_budget.h"
 #include "base/try.h"
 #include "client/session_parts.h"
 #include "glim/flow.h"
@@ -13,10 +12,9 @@
 #include "io/paths.h"
 #include "io/row_format.h"
 #include "script/lua_formats.h"
+#include "script/lua_functions.h"
 #include "script/lua_support.h"
 #include "script/lua_table.h"
-#include "udf/lua_capture.h"
-#include "udf/lua_function.h"
 #include "udf/lua_side.h"
 #include "udf/lua_values.h"
 
@@ -44,42 +42,6 @@ Result<Dataset*> Self(lua_State* L) {
 Result<Flow*> SelfFlow(lua_State* L) {
   if (void* memory = TestObject(L, 1, kFlow)) return static_cast<Flow*>(memory);
   return Status::Invalid("call the sources of a flow with a colon, like flow:TextFile(name)");
-}
-
-// The function at `index` with what it captures; the tables of AsTable among that are for the plan to know.
-Result<FunctionSource> CaptureFunction(lua_State* L, int index, udf::CaptureWith with) {
-  ASSIGN_OR_RETURN(udf::Captured captured, udf::Capture(L, index, with));
-  std::vector<std::shared_ptr<batch::KeyedRows>> tables;
-  for (const auto& object : captured.shared) {
-    if (const auto* side = dynamic_cast<const udf::LuaSide*>(object.get())) tables.push_back(side->rows());
-  }
-  FunctionSource function(udf::MakeLuaFunction(std::move(captured)));
-  function.tables = std::move(tables);
-  return function;
-}
-
-Result<FunctionSource> ToFunction(lua_State* L, int index, const char* what) {
-  if (lua_type(L, index) == LUA_TSTRING) return FunctionSource(std::string(lua_tostring(L, index)));
-  if (!lua_isfunction(L, index)) return WrongArgument(L, index, what, "a function");
-  return CaptureFunction(L, index, {});
-}
-
-// The function at 2 with the options at 3: setup and teardown, functions that share variables with it.
-Result<FunctionSource> ToFunctionWithOptions(lua_State* L, const char* what) {
-  if (lua_isnoneornil(L, 3)) return ToFunction(L, 2, what);
-  if (!lua_istable(L, 3)) return WrongArgument(L, 3, what, "a table of options");
-  RETURN_IF_ERROR(AllowOnly(L, 3, what, {"setup", "teardown"}));
-  if (!lua_isfunction(L, 2)) return WrongArgument(L, 2, what, "a function beside options");
-  udf::CaptureWith with;
-  for (auto [name, place] : {std::pair("setup", &with.setup), std::pair("teardown", &with.teardown)}) {
-    lua_getfield(L, 3, name);
-    if (lua_isnil(L, -1)) continue;
-    if (!lua_isfunction(L, -1)) {
-      return WrongArgument(L, lua_gettop(L), fmt::format("{}: option \"{}\"", what, name).c_str(), "a function");
-    }
-    *place = lua_gettop(L);
-  }
-  return CaptureFunction(L, 2, with);
 }
 
 Result<FieldRef> ToField(lua_State* L, int index, const char* what) {
@@ -241,18 +203,7 @@ Result<int> Cache(lua_State* L) {
 // data:AsTable(), data:AsTable{memory = "64M"}.
 Result<int> AsTable(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  int64_t bytes_max = 0;
-  if (!lua_isnoneornil(L, 2)) {
-    if (!lua_istable(L, 2)) return WrongArgument(L, 2, "AsTable", "a table of options");
-    RETURN_IF_ERROR(AllowOnly(L, 2, "AsTable", {"memory"}));
-    std::string memory;
-    if (Status status = ReadField(L, 2, "memory", &memory); !status.ok()) return std::move(status).With("AsTable");
-    if (!memory.empty()) {
-      auto bytes = base::ParseBytes(memory);
-      if (!bytes.ok()) return std::move(bytes).status().With("AsTable");
-      bytes_max = *bytes;
-    }
-  }
+  ASSIGN_OR_RETURN(const int64_t bytes_max, ToTableMemory(L, 2, "AsTable"));
   udf::LuaSide(self->AsTable(bytes_max)).Push(L);
   return 1;
 }
