@@ -239,9 +239,43 @@ class Dev(unittest.TestCase):
             self.write(f"tools/{name}.py", f"import sys\nsys.exit({status if name == 'layers' else 0})\n")
         self.program("clang-format-19", "exit 0")
 
+    def fake_fuzz_target(self, name, body="exit 0"):
+        for folder in ("src/io", "build/fuzz"):
+            os.makedirs(self.path(folder), exist_ok=True)
+        self.write(f"src/io/{name}_fuzz.cc", "")
+        self.write(f"build/fuzz/{name}_fuzz", f'#!/bin/sh\necho "$*" >>{self.root}/fuzzed\n{body}\n', runs=True)
+
+    def test_fuzz_runs_each_target_from_its_corpus(self):
+        self.fake_build()
+        self.fake_fuzz_target("a", "echo Done 7 runs")
+        self.fake_fuzz_target("b")
+        done = self.dev("fuzz", "3")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("dev: fuzz a: Done 7 runs\n", done.stderr)
+        self.assertIn("--target fuzz_targets", self.built()[-1])
+        with open(self.path("fuzzed"), encoding="utf-8") as file:
+            runs = sorted(line.split() for line in file)
+        self.assertEqual([run[-2:] for run in runs],
+                         [[f"build/fuzz/learnt/{name}", f"tests/fuzz/corpus/{name}"] for name in "ab"])
+        self.assertIn("-max_total_time=3", runs[0])
+        self.dev("fuzz", "3", "b")
+        with open(self.path("fuzzed"), encoding="utf-8") as file:
+            self.assertEqual(len(file.readlines()), 3)
+
+    def test_fuzz_fails_with_a_target_and_shows_why(self):
+        self.fake_build()
+        self.fake_fuzz_target("a", "echo that input; exit 77")
+        done = self.dev("fuzz")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("that input\n", done.stderr)
+        self.assertIn("build/fuzz/found", done.stderr)
+        for wrong in (("x",), ("1", "none"), ("1", "a", "b")):
+            self.assertEqual(self.dev("fuzz", *wrong).returncode, 2)
+
     def test_ci_runs_everything_and_ends_with_ctest(self):
         self.fake_build()
         self.fake_checks()
+        self.fake_fuzz_target("a")
         done = self.dev("ci")
         self.assertEqual(done.returncode, 0, done.stderr)
         tests = [line for line in self.built() if line.startswith("ctest")]
@@ -311,7 +345,7 @@ class Packages(unittest.TestCase):
         with open(os.path.join(ROOT, "tools/packages.txt"), encoding="utf-8") as file:
             for line in file:
                 if not line.startswith("#"):
-                    self.assertRegex(line, r"^(build|test|check)  +[a-z0-9][a-z0-9+.|-]+  +\S")
+                    self.assertRegex(line, r"^(build|test|check|fuzz)  +[a-z0-9][a-z0-9+.|-]+  +\S")
 
 
 if __name__ == "__main__":
