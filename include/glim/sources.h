@@ -49,15 +49,18 @@ struct CsvColumn {
   std::string name;
 };
 
-// Values stay bytes, save those that `null` makes nil. A row with another number of columns than the first of its file
-// is an error that names file and line.
+// Values stay bytes, save those that `null` makes nil and those that `numbers` makes numbers. A row with another number
+// of columns than the first of its file is an error that names file and line.
 struct CsvOptions {
   bool header = false;                // The first row of each file holds names and is not data.
   char delimiter = ',';               //
   char quote = '"';                   // 0: there are no quotes.
   std::optional<std::string> null{};  // A field of just this text, without quotes, is nil.
-  std::vector<CsvColumn> columns{};   // These, in this order. Empty: all.
-  bool recursive = false;             // Of folders, as in TextFile.
+  // Fields without quotes that JSON would call numbers are integers (of 64 bits) or doubles; "007", "+1" and longer
+  // whole numbers stay bytes. An empty field is then nil, unless `null` names another text.
+  bool numbers = false;
+  std::vector<CsvColumn> columns{};  // These, in this order. Empty: all.
+  bool recursive = false;            // Of folders, as in TextFile.
   std::string pattern{};
 };
 struct Csv {

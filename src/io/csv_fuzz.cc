@@ -11,5 +11,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   io::CheckCutsDoNotMatter(bytes, *io::MakeCsvSource({"a.csv"}, {.null = ""}));
   io::CheckCutsDoNotMatter(bytes, *io::MakeCsvSource({"a.csv"}, {.header = true, .columns = {1}}));
+  io::CheckCutsDoNotMatter(bytes, *io::MakeCsvSource({"a.csv"}, {.numbers = true}));
   return 0;
 }

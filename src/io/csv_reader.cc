@@ -9,6 +9,7 @@
 #include "base/try.h"
 #include "env/path.h"
 #include "io/byte_scan.h"
+#include "io/csv_numbers.h"
 
 namespace glim::io {
 namespace {
@@ -365,6 +366,10 @@ Column CsvReader::MakeColumn(size_t i) {
       }
     }
     if (parts.null_count > 0) parts.validity = std::move(validity);
+  }
+  if (options_.numbers) {
+    parts.values = ColumnOfViews(columns_[i], count, nullptr).parts().values;
+    return NumbersOf(Column(std::move(parts)), quoted_[i]);
   }
   // A full buffer goes as it is; of a few rows a small copy.
   if (row_count_ == kRowsMax) {

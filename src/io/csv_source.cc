@@ -145,6 +145,7 @@ class CsvSource : public Source {
 }  // namespace
 
 std::unique_ptr<Source> MakeCsvSource(std::vector<std::string> files, CsvOptions options) {
+  if (options.numbers && !options.null.has_value()) options.null = "";
   return std::make_unique<CsvSource>(std::move(files), std::move(options));
 }
 

@@ -356,6 +356,19 @@ TEST_F(CsvSource, ATextWithoutQuotesMeansNil) {
   EXPECT_TRUE(*Read(bytes, {.null = ""}) == wanted);
 }
 
+TEST_F(CsvSource, FieldsCanBeNumbers) {
+  EXPECT_EQ(*Read("10.50,007\n,\"1.0\"\n1.00,x\n", {.numbers = true}),
+            (Texts{{"10.5", "007"}, {"nil", "1.0"}, {"1", "x"}}));
+  EXPECT_EQ(*Read("1.50,-\n-,\n", {.null = "-", .numbers = true}), (Texts{{"1.5", "nil"}, {"nil", ""}}));
+  std::string bytes;
+  Texts wanted;
+  for (int i = 0; i < 10000; ++i) {
+    bytes += i % 7 == 0 ? "\"1.0\"\n" : "1.0\n";
+    wanted.push_back({i % 7 == 0 ? "1.0" : "1"});
+  }
+  EXPECT_TRUE(*Read(bytes, {.numbers = true}) == wanted);
+}
+
 TEST_F(CsvSource, ColumnsAreChosenByNumberOrName) {
   EXPECT_EQ(*Read("a,b,c\n1,2,3\n4,\"5\",6\n", {.columns = {3, 2, 3}}),
             (Texts{{"c", "b", "c"}, {"3", "2", "3"}, {"6", "5", "6"}}));

@@ -85,12 +85,7 @@ for name, value in pairs(glim) do
   if _G[name] == nil then _G[name] = value end
 end
 local function input(kind)
-  return function(path, options)
-    local all = {}
-    for name, value in pairs(options or {}) do all[name] = value end
-    all[1] = path
-    return flow:Input(kind(all))
-  end
+  return function(...) return flow:Input(kind(...)) end
 end
 function lines(paths, options) return paths and flow:TextFile(paths, options) or flow:Stdin() end
 csv, tsv, json_lines = input(glim.csv), input(glim.tsv), input(glim.json_lines)

@@ -87,6 +87,7 @@ Status ReadCsvOptions(lua_State* L, int table, CsvOptions* options) {
     ASSIGN_OR_RETURN(options->null, ToText(L, field, "option \"null\""));
     return Status::Ok();
   }));
+  RETURN_IF_ERROR(ReadField(L, table, "numbers", &options->numbers));
   RETURN_IF_ERROR(ReadColumns(L, table, &options->columns));
   RETURN_IF_ERROR(ReadField(L, table, "recursive", &options->recursive));
   return ReadField(L, table, "pattern", &options->pattern);
@@ -95,10 +96,10 @@ Status ReadCsvOptions(lua_State* L, int table, CsvOptions* options) {
 Result<Csv> ToCsv(lua_State* L, const char* what) {
   ASSIGN_OR_RETURN(std::vector<std::string> files, ToTexts(L, 1, what));
   const int table = OptionsIndex(L);
-  ASSIGN_OR_RETURN(
-      const CsvOptions options,
-      ToOptions<CsvOptions>(L, table, what, {"header", "delimiter", "quote", "null", "columns", "recursive", "pattern"},
-                            ReadCsvOptions));
+  ASSIGN_OR_RETURN(const CsvOptions options, ToOptions<CsvOptions>(L, table, what,
+                                                                   {"header", "delimiter", "quote", "null", "numbers",
+                                                                    "columns", "recursive", "pattern"},
+                                                                   ReadCsvOptions));
   return Csv(std::move(files), options);
 }
 

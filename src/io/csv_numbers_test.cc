@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/csv_numbers.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "glim/batch_builder.h"
+
+namespace glim::io {
+namespace {
+
+Column Texts(const std::vector<std::string>& texts) {
+  ColumnBuilder builder;
+  for (const std::string& text : texts) builder.AppendBytes(text);
+  return builder.Finish();
+}
+
+TEST(CsvNumbers, WhatJsonWouldCallANumberIsOne) {
+  for (const char* text : {"0", "-0", "7", "-12", "9223372036854775807", "-9223372036854775808"}) {
+    EXPECT_EQ(NumbersOf(Texts({text}), {}).At(0).type(), Type::kInt64) << text;
+  }
+  for (const char* text : {"0.5", "-10.50", "1e3", "2E-7", "0.1e+2", "123456789012345678901.5"}) {
+    EXPECT_EQ(NumbersOf(Texts({text}), {}).At(0).type(), Type::kDouble) << text;
+  }
+  for (const char* text : {"",
+                           "-",
+                           "+1",
+                           "007",
+                           "-01",
+                           ".5",
+                           "5.",
+                           "1.e3",
+                           "1e",
+                           "1e+",
+                           "0x10",
+                           "nan",
+                           "inf",
+                           "Infinity",
+                           " 1",
+                           "1 ",
+                           "1,5",
+                           "9223372036854775808",
+                           "-9223372036854775809",
+                           "1e999",
+                           "12a",
+                           "--1"}) {
+    const Column column = NumbersOf(Texts({text}), {});
+    EXPECT_EQ(column.At(0), Cell::Bytes(text)) << text;
+  }
+}
+
+TEST(CsvNumbers, QuotedFieldsAndNilsStay) {
+  ColumnBuilder builder;
+  for (const char* text : {"1", "2", "x"}) builder.AppendBytes(text);
+  builder.AppendNull();
+  const Column numbers = NumbersOf(builder.Finish(), std::vector<uint32_t>{1});
+  EXPECT_EQ(numbers.At(0), Cell::Int64(1));
+  EXPECT_EQ(numbers.At(1), Cell::Bytes("2"));
+  EXPECT_EQ(numbers.At(2), Cell::Bytes("x"));
+  EXPECT_TRUE(numbers.At(3).is_null());
+}
+
+RC_GTEST_PROP(CsvNumbers, AgreeWithAJsonParser, ()) {
+  const auto text = *rc::gen::container<std::string>(rc::gen::element('0', '1', '9', '.', '-', '+', 'e', 'E'));
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const Column column = NumbersOf(Texts({text}), {});
+  const Cell cell = column.At(0);
+  if (json.is_discarded() || !json.is_number()) {
+    RC_ASSERT(cell == Cell::Bytes(text));
+  } else if (json.is_number_integer() && !(json.is_number_unsigned() && json.get<uint64_t>() > INT64_MAX)) {
+    RC_ASSERT(cell.type() == Type::kInt64 && cell.as_int64() == json.get<int64_t>());
+  } else if (text.find_first_of(".eE") != std::string::npos) {
+    RC_ASSERT(cell.type() == Type::kDouble && cell.as_double() == json.get<double>());
+  } else {
+    RC_ASSERT(cell == Cell::Bytes(text));
+  }
+}
+
+}  // namespace
+}  // namespace glim::io
