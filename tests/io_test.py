@@ -8,6 +8,8 @@ import http.server
 import json
 import lzma
 import os
+import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -198,6 +200,49 @@ class Files(unittest.TestCase):
         self.assertIn("more than member_bytes_max = 1000", message)
         self.assertIn("ZipFile needs the name of a file", self.bad("glim.flow('f'):ZipFile({}):Printf('%v'):Run()"))
         self.assertIn('ZipFile has no option "members"', self.bad("glim.flow('f'):ZipFile('a1.zip', {members = 1}):Printf('%v'):Run()"))
+
+    def listen(self, text, *options):
+        """A running job and the port that it listens on."""
+        self.write("job.lua", ("local glim = require 'glim'\n" + text).encode())
+        job = subprocess.Popen([GLIM, "run", *options, "job.lua"], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(job.kill)
+        line = job.stderr.readline().decode()
+        self.assertRegex(line, r"^glim: listening on 127\.0\.0\.1:\d+$")
+        return job, int(line.rsplit(":", 1)[1])
+
+    def test_lines_sent_to_a_socket_are_rows(self):
+        job, port = self.listen("glim.flow('f'):Listen('tcp', ':0', {connections = 2}):Sort():WriteText('out'):Run()")
+        with socket.create_connection(("127.0.0.1", port)) as first, socket.create_connection(("127.0.0.1", port)) as second:
+            first.sendall(b"b\t1\nhalf of a")
+            second.sendall(b"a\t2\n")
+            first.sendall(b" line\nno newline")
+        _, error = job.communicate(timeout=60)
+        self.assertEqual((job.returncode, error), (0, b""))
+        self.assertEqual(self.read("out"), b"a\t2\nb\t1\nhalf of a line\nno newline\n")
+
+    def test_an_interrupt_ends_a_flow_that_listens(self):
+        job, _ = self.listen("glim.flow('f'):Listen('tcp4', 'localhost:0', {connections = 0}):WriteText('out'):Run()")
+        job.send_signal(signal.SIGINT)
+        _, error = job.communicate(timeout=60)
+        self.assertEqual(job.returncode, 130, error)
+        self.assertFalse(os.path.exists(self.path("out")))
+
+    def test_a_port_that_is_taken_is_told(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = "127.0.0.1:%d" % server.getsockname()[1]
+            message = self.bad(f"glim.flow('f'):Listen('tcp', '{address}'):Printf('%v'):Run()")
+            self.assertIn(f'Listen: "{address}": ', message)
+        self.assertIn("Listen has no option", self.bad("glim.flow('f'):Listen('tcp', ':0', {conections = 1}):Printf('%v'):Run()"))
+
+    def test_open_files_and_functions_are_sources(self):
+        self.write("in.txt", b"head\na\t1\nb\t2\n")
+        script = "local file = %s\nfile:read()\nglim.flow('f'):Read(file):Printlnf('%%s=%%s'):Run()"
+        for file in ("io.open('in.txt')", "io.popen('cat in.txt')"):
+            self.assertEqual(self.good(script % file), b"a=1\nb=2\n")
+        self.assertIn("Read: the file is closed", self.bad("local file = io.open('in.txt')\nlocal data = glim.flow('f'):Read(file)\n"
+                                                           "file:close()\ndata:Printf('%v'):Run()"))
+        self.assertIn("Read expects an open file", self.bad("glim.flow('f'):Read('in.txt'):Printf('%v'):Run()"))
+        self.assertEqual(self.good("glim.flow('f'):Source(function() return ('a b'):gmatch('%w') end):Printlnf('%s'):Run()"), b"a\nb\n")
 
     def test_records_of_fixed_width(self):
         records = [os.urandom(100) for _ in range(50000)]

@@ -42,6 +42,7 @@ PUBLIC_HEADERS = {
     "sources": "batch",  # Plain data, which flow and io both speak.
     "sinks": "batch",
     "batch_builder": "batch",
+    "channel": "batch",
     "udf": "udf",
     "native": "udf",
     "flow": "flow",

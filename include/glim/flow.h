@@ -28,7 +28,9 @@
 #include <cstdio>
 #include <functional>
 #include <initializer_list>
+#include <iosfwd>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,6 +48,7 @@ namespace batch {
 class KeyedRows;
 }
 
+class Channel;  // glim/channel.h
 class Session;
 class Flow;
 class TableClient;
@@ -435,6 +438,25 @@ class Flow {
   }
   // All stored rows of a table: the key, then the row's values.
   Dataset Table(const TableHandle& table);
+
+  // The same with one part.
+  Dataset Source(FunctionSource function) { return Generate(std::move(function)); }
+  template <NativeCallable F>
+  Dataset Source(F function) {
+    return Generate(std::move(function));
+  }
+  // Lines of what is open already, as rows of the fields between tabs; or of what a function gives that fills some of a
+  // span and says how much, 0 at the end. They outlive the run, and can be read once. (A descriptor is a file, too:
+  // TextFile("/dev/fd/7").)
+  Dataset Read(FILE* file);
+  Dataset Read(std::istream& stream);
+  Dataset Read(std::function<Result<size_t>(std::span<char> out)> read);
+  // Rows that another thread of the program pushes while the flow runs (glim/channel.h).
+  Dataset Channel(std::shared_ptr<glim::Channel> channel);
+  // Lines that others send to a socket, as rows of the fields between tabs: `network` "tcp" (tcp4, tcp6) and an address
+  // like ":7000" or "0.0.0.0:7000", or "unix" and a path. Without a host only this machine can connect; with port 0 a
+  // free one is taken. Where it listens is said on stderr.
+  Dataset Listen(std::string network, std::string address, ListenOptions options = {});
 
   // Lua run once in each task before its functions; what it defines, they may use. For the steps added afterwards.
   Flow& Init(std::string lua);

@@ -90,6 +90,8 @@ class Session {
   Parts& parts() { return *parts_; }
 
  private:
+  Status RunEnds(const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends);
+
   std::unique_ptr<Parts> parts_;
 };
 

@@ -39,6 +39,13 @@ struct ZipFileOptions {
   bool recursive = false;                // Folders and all below them.
 };
 
+// Of Listen.
+struct ListenOptions {
+  int64_t connections = 1;  // So many in all, side by side; when all have ended, so do the rows. 0: any number.
+  double idle_seconds = 0;  // The rows end when nothing came for so long. 0: never.
+  int64_t line_bytes_max = 1 << 20;  // A line that is longer, give or take what is read at once, fails the run.
+};
+
 // A column of a file: its number, from 1, or its name in the header.
 struct CsvColumn {
   CsvColumn(int number) : number(number) {}

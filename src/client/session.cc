@@ -199,6 +199,16 @@ Status Session::DropTable(const std::string& name) { return parts_->catalogue->D
 Status Session::Run(const Flow& flow) { return Run(flow.graph(), flow.graph()->Ends()); }
 
 Status Session::Run(const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends) {
+  Status status = RunEnds(graph, std::move(ends));
+  // Whoever pushes rows is told that nobody reads them any more.
+  for (const flow::Step& step : graph->steps()) {
+    const auto* source = std::get_if<flow::ChannelSource>(&step.body);
+    if (source != nullptr && source->channel != nullptr) source->channel->EndRun(!status.ok());
+  }
+  return status;
+}
+
+Status Session::RunEnds(const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends) {
   RETURN_IF_ERROR(status());
   Parts& parts = *parts_;
   // From here on: asking a database for its names may take long, too.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Everything that Glim asks of the machine: time, randomness, files, child processes, signals. One interface, so that a
-// test or a simulation can put something else in its place; env/posix/ holds the real one and is the only folder that
-// calls the system.
+// Everything that Glim asks of the machine: time, randomness, files, child processes, sockets, signals. One interface,
+// so that a test or a simulation can put something else in its place; env/posix/ holds the real one and is the only
+// folder that calls the system.
 //
 // Who needs the machine gets an Env& from its owner; `main` and Session make the real one with env::MakePosixEnv().
 //
@@ -139,6 +139,28 @@ class Processes {
   virtual Result<std::unique_ptr<ChildProcess>> Start(const CommandOptions& options) = 0;
 };
 
+// A socket that takes connections, and all the connections that it took.
+class Listener {
+ public:
+  virtual ~Listener() = default;
+
+  struct Event {
+    enum class Kind : uint8_t { kOpened, kBytes, kEnded };
+    uint64_t connection = 0;  // From 1, in the order in which they came.
+    Kind kind = Kind::kOpened;
+    std::string peer;  // "127.0.0.1:40123".
+    size_t size = 0;   // Of kBytes: of what was put into `out`.
+    Status status;     // Of kEnded: why, when it broke off.
+  };
+  // Where it listens, with the port that was chosen for port 0: "127.0.0.1:40123".
+  virtual const std::string& address() const = 0;
+  // What happens next on any connection, or nullopt when nothing did for so long (negative: wait for ever). A peer that
+  // sends more than is asked for waits. kCancelled once the Env was interrupted.
+  virtual Result<std::optional<Event>> Next(std::span<char> out, int64_t timeout_nanos) = 0;
+  // Those that are there go on.
+  virtual void StopAccepting() = 0;
+};
+
 struct Machine {
   int cores = 1;             // That this process may use.
   int64_t memory_bytes = 0;  // Of the machine or of our cgroup, the smaller.
@@ -150,6 +172,9 @@ class Env {
   virtual Clock& clock() = 0;
   virtual FileSystem& files() = 0;
   virtual Processes& processes() = 0;
+  // `network` is "tcp", "tcp4" or "tcp6" with an address like "localhost:7000" or ":0" (this machine only, a free
+  // port), or "unix" with a path.
+  virtual Result<std::unique_ptr<Listener>> Listen(const std::string& network, const std::string& address) = 0;
   virtual uint64_t RandomSeed() = 0;
   virtual Machine machine() = 0;
   virtual std::optional<std::string> Variable(const std::string& name) = 0;

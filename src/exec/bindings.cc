@@ -15,6 +15,7 @@
 #include "io/print_sink.h"
 #include "io/sinks.h"
 #include "io/sql.h"
+#include "io/stream_sources.h"
 #include "io/text_source.h"
 #include "io/zip_source.h"
 #include "ops/aggregate.h"
@@ -91,6 +92,12 @@ Result<std::unique_ptr<io::Source>> MakeSource(const flow::Step& step) {
     return io::MakeTextSource(text->paths, text->options);
   }
   if (const auto* zip = std::get_if<flow::ZipSource>(&step.body)) return io::MakeZipSource(zip->paths, zip->options);
+  if (const auto* read = std::get_if<flow::ReadSource>(&step.body)) return io::MakeReadSource(read->read);
+  if (const auto* channel = std::get_if<flow::ChannelSource>(&step.body))
+    return io::MakeChannelSource(channel->channel);
+  if (const auto* listen = std::get_if<flow::ListenSource>(&step.body)) {
+    return io::MakeListenSource(listen->network, listen->address, listen->options);
+  }
   if (const auto* csv = std::get_if<flow::CsvSource>(&step.body)) return io::MakeCsvSource(csv->files, csv->options);
   if (const auto* json = std::get_if<flow::JsonLinesSource>(&step.body)) {
     return io::MakeJsonSource(json->format.files, json->format.options);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -24,6 +25,9 @@ class RunEnv : public env::Env {
   env::Clock& clock() override { return env_->clock(); }
   env::FileSystem& files() override { return env_->files(); }
   env::Processes& processes() override { return env_->processes(); }
+  Result<std::unique_ptr<env::Listener>> Listen(const std::string& network, const std::string& address) override {
+    return env_->Listen(network, address);
+  }
   uint64_t RandomSeed() override { return env_->RandomSeed(); }
   env::Machine machine() override { return env_->machine(); }
   std::optional<std::string> Variable(const std::string& name) override { return env_->Variable(name); }

@@ -522,6 +522,7 @@ class PlanRun {
         auto batch = (*reader)->Next();
         if (!batch.ok()) return std::move(batch).status().With(name);
         if (!batch->has_value()) break;
+        if ((*batch)->row_count() == 0) continue;  // Nothing yet.
         progress_.AddRows((*batch)->row_count());
         RETURN_IF_ERROR(head->Push(**std::move(batch)));
       }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <istream>
 
 #include "base/check.h"
 #include "env/path.h"
@@ -631,6 +632,45 @@ Dataset Flow::Generate(FunctionSource function, int parts) {
   Dataset numbers = Range(0, parts);
   if (parts > 1) numbers = numbers.RoundRobin(parts);
   return numbers.WithFunction("Generate", FunctionRole::kFlatMap, std::move(function));
+}
+
+Dataset Flow::Read(FILE* file) {
+  if (file == nullptr) graph_->Fail(Status::Invalid("Read: there is no file"));
+  return Read([file](std::span<char> out) -> Result<size_t> {
+    const size_t size = std::fread(out.data(), 1, out.size(), file);
+    if (size == 0 && std::ferror(file) != 0) return Status::Unavailable("the file cannot be read");
+    return size;
+  });
+}
+
+Dataset Flow::Read(std::istream& stream) {
+  return Read([stream = &stream](std::span<char> out) -> Result<size_t> {
+    stream->read(out.data(), static_cast<std::streamsize>(out.size()));
+    if (stream->bad()) return Status::Unavailable("the stream cannot be read");
+    return static_cast<size_t>(stream->gcount());
+  });
+}
+
+Dataset Flow::Read(std::function<Result<size_t>(std::span<char>)> read) {
+  if (read == nullptr) graph_->Fail(Status::Invalid("Read: there is no function"));
+  return Dataset(graph_, graph_->Add({"Read", "", {}, flow::ReadSource{std::move(read)}}));
+}
+
+Dataset Flow::Channel(std::shared_ptr<glim::Channel> channel) {
+  if (channel == nullptr) {
+    graph_->Fail(Status::Invalid("Channel: there is no channel"));
+  } else if (!channel->Claim()) {
+    graph_->Fail(Status::Invalid("Channel: another source reads this channel"));
+  }
+  return Dataset(graph_, graph_->Add({"Channel", "", {}, flow::ChannelSource{std::move(channel)}}));
+}
+
+Dataset Flow::Listen(std::string network, std::string address, ListenOptions options) {
+  std::string arguments = network + ", " + Quoted(address);
+  return Dataset(
+      graph_,
+      graph_->Add(
+          {"Listen", std::move(arguments), {}, flow::ListenSource{std::move(network), std::move(address), options}}));
 }
 
 Dataset Flow::Table(const TableHandle& table) {

@@ -18,6 +18,7 @@
 #include "batch/join_kind.h"
 #include "batch/keyed_rows.h"
 #include "batch/row_ops.h"
+#include "glim/channel.h"
 #include "glim/flow.h"
 
 namespace glim::flow {
@@ -51,6 +52,16 @@ struct StringsSource {
 };
 struct IntsSource {
   std::vector<int64_t> values;
+};
+struct ReadSource {
+  std::function<Result<size_t>(std::span<char>)> read;
+};
+struct ChannelSource {
+  std::shared_ptr<Channel> channel;
+};
+struct ListenSource {
+  std::string network, address;
+  ListenOptions options;
 };
 struct RangeSource {
   int64_t begin, end;
@@ -195,12 +206,13 @@ struct SqlSink {
   std::vector<std::string> names{};  // As PrintSink's.
 };
 
-using StepBody = std::variant<TextFileSource, ZipSource, CsvSource, JsonLinesSource, FixedWidthSource, SqlSource,
-                              StringsSource, IntsSource, RangeSource, RowsSource, TableSource, FunctionStep, SelectStep,
-                              LimitStep, PartitionStep, RoundRobinStep, ReduceStep, GroupStep, SortStep, JoinStep,
-                              CoGroupStep, SampleStep, ZipWithIndexStep, BroadcastStep, MergeToStep, UnionStep,
-                              CacheStep, DistinctStep, PipeStep, LookupStep, AsStep, PushToStep, TableStep, PrintfSink,
-                              PrintSink, PipeOutSink, OutputSink, CollectSink, FirstRowSink, FileSink, SqlSink>;
+using StepBody =
+    std::variant<TextFileSource, ZipSource, ReadSource, ChannelSource, ListenSource, CsvSource, JsonLinesSource,
+                 FixedWidthSource, SqlSource, StringsSource, IntsSource, RangeSource, RowsSource, TableSource,
+                 FunctionStep, SelectStep, LimitStep, PartitionStep, RoundRobinStep, ReduceStep, GroupStep, SortStep,
+                 JoinStep, CoGroupStep, SampleStep, ZipWithIndexStep, BroadcastStep, MergeToStep, UnionStep, CacheStep,
+                 DistinctStep, PipeStep, LookupStep, AsStep, PushToStep, TableStep, PrintfSink, PrintSink, PipeOutSink,
+                 OutputSink, CollectSink, FirstRowSink, FileSink, SqlSink>;
 
 struct Step {
   std::string name;         // "FlatMap", as the user wrote it.

@@ -37,7 +37,8 @@ struct SplitOptions {
 class Reader {
  public:
   virtual ~Reader() = default;
-  // The next rows, never an empty batch; nullopt at the end. After an error the reader is not used again.
+  // The next rows; nullopt at the end. An empty batch says that there is nothing yet (a channel, a socket): the caller
+  // looks whether it still wants rows, and asks again. After an error the reader is not used again.
   virtual Result<std::optional<Batch>> Next() = 0;
 };
 

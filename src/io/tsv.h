@@ -39,6 +39,9 @@ class TsvReader {
   // No more bytes: what follows the last newline is a line.
   Status Finish();
 
+  // Of the line that has no end yet.
+  size_t partial_bytes() const { return partial_.size(); }
+
   // The next batch that is complete; nullopt when more bytes are needed, or, after Finish, at the end.
   std::optional<Batch> Next();
 

@@ -375,32 +375,20 @@ Result<int> PipeOut(lua_State* L) {
   return PushDataset(L, self->PipeOut(file));
 }
 
-Result<int> WriteText(lua_State* L) {
+template <StepName name, Dataset (Dataset::*step)(std::string, WriteOptions) const>
+Result<int> CallWrite(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(std::string path, ToText(L, 2, "WriteText"));
-  ASSIGN_OR_RETURN(WriteOptions options, ToWriteOptions(L, 3, "WriteText"));
-  return PushDataset(L, self->WriteText(std::move(path), std::move(options)));
+  ASSIGN_OR_RETURN(std::string path, ToText(L, 2, name.text));
+  ASSIGN_OR_RETURN(WriteOptions options, ToWriteOptions(L, 3, name.text));
+  return PushDataset(L, (self->*step)(std::move(path), std::move(options)));
 }
 
-Result<int> WriteBinary(lua_State* L) {
+template <StepName name, Dataset (Dataset::*step)(std::string, CsvWriteOptions) const>
+Result<int> CallWriteCsv(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(std::string path, ToText(L, 2, "WriteBinary"));
-  ASSIGN_OR_RETURN(WriteOptions options, ToWriteOptions(L, 3, "WriteBinary"));
-  return PushDataset(L, self->WriteBinary(std::move(path), std::move(options)));
-}
-
-Result<int> WriteCsv(lua_State* L) {
-  ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(std::string path, ToText(L, 2, "WriteCsv"));
-  ASSIGN_OR_RETURN(CsvWriteOptions options, ToCsvWriteOptions(L, 3, "WriteCsv"));
-  return PushDataset(L, self->WriteCsv(std::move(path), std::move(options)));
-}
-
-Result<int> WriteTsv(lua_State* L) {
-  ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(std::string path, ToText(L, 2, "WriteTsv"));
-  ASSIGN_OR_RETURN(CsvWriteOptions options, ToCsvWriteOptions(L, 3, "WriteTsv"));
-  return PushDataset(L, self->WriteTsv(std::move(path), std::move(options)));
+  ASSIGN_OR_RETURN(std::string path, ToText(L, 2, name.text));
+  ASSIGN_OR_RETURN(CsvWriteOptions options, ToCsvWriteOptions(L, 3, name.text));
+  return PushDataset(L, (self->*step)(std::move(path), std::move(options)));
 }
 
 Result<int> WriteJsonLines(lua_State* L) {
@@ -641,6 +629,35 @@ Result<int> TableRows(lua_State* L) {
   return PushDataset(L, flow->Table(table));
 }
 
+// flow:Read(file), of an open file or io.popen. The script may close it before the flow runs.
+Result<int> Read(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  ASSIGN_OR_RETURN(FILE * opened, ToFile(L, 2, "Read"));
+  (void)opened;
+  auto kept = std::make_shared<const Kept>(L, 2);
+  auto* const file = static_cast<FILE* const*>(lua_touserdata(L, 2));
+  return PushDataset(L, flow->Read([kept, file](std::span<char> out) -> Result<size_t> {
+    if (*file == nullptr) return Status::Invalid("the file is closed");
+    const size_t size = std::fread(out.data(), 1, out.size(), *file);
+    if (size == 0 && std::ferror(*file) != 0) return Status::Unavailable("the file cannot be read");
+    return size;
+  }));
+}
+
+Result<int> Listen(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  ASSIGN_OR_RETURN(std::string network, ToText(L, 2, "Listen"));
+  ASSIGN_OR_RETURN(std::string address, ToText(L, 3, "Listen"));
+  ASSIGN_OR_RETURN(ListenOptions options, ToListenOptions(L, 4, "Listen"));
+  return PushDataset(L, flow->Listen(std::move(network), std::move(address), options));
+}
+
+Result<int> Source(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  ASSIGN_OR_RETURN(FunctionSource function, ToFunction(L, 2, "Source"));
+  return PushDataset(L, flow->Source(std::move(function)));
+}
+
 Result<int> Init(lua_State* L) {
   ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
   ASSIGN_OR_RETURN(std::string code, ToText(L, 2, "Init"));
@@ -775,10 +792,10 @@ constexpr luaL_Reg kDatasetMethods[] = {
     {"Printlnf", Call<Printlnf>},
     {"Fprintlnf", Call<Fprintlnf>},
     {"PipeOut", Call<PipeOut>},
-    {"WriteText", Call<WriteText>},
-    {"WriteBinary", Call<WriteBinary>},
-    {"WriteCsv", Call<WriteCsv>},
-    {"WriteTsv", Call<WriteTsv>},
+    {"WriteText", Call<CallWrite<"WriteText", &Dataset::WriteText>>},
+    {"WriteBinary", Call<CallWrite<"WriteBinary", &Dataset::WriteBinary>>},
+    {"WriteCsv", Call<CallWriteCsv<"WriteCsv", &Dataset::WriteCsv>>},
+    {"WriteTsv", Call<CallWriteCsv<"WriteTsv", &Dataset::WriteTsv>>},
     {"WriteJsonLines", Call<WriteJsonLines>},
     {"WriteSql", Call<WriteSql>},
     {"Output", Call<Output<false>>},
@@ -792,7 +809,7 @@ constexpr luaL_Reg kFlowMethods[] = {
     {"TextFile", Call<TextFile>}, {"Stdin", Call<Stdin>},       {"Strings", Call<Strings>}, {"Lines", Call<Strings>},
     {"Ints", Call<Ints>},         {"Range", Call<Range>},       {"Rows", Call<Rows>},       {"Input", Call<Input>},
     {"Sql", Call<Sql>},           {"Generate", Call<Generate>}, {"Init", Call<Init>},       {"ZipFile", Call<ZipFile>},
-    {nullptr, nullptr},
+    {"Read", Call<Read>},         {"Listen", Call<Listen>},     {"Source", Call<Source>},   {nullptr, nullptr},
 };
 
 constexpr luaL_Reg kNothing[] = {{nullptr, nullptr}};

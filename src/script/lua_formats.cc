@@ -184,6 +184,15 @@ Result<TextFileOptions> ToTextOptions(lua_State* L, int index, const char* what)
                                     });
 }
 
+Result<ListenOptions> ToListenOptions(lua_State* L, int index, const char* what) {
+  return ToOptions<ListenOptions>(L, index, what, {"connections", "idle_seconds", "line_bytes_max"},
+                                  [](lua_State* L, int table, ListenOptions* options) -> Status {
+                                    RETURN_IF_ERROR(ReadField(L, table, "connections", &options->connections));
+                                    RETURN_IF_ERROR(ReadField(L, table, "idle_seconds", &options->idle_seconds));
+                                    return ReadField(L, table, "line_bytes_max", &options->line_bytes_max);
+                                  });
+}
+
 Result<ZipFileOptions> ToZipOptions(lua_State* L, int index, const char* what) {
   return ToOptions<ZipFileOptions>(
       L, index, what, {"pattern", "member_bytes_max", "file_name", "recursive"},

@@ -97,6 +97,9 @@ class FaultyEnv : public Env {
   Clock& clock() override { return real_.clock(); }
   FileSystem& files() override { return files_; }
   Processes& processes() override { return real_.processes(); }
+  Result<std::unique_ptr<Listener>> Listen(const std::string& network, const std::string& address) override {
+    return real_.Listen(network, address);
+  }
   uint64_t RandomSeed() override { return real_.RandomSeed(); }
   Machine machine() override { return real_.machine(); }
   std::optional<std::string> Variable(const std::string& name) override { return real_.Variable(name); }

@@ -12,6 +12,7 @@
 #include "env/env.h"
 #include "env/posix/file_system.h"
 #include "env/posix/interrupts.h"
+#include "env/posix/listener.h"
 #include "env/posix/machine.h"
 #include "env/posix/process.h"
 
@@ -62,6 +63,10 @@ class PosixEnv : public Env {
   Clock& clock() override { return clock_; }
   FileSystem& files() override { return *files_; }
   Processes& processes() override { return *processes_; }
+
+  Result<std::unique_ptr<Listener>> Listen(const std::string& network, const std::string& address) override {
+    return ListenOn(network, address);
+  }
 
   uint64_t RandomSeed() override {
     uint64_t seed = 0;
