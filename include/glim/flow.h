@@ -130,6 +130,11 @@ concept NativeCallable =
     !std::convertible_to<F, std::string_view> && !std::convertible_to<F, std::shared_ptr<const Function>> &&
     !std::same_as<std::remove_cvref_t<F>, FunctionSource>;
 
+struct PipeAsArgsOptions {
+  int parallel = 1;  // So many commands run side by side in each task. Their rows come in the order of the rows they
+                     // are for all the same.
+};
+
 // Run(Explain()) prints the stages instead of running them.
 struct Explain {
   FILE* out = stdout;
@@ -306,7 +311,7 @@ class Dataset {
   // non-zero exit fails the run.
   Dataset Pipe(std::string command) const;
   // One `sh -c command` per row; $1, $2, ... are the row's fields, given as arguments and never parsed by the shell.
-  Dataset PipeAsArgs(std::string command) const;
+  Dataset PipeAsArgs(std::string command, PipeAsArgsOptions options = {}) const;
 
   // ---- Tables (glim/table.h) ----
   // Adds the table's row for the key in field `key`: `width` more columns.

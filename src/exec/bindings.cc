@@ -211,9 +211,10 @@ std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow
     }
     case OperatorKind::kPipe:
       return std::make_unique<ops::PipeOperator>(std::move(context), Body<flow::PipeStep>(graph, op.step).command);
-    case OperatorKind::kPipeAsArgs:
-      return std::make_unique<ops::PipeAsArgsOperator>(std::move(context),
-                                                       Body<flow::PipeStep>(graph, op.step).command);
+    case OperatorKind::kPipeAsArgs: {
+      const auto& pipe = Body<flow::PipeStep>(graph, op.step);
+      return std::make_unique<ops::PipeAsArgsOperator>(std::move(context), pipe.command, pipe.parallel);
+    }
     case OperatorKind::kLookup: {
       const auto& lookup = Body<flow::LookupStep>(graph, op.step);
       return std::make_unique<ops::LookupOperator>(std::move(context), lookup.table, lookup.key);

@@ -437,10 +437,16 @@ Dataset Dataset::Pipe(std::string command) const {
   return Then({"Pipe", std::move(arguments), {}, flow::PipeStep{std::move(command), false}});
 }
 
-Dataset Dataset::PipeAsArgs(std::string command) const {
+Dataset Dataset::PipeAsArgs(std::string command, PipeAsArgsOptions options) const {
+  constexpr int kParallelMax = 1000;
   std::string arguments = Quoted(command);
   if (command.empty()) graph_->Fail(Status::Invalid("PipeAsArgs needs a command"));
-  return Then({"PipeAsArgs", std::move(arguments), {}, flow::PipeStep{std::move(command), true}});
+  if (options.parallel < 1 || options.parallel > kParallelMax) {
+    graph_->Fail(Status::Invalid(
+        fmt::format("PipeAsArgs: 1 to {} commands run side by side, not {}", kParallelMax, options.parallel)));
+  }
+  if (options.parallel > 1) arguments += fmt::format(", {} in parallel", options.parallel);
+  return Then({"PipeAsArgs", std::move(arguments), {}, flow::PipeStep{std::move(command), true, options.parallel}});
 }
 
 Dataset Dataset::As(std::vector<std::string> names) const {

@@ -156,6 +156,7 @@ struct CoGroupStep {
 struct PipeStep {
   std::string command;
   bool as_arguments;
+  int parallel = 1;  // Of PipeAsArgs.
 };
 struct LookupStep {
   TableHandle table;

@@ -83,21 +83,27 @@ Status PipeOperator::DoFinish() {
   return CheckExit(code);
 }
 
-PipeAsArgsOperator::PipeAsArgsOperator(OperatorContext context, std::string command)
-    : Operator(std::move(context)), command_(std::move(command)), script_(QuoteArguments(command_)) {}
+PipeAsArgsOperator::PipeAsArgsOperator(OperatorContext context, std::string command, int parallel)
+    : Operator(std::move(context)),
+      script_(QuoteArguments(command)),
+      parallel_(static_cast<size_t>(parallel)),
+      buffer_(std::make_unique<char[]>(kBufferBytes)) {}
 
 Status PipeAsArgsOperator::DoPush(Batch batch) {
   for (int64_t row = 0; row < batch.row_count() && !full(); ++row) {
-    if (context().cancelled->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
-    Status status = RunRow(batch, row);
-    if (status.ok() || full()) continue;
-    if (status.code() != Code::kUserCode) return status;
-    return Status::UserCode(status.message() + ", row " + batch.RowToDebugString(row));
+    if (running_.size() == parallel_) RETURN_IF_ERROR(Await());
+    RETURN_IF_ERROR(Start(batch, row));
   }
   return Status::Ok();
 }
 
-Status PipeAsArgsOperator::RunRow(const Batch& batch, int64_t row) {
+Status PipeAsArgsOperator::DoFinish() {
+  while (!running_.empty() && !full()) RETURN_IF_ERROR(Await());
+  running_.clear();  // Kills those that nobody wants any more.
+  return Status::Ok();
+}
+
+Status PipeAsArgsOperator::Start(const Batch& batch, int64_t row) {
   env::CommandOptions options{.argv = {"sh", "-c", script_, "sh"}, .environment = {}, .discard_input = true};
   for (int c = 0; c < batch.column_count(); ++c) {
     const Cell cell = batch.At(row, c);
@@ -107,14 +113,27 @@ Status PipeAsArgsOperator::RunRow(const Batch& batch, int64_t row) {
     }
     options.argv.push_back(std::move(argument));
   }
-  ASSIGN_OR_RETURN(const auto child, context().env->processes().Start(options));
+  ASSIGN_OR_RETURN(auto child, context().env->processes().Start(options));
+  running_.push_back({std::move(child), batch, row});
+  return Status::Ok();
+}
+
+Status PipeAsArgsOperator::Await() {
+  const Running earliest = std::move(running_.front());
+  running_.pop_front();
+  Status status = Drain(earliest.child.get());
+  if (status.ok() || full()) return Status::Ok();
+  if (status.code() != Code::kUserCode) return status;
+  return Status::UserCode(status.message() + ", row " + earliest.batch.RowToDebugString(earliest.row));
+}
+
+Status PipeAsArgsOperator::Drain(env::ChildProcess* child) {
   io::TsvReader reader;
-  const auto buffer = std::make_unique<char[]>(kBufferBytes);
   for (bool ended = false; !ended;) {
     if (context().cancelled->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
     if (full()) return Status::Ok();
-    ASSIGN_OR_RETURN(const auto moved, child->Exchange({}, {buffer.get(), kBufferBytes}, kWaitNanos));
-    RETURN_IF_ERROR(reader.Feed({buffer.get(), moved.read}));
+    ASSIGN_OR_RETURN(const auto moved, child->Exchange({}, {buffer_.get(), kBufferBytes}, kWaitNanos));
+    RETURN_IF_ERROR(reader.Feed({buffer_.get(), moved.read}));
     ended = moved.output_ended;
     if (ended) RETURN_IF_ERROR(reader.Finish());
     while (std::optional<Batch> rows = reader.Next()) RETURN_IF_ERROR(Emit(*std::move(rows)));

@@ -10,6 +10,7 @@
 // child whose output nobody wants any more is killed.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 
@@ -42,18 +43,31 @@ class PipeOperator : public Operator {
   bool output_ended_ = false;
 };
 
+// Up to `parallel` commands run side by side. Only the one of the earliest row is read; the others write into their
+// pipes, which hold 64 KB, and wait when those are full. So rows keep their order, and memory its bound.
 class PipeAsArgsOperator : public Operator {
  public:
-  PipeAsArgsOperator(OperatorContext context, std::string command);
+  PipeAsArgsOperator(OperatorContext context, std::string command, int parallel);
 
  protected:
   Status DoPush(Batch batch) override;
+  Status DoFinish() override;
 
  private:
-  Status RunRow(const Batch& batch, int64_t row);
+  struct Running {
+    std::unique_ptr<env::ChildProcess> child;
+    Batch batch;  // The row that it is for, for messages.
+    int64_t row;
+  };
+  Status Start(const Batch& batch, int64_t row);
+  // To the end of the earliest one.
+  Status Await();
+  Status Drain(env::ChildProcess* child);
 
-  const std::string command_;
   const std::string script_;  // With $N quoted.
+  const size_t parallel_;
+  const std::unique_ptr<char[]> buffer_;
+  std::deque<Running> running_;
 };
 
 // `cat $1` -> `cat "${1}"`: $N outside of single quotes becomes ${N}, in double quotes where it is not in them already.

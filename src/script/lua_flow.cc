@@ -308,7 +308,8 @@ Result<int> Pipe(lua_State* L) {
 Result<int> PipeAsArgs(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
   ASSIGN_OR_RETURN(std::string command, ToText(L, 2, "PipeAsArgs"));
-  return PushDataset(L, self->PipeAsArgs(std::move(command)));
+  ASSIGN_OR_RETURN(const PipeAsArgsOptions options, ToPipeAsArgsOptions(L, 3, "PipeAsArgs"));
+  return PushDataset(L, self->PipeAsArgs(std::move(command), options));
 }
 
 Result<int> Lookup(lua_State* L) {

@@ -193,6 +193,16 @@ Result<ListenOptions> ToListenOptions(lua_State* L, int index, const char* what)
                                   });
 }
 
+Result<PipeAsArgsOptions> ToPipeAsArgsOptions(lua_State* L, int index, const char* what) {
+  return ToOptions<PipeAsArgsOptions>(L, index, what, {"parallel"},
+                                      [](lua_State* L, int table, PipeAsArgsOptions* options) -> Status {
+                                        return WithField(L, table, "parallel", [&](int field) -> Status {
+                                          ASSIGN_OR_RETURN(options->parallel, ToInt(L, field, "parallel"));
+                                          return Status::Ok();
+                                        });
+                                      });
+}
+
 Result<ZipFileOptions> ToZipOptions(lua_State* L, int index, const char* what) {
   return ToOptions<ZipFileOptions>(
       L, index, what, {"pattern", "member_bytes_max", "file_name", "recursive"},
