@@ -336,10 +336,10 @@ class Dataset {
   Status Show(Session& session, int64_t count = 20) const {
     return Limit(count).Print(PrintFormat::kTable).Run(session);
   }
-  // Rows as they come, in order, one call at a time.
-  // (ForEachBatch is called by many threads at once.)
-  Dataset Output(std::function<Status(const Batch&)> function) const;
-  Dataset OutputRow(std::function<Status(const Row&)> function) const;
+  // Rows as they come, in order, one call at a time; with `parallel` by many threads at once and in no order, as
+  // ForEach and ForEachBatch are called.
+  Dataset Output(std::function<Status(const Batch&)> function, OutputOptions options = {}) const;
+  Dataset OutputRow(std::function<Status(const Row&)> function, OutputOptions options = {}) const;
   // Appends all rows to *rows, which must live until Run returns.
   Dataset Collect(std::vector<Row>* rows) const;
   // The first row's fields, converted; the variables stay as they are when there is no row. Supported: int, int64_t,

@@ -49,6 +49,12 @@ struct SqlWriteOptions {
   std::vector<std::string> types{};
 };
 
+// Of Output and OutputRow.
+struct OutputOptions {
+  bool parallel = false;  // The function is called by many threads at once; it must expect that. Rows of one partition
+                          // still come in order, those of different partitions come side by side.
+};
+
 // How Print shows rows. kAuto: a table on a terminal, else CSV. kJson: an array per row and line.
 enum class PrintFormat { kAuto, kTable, kCsv, kTsv, kJson };
 

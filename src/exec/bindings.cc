@@ -132,7 +132,9 @@ Result<std::unique_ptr<io::Sink>> MakeSink(const flow::Step& step, env::Env& env
     constexpr int kStdout = 1;
     return io::MakePrintSink(print->format, print->names, env.IsTerminal(kStdout), &env.standard_output());
   }
-  if (const auto* output = std::get_if<flow::OutputSink>(&step.body)) return io::MakeCallbackSink(output->function);
+  if (const auto* output = std::get_if<flow::OutputSink>(&step.body)) {
+    return io::MakeCallbackSink(output->function, output->parallel);
+  }
   if (const auto* collect = std::get_if<flow::CollectSink>(&step.body)) return io::MakeCollectSink(collect->rows);
   if (const auto* table = std::get_if<flow::TableStep>(&step.body)) {
     return io::MakeCallbackSink([rows = table->rows](const Batch& batch) { return rows->Add(batch); });

@@ -481,17 +481,19 @@ Dataset Dataset::PipeOut(std::function<Status(std::string_view)> writer) const {
   return Then({"PipeOut", "", {}, flow::PipeOutSink{nullptr, std::move(writer)}});
 }
 
-Dataset Dataset::OutputRow(std::function<Status(const Row&)> function) const {
-  return Output([function = std::move(function)](const Batch& batch) -> Status {
+Dataset Dataset::OutputRow(std::function<Status(const Row&)> function, OutputOptions options) const {
+  const auto rows = [function = std::move(function)](const Batch& batch) -> Status {
     for (int64_t row = 0; row < batch.row_count(); ++row) {
       if (Status status = function(batch.RowAt(row)); !status.ok()) return status;
     }
     return Status::Ok();
-  });
+  };
+  return Output(rows, options);
 }
 
-Dataset Dataset::Output(std::function<Status(const Batch&)> function) const {
-  return Then({"Output", "", {}, flow::OutputSink{std::move(function)}});
+Dataset Dataset::Output(std::function<Status(const Batch&)> function, OutputOptions options) const {
+  return Then(
+      {"Output", options.parallel ? "parallel" : "", {}, flow::OutputSink{std::move(function), options.parallel}});
 }
 
 Dataset Dataset::Collect(std::vector<Row>* rows) const { return Then({"Collect", "", {}, flow::CollectSink{rows}}); }

@@ -181,6 +181,7 @@ struct PipeOutSink {
 };
 struct OutputSink {
   std::function<Status(const Batch&)> function;
+  bool parallel = false;
 };
 struct CollectSink {
   std::vector<Row>* rows;

@@ -70,9 +70,26 @@ class BatchSink : public Sink {
 
 class CallbackSink : public BatchSink {
  public:
-  explicit CallbackSink(std::function<Status(const Batch&)> take) : take_(std::move(take)) {}
+  CallbackSink(std::function<Status(const Batch&)> take, bool parallel) : take_(std::move(take)), parallel_(parallel) {}
   std::string Describe() const override { return "Output()"; }
-  Status WriteBatch(const Batch& batch) override {
+  bool in_parts() const override { return parallel_; }
+  Result<std::unique_ptr<SinkPart>> OpenPart(int) override {
+    return std::unique_ptr<SinkPart>(std::make_unique<Part>(*this));
+  }
+  Status WriteBatch(const Batch& batch) override { return Call(batch); }
+
+ private:
+  class Part : public SinkPart {
+   public:
+    explicit Part(const CallbackSink& sink) : sink_(sink) {}
+    Status Write(const Batch& batch) override { return sink_.Call(batch); }
+    Status Finish() override { return Status::Ok(); }
+
+   private:
+    const CallbackSink& sink_;
+  };
+
+  Status Call(const Batch& batch) const {
     // The user's code: what it throws ends here.
     try {
       return take_(batch);
@@ -83,8 +100,8 @@ class CallbackSink : public BatchSink {
     }
   }
 
- private:
   const std::function<Status(const Batch&)> take_;
+  const bool parallel_;
 };
 
 class CollectSink : public BatchSink {
@@ -127,8 +144,8 @@ std::unique_ptr<Sink> MakeCFileSink(std::unique_ptr<RowEncoder> encoder, FILE* f
   return std::make_unique<CFileSink>(std::move(encoder), file, std::move(description));
 }
 
-std::unique_ptr<Sink> MakeCallbackSink(std::function<Status(const Batch&)> take) {
-  return std::make_unique<CallbackSink>(std::move(take));
+std::unique_ptr<Sink> MakeCallbackSink(std::function<Status(const Batch&)> take, bool parallel) {
+  return std::make_unique<CallbackSink>(std::move(take), parallel);
 }
 
 std::unique_ptr<Sink> MakeCollectSink(std::vector<Row>* rows) { return std::make_unique<CollectSink>(rows); }

@@ -25,8 +25,8 @@ std::unique_ptr<Sink> MakeWriterSink(std::unique_ptr<RowEncoder> encoder, std::f
                                      std::string description);
 // `file` is not closed; it is flushed at the end.
 std::unique_ptr<Sink> MakeCFileSink(std::unique_ptr<RowEncoder> encoder, FILE* file, std::string description);
-// An error of `take` is passed on as it is.
-std::unique_ptr<Sink> MakeCallbackSink(std::function<Status(const Batch&)> take);
+// An error of `take` is passed on as it is. `parallel`: every task calls it, side by side.
+std::unique_ptr<Sink> MakeCallbackSink(std::function<Status(const Batch&)> take, bool parallel = false);
 // Appends to `rows`, which outlives the sink.
 std::unique_ptr<Sink> MakeCollectSink(std::vector<Row>* rows);
 // Calls `save` at most once, with the first row; then it is full.
