@@ -72,5 +72,74 @@ TEST(Output, AFailureOfAParallelCallFailsTheRun) {
   EXPECT_THAT(throwing.Run().message(), HasSubstr("threw: oh"));
 }
 
+class LinksAndRewrites : public ::testing::Test {
+ protected:
+  ~LinksAndRewrites() override { EXPECT_TRUE(env_->files().RemoveAll(folder_).ok()); }
+  std::string Path(const std::string& name) const { return folder_ + "/" + name; }
+  void Link(const std::string& to, const std::string& name) const {
+    EXPECT_EQ(::symlink(to.c_str(), Path(name).c_str()), 0);
+  }
+  bool IsLink(const std::string& name) const {
+    char target[4096];
+    return ::readlink(Path(name).c_str(), target, sizeof(target)) > 0;
+  }
+  std::string Read(const std::string& name) const {
+    const auto file = env_->files().OpenRandom(Path(name));
+    if (!file.ok()) return file.status().message();
+    std::string bytes((*file)->size(), 0);
+    EXPECT_TRUE((*file)->ReadAt(0, bytes).ok());
+    return bytes;
+  }
+  Status Write(const std::string& name, WriteOptions options = {}) const {
+    Flow flow;
+    return flow.Strings({"new"}).WriteText(Path(name), options).Run();
+  }
+
+  std::unique_ptr<env::Env> env_ = env::MakePosixEnv();
+  const std::string folder_ = *env_->files().MakeTemporaryFolder("ends");
+};
+
+TEST_F(LinksAndRewrites, AFileBehindALinkIsReplacedAndTheLinkStays) {
+  EXPECT_TRUE(env_->files().MakeFolders(Path("data")).ok());
+  EXPECT_TRUE(Write("data/old").ok());
+  Link("data/old", "first");
+  Link("first", "second");
+  Flow flow;
+  EXPECT_TRUE(flow.Strings({"newer"}).WriteText(Path("second")).Run().ok());
+  EXPECT_TRUE(IsLink("first") && IsLink("second"));
+  EXPECT_FALSE(IsLink("data/old"));
+  EXPECT_EQ(Read("data/old"), "newer\n");
+  // Nothing is left beside the link or the file.
+  EXPECT_EQ(env_->files().List(folder_)->size(), 3u);
+  EXPECT_EQ(env_->files().List(Path("data"))->size(), 1u);
+}
+
+TEST_F(LinksAndRewrites, ARunThatFailsLeavesTheFileBehindALink) {
+  EXPECT_TRUE(Write("old").ok());
+  Link("old", "link");
+  Flow flow;
+  EXPECT_FALSE(flow.Ints({1}).Map("function() error('no') end").WriteText(Path("link")).Run().ok());
+  EXPECT_EQ(Read("link"), "new\n");
+  EXPECT_EQ(env_->files().List(folder_)->size(), 2u);
+}
+
+TEST_F(LinksAndRewrites, AFolderBehindALinkIsReplacedAndTheLinkStays) {
+  EXPECT_TRUE(Write("parts", {.per_partition = true}).ok());
+  Link("parts", "link");
+  EXPECT_TRUE(Write("link", {.per_partition = true}).ok());
+  EXPECT_TRUE(IsLink("link"));
+  EXPECT_EQ(Read("parts/part-00000.txt"), "new\n");
+}
+
+TEST_F(LinksAndRewrites, LinksThatLeadNowhereAreErrors) {
+  Link("nothing", "dangling");
+  EXPECT_THAT(Write("dangling").message(), HasSubstr("dangling\": a link to what is not there"));
+  EXPECT_THAT(Write("dangling", {.per_partition = true}).message(), HasSubstr("a link to what is not there"));
+  Link("round", "round");
+  EXPECT_THAT(Write("round").message(), HasSubstr("round\": "));
+  EXPECT_TRUE(IsLink("dangling") && IsLink("round"));
+  EXPECT_FALSE(env_->files().Stat(Path("nothing")).ok());
+}
+
 }  // namespace
 }  // namespace glim

@@ -84,6 +84,9 @@ class FileSystem {
   // Empty, made anew. Mode 0644 less the umask.
   virtual Result<std::unique_ptr<WritableFile>> Create(const std::string& path) = 0;
   virtual Result<FileStat> Stat(const std::string& path) = 0;
+  // What a symbolic link leads to in the end; anything else, also nothing, stays as it is. kNotFound for a link to what
+  // is not there.
+  virtual Result<std::string> FollowLink(const std::string& path) = 0;
   // Sorted by name; "." and ".." left out. Symbolic links are followed for their kind; dangling ones are left out.
   virtual Result<std::vector<DirectoryEntry>> List(const std::string& folder) = 0;
   virtual Status Rename(const std::string& from, const std::string& to) = 0;

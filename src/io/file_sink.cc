@@ -38,7 +38,10 @@ class FileSink : public Sink {
     // A device or a pipe is written as it is: nobody wants /dev/null replaced by a file, nor the link /dev/stdout.
     const bool in_place =
         (stat.ok() && stat->kind == env::FileKind::kOther) || path_.starts_with("/dev/") || path_.starts_with("/proc/");
-    written_path_ = in_place ? path_ : fmt::format("{}.tmp-{}", path_, env.process_id());
+    Result<std::string> target = in_place ? Result<std::string>(path_) : files_->FollowLink(path_);
+    if (!target.ok()) return Explain(std::move(target).status());
+    target_ = *std::move(target);
+    written_path_ = in_place ? path_ : fmt::format("{}.tmp-{}", target_, env.process_id());
     auto file = files_->Create(written_path_);
     if (!file.ok()) return Explain(std::move(file).status());
     file_ = *std::move(file);
@@ -67,7 +70,7 @@ class FileSink : public Sink {
     if (file_ == nullptr) return;
     file_.reset();
     // The run has failed already; that a temporary file could not be removed is not worth another word.
-    if (written_path_ != path_) static_cast<void>(files_->RemoveFile(written_path_));
+    if (written_path_ != target_) static_cast<void>(files_->RemoveFile(written_path_));
   }
 
  private:
@@ -83,12 +86,12 @@ class FileSink : public Sink {
 
   Status WriteOut() {
     RETURN_IF_ERROR(Flush());
-    const bool in_place = written_path_ == path_;
+    const bool in_place = written_path_ == target_;
     if (!in_place) RETURN_IF_ERROR(file_->Sync());
     RETURN_IF_ERROR(file_->Close());
     if (in_place) return Status::Ok();
-    RETURN_IF_ERROR(files_->Rename(written_path_, path_));
-    return files_->SyncFolder(std::string(env::ParentFolder(path_)));
+    RETURN_IF_ERROR(files_->Rename(written_path_, target_));
+    return files_->SyncFolder(std::string(env::ParentFolder(target_)));
   }
 
   Status AbortUnlessOk(Status status) {
@@ -104,7 +107,8 @@ class FileSink : public Sink {
   const std::string path_;
   const RowEncoder* const encoder_;
   const Compression compression_;
-  std::string written_path_;
+  std::string target_;        // path_, or where that link leads: a link stays one.
+  std::string written_path_;  // Until it is complete.
   env::FileSystem* files_ = nullptr;
   std::unique_ptr<env::WritableFile> file_;  // Null before Open and once it is over.
   std::string buffer_;
@@ -143,8 +147,11 @@ class FolderSink : public Sink {
       const bool ours = entries.empty() || env.files().Stat(env::JoinPath(path_, kFolderManifest)).ok();
       if (!ours) return Explain(Status::Invalid("the folder has files that no flow wrote; take another name"));
     }
+    auto target = env.files().FollowLink(path_);
+    if (!target.ok()) return Explain(std::move(target).status());
+    target_ = *std::move(target);
     env_ = &env;
-    staging_ = fmt::format("{}.tmp-{}", path_, env.process_id());
+    staging_ = fmt::format("{}.tmp-{}", target_, env.process_id());
     RETURN_IF_ERROR(Explain(env.files().RemoveAll(staging_)));
     return Explain(env.files().MakeFolders(staging_));
   }
@@ -207,14 +214,14 @@ class FolderSink : public Sink {
     RETURN_IF_ERROR(WriteManifest());
     env::FileSystem& files = env_->files();
     RETURN_IF_ERROR(files.SyncFolder(staging_));
-    const std::string old = fmt::format("{}.old-{}", path_, env_->process_id());
-    const bool replaces = files.Stat(path_).ok();
-    if (replaces) RETURN_IF_ERROR(files.Rename(path_, old));
-    if (Status status = files.Rename(staging_, path_); !status.ok()) {
-      if (replaces) static_cast<void>(files.Rename(old, path_));
+    const std::string old = fmt::format("{}.old-{}", target_, env_->process_id());
+    const bool replaces = files.Stat(target_).ok();
+    if (replaces) RETURN_IF_ERROR(files.Rename(target_, old));
+    if (Status status = files.Rename(staging_, target_); !status.ok()) {
+      if (replaces) static_cast<void>(files.Rename(old, target_));
       return status;
     }
-    RETURN_IF_ERROR(files.SyncFolder(std::string(env::ParentFolder(path_))));
+    RETURN_IF_ERROR(files.SyncFolder(std::string(env::ParentFolder(target_))));
     env_ = nullptr;
     return replaces ? files.RemoveAll(old) : Status::Ok();
   }
@@ -243,6 +250,7 @@ class FolderSink : public Sink {
   const std::string extension_;
   const Compression compression_;
   env::Env* env_ = nullptr;  // Null before Open and once it is over.
+  std::string target_;       // path_, or where that link leads.
   std::string staging_;
   std::mutex mutex_;
   std::map<int, Written> written_;  // By number; guarded by mutex_.

@@ -73,6 +73,7 @@ class FaultyFileSystem : public FileSystem {
   Result<std::unique_ptr<SequentialFile>> OpenSequential(const std::string& path) override;
   Result<std::unique_ptr<WritableFile>> Create(const std::string& path) override;
   Result<FileStat> Stat(const std::string& path) override;
+  Result<std::string> FollowLink(const std::string& path) override { return real_.FollowLink(path); }
   Result<std::vector<DirectoryEntry>> List(const std::string& folder) override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status RemoveFile(const std::string& path) override;

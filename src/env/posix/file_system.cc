@@ -197,6 +197,15 @@ class PosixFileSystem : public FileSystem {
     return stat;
   }
 
+  Result<std::string> FollowLink(const std::string& path) override {
+    struct stat found = {};
+    if (::lstat(path.c_str(), &found) != 0 || !S_ISLNK(found.st_mode)) return path;
+    const std::unique_ptr<char, void (*)(void*)> target(::realpath(path.c_str(), nullptr), &std::free);
+    if (target != nullptr) return std::string(target.get());
+    if (errno == ENOENT) return Status::NotFound(QuotePath(path) + ": a link to what is not there");
+    return PathError(errno, path);
+  }
+
   Result<std::vector<DirectoryEntry>> List(const std::string& folder) override {
     DIR* open = ::opendir(folder.c_str());
     if (open == nullptr) return FolderError(errno, folder);
