@@ -33,6 +33,7 @@ enum class Code : uint8_t {
   kUserCode,     // A user's function or command failed.
   kCancelled,    // Somebody asked to stop (Ctrl-C, a failed neighbour).
   kInternal,     // Our own bug that was caught in time.
+  kUsage,        // The program was called with a wrong option.
 };
 
 // "invalid", "not found", ... in lower case.

@@ -16,6 +16,7 @@ std::string_view CodeName(Code code) {
     case Code::kUserCode: return "user code";
     case Code::kCancelled: return "cancelled";
     case Code::kInternal: return "internal";
+    case Code::kUsage: return "usage";
   }
   return "unknown";
 }

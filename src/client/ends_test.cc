@@ -141,5 +141,17 @@ TEST_F(LinksAndRewrites, LinksThatLeadNowhereAreErrors) {
   EXPECT_FALSE(env_->files().Stat(Path("nothing")).ok());
 }
 
+TEST(ExitCodes, AWrongOptionOfTheSessionIsWrongUsage) {
+  const char* arguments[] = {"program", "--threads", "many"};
+  Session session(3, const_cast<char**>(arguments));
+  Flow flow;
+  flow.Ints({1});
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(ExitCode(flow.Run(session)), 2);
+  EXPECT_EQ(ExitCode(session.status()), 2);
+  EXPECT_EQ(ExitCode(Status::Invalid("something else")), 1);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("glim: --threads takes a number"));
+}
+
 }  // namespace
 }  // namespace glim

@@ -46,7 +46,7 @@ Status Dataset::Run(Session& session) const { return session.Run(graph_, graph_-
 Status Dataset::Run(Explain explain) const { return PrintPlan(graph_, graph_->EndsFor(step_), explain); }
 
 int ExitCode(const Status& status) {
-  constexpr int kFailed = 1;
+  constexpr int kFailed = 1, kWrongUsage = 2;
   if (status.ok()) {
     // What print and printf still hold; nobody else looks whether it arrives.
     errno = 0;
@@ -58,6 +58,7 @@ int ExitCode(const Status& status) {
   std::fflush(stdout);
   std::fprintf(stderr, "glim: %s\n", status.message().c_str());
   if (!status.details().empty()) std::fprintf(stderr, "%s\n", status.details().c_str());
+  if (status.code() == Code::kUsage) return kWrongUsage;
   const int signal = env::InterruptSignal();
   return status.code() == Code::kCancelled && signal > 0 ? 128 + signal : kFailed;
 }

@@ -167,6 +167,7 @@ Session::Session(int argc, char** argv) : parts_(MakeParts({.watch_interrupts = 
   options.progress = parts_->env->IsTerminal(kStderr);
   parts_->status = ParseArguments(argc, argv, &options, &parts_->arguments);
   if (parts_->status.ok()) parts_->status = CheckEngine(options.on);
+  if (!parts_->status.ok()) parts_->status = Status(Code::kUsage, parts_->status.message());
 }
 
 Session::~Session() = default;
