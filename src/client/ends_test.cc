@@ -141,6 +141,17 @@ TEST_F(LinksAndRewrites, LinksThatLeadNowhereAreErrors) {
   EXPECT_FALSE(env_->files().Stat(Path("nothing")).ok());
 }
 
+TEST_F(LinksAndRewrites, ALaterRunOfAFlowMayWriteAFileAgain) {
+  Flow flow;
+  const Dataset rows = flow.Strings({"a", "b"});
+  EXPECT_TRUE(rows.WriteText(Path("out")).Run().ok());
+  EXPECT_EQ(Read("out"), "a\nb\n");
+  EXPECT_TRUE(rows.Limit(1).WriteText(Path("out")).Run().ok());
+  EXPECT_EQ(Read("out"), "a\n");
+  // But one run does not write it twice.
+  EXPECT_THAT(flow.Run().message(), HasSubstr("this flow writes that file already"));
+}
+
 TEST(ExitCodes, AWrongOptionOfTheSessionIsWrongUsage) {
   const char* arguments[] = {"program", "--threads", "many"};
   Session session(3, const_cast<char**>(arguments));

@@ -505,13 +505,6 @@ Dataset Dataset::FirstRow(std::function<Status(const Row&)> save) const {
 Dataset Dataset::WriteFile(std::string name, flow::FileSink sink) const {
   std::string arguments = Quoted(sink.path);
   if (sink.path.empty()) graph_->Fail(Status::Invalid(name + " needs the name of a file"));
-  const auto same_file = [&](const Step& step) {
-    const auto* other = std::get_if<flow::FileSink>(&step.body);
-    return other != nullptr && env::PlainPath(other->path) == env::PlainPath(sink.path);
-  };
-  if (std::any_of(graph_->steps().begin(), graph_->steps().end(), same_file)) {
-    graph_->Fail(Status::Invalid(fmt::format("{}({}): this flow writes that file already", name, arguments)));
-  }
   return Then({std::move(name), std::move(arguments), {}, std::move(sink)});
 }
 

@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
+#include <set>
 
 #include "base/check.h"
 #include "base/try.h"
+#include "env/path.h"
 
 namespace glim::plan {
 namespace {
@@ -370,10 +372,24 @@ std::string ExchangeText(const ExchangeSpec& exchange) {
   return "";
 }
 
+// One run writes a file once; a later run may write it anew.
+Status CheckFiles(const flow::Graph& graph, const std::vector<int>& ends) {
+  std::set<int> in_order(ends.begin(), ends.end());
+  std::set<std::string> paths;
+  for (const int end : in_order) {
+    const flow::Step& step = graph.steps()[end];
+    const auto* file = std::get_if<flow::FileSink>(&step.body);
+    if (file == nullptr || paths.insert(env::PlainPath(file->path)).second) continue;
+    return Status::Invalid(StepText(step) + ": this flow writes that file already");
+  }
+  return Status::Ok();
+}
+
 }  // namespace
 
 Result<Plan> MakePlan(std::shared_ptr<flow::Graph> graph, std::vector<int> ends) {
   RETURN_IF_ERROR(graph->status());
+  RETURN_IF_ERROR(CheckFiles(*graph, ends));
   return Planner(std::move(graph), std::move(ends)).Make();
 }
 
