@@ -288,6 +288,16 @@ TEST_F(LuaModules, MistakesNameTheFile) {
   }
 }
 
+TEST_F(LuaModules, OneThatIsNowhereGivesAShortMessage) {
+  const std::string message = Run("return function() return require 'absent' end").status.message();
+  EXPECT_NE(message.find("module 'absent' not found: no file '" + folder_ +
+                         "/absent.lua', nor in the other places of "
+                         "package.path"),
+            std::string::npos)
+      << message;
+  EXPECT_EQ(message.find("no field"), std::string::npos) << message;
+}
+
 TEST(LuaCapture, ErrorsKeepTheLineOfTheScript) {
   const Status status = RunCaptured("\n\nreturn function(x)\n  return x.y.z\nend", {{1}}).status;
   EXPECT_EQ(status.message().substr(0, 10), "job.lua:4:") << status.message();

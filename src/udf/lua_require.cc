@@ -23,8 +23,11 @@ return function(environment, path)
     local file, tried = package.searchpath(name, path or package.path)
     if not file then
       local found, result = pcall(require, name)
-      if not found then error(result .. tried, 2) end
-      return result
+      if found then return result end
+      -- The list of places where the module is not has a line for each, too long for a message.
+      if not result:find("not found:", 1, true) then error(result, 2) end
+      local first = tried:match("no file '([^']*)'") or name
+      error("module '" .. name .. "' not found: no file '" .. first .. "', nor in the other places of package.path", 2)
     end
     local chunk, problem = loadfile(file)
     if not chunk then error(problem, 2) end
