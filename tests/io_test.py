@@ -272,6 +272,7 @@ class Files(unittest.TestCase):
         self.write("in.txt", lines)
         self.write("in.csv.gz", b"a,b\n1,x\n2,y\n")
         folder = self.folder
+        asked = []
 
         class Handler(http.server.SimpleHTTPRequestHandler):
             def __init__(self, *arguments):
@@ -281,6 +282,7 @@ class Files(unittest.TestCase):
                 pass
 
             def do_GET(self):
+                asked.append(self.path)
                 if self.path == "/cut":
                     self.send_response(200)
                     self.send_header("Content-Length", "1000")
@@ -298,6 +300,9 @@ class Files(unittest.TestCase):
             try:
                 address = f"http://127.0.0.1:{server.server_address[1]}"
                 self.good(f"glim.flow('f'):TextFile('{address}/in.txt'):WriteText('out.txt'):Run()")
+                asked.clear()
+                self.assertEqual(self.good(f"glim.flow('f'):Input(glim.csv{{'{address}/in.csv.gz', header = true}}):Printlnf('%s%s'):Run()"), b"1x\n2y\n")
+                self.assertEqual(asked, ["/in.csv.gz"])
                 self.assertTrue(self.read("out.txt") == lines)
                 self.assertEqual(self.good(f"glim.flow('f'):Input(glim.csv{{'{address}/in.csv.gz?x=1.y', header = true}})"
                                            ":Printlnf('%s%s'):Run()"), b"1x\n2y\n")

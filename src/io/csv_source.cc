@@ -13,6 +13,7 @@
 #include "io/compression.h"
 #include "io/csv_quotes.h"
 #include "io/csv_reader.h"
+#include "io/http_file.h"
 #include "io/paths.h"
 
 namespace glim::io {
@@ -101,12 +102,13 @@ class CsvSource : public Source {
     }
   }
 
-  // A pipe can be read only once, so its header is not looked at here.
+  // A pipe can be read only once, and an address is asked only once, so their headers are not looked at here.
   Status CheckHeaders(env::Env& env, const std::vector<Split>& splits) const {
     const Split* first = nullptr;
     std::vector<std::string> expected;
     for (const Split& split : splits) {
-      if (split.end == kSequentialEnd && CompressionOf(split.path) == Compression::kNone) continue;
+      if (split.end == kSequentialEnd && (CompressionOf(split.path) == Compression::kNone || IsHttp(split.path)))
+        continue;
       if (split.begin > 0) continue;
       ASSIGN_OR_RETURN(CsvReader::FirstRow row, CsvReader::ReadFirstRow(env, split.path, options_));
       std::vector<std::string> names = std::move(row.fields);
