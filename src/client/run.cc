@@ -5,6 +5,7 @@
 #include "base/try.h"
 #include "env/env.h"
 #include "exec/bindings.h"
+#include "exec/estimates.h"
 #include "exec/names.h"
 #include "flow/graph.h"
 #include "glim/flow.h"
@@ -19,7 +20,7 @@ Status PrintPlan(const std::shared_ptr<flow::Graph>& graph, std::vector<int> end
   ASSIGN_OR_RETURN(const auto resolved, exec::ResolveNames(*env, graph));
   ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(resolved, std::move(ends)));
   ASSIGN_OR_RETURN(const exec::Functions functions, exec::MakeFunctions(*graph));
-  const std::string text = plan::ToText(plan);
+  const std::string text = plan::ToText(plan, exec::SourceSizes(*env, plan));
   if (std::fwrite(text.data(), 1, text.size(), explain.out) != text.size())
     return Status::Unavailable("the plan could not be written");
   return Status::Ok();

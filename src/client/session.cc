@@ -10,6 +10,7 @@
 #include "base/try.h"
 #include "client/session_parts.h"
 #include "exec/bindings.h"
+#include "exec/estimates.h"
 #include "exec/names.h"
 #include "exec/runner.h"
 #include "flow/graph.h"
@@ -219,7 +220,7 @@ Status Session::RunEnds(const std::shared_ptr<flow::Graph>& graph, std::vector<i
   if (parts.options.explain) {
     ASSIGN_OR_RETURN(const exec::Functions functions, exec::MakeFunctions(*graph));
     std::fflush(stdout);
-    return parts.env->standard_output().Append(plan::ToText(plan));
+    return parts.env->standard_output().Append(plan::ToText(plan, exec::SourceSizes(*parts.env, plan)));
   }
   if (parts.running.exchange(true)) {
     return Status::Invalid(fmt::format("the flow \"{}\" cannot run yet: its session runs another one", graph->name()));

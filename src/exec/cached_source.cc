@@ -24,6 +24,13 @@ class CachedSource : public io::Source {
  public:
   explicit CachedSource(std::shared_ptr<const flow::CachedRows> rows) : rows_(std::move(rows)) {}
   std::string Describe() const override { return "Cache()"; }
+  io::Estimate MakeEstimate(env::Env&) const override {
+    int64_t rows = 0;
+    for (const std::vector<Batch>& partition : rows_->partitions) {
+      for (const Batch& batch : partition) rows += batch.row_count();
+    }
+    return {rows, rows_->bytes};
+  }
   Result<std::vector<io::Split>> MakeSplits(env::Env&, const io::SplitOptions&) const override {
     const auto count = static_cast<int64_t>(rows_->partitions.size());
     std::vector<io::Split> splits;

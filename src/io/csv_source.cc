@@ -48,6 +48,10 @@ class CsvSource : public Source {
     return names;
   }
 
+  Estimate MakeEstimate(env::Env& env) const override {
+    return EstimateFiles(env, files_, {options_.recursive, options_.pattern});
+  }
+
   Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const override {
     RETURN_IF_ERROR(CheckOptions());
     ASSIGN_OR_RETURN(std::vector<Split> splits, CutFiles(env, files_, {options_.recursive, options_.pattern},

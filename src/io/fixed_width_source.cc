@@ -77,6 +77,10 @@ class FixedWidthSource : public Source {
                        fmt::join(format_.widths, ", "));
   }
 
+  Estimate MakeEstimate(env::Env& env) const override {
+    return EstimateFiles(env, format_.files, {format_.options.recursive, format_.options.pattern});
+  }
+
   Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const override {
     if (format_.widths.empty()) return Status::Invalid("FixedWidth needs the width of each field");
     for (const int width : format_.widths) {

@@ -204,6 +204,8 @@ class JsonSource : public Source {
     return text_->MakeSplits(env, options);
   }
 
+  Estimate MakeEstimate(env::Env& env) const override { return text_->MakeEstimate(env); }
+
   Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const override {
     ASSIGN_OR_RETURN(auto lines, text_->Open(env, split));
     return std::unique_ptr<Reader>(

@@ -64,12 +64,17 @@ Batch OneColumn(Column column) {
   return Batch(std::move(columns), rows);
 }
 
+// Of so many rows. More than an int64_t holds is as good as endless.
+Estimate Count(uint64_t rows) { return {static_cast<int64_t>(std::min<uint64_t>(rows, INT64_MAX)), std::nullopt}; }
+
 class StringsSource : public Source {
  public:
   explicit StringsSource(std::vector<std::string> values)
       : values_(std::make_shared<const std::vector<std::string>>(std::move(values))) {}
 
   std::string Describe() const override { return fmt::format("Strings({} values)", values_->size()); }
+
+  Estimate MakeEstimate(env::Env&) const override { return Count(values_->size()); }
 
   Result<std::vector<Split>> MakeSplits(env::Env&, const SplitOptions& options) const override {
     size_t bytes = 0;
@@ -97,6 +102,8 @@ class IntsSource : public Source {
 
   std::string Describe() const override { return fmt::format("Ints({} values)", values_->size()); }
 
+  Estimate MakeEstimate(env::Env&) const override { return Count(values_->size()); }
+
   Result<std::vector<Split>> MakeSplits(env::Env&, const SplitOptions& options) const override {
     return CutRows(values_->size(), sizeof(int64_t), options);
   }
@@ -116,6 +123,10 @@ class RangeSource : public Source {
   RangeSource(int64_t begin, int64_t end) : begin_(begin), end_(end) {}
 
   std::string Describe() const override { return fmt::format("Range({}, {})", begin_, end_); }
+
+  Estimate MakeEstimate(env::Env&) const override {
+    return Count(begin_ < end_ ? static_cast<uint64_t>(end_) - static_cast<uint64_t>(begin_) : 0);
+  }
 
   Result<std::vector<Split>> MakeSplits(env::Env&, const SplitOptions& options) const override {
     // Unsigned: the difference of two int64_t may be too large for a third.
@@ -145,6 +156,8 @@ class RowsSource : public Source {
   explicit RowsSource(std::vector<Row> rows) : rows_(std::make_shared<const std::vector<Row>>(std::move(rows))) {}
 
   std::string Describe() const override { return fmt::format("Rows({} rows)", rows_->size()); }
+
+  Estimate MakeEstimate(env::Env&) const override { return Count(rows_->size()); }
 
   Result<std::vector<Split>> MakeSplits(env::Env&, const SplitOptions& options) const override {
     size_t values = 0;

@@ -239,4 +239,15 @@ Result<std::vector<Split>> CutFiles(env::Env& env, const std::vector<std::string
   return splits;
 }
 
+Estimate EstimateFiles(env::Env& env, const std::vector<std::string>& paths, const PathOptions& options) {
+  const auto splits = CutFiles(env, paths, options, INT64_MAX);
+  if (!splits.ok()) return {};
+  int64_t bytes = 0;
+  for (const Split& split : *splits) {
+    if (split.end == kSequentialEnd && split.estimated_bytes == 0) return {};
+    bytes += split.estimated_bytes;
+  }
+  return {{}, bytes};
+}
+
 }  // namespace glim::io

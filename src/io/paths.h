@@ -39,4 +39,7 @@ bool MatchesName(std::string_view pattern, std::string_view name);
 Result<std::vector<Split>> CutFiles(env::Env& env, const std::vector<std::string>& paths, const PathOptions& options,
                                     int64_t split_bytes_max, int64_t unit = 1);
 
+// The bytes of what CutFiles would give, for Explain; not known when one of the files is read in sequence, or missing.
+Estimate EstimateFiles(env::Env& env, const std::vector<std::string>& paths, const PathOptions& options);
+
 }  // namespace glim::io

@@ -34,6 +34,12 @@ struct SplitOptions {
   int64_t split_bytes_max = 4 << 20;
 };
 
+// What is known of a source before it is read. For people.
+struct Estimate {
+  std::optional<int64_t> rows;
+  std::optional<int64_t> bytes;  // About.
+};
+
 class Reader {
  public:
   virtual ~Reader() = default;
@@ -49,6 +55,8 @@ class Source {
   virtual std::string Describe() const = 0;
   // What the columns are called; empty when they have no names. May read the head of a file.
   virtual Result<std::vector<std::string>> ColumnNames(env::Env& env) const { return std::vector<std::string>(); }
+  // Has no effects, and asks nobody but the file system.
+  virtual Estimate MakeEstimate(env::Env& env) const { return {}; }
   virtual Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const = 0;
   virtual Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const = 0;
 };

@@ -123,6 +123,10 @@ class TextSource : public Source {
     return fmt::format("TextFile({{\"{}\"}})", fmt::join(paths_, "\", \""));
   }
 
+  Estimate MakeEstimate(env::Env& env) const override {
+    return EstimateFiles(env, paths_, {options_.recursive, options_.pattern});
+  }
+
   Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const override {
     return CutFiles(env, paths_, {options_.recursive, options_.pattern}, options.split_bytes_max);
   }

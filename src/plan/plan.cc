@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "base/memory_budget.h"
 #include "base/try.h"
 #include "env/path.h"
 
@@ -398,8 +399,68 @@ std::string OperatorText(const Operator& op, const flow::Step& step) {
   return step.name + std::string(Suffix(op.kind, own)) + (step.arguments.empty() ? "" : "(" + step.arguments + ")");
 }
 
-std::string ToText(const Plan& plan) {
+namespace {
+
+// How many rows there are at some place; nullopt: nobody knows.
+struct RowCount {
+  std::optional<int64_t> most;
+  bool exact = false;
+};
+
+std::string CountText(const RowCount& count) {
+  if (!count.most.has_value()) return "";
+  return (count.exact ? "" : "at most ") + std::to_string(*count.most) + (*count.most == 1 ? " row" : " rows");
+}
+
+std::string Note(const std::string& text) { return text.empty() ? "" : "  (" + text + ")"; }
+
+std::string SizeText(const Size& size) {
+  const std::string rows = CountText({size.rows, true});
+  if (!size.bytes.has_value()) return rows;
+  return rows + (rows.empty() ? "" : ", ") + "about " + base::FormatBytes(*size.bytes);
+}
+
+RowCount AtMost(const RowCount& in) { return {in.most, in.exact && in.most == 0}; }
+
+// Behind `op`. `one_task`: it sees all rows.
+RowCount After(const Operator& op, const flow::Step& step, bool one_task, const RowCount& in) {
+  switch (op.kind) {
+    case OperatorKind::kSelect:
+    case OperatorKind::kZipWithIndex:
+    case OperatorKind::kSort:
+    case OperatorKind::kLookup: return in;
+    case OperatorKind::kSample:
+    case OperatorKind::kDistinct:
+    case OperatorKind::kGroup: return AtMost(in);
+    case OperatorKind::kCombine:
+    case OperatorKind::kMerge:
+      if (op.keys.empty() && one_task) return {std::min<int64_t>(in.most.value_or(1), 1), in.most == 0};
+      return AtMost(in);
+    case OperatorKind::kFunction: {
+      const FunctionRole role = std::get<flow::FunctionStep>(step.body).role;
+      if (role == FunctionRole::kMap || role == FunctionRole::kFilter) return AtMost(in);
+      return {};
+    }
+    case OperatorKind::kLimit:
+      if (!one_task || op.local) return AtMost(in);
+      if (!in.most.has_value()) return {op.count, false};
+      return {std::clamp<int64_t>(*in.most - op.offset, 0, op.count), in.exact};
+    case OperatorKind::kTop:
+      return one_task && in.most.has_value() ? RowCount{std::min(*in.most, op.count), in.exact} : AtMost(in);
+    case OperatorKind::kJoin:
+    case OperatorKind::kCoGroup:
+    case OperatorKind::kPipe:
+    case OperatorKind::kPipeAsArgs:
+    case OperatorKind::kPushTo: return {};
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string ToText(const Plan& plan, const std::vector<Size>& sources) {
   std::string out = "flow \"" + plan.graph->name() + "\"\n";
+  std::vector<RowCount> sent;  // Per stage.
   for (size_t s = 0; s < plan.stages.size(); ++s) {
     const Stage& stage = plan.stages[s];
     out += "stage " + std::to_string(s + 1);
@@ -409,8 +470,17 @@ std::string ToText(const Plan& plan) {
       out += ", " + std::to_string(stage.user_partitions) + " partitions";
     }
     out += "\n";
-    if (stage.source >= 0) out += "  read   " + StepText(plan.graph->steps()[stage.source]) + "\n";
-    for (const int input : stage.inputs) out += "  read   stage " + std::to_string(input + 1) + "\n";
+    RowCount rows{0, true};
+    if (stage.source >= 0) {
+      out += "  read   " + StepText(plan.graph->steps()[stage.source]) + Note(SizeText(sources[s])) + "\n";
+      rows = {sources[s].rows, true};
+    }
+    for (const int input : stage.inputs) {
+      out += "  read   stage " + std::to_string(input + 1) + "\n";
+      rows.exact = rows.exact && sent[input].exact;
+      rows.most = rows.most.has_value() && sent[input].most.has_value() ? std::optional(*rows.most + *sent[input].most)
+                                                                        : std::nullopt;
+    }
     for (const int table : stage.tables) out += "  table  from stage " + std::to_string(table + 1) + "\n";
     for (const Operator& op : stage.operators) {
       if (op.build >= 0) {
@@ -418,13 +488,17 @@ std::string ToText(const Plan& plan) {
                "\n";
       }
       const flow::Step& step = plan.graph->steps()[op.step];
-      out += "  " + std::string(&op == stage.operators.data() ? "do     " : "fused  ") + OperatorText(op, step) + "\n";
+      rows = After(op, step, stage.one_task, rows);
+      out += "  " + std::string(&op == stage.operators.data() ? "do     " : "fused  ") + OperatorText(op, step) +
+             Note(CountText(rows)) + "\n";
     }
     if (stage.sink >= 0) {
       out += "  write  " + StepText(plan.graph->steps()[stage.sink]) + "\n";
     } else if (stage.output.kind != ExchangeKind::kNone) {
       out += "  send   " + ExchangeText(stage.output) + "\n";
     }
+    if (stage.output.kind == ExchangeKind::kBroadcast && rows.most.has_value()) *rows.most *= stage.output.partitions;
+    sent.push_back(rows);
   }
   return out;
 }

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -79,7 +80,13 @@ Result<Plan> MakePlan(std::shared_ptr<flow::Graph> graph, std::vector<int> ends)
 
 // `ReduceBy combine(field 1, lua function(x, y) ...)`.
 std::string OperatorText(const Operator& op, const flow::Step& step);
-// The text of `Run(Explain())` and `glim explain`.
-std::string ToText(const Plan& plan);
+// What is known before a run of the rows that a source will give.
+struct Size {
+  std::optional<int64_t> rows;   // Exactly.
+  std::optional<int64_t> bytes;  // About.
+};
+// The text of `Run(Explain())` and `glim explain`. `sources`: one for each stage; how many rows the steps after them
+// see is shown where it follows.
+std::string ToText(const Plan& plan, const std::vector<Size>& sources);
 
 }  // namespace glim::plan
