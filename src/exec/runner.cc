@@ -186,7 +186,7 @@ class PlanRun {
         auto source = MakeSource(step);
         if (!source.ok()) return std::move(source).status().With(step.name);
         run.source = *std::move(source);
-        auto splits = run.source->MakeSplits(run_env_, {});
+        auto splits = run.source->MakeSplits(run_env_, {.threads = pool_->thread_count()});
         if (!splits.ok()) return std::move(splits).status().With(step.name);
         run.splits = *std::move(splits);
         for (const io::Split& split : run.splits) source_bytes_ += split.estimated_bytes;

@@ -26,14 +26,14 @@ Result<std::unique_ptr<env::SequentialFile>> OpenInSequence(env::Env& env, const
 }  // namespace
 
 Result<std::unique_ptr<BlockReader>> BlockReader::Open(env::Env& env, const std::string& path, uint64_t begin,
-                                                       uint64_t end) {
+                                                       uint64_t end, int threads) {
   auto reader = std::unique_ptr<BlockReader>(new BlockReader(path, begin, end));
   if (path == "-") {
     reader->sequential_ = &env.standard_input();
   } else if (const Compression compression = CompressionOf(path); compression != Compression::kNone) {
     CHECK_EQ(begin, 0u);
     ASSIGN_OR_RETURN(auto file, OpenInSequence(env, path));
-    reader->owned_sequential_ = Decompress(std::move(file), compression, path);
+    reader->owned_sequential_ = Decompress(std::move(file), compression, path, threads);
     reader->sequential_ = reader->owned_sequential_.get();
   } else if (end == kSequentialEnd || IsHttp(path)) {
     CHECK_EQ(begin, 0u);

@@ -30,8 +30,9 @@ class BlockReader {
   // Starts at byte `begin`. `end` is where the caller will probably stop: reading goes past it in small steps only.
   // With kSequentialEnd, and when the file is compressed, it is read in sequence, and `begin` must be 0. Of a
   // compressed file we see the bytes that it stands for; `offset()` counts those.
-  static Result<std::unique_ptr<BlockReader>> Open(env::Env& env, const std::string& path, uint64_t begin,
-                                                   uint64_t end);
+  // `threads` may decompress it.
+  static Result<std::unique_ptr<BlockReader>> Open(env::Env& env, const std::string& path, uint64_t begin, uint64_t end,
+                                                   int threads = 1);
 
   const char* data() const { return block_ ? block_->data() : nullptr; }
   // For rewriting bytes that no batch has seen.

@@ -8,8 +8,8 @@
 // Bytes that are damaged, and a file that ends before its last member does (an empty one, too), are kCorrupt with the
 // file's name and the byte of the compressed file where it shows; checksums of the formats are checked.
 //
-// A compressed file is read by one task, because none of these formats can be entered in the middle in general. Many
-// files are read side by side.
+// A compressed file is read by one task, because none of these formats can be entered in the middle in general; where
+// it has frames, threads of its own decompress them ahead of the task. Many files are read side by side.
 //
 // Thread: one per file.
 #pragma once
@@ -33,9 +33,10 @@ Compression CompressionOf(std::string_view path);
 // "gz", "bz2", "xz", "zst", "lz4". kInvalid for others.
 Result<Compression> CompressionNamed(std::string_view name);
 
-// `path` is for messages.
+// `path` is for messages. With more than one thread, frames and the like are decompressed side by side
+// (io/decompress_frames.h).
 std::unique_ptr<env::SequentialFile> Decompress(std::unique_ptr<env::SequentialFile> file, Compression compression,
-                                                std::string path);
+                                                std::string path, int threads = 1);
 
 // Sync and Close end a member; what is appended later begins another one. A file that got no bytes holds an empty
 // member.

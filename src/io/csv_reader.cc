@@ -43,7 +43,7 @@ Result<std::unique_ptr<CsvReader>> CsvReader::Open(env::Env& env, const Split& s
   }
   const bool search = !first && start.row == 0;
   const uint64_t begin = search ? split.begin - CsvQuotes::kContext : start.row;
-  ASSIGN_OR_RETURN(auto blocks, BlockReader::Open(env, split.path, begin, split.end));
+  ASSIGN_OR_RETURN(auto blocks, BlockReader::Open(env, split.path, begin, split.end, split.threads));
   auto reader = std::unique_ptr<CsvReader>(new CsvReader(env, std::move(blocks), split.end, options, quotes));
   if (first) return reader;
   reader->prepared_ = true;

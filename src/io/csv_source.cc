@@ -54,8 +54,8 @@ class CsvSource : public Source {
 
   Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const override {
     RETURN_IF_ERROR(CheckOptions());
-    ASSIGN_OR_RETURN(std::vector<Split> splits, CutFiles(env, files_, {options_.recursive, options_.pattern},
-                                                         options.split_bytes_max, kUnitBytes));
+    ASSIGN_OR_RETURN(std::vector<Split> splits,
+                     CutFiles(env, files_, {options_.recursive, options_.pattern}, options, kUnitBytes));
     if (options_.header) RETURN_IF_ERROR(CheckHeaders(env, splits));
     if (options_.quote != 0) MakeQuotes(splits);
     return splits;

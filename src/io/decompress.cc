@@ -15,6 +15,7 @@
 #include "base/try.h"
 #include "env/path.h"
 #include "io/compression.h"
+#include "io/decompress_frames.h"
 #include "io/http_file.h"
 
 namespace glim::io {
@@ -214,11 +215,15 @@ std::unique_ptr<Decoder> MakeDecoder(Compression compression) {
 
 class DecompressedFile : public env::SequentialFile {
  public:
-  DecompressedFile(std::unique_ptr<env::SequentialFile> file, Compression compression, std::string path)
+  // `offset`: where the file begins in the one that messages count in; members were before it.
+  DecompressedFile(std::unique_ptr<env::SequentialFile> file, Compression compression, std::string path,
+                   uint64_t offset)
       : file_(std::move(file)),
         decoder_(MakeDecoder(compression)),
         path_(std::move(path)),
-        buffer_(kInputBytes, '\0') {}
+        buffer_(kInputBytes, '\0'),
+        offset_(offset),
+        members_(offset > 0) {}
 
   Result<size_t> Read(std::span<char> out) override {
     // What the libraries count in 32 bits.
@@ -271,8 +276,8 @@ class DecompressedFile : public env::SequentialFile {
   const std::string path_;
   std::string buffer_;
   std::string_view in_;  // Of buffer_, not taken yet.
-  uint64_t offset_ = 0;  // Of in_ in the compressed file.
-  int64_t members_ = 0;  // That are over.
+  uint64_t offset_;      // Of in_ in the compressed file.
+  int64_t members_;      // That are over.
   bool between_members_ = true;
   bool input_ended_ = false;
 };
@@ -298,8 +303,14 @@ Result<Compression> CompressionNamed(std::string_view name) {
 }
 
 std::unique_ptr<env::SequentialFile> Decompress(std::unique_ptr<env::SequentialFile> file, Compression compression,
-                                                std::string path) {
-  return std::make_unique<DecompressedFile>(std::move(file), compression, std::move(path));
+                                                std::string path, int threads) {
+  if (threads > 1) return DecompressFrames(std::move(file), compression, std::move(path), threads);
+  return DecompressFrom(0, std::move(file), compression, std::move(path));
+}
+
+std::unique_ptr<env::SequentialFile> DecompressFrom(uint64_t offset, std::unique_ptr<env::SequentialFile> file,
+                                                    Compression compression, std::string path) {
+  return std::make_unique<DecompressedFile>(std::move(file), compression, std::move(path), offset);
 }
 
 }  // namespace glim::io

@@ -86,12 +86,11 @@ class FixedWidthSource : public Source {
     for (const int width : format_.widths) {
       if (width < 1) return Status::Invalid(fmt::format("FixedWidth: a field of {} bytes; write 1 or more", width));
     }
-    return CutFiles(env, format_.files, {format_.options.recursive, format_.options.pattern}, options.split_bytes_max,
-                    record_);
+    return CutFiles(env, format_.files, {format_.options.recursive, format_.options.pattern}, options, record_);
   }
 
   Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const override {
-    ASSIGN_OR_RETURN(auto blocks, BlockReader::Open(env, split.path, split.begin, split.end));
+    ASSIGN_OR_RETURN(auto blocks, BlockReader::Open(env, split.path, split.begin, split.end, split.threads));
     return std::unique_ptr<Reader>(
         std::make_unique<FixedWidthReader>(std::move(blocks), split.end, format_.widths, static_cast<size_t>(record_)));
   }

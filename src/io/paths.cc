@@ -210,10 +210,12 @@ bool MatchesName(std::string_view pattern, std::string_view name) {
 }
 
 Result<std::vector<Split>> CutFiles(env::Env& env, const std::vector<std::string>& paths, const PathOptions& options,
-                                    int64_t split_bytes_max, int64_t unit) {
+                                    const SplitOptions& how, int64_t unit) {
   // Of compressed bytes; only balances tasks.
   constexpr int64_t kExpansionGuess = 3;
   ASSIGN_OR_RETURN(const std::vector<std::string> files, ExpandPaths(env, paths, options));
+  const auto compressed_files = std::count_if(
+      files.begin(), files.end(), [](const std::string& file) { return CompressionOf(file) != Compression::kNone; });
   std::vector<Split> splits;
   for (const std::string& file : files) {
     env::FileStat stat{.kind = env::FileKind::kOther};
@@ -223,12 +225,15 @@ Result<std::vector<Split>> CutFiles(env::Env& env, const std::vector<std::string
     const bool compressed = CompressionOf(file) != Compression::kNone;
     if (stat.kind != env::FileKind::kFile || stat.size_bytes == 0 || compressed) {
       splits.push_back(SequentialSplit(file));
-      if (compressed) splits.back().estimated_bytes = kExpansionGuess * static_cast<int64_t>(stat.size_bytes);
+      if (compressed) {
+        splits.back().estimated_bytes = kExpansionGuess * static_cast<int64_t>(stat.size_bytes);
+        splits.back().threads = std::max(1, how.threads / static_cast<int>(compressed_files));
+      }
       continue;
     }
     // Pieces of one size, rather than a small one at the end.
     const uint64_t units = (stat.size_bytes - 1) / static_cast<uint64_t>(unit) + 1;
-    const auto units_max = static_cast<uint64_t>(std::max<int64_t>(1, split_bytes_max / unit));
+    const auto units_max = static_cast<uint64_t>(std::max<int64_t>(1, how.split_bytes_max / unit));
     const uint64_t count = (units - 1) / units_max + 1;
     const uint64_t piece = ((units - 1) / count + 1) * static_cast<uint64_t>(unit);
     for (uint64_t begin = 0; begin < stat.size_bytes; begin += piece) {
@@ -240,7 +245,7 @@ Result<std::vector<Split>> CutFiles(env::Env& env, const std::vector<std::string
 }
 
 Estimate EstimateFiles(env::Env& env, const std::vector<std::string>& paths, const PathOptions& options) {
-  const auto splits = CutFiles(env, paths, options, INT64_MAX);
+  const auto splits = CutFiles(env, paths, options, {.split_bytes_max = INT64_MAX});
   if (!splits.ok()) return {};
   int64_t bytes = 0;
   for (const Split& split : *splits) {

@@ -34,10 +34,10 @@ Result<std::vector<std::string>> ExpandPaths(env::Env& env, const std::vector<st
 // slash is special here.
 bool MatchesName(std::string_view pattern, std::string_view name);
 
-// Those files cut into byte ranges of at most `split_bytes_max`, of about one size and whole multiples of `unit`.
-// Expects: split_bytes_max > 0, unit > 0.
+// Those files cut into byte ranges as `how` says, of about one size and whole multiples of `unit`. Compressed files
+// share the threads. Expects: split_bytes_max > 0, unit > 0.
 Result<std::vector<Split>> CutFiles(env::Env& env, const std::vector<std::string>& paths, const PathOptions& options,
-                                    int64_t split_bytes_max, int64_t unit = 1);
+                                    const SplitOptions& how, int64_t unit = 1);
 
 // The bytes of what CutFiles would give, for Explain; not known when one of the files is read in sequence, or missing.
 Estimate EstimateFiles(env::Env& env, const std::vector<std::string>& paths, const PathOptions& options);

@@ -27,11 +27,13 @@ struct Split {
   uint64_t begin = 0;  // Byte or row range [begin, end).
   uint64_t end = 0;
   int64_t estimated_bytes = 0;  // For balancing tasks.
+  int threads = 1;              // That may help to decompress it.
 };
 
 struct SplitOptions {
   // Splits should not be larger than this where the source can be cut; smaller ones are fine (one per file, say).
   int64_t split_bytes_max = 4 << 20;
+  int threads = 1;  // That the run may use in all.
 };
 
 // What is known of a source before it is read. For people.

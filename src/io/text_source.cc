@@ -128,12 +128,13 @@ class TextSource : public Source {
   }
 
   Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const override {
-    return CutFiles(env, paths_, {options_.recursive, options_.pattern}, options.split_bytes_max);
+    return CutFiles(env, paths_, {options_.recursive, options_.pattern}, options);
   }
 
   Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const override {
     const bool skip_first = split.begin > 0;
-    ASSIGN_OR_RETURN(auto blocks, BlockReader::Open(env, split.path, split.begin - skip_first, split.end));
+    ASSIGN_OR_RETURN(auto blocks,
+                     BlockReader::Open(env, split.path, split.begin - skip_first, split.end, split.threads));
     return std::unique_ptr<Reader>(std::make_unique<TextReader>(std::move(blocks), split.end, skip_first, options_));
   }
 
