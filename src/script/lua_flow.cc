@@ -210,8 +210,7 @@ Result<int> AsTable(lua_State* L) {
 
 // data:Do(f), data:OnDisk(f): what f(data) gives.
 Result<int> Do(lua_State* L) {
-  ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  (void)self;
+  RETURN_IF_ERROR(Self(L).status());
   if (!lua_isfunction(L, 2)) {
     return Status::Invalid(fmt::format("Do expects a function of a dataset, got {}", luaL_typename(L, 2)));
   }
@@ -344,30 +343,19 @@ Result<FILE*> ToFile(lua_State* L, int index, const char* what) {
   return *file;
 }
 
-Result<int> Printf(lua_State* L) {
+template <StepName name, Dataset (Dataset::*step)(std::string) const>
+Result<int> CallPrintf(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(std::string format, ToFormat(L, 2, "Printf"));
-  return PushDataset(L, self->Printf(std::move(format)));
+  ASSIGN_OR_RETURN(std::string format, ToFormat(L, 2, name.text));
+  return PushDataset(L, (self->*step)(std::move(format)));
 }
 
-Result<int> Printlnf(lua_State* L) {
+template <StepName name, Dataset (Dataset::*step)(FILE*, std::string) const>
+Result<int> CallFprintf(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(std::string format, ToFormat(L, 2, "Printlnf"));
-  return PushDataset(L, self->Printlnf(std::move(format)));
-}
-
-Result<int> Fprintf(lua_State* L) {
-  ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(FILE * file, ToFile(L, 2, "Fprintf"));
-  ASSIGN_OR_RETURN(std::string format, ToFormat(L, 3, "Fprintf"));
-  return PushDataset(L, self->Fprintf(file, std::move(format)));
-}
-
-Result<int> Fprintlnf(lua_State* L) {
-  ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(FILE * file, ToFile(L, 2, "Fprintlnf"));
-  ASSIGN_OR_RETURN(std::string format, ToFormat(L, 3, "Fprintlnf"));
-  return PushDataset(L, self->Fprintlnf(file, std::move(format)));
+  ASSIGN_OR_RETURN(FILE * file, ToFile(L, 2, name.text));
+  ASSIGN_OR_RETURN(std::string format, ToFormat(L, 3, name.text));
+  return PushDataset(L, (self->*step)(file, std::move(format)));
 }
 
 Result<int> PipeOut(lua_State* L) {
@@ -633,8 +621,7 @@ Result<int> TableRows(lua_State* L) {
 // flow:Read(file), of an open file or io.popen. The script may close it before the flow runs.
 Result<int> Read(lua_State* L) {
   ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
-  ASSIGN_OR_RETURN(FILE * opened, ToFile(L, 2, "Read"));
-  (void)opened;
+  RETURN_IF_ERROR(ToFile(L, 2, "Read").status());
   auto kept = std::make_shared<const Kept>(L, 2);
   auto* const file = static_cast<FILE* const*>(lua_touserdata(L, 2));
   return PushDataset(L, flow->Read([kept, file](std::span<char> out) -> Result<size_t> {
@@ -788,10 +775,10 @@ constexpr luaL_Reg kDatasetMethods[] = {
     {"Lookup", Call<Lookup>},
     {"PushTo", Call<PushTo>},
     {"Print", Call<Print>},
-    {"Printf", Call<Printf>},
-    {"Fprintf", Call<Fprintf>},
-    {"Printlnf", Call<Printlnf>},
-    {"Fprintlnf", Call<Fprintlnf>},
+    {"Printf", Call<CallPrintf<"Printf", &Dataset::Printf>>},
+    {"Fprintf", Call<CallFprintf<"Fprintf", &Dataset::Fprintf>>},
+    {"Printlnf", Call<CallPrintf<"Printlnf", &Dataset::Printlnf>>},
+    {"Fprintlnf", Call<CallFprintf<"Fprintlnf", &Dataset::Fprintlnf>>},
     {"PipeOut", Call<PipeOut>},
     {"WriteText", Call<CallWrite<"WriteText", &Dataset::WriteText>>},
     {"WriteBinary", Call<CallWrite<"WriteBinary", &Dataset::WriteBinary>>},
