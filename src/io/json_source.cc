@@ -148,9 +148,10 @@ class JsonReader : public Reader {
       line = {short_line_, line.size()};
     }
     const auto error = parser_.parse(line.data(), line.size(), /*realloc_if_needed=*/false).get(*value);
-    if (error != simdjson::NUMBER_ERROR) return error;
+    if (error == simdjson::SUCCESS) return error;
+    // How an integer that is too long is called depends on the version of simdjson.
     const std::string widened = WidenIntegers(line);
-    return parser_.parse(widened).get(*value);
+    return widened.size() == line.size() ? error : parser_.parse(widened).get(*value);
   }
 
   Status Fail(const Batch& lines, int64_t row, simdjson::error_code error, std::string_view line) const {
