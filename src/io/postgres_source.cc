@@ -10,6 +10,7 @@
 #include "glim/batch_builder.h"
 #include "io/postgres.h"
 #include "io/postgres_rows.h"
+#include "io/sql_source.h"
 
 namespace glim::io {
 namespace {
@@ -71,65 +72,40 @@ class PostgresReader : public Reader {
   bool ended_ = false;
 };
 
-class PostgresSource : public Source {
+class PostgresSource : public SqlSource {
  public:
   PostgresSource(SqlNames names, std::string address, SqlQuery query, SqlOptions options)
-      : names_(std::move(names)),
-        address_(std::move(address)),
-        query_(std::move(query)),
-        options_(std::move(options)) {}
+      : SqlSource(std::move(names), std::move(query), std::move(options)), address_(std::move(address)) {}
 
-  std::string Describe() const override { return names_.source; }
-
-  Result<std::vector<std::string>> ColumnNames(env::Env& env) const override {
-    auto names = ReadNames(env);
-    if (!names.ok()) return std::move(names).status().With(names_.database);
-    return names;
-  }
-
-  Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions&) const override {
-    auto conditions = MakeConditions(env);
-    if (!conditions.ok()) return std::move(conditions).status().With(names_.database);
-    std::vector<Split> splits;
-    for (std::string& condition : *conditions) {
-      const auto number = splits.size();
-      splits.push_back({std::move(condition), number, number + 1, kSqlSplitBytes});
-    }
-    return splits;
-  }
-
-  // The path of a split is its condition.
-  Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const override {
+ private:
+  Result<std::unique_ptr<Reader>> OpenQuery(env::Env& env, const std::string& query, bool) const override {
     auto reader = std::make_unique<PostgresReader>(names_.database, types_);
-    const std::string query = split.path.empty() ? query_.all() : query_.Select("*", split.path);
-    Status status = reader->Start(env, address_, snapshot_, query);
-    if (!status.ok()) return std::move(status).With(names_.database);
+    RETURN_IF_ERROR(reader->Start(env, address_, snapshot_, query));
     return std::unique_ptr<Reader>(std::move(reader));
   }
 
- private:
-  Result<PostgresResult> Describe(PostgresConnection* connection) const {
+  Result<PostgresResult> ColumnsOf(PostgresConnection* connection) const {
     ASSIGN_OR_RETURN(PostgresResult columns, connection->Describe(query_.all()));
     if (columns.column_count() == 0) return Status::Invalid("that gives no rows; a source wants a query");
     return columns;
   }
 
-  Result<std::vector<std::string>> ReadNames(env::Env& env) const {
+  Result<std::vector<std::string>> ReadNames(env::Env& env) const override {
     ASSIGN_OR_RETURN(const auto connection, PostgresConnection::Open(env, address_));
-    ASSIGN_OR_RETURN(const PostgresResult columns, Describe(connection.get()));
+    ASSIGN_OR_RETURN(const PostgresResult columns, ColumnsOf(connection.get()));
     std::vector<std::string> names;
     for (int i = 0; i < columns.column_count(); ++i) names.push_back(columns.ColumnName(i));
     return names;
   }
 
-  Result<std::vector<std::string>> MakeConditions(env::Env& env) const {
+  Result<std::vector<std::string>> MakeConditions(env::Env& env) const override {
     snapshot_.clear();
     const bool ranges = !options_.split_by.empty() && options_.splits > 1;
     if (ranges) RETURN_IF_ERROR(ExportSnapshot(env));
     // Another connection than the keeper, which must not keep locks on tables: the run may want to replace one.
     ASSIGN_OR_RETURN(const auto connection, PostgresConnection::Open(env, address_));
     RETURN_IF_ERROR(connection->Run(Begin(snapshot_)).status());
-    ASSIGN_OR_RETURN(const PostgresResult columns, Describe(connection.get()));
+    ASSIGN_OR_RETURN(const PostgresResult columns, ColumnsOf(connection.get()));
     types_.clear();
     for (int i = 0; i < columns.column_count(); ++i) types_.push_back(columns.ColumnType(i));
     if (!ranges) return std::vector<std::string>{""};
@@ -172,10 +148,7 @@ class PostgresSource : public Source {
     return Status::Ok();
   }
 
-  const SqlNames names_;
   const std::string address_;
-  const SqlQuery query_;
-  const SqlOptions options_;
   // Of the run at hand. The keeper holds the snapshot of several ranges as long as the source lives.
   mutable std::unique_ptr<PostgresConnection> keeper_;
   mutable std::string snapshot_;

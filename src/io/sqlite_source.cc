@@ -8,6 +8,7 @@
 
 #include "base/try.h"
 #include "glim/batch_builder.h"
+#include "io/sql_source.h"
 #include "io/sqlite.h"
 
 namespace glim::io {
@@ -103,41 +104,19 @@ class SqliteReader : public Reader {
   bool ended_ = false;
 };
 
-class SqliteSource : public Source {
+class SqliteSource : public SqlSource {
  public:
   SqliteSource(SqlNames names, std::string path, SqlQuery query, SqlOptions options)
-      : names_(std::move(names)), path_(std::move(path)), query_(std::move(query)), options_(std::move(options)) {}
+      : SqlSource(std::move(names), std::move(query), std::move(options)), path_(std::move(path)) {}
 
-  std::string Describe() const override { return names_.source; }
-
-  Result<std::vector<std::string>> ColumnNames(env::Env& env) const override {
-    auto names = ReadNames(env);
-    if (!names.ok()) return std::move(names).status().With(names_.database);
-    return names;
-  }
-
-  Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions&) const override {
-    auto conditions = MakeConditions(env);
-    if (!conditions.ok()) return std::move(conditions).status().With(names_.database);
-    std::vector<Split> splits;
-    for (std::string& condition : *conditions) {
-      const auto number = splits.size();
-      splits.push_back({std::move(condition), number, number + 1, kSqlSplitBytes});
-    }
-    return splits;
-  }
-
-  // The path of a split is its condition.
-  Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const override {
+ private:
+  Result<std::unique_ptr<Reader>> OpenQuery(env::Env& env, const std::string& query, bool range) const override {
     auto reader = std::make_unique<SqliteReader>(env, names_.database);
-    const std::string query = split.path.empty() ? query_.all() : query_.Select("*", split.path);
-    Status status = reader->Start(path_, query, split.path.empty() ? nullptr : watch_.get());
-    if (!status.ok()) return std::move(status).With(names_.database);
+    RETURN_IF_ERROR(reader->Start(path_, query, range ? watch_.get() : nullptr));
     return std::unique_ptr<Reader>(std::move(reader));
   }
 
- private:
-  Result<std::vector<std::string>> ReadNames(env::Env& env) const {
+  Result<std::vector<std::string>> ReadNames(env::Env& env) const override {
     ASSIGN_OR_RETURN(const auto database, OpenFile(env));
     ASSIGN_OR_RETURN(const auto statement, database->Prepare(query_.all()));
     if (statement->column_count() == 0) return Status::Invalid("that gives no rows; a source wants a query");
@@ -146,7 +125,7 @@ class SqliteSource : public Source {
     return names;
   }
 
-  Result<std::vector<std::string>> MakeConditions(env::Env& env) const {
+  Result<std::vector<std::string>> MakeConditions(env::Env& env) const override {
     RETURN_IF_ERROR(ReadNames(env).status());
     if (options_.split_by.empty() || options_.splits == 1) return std::vector<std::string>{""};
     // Before the first look at the rows.
@@ -176,10 +155,7 @@ class SqliteSource : public Source {
     return SqliteDatabase::Open(env, path_, SqliteDatabase::Mode::kRead);
   }
 
-  const SqlNames names_;
   const std::string path_;
-  const SqlQuery query_;
-  const SqlOptions options_;
   // Of the run at hand, when it reads several ranges.
   mutable std::unique_ptr<ChangeWatch> watch_;
 };
