@@ -47,20 +47,6 @@ class MemoryFile : public env::SequentialFile {
   size_t at_ = 0;
 };
 
-class StringFile : public env::WritableFile {
- public:
-  explicit StringFile(std::string* out) : out_(out) {}
-  Status Append(std::string_view bytes) override {
-    *out_ += bytes;
-    return Status::Ok();
-  }
-  Status Sync() override { return Status::Ok(); }
-  Status Close() override { return Status::Ok(); }
-
- private:
-  std::string* const out_;
-};
-
 std::string Packed(Compression compression, std::string_view bytes) {
   std::string out;
   auto file = Compress(std::make_unique<StringFile>(&out), compression);

@@ -35,20 +35,6 @@ class BytesFile : public env::SequentialFile {
   size_t at_ = 0;
 };
 
-class StringFile : public env::WritableFile {
- public:
-  explicit StringFile(std::string* out) : out_(out) {}
-  Status Append(std::string_view bytes) override {
-    *out_ += bytes;
-    return Status::Ok();
-  }
-  Status Sync() override { return Status::Ok(); }
-  Status Close() override { return Status::Ok(); }
-
- private:
-  std::string* const out_;
-};
-
 // One frame. Of gzip, with the field in which bgzip tells its size.
 std::string Packed(Compression compression, std::string_view bytes) {
   std::string out;

@@ -27,6 +27,21 @@ inline std::string ReadWhole(env::Env& env, const std::string& path) {
   return bytes;
 }
 
+// What is written is appended to `*out`.
+class StringFile : public env::WritableFile {
+ public:
+  explicit StringFile(std::string* out) : out_(out) {}
+  Status Append(std::string_view bytes) override {
+    *out_ += bytes;
+    return Status::Ok();
+  }
+  Status Sync() override { return Status::Ok(); }
+  Status Close() override { return Status::Ok(); }
+
+ private:
+  std::string* const out_;
+};
+
 // Goes away with everything in it.
 class TemporaryFolder {
  public:
