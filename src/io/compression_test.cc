@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <lzma.h>
 #include <rapidcheck/gtest.h>
 
 #include "io/csv_source.h"
@@ -123,6 +124,31 @@ TEST(Compression, MembersFollowEachOther) {
     const auto got =
         Unpacked(compression, Packed(compression, "a\n") + Packed(compression, "") + Packed(compression, "b"));
     EXPECT_TRUE(got.ok() && *got == "a\nb") << Extension(compression) << got.status().ToString();
+  }
+}
+
+// Headers with an extra field (of bgzip), a name (of gzip), a comment and a checksum lie anywhere in a
+// file of many members, so any of them is cut by the end of a buffer.
+TEST(Compression, AHeaderOfGzipMayComeInPieces) {
+  const std::string packed = Packed(Compression::kGzip, "some words\n");
+  const std::string fixed = packed.substr(0, 3), rest = packed.substr(4, 6), body = packed.substr(10);
+  const std::string extra("\6\0BC\2\0ab", 8), name("name", 5), comment("no comment", 11);
+  constexpr int kHasChecksum = 2, kHasExtra = 4, kHasName = 8, kHasComment = 16;
+  for (int flags = 0; flags < 32; ++flags) {
+    std::string member = fixed + static_cast<char>(flags) + rest;
+    if ((flags & kHasExtra) != 0) member += extra;
+    if ((flags & kHasName) != 0) member += name;
+    if ((flags & kHasComment) != 0) member += comment;
+    if ((flags & kHasChecksum) != 0) {
+      const uint32_t sum = lzma_crc32(reinterpret_cast<const uint8_t*>(member.data()), member.size(), 0);
+      member += {static_cast<char>(sum & 0xff), static_cast<char>(sum >> 8 & 0xff)};
+    }
+    member += body;
+    for (const size_t piece : {1, 2, 3, 7, 11, 17, 100}) {
+      const auto got = Unpacked(Compression::kGzip, member + member, piece);
+      EXPECT_TRUE(got.ok() && *got == "some words\nsome words\n")
+          << "flags " << flags << ", pieces of " << piece << ": " << got.status().ToString();
+    }
   }
 }
 

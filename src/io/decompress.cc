@@ -50,7 +50,8 @@ T* Pointer(std::span<char> bytes) {
   return reinterpret_cast<T*>(bytes.data());
 }
 
-// ISA-L inflates nearly three times as fast as zlib.
+// ISA-L inflates nearly three times as fast as zlib. It forgets what the header announced when the header comes in
+// pieces, unless the header is read by a call of its own.
 class GzipDecoder : public Decoder {
  public:
   std::string_view name() const override { return "gzip"; }
@@ -58,7 +59,9 @@ class GzipDecoder : public Decoder {
 
   Status Restart() override {
     isal_inflate_init(&state_);
-    state_.crc_flag = ISAL_GZIP;
+    state_.crc_flag = ISAL_GZIP_NO_HDR_VER;
+    isal_gzip_header_init(&header_);
+    in_header_ = true;
     return Status::Ok();
   }
 
@@ -67,7 +70,12 @@ class GzipDecoder : public Decoder {
     state_.avail_in = static_cast<uint32_t>(in.size());
     state_.next_out = Pointer<uint8_t>(out);
     state_.avail_out = static_cast<uint32_t>(out.size());
-    const int code = isal_inflate(&state_);
+    int code = ISAL_DECOMP_OK;
+    if (in_header_) {
+      code = isal_read_gzip_header(&state_, &header_);
+      in_header_ = code == ISAL_END_INPUT;
+    }
+    if (code == ISAL_DECOMP_OK) code = isal_inflate(&state_);
     if (code < 0) return Status::Corrupt(Reason(code));
     return Step{in.size() - state_.avail_in, out.size() - state_.avail_out, state_.block_state == ISAL_BLOCK_FINISH};
   }
@@ -82,6 +90,8 @@ class GzipDecoder : public Decoder {
   }
 
   inflate_state state_;
+  isal_gzip_header header_;
+  bool in_header_ = true;
 };
 
 class Bzip2Decoder : public Decoder {
