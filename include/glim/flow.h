@@ -182,8 +182,8 @@ class Dataset {
   Dataset SelectKV(Fields keys, Fields values) const;
   // The first `count` rows after the first `offset`, in the dataset's order; stops its sources early.
   Dataset Limit(int64_t count, int64_t offset = 0) const;
-  // About `fraction` (0 to 1) of the rows. The same rows for every number of threads; others for another seed, or when
-  // the session is told another number of partitions.
+  // About `fraction` (0 to 1) of the rows, equal rows independently of each other. The same rows for every number of
+  // threads and partitions; others for another seed.
   Dataset Sample(double fraction, uint64_t seed = 0) const;
   // One more field at the end: the row's number in the dataset's order, beginning with `first`.
   Dataset ZipWithIndex(int64_t first = 0) const;

@@ -185,7 +185,13 @@ std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow
       return std::make_unique<ops::LimitOperator>(std::move(context), op.count, op.offset, inputs.progress);
     case OperatorKind::kSample: {
       const auto& sample = Body<flow::SampleStep>(graph, op.step);
-      return std::make_unique<ops::SampleOperator>(std::move(context), sample.fraction, sample.seed);
+      if (op.draw == plan::Draw::kByCopies) {
+        return std::make_unique<ops::SampleCopiesOperator>(std::move(context), sample.fraction, sample.seed,
+                                                           inputs.partition);
+      }
+      return std::make_unique<ops::SampleOperator>(std::move(context), sample.fraction, sample.seed,
+                                                   op.draw == plan::Draw::kBySplit ? inputs.split : nullptr,
+                                                   static_cast<uint64_t>(inputs.rows_before));
     }
     case OperatorKind::kZipWithIndex:
       return std::make_unique<ops::ZipWithIndexOperator>(

@@ -95,6 +95,7 @@ struct StageRun {
   std::unique_ptr<io::Source> source;
   std::vector<io::Split> splits;
   std::vector<std::pair<size_t, size_t>> groups;
+  std::vector<uint64_t> reading;  // Per task: the split that it is at.
   // Of exchanges:
   std::vector<const Exchange*> inputs;
   // Where rows go:
@@ -244,6 +245,7 @@ class PlanRun {
       if (run->groups.empty()) run->groups.emplace_back(0, 0);
     }
     run->tasks = static_cast<int>(run->groups.size());
+    run->reading.assign(run->groups.size(), 0);
   }
 
   int Consumers(const StageRun& run) const {
@@ -274,6 +276,8 @@ class PlanRun {
       for (const Batch& batch : rows.partitions.back()) rows.bytes += batch.MemoryBytes();
     }
     rows.user_partitions = run.stage->user_partitions;
+    rows.dealt = run.stage->dealt;
+    rows.in_order = run.stage->in_order;
     rows.filled = true;
   }
 
@@ -377,8 +381,10 @@ class PlanRun {
     for (size_t i = 0; i < stage.operators.size(); ++i) {
       const plan::Operator& op = stage.operators[i];
       OperatorInputs inputs{run->limits[i].get(), run->tables[i], 0, 0};
-      if (op.kind == OperatorKind::kZipWithIndex && !stage.one_task)
-        inputs.rows_before = run->inputs[0]->RowCount(0, task);
+      if (op.kind == OperatorKind::kZipWithIndex || op.draw == plan::Draw::kByPlace)
+        inputs.rows_before = RowsBefore(*run, task);
+      if (run->source != nullptr) inputs.split = &run->reading[task];
+      if (stage.user_partitions > 0) inputs.partition = static_cast<uint64_t>(task);
       if (op.kind == OperatorKind::kJoin && inputs.table == nullptr) {
         const auto [begin, end] = Partitions(*run, *stages_[op.build].output, task);
         ASSIGN_OR_RETURN(inputs.table, BuildTable(op, begin, end));
@@ -461,6 +467,17 @@ class PlanRun {
     return run.stage->one_task ? std::pair(0, input.consumers()) : std::pair(task, task + 1);
   }
 
+  // How many rows the tasks before this one get.
+  static int64_t RowsBefore(const StageRun& run, int task) {
+    if (run.stage->one_task) return 0;
+    int64_t rows = 0;
+    for (const Exchange* input : run.inputs) {
+      rows += input->RowCount(0, std::min(task, input->consumers()));
+      task = std::max(0, task - input->consumers());
+    }
+    return rows;
+  }
+
   // What the task streams: of several inputs one, unless all rows go through one task.
   std::vector<std::unique_ptr<exchange::PartitionReader>> Streams(const StageRun& run, int task) const {
     std::vector<std::unique_ptr<exchange::PartitionReader>> readers;
@@ -515,6 +532,7 @@ class PlanRun {
   Status FeedSplits(StageRun* run, int task, BatchOutput* head) {
     const std::string& name = plan_.graph->steps()[run->stage->source].name;
     for (size_t s = run->groups[task].first; s < run->groups[task].second && !head->full(); ++s) {
+      run->reading[task] = s;
       auto reader = run->source->Open(run_env_, run->splits[s]);
       if (!reader.ok()) return std::move(reader).status().With(name);
       while (!head->full()) {

@@ -2,6 +2,7 @@
 #include "ops/row_steps.h"
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 
 #include "base/hash.h"
@@ -41,19 +42,69 @@ Status LimitOperator::DoPush(Batch batch) {
   return Emit(batch.Slice(skipped, taken));
 }
 
-SampleOperator::SampleOperator(OperatorContext task_context, double fraction, uint64_t seed)
-    : Operator(std::move(task_context)),
+namespace {
+
+// 53 bits as a number from 0 to just below 1.
+bool IsDrawn(uint64_t hash, double fraction) { return static_cast<double>(hash >> 11) * 0x1p-53 < fraction; }
+
+// Unlike Cell::Hash, of the type too, and of all bits of a double.
+uint64_t HashAsIs(const Cell& cell) {
+  const uint64_t type = base::HashInt(static_cast<uint64_t>(cell.type()));
+  if (cell.type() == Type::kDouble) return base::HashCombine(type, std::bit_cast<uint64_t>(cell.as_double()));
+  if (cell.type() != Type::kList) return base::HashCombine(type, cell.Hash());
+  uint64_t hash = base::HashCombine(type, static_cast<uint64_t>(cell.list_size()));
+  for (int64_t i = 0; i < cell.list_size(); ++i) hash = base::HashCombine(hash, HashAsIs(cell.list_element(i)));
+  return hash;
+}
+
+}  // namespace
+
+SampleOperator::SampleOperator(OperatorContext context, double fraction, uint64_t seed, const uint64_t* split,
+                               uint64_t rows_before)
+    : Operator(std::move(context)),
       fraction_(fraction),
-      next_(base::HashCombine(base::HashInt(seed), static_cast<uint64_t>(context().task->partition()))) {}
+      seed_(base::HashInt(seed)),
+      split_(split),
+      next_(base::HashCombine(seed_, 0) + rows_before) {}
 
 Status SampleOperator::DoPush(Batch batch) {
-  std::vector<uint32_t> rows;
-  for (uint32_t row = 0; row < batch.row_count(); ++row) {
-    // 53 bits as a number from 0 to just below 1.
-    const double chance = static_cast<double>(base::HashInt(next_++) >> 11) * 0x1p-53;
-    if (chance < fraction_) rows.push_back(row);
+  if (split_ != nullptr && *split_ != last_split_) {
+    last_split_ = *split_;
+    next_ = base::HashCombine(seed_, last_split_);
   }
-  return rows.empty() ? Status::Ok() : Emit(batch.Gather(rows));
+  std::vector<uint32_t> drawn;
+  for (uint32_t row = 0; row < batch.row_count(); ++row) {
+    if (IsDrawn(base::HashInt(next_++), fraction_)) drawn.push_back(row);
+  }
+  return drawn.empty() ? Status::Ok() : Emit(batch.Gather(drawn));
+}
+
+SampleCopiesOperator::SampleCopiesOperator(OperatorContext context, double fraction, uint64_t seed, uint64_t partition)
+    : Operator(std::move(context)),
+      fraction_(fraction),
+      seed_(base::HashCombine(base::HashInt(seed), partition)),
+      rows_(1),
+      memory_(Reserve()) {}
+
+Status SampleCopiesOperator::DoPush(Batch batch) {
+  std::vector<int64_t> hashes(batch.row_count());
+  for (int64_t row = 0; row < batch.row_count(); ++row) {
+    uint64_t hash = seed_;
+    for (const Column& column : batch.columns()) hash = base::HashCombine(hash, HashAsIs(column.At(row)));
+    hashes[row] = static_cast<int64_t>(hash);
+  }
+  constexpr int kHash[] = {0};
+  rows_.Insert(Batch({Column::FromInt64s(hashes)}, batch.row_count()), kHash, &groups_);
+  copies_.resize(rows_.group_count());
+  RETURN_IF_ERROR(memory_.Resize(rows_.memory_bytes() + static_cast<int64_t>(copies_.capacity() * sizeof(copies_[0]))));
+  std::vector<uint32_t> drawn;
+  for (uint32_t row = 0; row < batch.row_count(); ++row) {
+    const uint64_t copy = copies_[groups_[row]]++;
+    if (IsDrawn(base::HashInt(base::HashCombine(static_cast<uint64_t>(hashes[row]), copy)), fraction_)) {
+      drawn.push_back(row);
+    }
+  }
+  return drawn.empty() ? Status::Ok() : Emit(batch.Gather(drawn));
 }
 
 Status ZipWithIndexOperator::DoPush(Batch batch) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "ops/group_index.h"
 #include "ops/operator.h"
 
 namespace glim::ops {
@@ -81,17 +82,40 @@ class LimitOperator : public Operator {
   LimitProgress* progress_;
 };
 
-// Each row with the same chance, by a hash of the seed, the task and the row's number in the task.
+// Each row with the same chance, by a hash of the seed and the row's place: its number in the task plus `rows_before`,
+// or, when `split` is given, its number in the split that is being read.
 class SampleOperator : public Operator {
  public:
-  SampleOperator(OperatorContext context, double fraction, uint64_t seed);
+  SampleOperator(OperatorContext context, double fraction, uint64_t seed, const uint64_t* split, uint64_t rows_before);
 
  protected:
   Status DoPush(Batch batch) override;
 
  private:
   const double fraction_;
+  const uint64_t seed_;
+  const uint64_t* const split_;
+  uint64_t last_split_ = 0;
   uint64_t next_;  // Hashed: of the next row.
+};
+
+// For rows that come in any order: by a hash of the seed, the partition, the row and the number of rows that were just
+// like it. 4 is not like 4.0 here, as it would matter which of the two is drawn. Rows are counted under 64 bits of
+// hash: two that share them share their numbers. Keeps about 40 bytes for each that is unlike the others.
+class SampleCopiesOperator : public Operator {
+ public:
+  SampleCopiesOperator(OperatorContext context, double fraction, uint64_t seed, uint64_t partition);
+
+ protected:
+  Status DoPush(Batch batch) override;
+
+ private:
+  const double fraction_;
+  const uint64_t seed_;
+  GroupIndex rows_;
+  std::vector<uint32_t> copies_;  // Per group of rows_.
+  std::vector<uint32_t> groups_;
+  base::Reservation memory_;
 };
 
 // One more column: first, first + 1, ...

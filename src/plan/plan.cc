@@ -104,7 +104,12 @@ class Planner {
   // A stage that goes on with what others keep.
   int Reader(std::vector<int> kept) {
     Stage reader;
-    for (const int stage : kept) reader.user_partitions += stages_[stage].user_partitions;
+    reader.in_order = true;
+    for (const int stage : kept) {
+      reader.user_partitions += stages_[stage].user_partitions;
+      reader.dealt |= stages_[stage].dealt;
+      reader.in_order &= stages_[stage].in_order;
+    }
     reader.one_task = kept.size() == 1 && stages_[kept[0]].one_task;
     reader.inputs = std::move(kept);
     return NewStage(std::move(reader));
@@ -115,6 +120,10 @@ class Planner {
     Stage next;
     next.inputs = {stage};
     next.one_task = exchange.kind == ExchangeKind::kGather || exchange.kind == ExchangeKind::kMergeSorted;
+    const bool to_engines_partitions = exchange.kind == ExchangeKind::kHash && exchange.partitions == 0;
+    next.in_order = stages_[stage].in_order && exchange.kind != ExchangeKind::kRoundRobin && !to_engines_partitions;
+    next.dealt =
+        exchange.kind == ExchangeKind::kRoundRobin || (exchange.kind == ExchangeKind::kGather && stages_[stage].dealt);
     stages_[stage].output = std::move(exchange);
     return NewStage(std::move(next));
   }
@@ -134,7 +143,13 @@ class Planner {
     } else if (step.inputs.empty() || filled_[i]) {
       Stage stage;
       stage.source = i;
-      if (filled_[i]) stage.user_partitions = Cached(step)->user_partitions;
+      stage.in_order = !std::holds_alternative<flow::SqlSource>(step.body) &&  // The order is the server's choice,
+                       !std::holds_alternative<flow::TableSource>(step.body);  // or that of the pushes.
+      if (filled_[i]) {
+        stage.user_partitions = Cached(step)->user_partitions;
+        stage.dealt = Cached(step)->dealt;
+        stage.in_order = Cached(step)->in_order;
+      }
       stage_of_[i] = NewStage(std::move(stage));
     } else {
       stage_of_[i] = Lower(i, step);
@@ -188,7 +203,7 @@ class Planner {
               return Append(stage, {OperatorKind::kLimit, i, {}, limit.count, limit.offset});
             },
             [&](const flow::AsStep&) { return Continue(step.inputs[0]); },
-            [&](const flow::SampleStep&) { return Append(Continue(step.inputs[0]), {OperatorKind::kSample, i, {}}); },
+            [&](const flow::SampleStep&) { return LowerSample(i, Continue(step.inputs[0])); },
             // Kept first, because a task numbers its rows after all rows of the tasks before it.
             [&](const flow::ZipWithIndexStep&) {
               return Append(Reader({Kept(step.inputs[0])}), {OperatorKind::kZipWithIndex, i, {}});
@@ -253,6 +268,7 @@ class Planner {
               const int left = Append(Continue(step.inputs[0]), {OperatorKind::kJoin, i, {}});
               stages_[left].operators.back().build = right;
               stages_[left].operators.back().build_whole = true;
+              stages_[left].in_order &= stages_[right].in_order;
               return left;
             },
             [&](const flow::CoGroupStep& group) {
@@ -270,6 +286,41 @@ class Planner {
             },
         },
         step.body);
+  }
+
+  // Are the rows of a split at the end of the stage its own, in the order of the source?
+  bool KeepsSplits(const Stage& stage) const {
+    constexpr OperatorKind kRowByRow[] = {OperatorKind::kFunction, OperatorKind::kSelect, OperatorKind::kSample,
+                                          OperatorKind::kJoin,     OperatorKind::kLookup, OperatorKind::kPushTo};
+    return stage.source >= 0 && !filled_[stage.source] && stage.in_order &&
+           std::all_of(stage.operators.begin(), stage.operators.end(), [&](const Operator& op) {
+             return std::find(std::begin(kRowByRow), std::end(kRowByRow), op.kind) != std::end(kRowByRow);
+           });
+  }
+
+  int LowerSample(int i, int stage) {
+    Operator sample{OperatorKind::kSample, i, {}};
+    if (KeepsSplits(stages_[stage])) {
+      sample.draw = Draw::kBySplit;
+      return Append(stage, std::move(sample));
+    }
+    const Stage& rows = stages_[stage];
+    if (rows.in_order) {
+      sample.draw = Draw::kByPlace;
+      // As in ZipWithIndex: a task must know the number of rows before its own.
+      if (!rows.one_task && (rows.source >= 0 || !rows.operators.empty())) {
+        stages_[stage].output.kind = ExchangeKind::kKeep;
+        stage = Reader({stage});
+      }
+      return Append(stage, std::move(sample));
+    }
+    sample.draw = Draw::kByCopies;
+    if (!rows.one_task && (rows.user_partitions == 0 || rows.dealt)) {
+      const int partitions = rows.user_partitions;
+      stage = Cut(stage, {ExchangeKind::kHash, partitions, {}, {}});
+      stages_[stage].user_partitions = partitions;
+    }
+    return Append(stage, std::move(sample));
   }
 
   // A dataset without partitions of the user's joins those that have some as one.

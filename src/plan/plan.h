@@ -43,6 +43,13 @@ enum class OperatorKind {
   kPushTo,
 };
 
+// What a Sample draws a row by, such that the same rows are drawn for any number of tasks (docs/design/partitions.md).
+enum class Draw {
+  kBySplit,   // Its place in its split of the source.
+  kByPlace,   // Its place among all rows.
+  kByCopies,  // Its value, and how many rows like it came before in its task.
+};
+
 struct Operator {
   OperatorKind kind;
   int step;                  // In the graph.
@@ -50,6 +57,7 @@ struct Operator {
   int64_t count = 0;         // Of kLimit and kTop.
   int64_t offset = 0;        // Of kLimit.
   bool local = false;        // Of kLimit: counts for its task alone.
+  Draw draw{};               // Of kSample.
   int build = -1;            // A stage whose rows an operator needs before the first of its own:
   bool build_whole = false;  // all of them in every task, or else the task's partition.
 };
@@ -67,6 +75,8 @@ struct Stage {
   int cache = -1;           // A step: what this stage keeps (kKeep) is for later runs too.
   bool one_task = false;    // All rows must pass through one task, in order.
   int user_partitions = 0;  // As asked for by Partition or RoundRobin; 0: none.
+  bool dealt = false;       // Which row is in which of these is the engine's choice (RoundRobin).
+  bool in_order = false;    // Its rows come in an order that does not depend on the number of tasks.
 };
 
 struct Plan {
