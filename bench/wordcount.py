@@ -56,7 +56,7 @@ def main():
             Program("Glim, C++ functions", [os.path.join(BUILD, "wordcount_bench"), *threads, text]),
             Program("Glim, Lua functions", [*glim, "examples/wordcount.lua", text]),
             Program("Glim, Lua functions, one thread", [*one_thread, "examples/wordcount.lua", text]),
-            Program("Glim, Lua functions, --plain-lua", [*glim, "--plain-lua", "examples/wordcount.lua", text]),
+            Program("Glim, Lua functions, --lua=plain", [*glim, "--lua=plain", "examples/wordcount.lua", text]),
         ]
         shell = {"LC_ALL": "C"}
         awk = r"""{ gsub(/[^A-Za-z0-9]+/, " "); for (i = 1; i <= NF; ++i) ++n[$i] } END { for (w in n) print w, n[w] }"""

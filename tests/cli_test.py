@@ -155,6 +155,7 @@ class CommandLine(Case):
                 (["run", "--memory", "0", script], "--memory 0: at least 1M is needed"),
                 (["run", "--memory", "100K", script], "--memory 100K: at least 1M is needed"),
                 (["run", "--lua-memory", "100K", script], "--lua-memory 100K: at least 1M is needed"),
+                (["run", "--lua", "fast", script], '--lua takes auto or plain, got "fast"'),
                 (["run", "--on", "mars", script], "--on mars: there is no such engine")):
             with self.subTest(arguments):
                 done = self.glim(*arguments)
@@ -325,7 +326,7 @@ class Functions(Case):
             self.assertEqual(os.listdir(self.folder), ["job.lua"])
 
     def test_an_error_in_a_task_shows_step_line_and_row(self):
-        for options in ([], ["--plain-lua"], ["--threads", "3", "--partitions", "3"]):
+        for options in ([], ["--lua=plain"], ["--threads", "3", "--partitions", "3"]):
             for step in ("Map", "FlatMap", "Filter", "ForEach"):
                 self.assert_flow_fails(f"Strings{{'a', 'b'}}:{step}(function(s) return s.x.y end)", f"{step}(lua job.lua:2): job.lua:2: ",
                                        "attempt to index field 'x'", 'row ("', options=options)
@@ -443,7 +444,7 @@ class Data(Case):
         """The file's lines, in any order."""
         self.write("in", content)
         for road in roads:
-            for options in ([], ["--threads", "3", "--partitions", "3"], ["--plain-lua"]):
+            for options in ([], ["--threads", "3", "--partitions", "3"], ["--lua=plain"]):
                 with self.subTest(road=road, options=options):
                     done = self.run_job(f"flow:TextFile('in'){road}:WriteText('out'):Run()", *options)
                     self.assert_gives(done, "")

@@ -70,7 +70,7 @@ for _, step in ipairs{"Map", "FlatMap", "ForEach"} do
   print(table.concat(rows, " "))
 end
 """
-        for options in ([], ["--threads", "3", "--partitions", "25"], ["--plain-lua"]):
+        for options in ([], ["--threads", "3", "--partitions", "25"], ["--lua=plain"]):
             self.assert_gives(job, 3 * "112 115 setup setup\n", *options)
 
     def test_may_stand_beside_any_function_of_rows(self):
@@ -132,7 +132,7 @@ end):Printf("%v %v\\n")
 flow:Ints{1, 2, 2}:Reduce(function(a, b) return names[b] end):Printf("%v\\n")
 flow:Run()
 """
-        for options in ([], ["--threads", "3", "--partitions", "25"], ["--plain-lua"]):
+        for options in ([], ["--threads", "3", "--partitions", "25"], ["--lua=plain"]):
             self.assert_gives(job, "1 a X 7 2\n2 c Y 7 2\n3 nil nil 7 2\n" "large text yes half zero\n"
                               "nil nil nil nil nil nil nil nil\n" "a 5 2 nil nil\n"
                               "1 a\n2 c\n9007199254740993LL large\nk text\ntrue yes\n1.5 half\n-0 zero\n1 X\n2 Y\nown 1\n"

@@ -52,7 +52,7 @@ class WordCount(unittest.TestCase):
             path = os.path.join(folder, "text")
             with open(path, "w", newline="") as file:
                 file.write(text)
-            for options in ([], ["--threads", "1"], ["--threads", "4"], ["--partitions", "3"], ["--partitions", "25"], ["--plain-lua"]):
+            for options in ([], ["--threads", "1"], ["--threads", "4"], ["--partitions", "3"], ["--partitions", "25"], ["--lua=plain"]):
                 done = run(*options, "examples/wordcount.lua", path)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 counted = dict(line.rsplit(",", 1) for line in done.stdout.splitlines())

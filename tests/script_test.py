@@ -30,7 +30,7 @@ class Scripts(unittest.TestCase):
         self.write("jobs/helper.lua", "local M = {} function M.twice(x) return 2 * x end return M\n")
         for function in ("function(x) return helper.twice(x) end", "function(x) return require('helper').twice(x) end",
                          "\"function(x) return require('helper').twice(x) end\""):
-            for options in ([], ["--threads", "3", "--partitions", "3"], ["--plain-lua"]):
+            for options in ([], ["--threads", "3", "--partitions", "3"], ["--lua=plain"]):
                 done = self.run_script("local glim = require 'glim'\nlocal helper = require 'helper'\n"
                                        f"glim.flow('f'):Ints{{1, 2, 3}}:Map({function}):Sort():Printf('%d\\n'):Run()\n",
                                        *options, cwd=self.folder)
@@ -110,7 +110,7 @@ print(glim.counter("bad rows"), glim.counter("none"), glim.counter("nothing"))
 count_rows()
 print(glim.counter("bad rows"), glim.counter("two\\nlines"))
 """.replace("\\\\", "\\")
-        for options in ([], ["--threads", "3", "--partitions", "25"], ["--plain-lua"]):
+        for options in ([], ["--threads", "3", "--partitions", "25"], ["--lua=plain"]):
             done = self.run_script(job, *options)
             self.assertEqual((done.returncode, done.stdout), (0, "10\n334\t0\t0\n10\n668\t-999000\n"), done.stderr)
             self.assertEqual(done.stderr, 2 * "glim: bad rows: 334\nglim: two lines: -499500\n")
@@ -132,7 +132,7 @@ print(pcall(function() glim.flow("f"):Ints{unsigned} end))
 for _, row in ipairs(rows) do glim.flow("g"):Rows{row}:Printf("%d %v %d\\n"):Run() end
 glim.flow("h"):Range(large, large + 2):Printf("%d\\n"):Run()
 """.replace("\\\\", "\\")
-        for options in ([], ["--plain-lua"]):
+        for options in ([], ["--lua=plain"]):
             done = self.run_script(job, *options)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(done.stdout.splitlines(), [

@@ -44,9 +44,9 @@ class Session {
  public:
   Session();
   explicit Session(SessionOptions options);
-  // Takes --on, --threads, --memory, --lua-memory, --partitions, --progress, --no-progress, --explain, --stats,
-  // --stats-file, --trace (as `--name value` or `--name=value`) and leaves the rest in arguments(). A wrong one is the
-  // first Run's error. A progress line is shown when stderr is a terminal.
+  // Takes --on, --threads, --memory, --lua-memory, --lua, --partitions, --progress, --no-progress, --explain,
+  // --stats, --stats-file, --trace (as `--name value` or `--name=value`) and leaves the rest in arguments(). A wrong
+  // one is the first Run's error. A progress line is shown when stderr is a terminal.
   Session(int argc, char** argv);
   Session(const Session&) = delete;
   ~Session();

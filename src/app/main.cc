@@ -25,10 +25,9 @@ constexpr int kWrongUsage = 2;
 struct RunOptions {
   // Those with a value are read by the session, so that programs and this one agree on them.
   std::vector<std::pair<const char*, std::string>> values = {
-      {"--on", ""},         {"--threads", ""},    {"--partitions", ""}, {"--memory", ""},
-      {"--lua-memory", ""}, {"--stats-file", ""}, {"--trace", ""}};
+      {"--on", ""},         {"--threads", ""}, {"--partitions", ""}, {"--memory", ""},
+      {"--lua-memory", ""}, {"--lua", ""},     {"--stats-file", ""}, {"--trace", ""}};
   bool progress = isatty(STDERR_FILENO) != 0;
-  bool plain_lua = false;
   bool stats = false;
   std::string format = "auto";
   std::string script;
@@ -49,6 +48,8 @@ CLI::App* AddRunCommand(CLI::App* app, const char* name, const char* what, const
                                "what a run may hold, like 512M; 60 % of the machine when not given",
                                "what the Lua functions of one thread may hold; when not given, half of that by the "
                                "number of threads, at least 64M",
+                               "auto: functions that are understood run without Lua, with the same result; plain: none "
+                               "does; auto when not given",
                                "what --stats shows as JSON: a list with one object per run",
                                "when each task ran, to be opened at ui.perfetto.dev"};
   for (size_t i = 0; i < options->values.size(); ++i) {
@@ -58,7 +59,6 @@ CLI::App* AddRunCommand(CLI::App* app, const char* name, const char* what, const
   command->add_flag("--progress,!--no-progress", options->progress,
                     "a progress line on stderr; when not given, only on a terminal");
   command->add_flag("--stats", options->stats, "after each run, rows, bytes and time of every step, on stderr");
-  command->add_flag("--plain-lua", options->plain_lua, "run every Lua function as plain Lua, without kernels");
   command->footer(std::string("Example:\n  ") + example);
   return command;
 }
@@ -88,7 +88,6 @@ int Run(const RunOptions& options, std::vector<std::string> arguments, const std
   }
   session_options.progress = options.progress;
   session_options.explain = command == "explain";
-  session_options.lua_kernels = !options.plain_lua;
   session_options.stats = options.stats;
   session_options.watch_interrupts = true;
   glim::Session session(std::move(session_options));

@@ -38,7 +38,7 @@ Result<int64_t> ParseMemory(const std::string& option, const std::string& text) 
 }
 
 bool TakesValue(std::string_view name) {
-  return name == "--on" || name == "--threads" || name == "--memory" || name == "--lua-memory" ||
+  return name == "--on" || name == "--threads" || name == "--memory" || name == "--lua-memory" || name == "--lua" ||
          name == "--partitions" || name == "--stats-file" || name == "--trace";
 }
 
@@ -150,6 +150,11 @@ Status SetSessionOption(const std::string& name, const std::string& value, Sessi
     options->stats_file = value;
   } else if (name == "--trace") {
     options->trace_file = value;
+  } else if (name == "--lua") {
+    if (value != "auto" && value != "plain") {
+      return Status::Invalid(fmt::format("--lua takes auto or plain, got \"{}\"", value));
+    }
+    options->lua_kernels = value == "auto";
   } else if (name == "--lua-memory") {
     ASSIGN_OR_RETURN(options->lua_memory_bytes, ParseMemory(name, value));
   } else {
