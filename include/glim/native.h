@@ -189,10 +189,11 @@ Status WidthError(const Batch& batch, size_t wanted);
 Status TypeError(const Batch& batch, int64_t row, size_t column, const char* wanted);
 Status ExceptionError(const char* what, const Batch& batch, int64_t row);
 
-// Runs `call(row)` for every row, with C++ exceptions turned into a Status.
+// Runs `call(row)` for every row, with C++ exceptions turned into a Status. *at is the row that it came to.
 template <class Call>
-Status ForRows(const Batch& batch, Call call) {
-  int64_t row = 0;
+Status ForRows(const Batch& batch, int64_t* at, Call call) {
+  int64_t& row = *at;
+  row = 0;
   try {
     for (; row < batch.row_count(); ++row) {
       if (Status status = call(row); !status.ok()) return status;
@@ -264,7 +265,8 @@ class RowFunction : public BatchFunction {
     Emitter emitter(&out);
     std::vector<uint32_t> kept;
     Arguments arguments;
-    Status status = ForRows(in, [&](int64_t row) -> Status {
+    int64_t at = 0;
+    Status status = ForRows(in, &at, [&](int64_t row) -> Status {
       if (Status read = ReadRow(in, row, &arguments, std::make_index_sequence<kWidth>()); !read.ok()) return read;
       Call(arguments, emitter, row, &kept);
       return Status::Ok();
@@ -382,10 +384,11 @@ class TypedReducer : public Reducer {
   explicit TypedReducer(const F& function) : function_(function) {}
 
   Status Update(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) override {
+    at_ = -1;
     if (values.column_count() != static_cast<int>(kWidth)) return WidthError(values, kWidth);
     accumulators_.reserve(group_count);
     Arguments arguments;
-    return ForRows(values, [&](int64_t row) -> Status {
+    return ForRows(values, &at_, [&](int64_t row) -> Status {
       if (Status read = ReadRow(values, row, &arguments, std::make_index_sequence<kWidth>()); !read.ok()) return read;
       if (groups[row] >= accumulators_.size()) {
         std::apply(
@@ -402,6 +405,7 @@ class TypedReducer : public Reducer {
   }
 
   int64_t memory_bytes() const override { return static_cast<int64_t>(accumulators_.capacity() * sizeof(Accumulator)); }
+  int64_t failed() const override { return at_; }
 
   Result<Batch> Finish() override {
     struct Last : BatchOutput {
@@ -446,6 +450,7 @@ class TypedReducer : public Reducer {
 
   F function_;
   std::vector<Accumulator> accumulators_;
+  int64_t at_ = -1;
 };
 
 template <class F>

@@ -101,6 +101,9 @@ class Reducer {
   // The accumulators: one row per group, in the order of their numbers; as many columns as the values had. The reducer
   // is not used afterwards.
   virtual Result<Batch> Finish() = 0;
+  // After a failed Update the row, after a failed Finish the group that the failure is about: the message then names
+  // its key. -1: none.
+  virtual int64_t failed() const { return -1; }
 };
 
 // How a step calls its function:

@@ -595,7 +595,7 @@ TEST(Steps, WhateverCxxFunctionThrowsItsStepIsNamed) {
   EXPECT_EQ(message([](const Dataset& d) { return d.ForEachBatch([](const Batch&) { Throw(); }); }),
             "ForEachBatch(C++): the function threw: bad luck");
   EXPECT_EQ(message([](const Dataset& d) { return d.ReduceBy([](int64_t, int64_t) -> int64_t { Throw(); }); }),
-            "ReduceBy(field 1, C++): the function threw: bad luck, row (2)");
+            "ReduceBy(field 1, C++): key (\"a\"): the function threw: bad luck, row (2)");
   EXPECT_EQ(message([](const Dataset& d) { return d.Output([](const Batch&) -> Status { Throw(); }); }),
             "Output: the function threw: bad luck");
   EXPECT_EQ(message([](const Dataset& d) {

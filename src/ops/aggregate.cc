@@ -46,7 +46,8 @@ Status ReduceOperator::DoPush(Batch batch) {
   }
   if (batch.column_count() != width_) return WidthChanged(batch, width_);
   index_->Insert(batch, keys_, &groups_);
-  RETURN_IF_ERROR(reducer_->Update(batch.Select(values_), groups_, index_->group_count()));
+  if (Status status = reducer_->Update(batch.Select(values_), groups_, index_->group_count()); !status.ok())
+    return WithKey(std::move(status), batch.Select(keys_));
   const Status reserved = memory_.Resize(index_->memory_bytes() + reducer_->memory_bytes());
   if (reserved.ok() || !combines_) return reserved;
   RETURN_IF_ERROR(GiveAway());
@@ -58,9 +59,16 @@ Status ReduceOperator::GiveAway() {
   std::vector<Column> columns = index_->Keys();
   const int64_t count = index_->group_count();
   index_.reset();
-  ASSIGN_OR_RETURN(const Batch folded, reducer_->Finish());
-  columns.insert(columns.end(), folded.columns().begin(), folded.columns().end());
+  const Result<Batch> folded = reducer_->Finish();
+  if (!folded.ok()) return WithKey(folded.status(), Batch(std::move(columns), count));
+  columns.insert(columns.end(), folded->columns().begin(), folded->columns().end());
   return EmitInPieces(Batch(std::move(columns), count));
+}
+
+Status ReduceOperator::WithKey(Status status, const Batch& keys) const {
+  const int64_t row = reducer_->failed();
+  if (keys_.empty() || row < 0 || row >= keys.row_count()) return status;
+  return std::move(status).With("key " + keys.RowToDebugString(row));
 }
 
 GroupOperator::GroupOperator(OperatorContext context, std::vector<int> keys)

@@ -30,6 +30,8 @@ class ReduceOperator : public Operator {
  private:
   Status Restart();
   Status GiveAway();
+  // `keys`: of the rows or groups that the reducer was at.
+  Status WithKey(Status status, const Batch& keys) const;
 
   const std::vector<int> keys_;
   const std::shared_ptr<const Function> function_;

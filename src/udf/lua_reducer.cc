@@ -129,7 +129,7 @@ Status LuaReducer::UpdateNumbers(const double* values, const Batch& batch, std::
   lua_pushnumber(L, static_cast<double>(groups.size()));
   double at = 0;
   lua_pushlightuserdata(L, &at);
-  if (Status status = state_->Call(5, 3); !status.ok()) return WithRow(std::move(status), batch, row_of(at));
+  if (Status status = state_->Call(5, 3); !status.ok()) return At(std::move(status), batch, row_of(at));
   const double done = lua_tonumber(L, top + 1);
   if (done == static_cast<double>(groups.size())) {
     *row = batch.row_count();
@@ -138,8 +138,8 @@ Status LuaReducer::UpdateNumbers(const double* values, const Batch& batch, std::
     *row = row_of(done);
     if (const auto results = static_cast<int>(lua_tointeger(L, top + 3)); results != 1) {
       lua_settop(L, top);
-      return WithRow(Status::UserCode(fmt::format("the function gave {} values, there are 1 to fold", results)), batch,
-                     *row);
+      return At(Status::UserCode(fmt::format("the function gave {} values, there are 1 to fold", results)), batch,
+                *row);
     }
     // Rows before this one that were not folded began a group.
     count_ += static_cast<uint32_t>(*row) - static_cast<uint32_t>(done);
@@ -198,13 +198,18 @@ Status LuaReducer::UpdateAny(const Batch& batch, std::span<const uint32_t> group
     }
     if (!status.ok()) {
       lua_settop(L, top);
-      return WithRow(std::move(status), batch, row);
+      return At(std::move(status), batch, row);
     }
     lua_settop(L, top + 2 * width_);
     for (int c = width_; c-- > 0;) lua_rawseti(L, top + 1 + c, slot);
   }
   lua_settop(L, top);
   return Status::Ok();
+}
+
+Status LuaReducer::At(Status status, const Batch& batch, int64_t row) {
+  failed_ = row;
+  return WithRow(std::move(status), batch, row);
 }
 
 int64_t LuaReducer::memory_bytes() const {
@@ -232,6 +237,7 @@ Result<Batch> LuaReducer::Finish() {
       lua_pop(L, 1);
       if (!ok) {
         lua_settop(L, top);
+        failed_ = group;
         return Status::UserCode("a folded value: " + error);
       }
     }

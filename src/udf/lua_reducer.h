@@ -27,6 +27,7 @@ class LuaReducer : public Reducer {
   Status Update(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) override;
   int64_t memory_bytes() const override;
   Result<Batch> Finish() override;
+  int64_t failed() const override { return failed_; }
 
  private:
   Status Fold(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count);
@@ -36,6 +37,7 @@ class LuaReducer : public Reducer {
   // Puts the first value of each new group where it belongs; gives the rows that are left, and *values to them.
   std::span<const uint32_t> StartGroups(const double** values, std::span<const uint32_t> groups);
   Status UpdateAny(const Batch& batch, std::span<const uint32_t> groups, int64_t row);
+  Status At(Status status, const Batch& batch, int64_t row);
   // Accumulators into Lua tables.
   void StopNumbers();
   Status MakeDriver();
@@ -53,6 +55,7 @@ class LuaReducer : public Reducer {
   std::vector<uint32_t> rows_;
   std::vector<uint32_t> row_groups_;
   std::vector<double> row_values_;
+  int64_t failed_ = -1;
 };
 
 }  // namespace glim::udf
