@@ -49,6 +49,19 @@ class Expressions(unittest.TestCase):
     def test_rows_into_a_pipe_are_csv(self):
         self.gives("rows{{1, 'a,b'}, {2.5, 'c'}}", '1,"a,b"\n2.5,c\n')
 
+    def test_names_of_a_header_that_comes_by_standard_input(self):
+        rows = "\ufeffwho,price\n" + "".join(f"{'x' * 1000}{n},{n % 7}\n" for n in range(3000))
+        self.gives("csv{'-', header = true}:SelectKV('price', 'who'):ReduceBy(function(x, y) return #x > #y and x or y end, 'price')"
+                   ":Select('price'):Sort('price')", "price\n" + "".join(f"{n}\n" for n in range(7)), stdin=rows)
+        self.gives("csv{'-', header = true}:Filter(function(who) return #who > 1003 end)", "who,price\n", stdin="who,price\n")
+        self.gives("csv{'-', header = true, columns = {'price'}}:Limit(2):Select('price')", "price\n0\n1\n", stdin=rows)
+        # A header of more than one block, and nothing behind it.
+        self.gives("csv{'-', header = true}:Select('b'):Limit(1)", "b\n2\n", stdin="a" * 3_000_000 + ",b\n1,2\n")
+        self.gives("csv{'-', header = true}:Select('b')", "b\n", stdin="\n\na,b")
+        self.gives("tsv{'-', header = true}:Select('b')", "b\n2\n", "--format", "tsv", stdin="a\tb\n1\t2\n")
+        done = e("csv{'-', header = true}:Select('c')", stdin="a,b\n1,2\n")
+        self.assertIn('there is no field "c"; there are a, b', done.stderr)
+
     def test_formats(self):
         rows = "rows{{1, 'a\\tb'}, {22, 'c'}}"
         self.gives(rows, '1,a\tb\n22,c\n', "--format", "csv")

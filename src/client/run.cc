@@ -17,7 +17,11 @@ namespace {
 
 Status PrintPlan(const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends, const Explain& explain) {
   const auto env = env::MakePosixEnv();
-  ASSIGN_OR_RETURN(const auto resolved, exec::ResolveNames(*env, graph));
+  // Not for the names that a sink would print: they would have to be waited for at a terminal.
+  auto resolved = graph;
+  if (graph->has_names()) {
+    ASSIGN_OR_RETURN(resolved, exec::ResolveNames(*env, graph));
+  }
   ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(resolved, std::move(ends)));
   ASSIGN_OR_RETURN(const exec::Functions functions, exec::MakeFunctions(*graph));
   const std::string text = plan::ToText(plan, exec::SourceSizes(*env, plan));

@@ -184,6 +184,9 @@ class Env {
   virtual int process_id() = 0;
   // May be a file, a pipe or a terminal; read by one thread.
   virtual SequentialFile& standard_input() = 0;
+  // The next Read of standard_input(), through any Env of the process, begins with these bytes: for who looked at the
+  // beginning only.
+  virtual void ReturnToStandardInput(std::string_view bytes) = 0;
   // stdout and stderr; the returned file does not close them. Append is not buffered.
   virtual WritableFile& standard_output() = 0;
   virtual WritableFile& standard_error() = 0;

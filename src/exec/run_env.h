@@ -33,6 +33,7 @@ class RunEnv : public env::Env {
   std::optional<std::string> Variable(const std::string& name) override { return env_->Variable(name); }
   int process_id() override { return env_->process_id(); }
   env::SequentialFile& standard_input() override { return env_->standard_input(); }
+  void ReturnToStandardInput(std::string_view bytes) override { env_->ReturnToStandardInput(bytes); }
   env::WritableFile& standard_output() override { return env_->standard_output(); }
   env::WritableFile& standard_error() override { return env_->standard_error(); }
   bool IsTerminal(int descriptor) override { return env_->IsTerminal(descriptor); }

@@ -23,12 +23,19 @@ Result<CsvReader::FirstRow> CsvReader::ReadFirstRow(env::Env& env, const std::st
   // Reading in small steps: one row is wanted, not a block.
   ASSIGN_OR_RETURN(auto blocks, BlockReader::Open(env, path, 0, 0));
   CsvReader reader(env, std::move(blocks), kSequentialEnd, options, nullptr);
-  RETURN_IF_ERROR(reader.SkipByteOrderMark());
+  auto row = reader.ParseFirstRow();
+  // Nothing but a byte order mark has been left behind.
+  if (path == "-") env.ReturnToStandardInput({reader.blocks_->data(), reader.blocks_->filled()});
+  return row;
+}
+
+Result<CsvReader::FirstRow> CsvReader::ParseFirstRow() {
+  RETURN_IF_ERROR(SkipByteOrderMark());
   while (true) {
-    ASSIGN_OR_RETURN(const Outcome outcome, reader.ParseRow());
-    if (outcome == Outcome::kRow) return FirstRow{reader.FieldTexts(), reader.blocks_->offset() + reader.row_};
+    ASSIGN_OR_RETURN(const Outcome outcome, ParseRow());
+    if (outcome == Outcome::kRow) return FirstRow{FieldTexts(), blocks_->offset() + row_};
     if (outcome == Outcome::kEnd) return FirstRow{};
-    RETURN_IF_ERROR(reader.ReadOn());
+    RETURN_IF_ERROR(ReadOn());
   }
 }
 

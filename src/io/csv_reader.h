@@ -27,6 +27,7 @@ class CsvReader : public Reader {
     std::vector<std::string> fields;  // None when there is no row.
     uint64_t offset = 0;
   };
+  // Of "-" too: what was read goes back to standard input.
   static Result<FirstRow> ReadFirstRow(env::Env& env, const std::string& path, const CsvOptions& options);
 
   // A split that begins in the middle of its file comes with `quotes`, which knows that cut; others may have none. Both
@@ -54,7 +55,7 @@ class CsvReader : public Reader {
         quotes_(quotes),
         header_left_(options.header) {}
 
-  Status Prepare();
+  Result<FirstRow> ParseFirstRow();
   Status SkipByteOrderMark();
   Status SkipToRow();
   Status ReadOn();

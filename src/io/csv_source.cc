@@ -32,11 +32,10 @@ class CsvSource : public Source {
     return fmt::format("Csv({{\"{}\"}})", fmt::join(files_, "\", \""));
   }
 
-  // Standard input is not read ahead.
   Result<std::vector<std::string>> ColumnNames(env::Env& env) const override {
     if (!options_.header) return std::vector<std::string>();
     ASSIGN_OR_RETURN(const auto paths, ExpandPaths(env, files_, {options_.recursive, options_.pattern}));
-    if (paths.empty() || paths[0] == "-") return std::vector<std::string>();
+    if (paths.empty()) return std::vector<std::string>();
     ASSIGN_OR_RETURN(CsvReader::FirstRow first, CsvReader::ReadFirstRow(env, paths[0], options_));
     if (options_.columns.empty()) return std::move(first.fields);
     std::vector<std::string> names;

@@ -106,6 +106,7 @@ class FaultyEnv : public Env {
   std::optional<std::string> Variable(const std::string& name) override { return real_.Variable(name); }
   int process_id() override { return real_.process_id(); }
   SequentialFile& standard_input() override { return real_.standard_input(); }
+  void ReturnToStandardInput(std::string_view bytes) override { real_.ReturnToStandardInput(bytes); }
   WritableFile& standard_output() override { return real_.standard_output(); }
   WritableFile& standard_error() override { return real_.standard_error(); }
   bool IsTerminal(int descriptor) override { return real_.IsTerminal(descriptor); }

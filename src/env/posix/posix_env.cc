@@ -5,8 +5,10 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 
 #include "env/env.h"
@@ -49,12 +51,32 @@ void TakeStandardDescriptors() {
   }
 }
 
+// Reads what was returned first.
+class StandardInput : public SequentialFile {
+ public:
+  Result<size_t> Read(std::span<char> out) override {
+    std::string& first = returned();
+    if (first.empty()) return file_->Read(out);
+    const size_t size = std::min(first.size(), out.size());
+    std::memcpy(out.data(), first.data(), size);
+    first.erase(0, size);
+    return size;
+  }
+  // The process has one standard input, however many Envs it has.
+  static std::string& returned() {
+    static auto* const bytes = new std::string;
+    return *bytes;
+  }
+
+ private:
+  const std::unique_ptr<SequentialFile> file_ = BorrowForReading(STDIN_FILENO, "standard input");
+};
+
 class PosixEnv : public Env {
  public:
   PosixEnv()
       : files_(MakePosixFileSystem()),
         processes_(MakePosixProcesses()),
-        input_(BorrowForReading(STDIN_FILENO, "standard input")),
         output_(BorrowForWriting(STDOUT_FILENO, "standard output")),
         error_(BorrowForWriting(STDERR_FILENO, "standard error")) {
     IgnoreWriteSignals();
@@ -84,7 +106,8 @@ class PosixEnv : public Env {
   }
 
   int process_id() override { return ::getpid(); }
-  SequentialFile& standard_input() override { return *input_; }
+  SequentialFile& standard_input() override { return input_; }
+  void ReturnToStandardInput(std::string_view bytes) override { StandardInput::returned().insert(0, bytes); }
   WritableFile& standard_output() override { return *output_; }
   WritableFile& standard_error() override { return *error_; }
   bool IsTerminal(int descriptor) override { return ::isatty(descriptor) == 1; }
@@ -97,7 +120,7 @@ class PosixEnv : public Env {
   PosixClock clock_;
   std::unique_ptr<FileSystem> files_;
   std::unique_ptr<Processes> processes_;
-  std::unique_ptr<SequentialFile> input_;
+  StandardInput input_;
   std::unique_ptr<WritableFile> output_;
   std::unique_ptr<WritableFile> error_;
 };
