@@ -51,6 +51,18 @@ class Stats(unittest.TestCase):
             self.assertIn("85,714", done.stderr)
             self.assertEqual(len(done.stdout.splitlines()), 8)
 
+    def test_inputs_of_a_union_have_their_own_rows(self):
+        path = os.path.join(self.folder, "union.json")
+        done = subprocess.run([GLIM, "e", "--stats-file", path, "range(1, 10):Filter(function(n) return n > 4 end):Union(ints{1, 2}):Top(1)"],
+                              capture_output=True, text=True, timeout=60)
+        self.assertEqual((done.returncode, done.stdout), (0, "10\n"))
+        with open(path) as file:
+            stages = json.load(file)[0]["stages"]
+        rows = [[(step["name"].split("(")[0], step["rows_in"], step["rows_out"]) for step in stage["steps"]] for stage in stages]
+        self.assertEqual(rows[0], [("read Range", 0, 10), ("Filter", 10, 6), ("pass on", 6, 6)])
+        self.assertEqual(rows[1], [("read Ints", 0, 2), ("pass on", 2, 2)])
+        self.assertEqual(rows[2], [("take what is passed on", 0, 8), ("Top", 8, 2), ("send", 2, 2)])
+
     def test_trace_has_an_event_for_each_task(self):
         stats, trace = os.path.join(self.folder, "stats.json"), os.path.join(self.folder, "trace.json")
         done = self.run_glim("--threads", "2", "--stats-file", stats, "--trace", trace)

@@ -87,6 +87,13 @@ class NoOutput : public BatchOutput {
   bool full() const override { return false; }
 };
 
+// The split that a task is at: of its own source, or of those of its parts together.
+struct Reading {
+  uint64_t split = 0;
+  uint64_t splits_before;
+  Reading* outer;  // That of the stage whose part this is.
+};
+
 // One stage while it runs.
 struct StageRun {
   const plan::Stage* stage;
@@ -95,9 +102,13 @@ struct StageRun {
   std::unique_ptr<io::Source> source;
   std::vector<io::Split> splits;
   std::vector<std::pair<size_t, size_t>> groups;
-  std::vector<uint64_t> reading;  // Per task: the split that it is at.
-  // Of exchanges:
-  std::vector<const Exchange*> inputs;
+  // Of an exchange:
+  const Exchange* input = nullptr;
+  // Of parts:
+  std::vector<StageRun*> parts;
+  StageRun* part_of = nullptr;
+  uint64_t split_count = 0;    // Of its source, or of all parts.
+  uint64_t splits_before = 0;  // In the parts before this one.
   // Where rows go:
   std::unique_ptr<Exchange> output;
   std::unique_ptr<io::Sink> sink;
@@ -107,6 +118,8 @@ struct StageRun {
   std::vector<std::unique_ptr<ops::LimitProgress>> limits;
   std::vector<std::shared_ptr<const ops::JoinTable>> tables;
 };
+
+using Chain = std::vector<std::unique_ptr<ops::Operator>>;
 
 class PlanRun {
  public:
@@ -160,9 +173,14 @@ class PlanRun {
     stage.tasks = run.tasks;
     stage.begin_nanos = Now();
     const auto add = [&](std::string name) { stage.steps.push_back({std::move(name)}); };
-    add(run.stage->source >= 0 ? "read " + StepName(steps[run.stage->source]) : "read what was sent");
+    add(run.stage->source >= 0 ? "read " + StepName(steps[run.stage->source])
+        : run.parts.empty()    ? "read what was sent"
+                               : "take what is passed on");
     for (const plan::Operator& op : run.stage->operators) add(plan::OperatorText(op, steps[op.step]));
-    add(run.sink != nullptr ? "write " + run.sink_name : run.output != nullptr ? "send" : "drop");
+    add(run.sink != nullptr      ? "write " + run.sink_name
+        : run.output != nullptr  ? "send"
+        : run.part_of != nullptr ? "pass on"
+                                 : "drop");
     options_.report->AddStage(std::move(stage));
   }
 
@@ -191,6 +209,7 @@ class PlanRun {
         if (!splits.ok()) return std::move(splits).status().With(step.name);
         run.splits = *std::move(splits);
         for (const io::Split& split : run.splits) source_bytes_ += split.estimated_bytes;
+        run.split_count = run.splits.size();
       }
       if (run.stage->sink >= 0) {
         run.sink_name = steps[run.stage->sink].name;
@@ -201,15 +220,24 @@ class PlanRun {
       }
     }
     for (StageRun& run : stages_) {
+      for (const int part : run.stage->parts) {
+        run.parts.push_back(&stages_[part]);
+        stages_[part].part_of = &run;
+        stages_[part].splits_before = run.split_count;
+        run.split_count += stages_[part].split_count;
+      }
+    }
+    for (StageRun& run : stages_) {
       if (run.sink == nullptr) continue;
       if (Status status = run.sink->Open(run_env_); !status.ok()) return std::move(status).With(run.sink_name);
     }
     return Status::Ok();
   }
 
-  // The stages that `stage` waits for.
+  // The stages whose exchanges `stage` reads.
   static std::vector<int> Reads(const plan::Stage& stage) {
-    std::vector<int> stages = stage.inputs;
+    std::vector<int> stages;
+    if (stage.input >= 0) stages.push_back(stage.input);
     for (const plan::Operator& op : stage.operators) {
       if (op.build >= 0) stages.push_back(op.build);
     }
@@ -226,11 +254,14 @@ class PlanRun {
   void CountTasks(StageRun* run) {
     const plan::Stage& stage = *run->stage;
     if (run->source == nullptr) {
-      run->tasks = stage.one_task ? 1 : 0;
-      for (const Exchange* input : run->inputs) run->tasks += stage.one_task ? 0 : input->consumers();
+      run->tasks = run->input != nullptr ? run->input->consumers() : 0;
+      for (const StageRun* part : run->parts) run->tasks += part->tasks;
+      if (stage.one_task) run->tasks = 1;
       return;
     }
-    const bool into_sink = stage.output.kind == ExchangeKind::kNone;
+    const StageRun* last = run;
+    while (last->part_of != nullptr) last = last->part_of;
+    const bool into_sink = last->stage->output.kind == ExchangeKind::kNone;
     int64_t bytes = 0;
     for (const io::Split& split : run->splits) bytes += split.estimated_bytes;
     if (stage.one_task) {
@@ -245,7 +276,6 @@ class PlanRun {
       if (run->groups.empty()) run->groups.emplace_back(0, 0);
     }
     run->tasks = static_cast<int>(run->groups.size());
-    run->reading.assign(run->groups.size(), 0);
   }
 
   int Consumers(const StageRun& run) const {
@@ -299,10 +329,11 @@ class PlanRun {
     return std::shared_ptr<const ops::JoinTable>(std::move(table));
   }
 
-  Status RunStage(int index) {
+  // Before its tasks, or those of the stage whose part it is, run.
+  Status StartStage(int index) {
     StageRun& run = stages_[index];
     const plan::Stage& stage = *run.stage;
-    for (const int input : stage.inputs) run.inputs.push_back(stages_[input].output.get());
+    if (stage.input >= 0) run.input = stages_[stage.input].output.get();
     CountTasks(&run);
     for (const plan::Operator& op : stage.operators) {
       run.limits.push_back(op.kind == OperatorKind::kLimit && !op.local && run.tasks > 1
@@ -313,12 +344,24 @@ class PlanRun {
         ASSIGN_OR_RETURN(run.tables.back(), BuildTable(op, 0, stages_[op.build].output->consumers()));
       }
     }
+    if (run.part_of != nullptr) {
+      ReportStage(run, index);
+      return Status::Ok();
+    }
     if (stage.output.kind != ExchangeKind::kNone) {
       run.output = std::make_unique<Exchange>(stage.output, run.tasks, Consumers(run), &budget_, OutputName(run));
     }
     if (run.sink != nullptr) run.ordered = std::make_unique<OrderedSink>(run.sink.get(), &cancelled_);
 
     ReportStage(run, index);
+    return Status::Ok();
+  }
+
+  Status RunStage(int index) {
+    RETURN_IF_ERROR(StartStage(index));
+    StageRun& run = stages_[index];
+    const plan::Stage& stage = *run.stage;
+    if (run.part_of != nullptr) return Status::Ok();
     progress_.StartStage(index + 1, static_cast<int>(stages_.size()), source_bytes_);
     pool_->RunJob(
         run.tasks, [&](int task, udf::Hosts& hosts) { Fail(RunTask(&run, task, hosts)); },
@@ -327,7 +370,7 @@ class PlanRun {
           if (cancelled_.load() && run.ordered != nullptr) run.ordered->Wake();
           progress_.Draw();
         });
-    if (options_.report != nullptr) options_.report->EndStage(index, Now());
+    ReportEnd(run);
     if (env_->interrupted()) Fail(Status::Cancelled("interrupted"));
     RETURN_IF_ERROR(first_failure_);
     if (run.sink != nullptr) {
@@ -338,11 +381,22 @@ class PlanRun {
       }
     }
     if (stage.cache >= 0) FillCache(run, *plan_.graph);
-    run.tables.clear();
-    for (const int input : Reads(stage)) {
+    LetGo(&run);
+    return Status::Ok();
+  }
+
+  void ReportEnd(const StageRun& run) {
+    for (const StageRun* part : run.parts) ReportEnd(*part);
+    if (options_.report != nullptr) options_.report->EndStage(static_cast<int>(&run - stages_.data()), Now());
+  }
+
+  // Of what the stage has read.
+  void LetGo(StageRun* run) {
+    for (StageRun* part : run->parts) LetGo(part);
+    run->tables.clear();
+    for (const int input : Reads(*run->stage)) {
       if (--readers_[input] == 0) stages_[input].output.reset();
     }
-    return Status::Ok();
   }
 
   void Fail(Status status) {
@@ -354,80 +408,84 @@ class PlanRun {
   }
 
   Status RunTask(StageRun* run, int task, udf::Hosts& hosts) {
-    Status status = cancelled_.load() ? Status::Cancelled("cancelled") : RunChain(run, task, hosts);
+    Status status = cancelled_.load() ? Status::Cancelled("cancelled") : RunToEnd(run, task, hosts);
     if (status.ok() && run->ordered != nullptr) status = run->ordered->EndTask(task);
     return status;
   }
 
-  Status RunChain(StageRun* run, int task, udf::Hosts& hosts) {
-    TaskContext context(task, run->tasks, 0, &hosts);
-    Status status = RunChain(run, task, &context);
-    if (status.ok()) {
-      std::lock_guard lock(counters_mutex_);
-      counters_.Add(context.counters());
-    }
-    return status;
-  }
-
-  Status RunChain(StageRun* run, int task, TaskContext* context) {
-    const plan::Stage& stage = *run->stage;
-    // An empty partition has nothing to do, unless a program would have something to say about it.
-    const bool pipes = std::any_of(stage.operators.begin(), stage.operators.end(),
-                                   [](const plan::Operator& op) { return op.kind == OperatorKind::kPipe; });
+  // The task's chain, and where its rows go in the end.
+  Status RunToEnd(StageRun* run, int task, udf::Hosts& hosts) {
     const bool in_parts = run->sink != nullptr && run->sink->in_parts();
-    if (run->source == nullptr && !pipes && !in_parts && InputEmpty(*run, task)) return Status::Ok();
-
-    std::vector<std::unique_ptr<ops::Operator>> chain;
-    for (size_t i = 0; i < stage.operators.size(); ++i) {
-      const plan::Operator& op = stage.operators[i];
-      OperatorInputs inputs{run->limits[i].get(), run->tables[i], 0, 0};
-      if (op.kind == OperatorKind::kZipWithIndex || op.draw == plan::Draw::kByPlace)
-        inputs.rows_before = RowsBefore(*run, task);
-      if (run->source != nullptr) inputs.split = &run->reading[task];
-      if (stage.user_partitions > 0) inputs.partition = static_cast<uint64_t>(task);
-      if (op.kind == OperatorKind::kJoin && inputs.table == nullptr) {
-        const auto [begin, end] = Partitions(*run, *stages_[op.build].output, task);
-        ASSIGN_OR_RETURN(inputs.table, BuildTable(op, begin, end));
-        inputs.left_width = run->inputs[0]->width();
-      }
-      chain.push_back(MakeOperator(op, *plan_.graph, functions_,
-                                   {env_, &budget_, context, &cancelled_, StepName(plan_.graph->steps()[op.step])},
-                                   std::move(inputs)));
+    if (!in_parts && NothingToDo(*run, task)) return Status::Ok();
+    if (run->output != nullptr) {
+      const auto writer = run->output->MakeWriter(task);
+      return RunChain(run, task, hosts, nullptr, writer.get(), writer.get());
     }
-    std::unique_ptr<exchange::PartitionWriter> writer;
+    if (in_parts) {
+      auto part = run->sink->OpenPart(task);
+      if (!part.ok()) return std::move(part).status().With(run->sink_name);
+      PartOutput into_part(part->get(), &run->sink_name);
+      RETURN_IF_ERROR(RunChain(run, task, hosts, nullptr, &into_part, nullptr));
+      return (*part)->Finish().With(run->sink_name);
+    }
     NoOutput nowhere;
     SinkOutput into_sink(run->ordered.get(), task, &run->sink_name);
-    std::unique_ptr<io::SinkPart> part;
-    if (in_parts) {
-      auto opened = run->sink->OpenPart(task);
-      if (!opened.ok()) return std::move(opened).status().With(run->sink_name);
-      part = *std::move(opened);
+    BatchOutput* end = run->ordered != nullptr ? static_cast<BatchOutput*>(&into_sink) : &nowhere;
+    return RunChain(run, task, hosts, nullptr, end, nullptr);
+  }
+
+  // Reads the task's rows and pushes what the operators give into `end`, which is `writer` when there is one. `outer`:
+  // of the stage whose part this is.
+  Status RunChain(StageRun* run, int task, udf::Hosts& hosts, Reading* outer, BatchOutput* end,
+                  exchange::PartitionWriter* writer) {
+    TaskContext context(task, run->tasks, 0, &hosts);
+    Reading reading{0, run->splits_before, outer};
+    Chain chain;
+    RETURN_IF_ERROR(MakeChain(*run, task, &context, &reading.split, &chain));
+    const auto feed = [&](BatchOutput* head) {
+      return Feed(run, task, hosts, &reading, chain.empty() ? nullptr : chain[0].get(), head);
+    };
+    if (options_.report != nullptr) {
+      RETURN_IF_ERROR(RunTapped(run, task, chain, feed, end, writer));
+    } else {
+      for (size_t i = chain.size(); i-- > 0;) {
+        BatchOutput* next = i + 1 < chain.size() ? static_cast<BatchOutput*>(chain[i + 1].get()) : end;
+        RETURN_IF_ERROR(chain[i]->Open(next));
+      }
+      RETURN_IF_ERROR(feed(chain.empty() ? end : static_cast<BatchOutput*>(chain[0].get())));
+      for (const auto& op : chain) RETURN_IF_ERROR(op->Finish());
+      if (writer != nullptr) RETURN_IF_ERROR(writer->Finish());
     }
-    PartOutput into_part(part.get(), &run->sink_name);
-    BatchOutput* end = &nowhere;
-    if (run->output != nullptr) {
-      writer = run->output->MakeWriter(task);
-      end = writer.get();
-    } else if (part != nullptr) {
-      end = &into_part;
-    } else if (run->ordered != nullptr) {
-      end = &into_sink;
+    std::lock_guard lock(counters_mutex_);
+    counters_.Add(context.counters());
+    return Status::Ok();
+  }
+
+  Status MakeChain(const StageRun& run, int task, TaskContext* context, const uint64_t* split, Chain* chain) {
+    const plan::Stage& stage = *run.stage;
+    for (size_t i = 0; i < stage.operators.size(); ++i) {
+      const plan::Operator& op = stage.operators[i];
+      OperatorInputs inputs{run.limits[i].get(), run.tables[i]};
+      if (op.kind == OperatorKind::kZipWithIndex || op.draw == plan::Draw::kByPlace)
+        inputs.rows_before = stage.one_task ? 0 : run.input->RowCount(0, task);
+      inputs.split = split;
+      if (stage.user_partitions > 0) inputs.partition = static_cast<uint64_t>(task);
+      if (op.kind == OperatorKind::kJoin && inputs.table == nullptr) {
+        const auto [begin, end] = Partitions(run, *stages_[op.build].output, task);
+        ASSIGN_OR_RETURN(inputs.table, BuildTable(op, begin, end));
+        inputs.left_width = run.input->width();
+      }
+      chain->push_back(MakeOperator(op, *plan_.graph, functions_,
+                                    {env_, &budget_, context, &cancelled_, StepName(plan_.graph->steps()[op.step])},
+                                    std::move(inputs)));
     }
-    if (options_.report != nullptr) return RunTapped(run, task, chain, end, writer.get());
-    for (size_t i = chain.size(); i-- > 0;) {
-      BatchOutput* next = i + 1 < chain.size() ? static_cast<BatchOutput*>(chain[i + 1].get()) : end;
-      RETURN_IF_ERROR(chain[i]->Open(next));
-    }
-    BatchOutput* head = chain.empty() ? end : static_cast<BatchOutput*>(chain[0].get());
-    RETURN_IF_ERROR(Feed(run, task, chain.empty() ? nullptr : chain[0].get(), head));
-    for (const auto& op : chain) RETURN_IF_ERROR(op->Finish());
-    if (part != nullptr) return part->Finish().With(run->sink_name);
-    return writer != nullptr ? writer->Finish() : Status::Ok();
+    return Status::Ok();
   }
 
   // The same with a tap before each operator and before the end. What an operator took is the time in front of it and
   // in its Finish, less the time behind it.
-  Status RunTapped(StageRun* run, int task, const std::vector<std::unique_ptr<ops::Operator>>& chain, BatchOutput* end,
+  template <class FeedInto>
+  Status RunTapped(const StageRun* run, int task, const Chain& chain, const FeedInto& feed, BatchOutput* end,
                    exchange::PartitionWriter* writer) {
     std::vector<std::unique_ptr<Tap>> taps;
     for (const auto& op : chain) taps.push_back(std::make_unique<Tap>(op.get(), &env_->clock()));
@@ -435,10 +493,11 @@ class PlanRun {
     for (size_t i = chain.size(); i-- > 0;) RETURN_IF_ERROR(chain[i]->Open(taps[i + 1].get()));
 
     const int64_t begin = Now();
-    RETURN_IF_ERROR(Feed(run, task, chain.empty() ? nullptr : chain[0].get(), taps[0].get()));
+    RETURN_IF_ERROR(feed(taps[0].get()));
     std::vector<StepReport> steps(taps.size() + 1);
     int64_t last = Now();
-    steps[0].nanos = last - begin - taps[0]->nanos();
+    // Parts have told the time that they took.
+    if (run->parts.empty()) steps[0].nanos = last - begin - taps[0]->nanos();
     for (size_t i = 0; i <= chain.size(); ++i) {
       if (i < chain.size()) {
         RETURN_IF_ERROR(chain[i]->Finish());
@@ -455,6 +514,7 @@ class PlanRun {
       steps[i + 1].nanos += tap.nanos();
       if (i > 0) steps[i].nanos -= tap.nanos();
     }
+    if (run->part_of != nullptr) steps.back().nanos = 0;  // The time of the stage that goes on.
     steps.back().rows_out = steps.back().rows_in;
     steps.back().bytes_out = steps.back().bytes_in;
     const auto stage = static_cast<int>(run - stages_.data());
@@ -462,40 +522,18 @@ class PlanRun {
     return Status::Ok();
   }
 
-  // The partitions of one input that the task reads.
+  // The partitions of an input that the task reads.
   static std::pair<int, int> Partitions(const StageRun& run, const Exchange& input, int task) {
     return run.stage->one_task ? std::pair(0, input.consumers()) : std::pair(task, task + 1);
   }
 
-  // How many rows the tasks before this one get.
-  static int64_t RowsBefore(const StageRun& run, int task) {
-    if (run.stage->one_task) return 0;
-    int64_t rows = 0;
-    for (const Exchange* input : run.inputs) {
-      rows += input->RowCount(0, std::min(task, input->consumers()));
-      task = std::max(0, task - input->consumers());
+  // An empty partition has nothing to do, unless a program would have something to say about it.
+  bool NothingToDo(const StageRun& run, int task) const {
+    const auto& operators = run.stage->operators;
+    if (run.input == nullptr || std::any_of(operators.begin(), operators.end(),
+                                            [](const plan::Operator& op) { return op.kind == OperatorKind::kPipe; })) {
+      return false;
     }
-    return rows;
-  }
-
-  // What the task streams: of several inputs one, unless all rows go through one task.
-  std::vector<std::unique_ptr<exchange::PartitionReader>> Streams(const StageRun& run, int task) const {
-    std::vector<std::unique_ptr<exchange::PartitionReader>> readers;
-    int first = 0;
-    for (const Exchange* input : run.inputs) {
-      if (run.stage->one_task) {
-        readers.push_back(input->MakeReader(0, input->consumers()));
-      } else if (task >= first && task < first + input->consumers()) {
-        readers.push_back(input->MakeReader(task - first, task - first + 1));
-      }
-      first += input->consumers();
-    }
-    return readers;
-  }
-
-  // A stage of several inputs builds from nothing; it is not looked at.
-  bool InputEmpty(const StageRun& run, int task) const {
-    if (run.inputs.size() > 1) return false;
     for (const int stage : Reads(*run.stage)) {
       const Exchange& input = *stages_[stage].output;
       const auto [begin, end] = Partitions(run, input, task);
@@ -505,8 +543,9 @@ class PlanRun {
   }
 
   // Pushes all rows of the task's input into `head`.
-  Status Feed(StageRun* run, int task, ops::Operator* first, BatchOutput* head) {
-    if (run->source != nullptr) return FeedSplits(run, task, head);
+  Status Feed(StageRun* run, int task, udf::Hosts& hosts, Reading* reading, ops::Operator* first, BatchOutput* head) {
+    if (run->source != nullptr) return FeedSplits(run, task, reading, head);
+    if (run->input == nullptr) return FeedParts(*run, task, hosts, reading, head);
     if (!run->stage->operators.empty() && run->stage->operators[0].kind == OperatorKind::kCoGroup) {
       const Exchange& build = *stages_[run->stage->operators[0].build].output;
       const auto [begin, end] = Partitions(*run, build, task);
@@ -518,21 +557,38 @@ class PlanRun {
         RETURN_IF_ERROR(static_cast<ops::CoGroupOperator*>(first)->Build(*batch));
       }
     }
-    for (const auto& reader : Streams(*run, task)) {
-      while (!head->full()) {
-        RETURN_IF_ERROR(Continue());
-        ASSIGN_OR_RETURN(std::optional<Batch> batch, reader->Next());
-        if (!batch.has_value()) break;
-        RETURN_IF_ERROR(head->Push(*std::move(batch)));
-      }
+    const auto [begin, end] = Partitions(*run, *run->input, task);
+    const auto reader = run->input->MakeReader(begin, end);
+    while (!head->full()) {
+      RETURN_IF_ERROR(Continue());
+      ASSIGN_OR_RETURN(std::optional<Batch> batch, reader->Next());
+      if (!batch.has_value()) break;
+      RETURN_IF_ERROR(head->Push(*std::move(batch)));
     }
     return Status::Ok();
   }
 
-  Status FeedSplits(StageRun* run, int task, BatchOutput* head) {
+  // The task is one of a part's, or, when there is but one, all of them.
+  Status FeedParts(const StageRun& run, int task, udf::Hosts& hosts, Reading* reading, BatchOutput* head) {
+    int first = 0;
+    for (StageRun* part : run.parts) {
+      for (int i = 0; i < part->tasks && !head->full(); ++i) {
+        if (!run.stage->one_task && first + i != task) continue;
+        if (!NothingToDo(*part, i)) RETURN_IF_ERROR(RunChain(part, i, hosts, reading, head, nullptr));
+      }
+      first += part->tasks;
+    }
+    return Status::Ok();
+  }
+
+  Status FeedSplits(StageRun* run, int task, Reading* reading, BatchOutput* head) {
     const std::string& name = plan_.graph->steps()[run->stage->source].name;
     for (size_t s = run->groups[task].first; s < run->groups[task].second && !head->full(); ++s) {
-      run->reading[task] = s;
+      uint64_t split = s;
+      for (Reading* at = reading; at != nullptr; at = at->outer) {
+        at->split = split;
+        split += at->splits_before;
+      }
       auto reader = run->source->Open(run_env_, run->splits[s]);
       if (!reader.ok()) return std::move(reader).status().With(name);
       while (!head->full()) {

@@ -91,7 +91,7 @@ class Planner {
     step = ThroughSinks(step);
     const bool fills_cache = Cached(steps()[step]) != nullptr && !filled_[step];
     if (readers_[step] == 1 && !fills_cache) return stage_of_[step];
-    return Reader({Kept(step)});
+    return Reader(Kept(step));
   }
 
   // The stage that ends with the rows of `step`, which it keeps, partition by partition, for any number of readers.
@@ -101,24 +101,22 @@ class Planner {
     return stage;
   }
 
-  // A stage that goes on with what others keep.
-  int Reader(std::vector<int> kept) {
+  // A stage that reads what `kept` keeps.
+  int Reader(int kept) {
+    const Stage& rows = stages_[kept];
     Stage reader;
-    reader.in_order = true;
-    for (const int stage : kept) {
-      reader.user_partitions += stages_[stage].user_partitions;
-      reader.dealt |= stages_[stage].dealt;
-      reader.in_order &= stages_[stage].in_order;
-    }
-    reader.one_task = kept.size() == 1 && stages_[kept[0]].one_task;
-    reader.inputs = std::move(kept);
+    reader.input = kept;
+    reader.one_task = rows.one_task;
+    reader.user_partitions = rows.user_partitions;
+    reader.dealt = rows.dealt;
+    reader.in_order = rows.in_order;
     return NewStage(std::move(reader));
   }
 
   // A new stage that reads what `stage` sends through `exchange`.
   int Cut(int stage, ExchangeSpec exchange) {
     Stage next;
-    next.inputs = {stage};
+    next.input = stage;
     next.one_task = exchange.kind == ExchangeKind::kGather || exchange.kind == ExchangeKind::kMergeSorted;
     const bool to_engines_partitions = exchange.kind == ExchangeKind::kHash && exchange.partitions == 0;
     next.in_order = stages_[stage].in_order && exchange.kind != ExchangeKind::kRoundRobin && !to_engines_partitions;
@@ -206,7 +204,7 @@ class Planner {
             [&](const flow::SampleStep&) { return LowerSample(i, Continue(step.inputs[0])); },
             // Kept first, because a task numbers its rows after all rows of the tasks before it.
             [&](const flow::ZipWithIndexStep&) {
-              return Append(Reader({Kept(step.inputs[0])}), {OperatorKind::kZipWithIndex, i, {}});
+              return Append(Reader(Kept(step.inputs[0])), {OperatorKind::kZipWithIndex, i, {}});
             },
             [&](const flow::PartitionStep& partition) {
               return CutTo(partition.count, Continue(step.inputs[0]), {ExchangeKind::kHash, 0, partition.columns, {}});
@@ -292,7 +290,10 @@ class Planner {
   bool KeepsSplits(const Stage& stage) const {
     constexpr OperatorKind kRowByRow[] = {OperatorKind::kFunction, OperatorKind::kSelect, OperatorKind::kSample,
                                           OperatorKind::kJoin,     OperatorKind::kLookup, OperatorKind::kPushTo};
-    return stage.source >= 0 && !filled_[stage.source] && stage.in_order &&
+    const bool has_splits = stage.parts.empty() ? stage.source >= 0 && !filled_[stage.source]
+                                                : std::all_of(stage.parts.begin(), stage.parts.end(),
+                                                              [&](int part) { return KeepsSplits(stages_[part]); });
+    return has_splits && stage.in_order &&
            std::all_of(stage.operators.begin(), stage.operators.end(), [&](const Operator& op) {
              return std::find(std::begin(kRowByRow), std::end(kRowByRow), op.kind) != std::end(kRowByRow);
            });
@@ -308,9 +309,9 @@ class Planner {
     if (rows.in_order) {
       sample.draw = Draw::kByPlace;
       // As in ZipWithIndex: a task must know the number of rows before its own.
-      if (!rows.one_task && (rows.source >= 0 || !rows.operators.empty())) {
+      if (!rows.one_task && (rows.input < 0 || !rows.operators.empty())) {
         stages_[stage].output.kind = ExchangeKind::kKeep;
-        stage = Reader({stage});
+        stage = Reader(stage);
       }
       return Append(stage, std::move(sample));
     }
@@ -327,17 +328,17 @@ class Planner {
   int LowerUnion(const flow::Step& step) {
     bool partitions = false;
     for (const int input : step.inputs) partitions |= stages_[stage_of_[ThroughSinks(input)]].user_partitions > 0;
-    std::vector<int> inputs;
+    Stage all;
+    all.in_order = true;
     for (const int input : step.inputs) {
-      if (!partitions || stages_[stage_of_[ThroughSinks(input)]].user_partitions > 0) {
-        inputs.push_back(Kept(input));
-        continue;
-      }
-      inputs.push_back(Cut(Continue(input), {ExchangeKind::kGather, 1, {}, {}}));
-      stages_[inputs.back()].user_partitions = 1;
-      stages_[inputs.back()].output.kind = ExchangeKind::kKeep;
+      int part = Continue(input);
+      if (partitions && stages_[part].user_partitions == 0) part = CutTo(1, part, {ExchangeKind::kGather, 0, {}, {}});
+      all.parts.push_back(part);
+      all.user_partitions += stages_[part].user_partitions;
+      all.dealt |= stages_[part].dealt;
+      all.in_order &= stages_[part].in_order;
     }
-    return Reader(std::move(inputs));
+    return NewStage(std::move(all));
   }
 
   // A stage that gets rows with equal keys of both sides into the same task. It has as many partitions as the user gave
@@ -350,7 +351,7 @@ class Planner {
     stages_[right].output = {ExchangeKind::kHash, partitions, right_keys, {}};
     op.build = right;
     Stage stage;
-    stage.inputs = {left};
+    stage.input = left;
     stage.user_partitions = partitions;
     stage.operators.push_back(std::move(op));
     return NewStage(std::move(stage));
@@ -362,14 +363,16 @@ class Planner {
     std::vector<Stage> sorted;
     const std::function<void(int)> put = [&](int s) {
       if (place[s] >= 0) return;
-      for (const int input : stages_[s].inputs) put(input);
+      if (stages_[s].input >= 0) put(stages_[s].input);
+      for (const int part : stages_[s].parts) put(part);
       for (const int table : stages_[s].tables) put(table);
       for (const Operator& op : stages_[s].operators) {
         if (op.build >= 0) put(op.build);
       }
       place[s] = static_cast<int>(sorted.size());
       sorted.push_back(std::move(stages_[s]));
-      for (int& input : sorted.back().inputs) input = place[input];
+      if (sorted.back().input >= 0) sorted.back().input = place[sorted.back().input];
+      for (int& part : sorted.back().parts) part = place[part];
       for (int& table : sorted.back().tables) table = place[table];
       for (Operator& op : sorted.back().operators) {
         if (op.build >= 0) op.build = place[op.build];
@@ -511,7 +514,11 @@ RowCount After(const Operator& op, const flow::Step& step, bool one_task, const 
 
 std::string ToText(const Plan& plan, const std::vector<Size>& sources) {
   std::string out = "flow \"" + plan.graph->name() + "\"\n";
-  std::vector<RowCount> sent;  // Per stage.
+  std::vector<RowCount> sent;                       // Per stage.
+  std::vector<size_t> part_of(plan.stages.size());  // The number of the stage that goes on with it; 0: none.
+  for (size_t s = 0; s < plan.stages.size(); ++s) {
+    for (const int part : plan.stages[s].parts) part_of[part] = s + 1;
+  }
   for (size_t s = 0; s < plan.stages.size(); ++s) {
     const Stage& stage = plan.stages[s];
     out += "stage " + std::to_string(s + 1);
@@ -526,7 +533,9 @@ std::string ToText(const Plan& plan, const std::vector<Size>& sources) {
       out += "  read   " + StepText(plan.graph->steps()[stage.source]) + Note(SizeText(sources[s])) + "\n";
       rows = {sources[s].rows, true};
     }
-    for (const int input : stage.inputs) {
+    std::vector<int> inputs = stage.parts;
+    if (stage.input >= 0) inputs.push_back(stage.input);
+    for (const int input : inputs) {
       out += "  read   stage " + std::to_string(input + 1) + "\n";
       rows.exact = rows.exact && sent[input].exact;
       rows.most = rows.most.has_value() && sent[input].most.has_value() ? std::optional(*rows.most + *sent[input].most)
@@ -547,6 +556,8 @@ std::string ToText(const Plan& plan, const std::vector<Size>& sources) {
       out += "  write  " + StepText(plan.graph->steps()[stage.sink]) + "\n";
     } else if (stage.output.kind != ExchangeKind::kNone) {
       out += "  send   " + ExchangeText(stage.output) + "\n";
+    } else if (part_of[s] > 0) {
+      out += "  pass   to stage " + std::to_string(part_of[s]) + " as they come\n";
     }
     if (stage.output.kind == ExchangeKind::kBroadcast && rows.most.has_value()) *rows.most *= stage.output.partitions;
     sent.push_back(rows);

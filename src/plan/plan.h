@@ -2,10 +2,11 @@
 //
 // From what the user wrote (flow/graph.h) to what will run: stages of fused operators, joined by exchanges.
 //
-// A stage reads a source or exchanges, runs its operators batch by batch in every task, and ends in an exchange or a
-// sink. Steps that look at one row at a time are fused into one stage. Rewrites done here: ReduceBy and Reduce combine
-// before their exchange; Top and Limit cut each partition before theirs; a dataset read by several steps is kept once
-// and read by all. Steps that no wanted end needs are left out; what a cache holds already is read from there.
+// A stage reads a source or an exchange, runs its operators batch by batch in every task, and ends in an exchange or a
+// sink. The stages under a Union are parts of the one behind it: nothing is kept between them. Steps that look at one
+// row at a time are fused into one stage. Rewrites done here: ReduceBy and Reduce combine before their exchange; Top
+// and Limit cut each partition before theirs; a dataset read by several steps is kept once and read by all. Steps that
+// no wanted end needs are left out; what a cache holds already is read from there.
 //
 // The number of tasks of a stage is the engine's choice and must not be seen in the result, so a step that would see it
 // (Pipe) makes its stage run as one task unless the user asked for partitions.
@@ -66,8 +67,9 @@ using batch::ExchangeKind;
 using batch::ExchangeSpec;
 
 struct Stage {
-  int source = -1;          // A step, or
-  std::vector<int> inputs;  // the stages whose exchanges it reads; of several, the partitions one after the other.
+  int source = -1;         // A step, or
+  int input = -1;          // the stage whose exchange it reads, or
+  std::vector<int> parts;  // the stages whose tasks it goes on with, one after the other.
   std::vector<Operator> operators;
   std::vector<int> tables;  // Stages that fill the tables that its functions read.
   ExchangeSpec output;
@@ -82,7 +84,7 @@ struct Stage {
 struct Plan {
   std::shared_ptr<flow::Graph> graph;
   std::vector<int> ends;      // What it is for: steps.
-  std::vector<Stage> stages;  // A stage's inputs, and what its operators build from, stand before it.
+  std::vector<Stage> stages;  // A stage's input and parts, and what its operators build from, stand before it.
 };
 
 // For these ends of the graph; fails with the graph's own first mistake.
