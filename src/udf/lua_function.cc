@@ -31,14 +31,16 @@ class LuaBatchFunction : public BatchFunction {
       has_rows_ = true;
       if (instance_->has_setup_or_teardown()) RETURN_IF_ERROR(CallOnce("setup", &LuaInstance::PushSetup, out));
     }
-    if (kernel_ != nullptr && kernel_->Fits(in)) return kernel_->Run(in, out);
+    if (kernel_ != nullptr && kernel_->Fits(in)) return RunKernel(in, out);
     RowEmitter emitter(&out);
+    std::vector<uint32_t> kept;
     RETURN_IF_ERROR(state_->Guard([&] {
       const LuaInstance::Scope scope(*instance_, gives_rows() ? &emitter : nullptr);
-      RETURN_IF_ERROR(RunPlain(in, emitter, out));
+      RETURN_IF_ERROR(role_ == FunctionRole::kForEachBatch ? RunBatch(in)
+                                                           : RunRows(in, 0, in.row_count(), emitter, &kept));
       return state_->CheckMemory();
     }));
-    return emitter.Flush();
+    return role_ == FunctionRole::kFilter ? out.Push(in.Gather(kept)) : emitter.Flush();
   }
 
   Status Finish(BatchOutput& out) override {
@@ -60,23 +62,32 @@ class LuaBatchFunction : public BatchFunction {
     return emitter.Flush();
   }
 
-  Status RunPlain(const Batch& in, RowEmitter& emitter, BatchOutput& out) {
-    if (role_ == FunctionRole::kForEachBatch) return RunBatch(in);
+  Status RunKernel(const Batch& in, BatchOutput& out) {
+    return kernel_->Run(in, out, [&](int64_t row, RowEmitter& emitter, std::vector<uint32_t>* kept) {
+      return state_->Guard([&] {
+        const LuaInstance::Scope scope(*instance_, gives_rows() ? &emitter : nullptr);
+        RETURN_IF_ERROR(RunRows(in, row, row + 1, emitter, kept));
+        return state_->CheckMemory();
+      });
+    });
+  }
+
+  // Calls the function for each row from `begin` to before `end`.
+  Status RunRows(const Batch& in, int64_t begin, int64_t end, RowEmitter& emitter, std::vector<uint32_t>* kept) {
     lua_State* L = state_->raw();
     if (lua_checkstack(L, in.column_count() + 32) == 0) {
       return Status::UserCode(fmt::format("a row of {} columns is too wide for a Lua function", in.column_count()));
     }
-    std::vector<uint32_t> kept;
     const int top = lua_gettop(L);
-    for (int64_t row = 0; row < in.row_count() && !emitter.full(); ++row) {
+    for (int64_t row = begin; row < end && !emitter.full(); ++row) {
       instance_->PushFunction();
       for (const Column& column : in.columns()) PushCell(L, column.At(row));
       Status status = state_->Call(in.column_count(), LUA_MULTRET);
-      if (status.ok()) status = TakeResults(top, row, emitter, &kept);
+      if (status.ok()) status = TakeResults(top, row, emitter, kept);
       if (!status.ok() && !emitter.stopped()) return WithRow(std::move(status), in, row);
       lua_settop(L, top);
     }
-    return role_ == FunctionRole::kFilter ? out.Push(in.Gather(kept)) : Status::Ok();
+    return Status::Ok();
   }
 
   Status TakeResults(int top, int64_t row, RowEmitter& emitter, std::vector<uint32_t>* kept) {
@@ -165,7 +176,7 @@ class LuaFunction : public Function {
     if (instance->state()->options().lua_kernels && !instance->has_setup_or_teardown()) {
       LuaInstance::Scope scope(*instance, nullptr);
       instance->PushFunction();
-      kernel = FindKernel(instance->state()->raw(), role);
+      kernel = FindKernel(instance->state()->raw(), role).kernel;
     }
     return std::unique_ptr<BatchFunction>(
         std::make_unique<LuaBatchFunction>(std::move(instance), role, std::move(kernel)));

@@ -6,19 +6,19 @@
 #include <lua.hpp>
 
 #include "glim/batch_builder.h"
+#include "udf/kernel/function_kernel.h"
+#include "udf/kernel/reader.h"
 #include "udf/lua_pattern.h"
-#include "udf/lua_values.h"
 #include "udf/row_emitter.h"
 
 namespace glim::udf {
 namespace {
 
-// Recognises functions with the help of jit.util; returns two functions. find_tokens(f): pattern, "lower" or "upper" or
-// nil, whether that is done before the search, and what becomes of a token: "return", "write", or "write 1"; nil when f
-// is something else. is_moves(f): whether the function only moves arguments and constants to its results.
+// Recognises functions with the help of jit.util; returns a function find_tokens(f), which gives the pattern, "lower"
+// or "upper" or nil, whether that is done before the search, and what becomes of a token: "return", "write", or "write
+// 1"; nil when f is something else.
 constexpr char kRecognise[] = R"lua(
 local util = require "jit.util"
-local band = bit.band
 local gmatch, writeRow = string.gmatch, writeRow
 local cases = {lower = string.lower, upper = string.upper}
 local function code_of(f)
@@ -86,29 +86,7 @@ local function find_tokens(f)
   end
   return nil
 end
-local safe
-do
-  safe = {}
-  local probes = {
-    function(a) return a end, function(a, b) return b, a end, function(a) return a, 1 end, function(a) return 1.5, a end,
-    function(a) return "s", a end, function(a) return a, true, false end, function(a) return nil, a, nil end, function() return 1 end,
-    function() return "s" end, function(a) return a, nil, nil, nil end, function() return true end, function() return 1.5 end,
-    function() return -1e300, "x" end, function(a, b, c) return c, c, a end,
-  }
-  for _, probe in ipairs(probes) do
-    for pc = 0, util.funcinfo(probe).bytecodes - 1 do safe[band(util.funcbc(probe, pc), 0xff)] = true end
-  end
-end
-local function is_moves(f)
-  local info = util.funcinfo(f)
-  if not info.bytecodes or info.upvalues ~= 0 or info.isvararg or info.children then return false end
-  for pc = 0, info.bytecodes - 1 do
-    if not safe[band(util.funcbc(f, pc), 0xff)] then return false end
-  end
-  return true, info.params
-end
--- A function header that the JIT or a debugger patched has another opcode than the probes'; then nothing is recognised, which is right, only slower.
-return find_tokens, is_moves
+return find_tokens
 )lua";
 
 enum class Case { kKept, kLower, kUpper };
@@ -142,7 +120,7 @@ class TokenKernel : public LuaKernel {
     return in.column_count() > 0 && in.column(0).type() == Type::kBytes && !in.column(0).may_have_nulls();
   }
 
-  Status Run(const Batch& in, BatchOutput& out) override {
+  Status Run(const Batch& in, BatchOutput& out, const RowInLua&) override {
     const Column& column = in.column(0);
     for (const BytesView& view : column.Views()) {
       if (out.full()) break;
@@ -228,105 +206,24 @@ class TokenKernel : public LuaKernel {
   size_t used_ = 0;
 };
 
-// Each result column is an argument or a constant.
-class MovesKernel : public LuaKernel {
- public:
-  struct Source {
-    int argument = -1;  // -1: the constant.
-    Value constant;
-  };
-  explicit MovesKernel(std::vector<Source> sources) : sources_(std::move(sources)) {}
-
-  bool Fits(const Batch&) const override { return true; }
-
-  // In slices, because the type of a column depends on the values in it.
-  Status Run(const Batch& in, BatchOutput& out) override {
-    if (sources_.empty()) return Status::Ok();
-    for (int64_t begin = 0; begin < in.row_count() && !out.full(); begin += kRowsPerBatch) {
-      const int64_t rows = std::min(kRowsPerBatch, in.row_count() - begin);
-      if (Status status = out.Push(Move(in.Slice(begin, rows))); !status.ok()) return status;
-    }
-    return Status::Ok();
-  }
-
- private:
-  Batch Move(const Batch& in) {
-    std::vector<Column> columns;
-    for (const Source& source : sources_) {
-      if (source.argument < 0) {
-        columns.push_back(Constants(source.constant, in.row_count()));
-      } else if (source.argument < in.column_count()) {
-        columns.push_back(ThroughLua(in.column(source.argument)));
-      } else {
-        columns.push_back(Column::Nulls(in.row_count()));
-      }
-    }
-    return Batch(std::move(columns), in.row_count());
-  }
-
-  // The same constant batch after batch shares one buffer.
-  Column Constants(const Value& value, int64_t rows) {
-    for (auto& [known, column] : constants_) {
-      if (known.type() == value.type() && known == value) return column.Slice(0, rows);
-    }
-    constants_.emplace_back(value, Column::Constant(value, kRowsPerBatch));
-    return constants_.back().second.Slice(0, rows);
-  }
-
-  const std::vector<Source> sources_;
-  std::vector<std::pair<Value, Column>> constants_;
-};
-
-// Pushes the two recognisers; false when this LuaJIT has no jit.util.
-bool PushRecognisers(lua_State* L) {
-  lua_getfield(L, LUA_REGISTRYINDEX, "glim find_tokens");
-  lua_getfield(L, LUA_REGISTRYINDEX, "glim is_moves");
+// Pushes the recogniser; false when this LuaJIT has no jit.util.
+bool PushFindTokens(lua_State* L) {
+  constexpr char kKey[] = "glim find_tokens";
+  lua_getfield(L, LUA_REGISTRYINDEX, kKey);
   if (!lua_isnil(L, -1)) return true;
-  lua_pop(L, 2);
-  if (luaL_loadbuffer(L, kRecognise, sizeof(kRecognise) - 1, "=recognise") != 0 || lua_pcall(L, 0, 2, 0) != 0) {
+  lua_pop(L, 1);
+  if (luaL_loadbuffer(L, kRecognise, sizeof(kRecognise) - 1, "=recognise") != 0 || lua_pcall(L, 0, 1, 0) != 0) {
     lua_pop(L, 1);
     return false;
   }
-  lua_pushvalue(L, -2);
-  lua_setfield(L, LUA_REGISTRYINDEX, "glim find_tokens");
   lua_pushvalue(L, -1);
-  lua_setfield(L, LUA_REGISTRYINDEX, "glim is_moves");
+  lua_setfield(L, LUA_REGISTRYINDEX, kKey);
   return true;
 }
 
-std::unique_ptr<LuaKernel> FindMoves(lua_State* L, int function, int is_moves) {
-  lua_pushvalue(L, is_moves);
-  lua_pushvalue(L, function);
-  if (lua_pcall(L, 1, 2, 0) != 0 || lua_toboolean(L, -2) == 0) return nullptr;
-  const auto parameters = static_cast<int>(lua_tointeger(L, -1));
-  luaL_checkstack(L, 2 * parameters + 8, "a kernel");
-  // Marks: each argument is a table of its own.
-  const int marks = lua_gettop(L) + 1;
-  for (int i = 0; i < parameters; ++i) lua_newtable(L);
-  const int results = lua_gettop(L) + 1;
-  lua_pushvalue(L, function);
-  for (int i = 0; i < parameters; ++i) lua_pushvalue(L, marks + i);
-  if (lua_pcall(L, parameters, LUA_MULTRET, 0) != 0) return nullptr;
-  std::vector<MovesKernel::Source> sources;
-  for (int r = results; r <= lua_gettop(L); ++r) {
-    MovesKernel::Source source;
-    for (int i = 0; i < parameters; ++i) {
-      if (lua_rawequal(L, r, marks + i)) source.argument = i;
-    }
-    if (source.argument < 0) {
-      ColumnBuilder builder;
-      std::string error;
-      if (!AppendLuaValue(L, r, &builder, &error)) return nullptr;
-      source.constant = Value(builder.Finish().At(0));
-    }
-    sources.push_back(std::move(source));
-  }
-  return std::make_unique<MovesKernel>(std::move(sources));
-}
-
-std::unique_ptr<LuaKernel> FindTokens(lua_State* L, int function, int find_tokens, FunctionRole role) {
+std::unique_ptr<LuaKernel> FindTokens(lua_State* L, int function, FunctionRole role) {
   if (role != FunctionRole::kFlatMap && role != FunctionRole::kMap && role != FunctionRole::kForEach) return nullptr;
-  lua_pushvalue(L, find_tokens);
+  if (!lua_isfunction(L, function) || lua_iscfunction(L, function) || !PushFindTokens(L)) return nullptr;
   lua_pushvalue(L, function);
   if (lua_pcall(L, 1, 4, 0) != 0 || lua_type(L, -4) != LUA_TSTRING) return nullptr;
   size_t size = 0;
@@ -346,21 +243,18 @@ std::unique_ptr<LuaKernel> FindTokens(lua_State* L, int function, int find_token
 
 void PrepareKernels(lua_State* L) {
   const int top = lua_gettop(L);
-  PushRecognisers(L);
+  PushFindTokens(L);
   lua_settop(L, top);
 }
 
-std::unique_ptr<LuaKernel> FindKernel(lua_State* L, FunctionRole role) {
+FoundKernel FindKernel(lua_State* L, FunctionRole role) {
   const int function = lua_gettop(L);
-  std::unique_ptr<LuaKernel> kernel;
-  if (lua_isfunction(L, function) && !lua_iscfunction(L, function) && PushRecognisers(L)) {
-    const int find_tokens = lua_gettop(L) - 1;
-    const int is_moves = lua_gettop(L);
-    kernel = FindTokens(L, function, find_tokens, role);
-    if (kernel == nullptr && role == FunctionRole::kMap) kernel = FindMoves(L, function, is_moves);
-  }
+  FoundKernel found{FindTokens(L, function, role), ""};
   lua_settop(L, function);
-  return kernel;
+  if (found.kernel != nullptr) return found;
+  Reading reading = ReadFunction(L, role);
+  if (!reading.why_not.empty()) return {nullptr, std::move(reading.why_not)};
+  return {std::make_unique<FunctionKernel>(std::move(reading.program), role), ""};
 }
 
 }  // namespace glim::udf

@@ -97,7 +97,7 @@ TEST(LuaKernels, TokensInOtherFormsAreThoseOfPlainLua) {
 bool IsFound(const std::string& source, FunctionRole role) {
   Script script;
   EXPECT_EQ(luaL_dostring(script.L(), ("return " + source).c_str()), 0) << source;
-  return FindKernel(script.L(), role) != nullptr;
+  return FindKernel(script.L(), role).kernel != nullptr;
 }
 
 TEST(LuaKernels, TheFormsOfTheHeaderAreFound) {

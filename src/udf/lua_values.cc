@@ -45,39 +45,13 @@ void PushIntegerFunction(lua_State* L, const char* name) {
   lua_getfield(L, LUA_REGISTRYINDEX, key.c_str());
 }
 
-// Integers are whole numbers that doubles hold exactly; the zero below zero is none.
-bool IsInteger(double number) {
-  return number == std::floor(number) && std::abs(number) <= static_cast<double>(kExactMax) &&
-         !(number == 0 && std::signbit(number));
-}
-
-void AppendNumber(double number, ColumnBuilder* column) {
-  if (IsInteger(number)) {
-    column->AppendInt64(static_cast<int64_t>(number));
-  } else {
-    column->AppendDouble(number);
-  }
-}
-
 // May a value of the column be another after its way through Lua?
 bool MayChange(const Column& column) {
   switch (column.type()) {
-    case Type::kDouble: return std::ranges::any_of(column.Doubles(), IsInteger);
+    case Type::kDouble: return std::ranges::any_of(column.Doubles(), IsLuaInteger);
     case Type::kList: return MayChange(*column.parts().child);
     case Type::kAny: return true;
     default: return false;
-  }
-}
-
-void AppendThroughLua(const Cell& cell, ColumnBuilder* column) {
-  if (cell.type() == Type::kDouble) {
-    AppendNumber(cell.as_double(), column);
-  } else if (cell.type() == Type::kList) {
-    ColumnBuilder& elements = column->elements();
-    for (int64_t i = 0; i < cell.list_size(); ++i) AppendThroughLua(cell.list_element(i), &elements);
-    column->AppendList();
-  } else {
-    column->Append(cell);
   }
 }
 
@@ -121,7 +95,7 @@ bool Append(lua_State* L, int index, ColumnBuilder* column, std::string* error, 
     case LUA_TNIL:
     case LUA_TNONE: column->AppendNull(); return true;
     case LUA_TBOOLEAN: column->AppendBool(lua_toboolean(L, index) != 0); return true;
-    case LUA_TNUMBER: AppendNumber(lua_tonumber(L, index), column); return true;
+    case LUA_TNUMBER: AppendLuaNumber(lua_tonumber(L, index), column); return true;
     case LUA_TSTRING: {
       size_t size = 0;
       const char* bytes = lua_tolstring(L, index, &size);
@@ -234,6 +208,31 @@ int64_t ListLength(lua_State* L, int index) {
 bool AppendLuaValue(lua_State* L, int index, ColumnBuilder* column, std::string* error) {
   if (index < 0 && index > LUA_REGISTRYINDEX) index = lua_gettop(L) + 1 + index;
   return Append(L, index, column, error, 0);
+}
+
+bool IsLuaInteger(double number) {
+  return number == std::floor(number) && std::abs(number) <= static_cast<double>(kExactMax) &&
+         !(number == 0 && std::signbit(number));
+}
+
+void AppendLuaNumber(double number, ColumnBuilder* column) {
+  if (IsLuaInteger(number)) {
+    column->AppendInt64(static_cast<int64_t>(number));
+  } else {
+    column->AppendDouble(number);
+  }
+}
+
+void AppendThroughLua(const Cell& cell, ColumnBuilder* column) {
+  if (cell.type() == Type::kDouble) {
+    AppendLuaNumber(cell.as_double(), column);
+  } else if (cell.type() == Type::kList) {
+    ColumnBuilder& elements = column->elements();
+    for (int64_t i = 0; i < cell.list_size(); ++i) AppendThroughLua(cell.list_element(i), &elements);
+    column->AppendList();
+  } else {
+    column->Append(cell);
+  }
 }
 
 Column ThroughLua(const Column& column) {

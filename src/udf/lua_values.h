@@ -46,6 +46,12 @@ int64_t ListLength(lua_State* L, int index);
 // column is then not to be used.
 bool AppendLuaValue(lua_State* L, int index, ColumnBuilder* column, std::string* error);
 
+// A whole number that a double holds exactly, which comes back from Lua as an int64. The zero below zero is none.
+bool IsLuaInteger(double number);
+// A number of Lua as the value that it is in a row.
+void AppendLuaNumber(double number, ColumnBuilder* column);
+// What comes back when Lua is given this and returns it.
+void AppendThroughLua(const Cell& cell, ColumnBuilder* column);
 // The column that comes back when Lua is given the values of this one and returns them: whole doubles as integers.
 Column ThroughLua(const Column& column);
 

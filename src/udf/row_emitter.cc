@@ -19,7 +19,7 @@ bool RowEmitter::AppendRow(lua_State* L, int first, int count, std::string* erro
     }
     const int64_t rows = builder_.row_count();
     builder_ = BatchBuilder();
-    if (rows > 0) Push(Batch(std::move(columns), rows));
+    if (rows > 0) PushBatch(Batch(std::move(columns), rows));
     return false;
   }
   EndRow();
@@ -28,21 +28,21 @@ bool RowEmitter::AppendRow(lua_State* L, int first, int count, std::string* erro
 
 void RowEmitter::StartRow(int columns) {
   if (builder_.column_count() == columns) return;
-  if (builder_.row_count() > 0) Push(builder_.Finish());
+  if (builder_.row_count() > 0) PushBatch(builder_.Finish());
   builder_.SetColumnCount(columns);
 }
 
 void RowEmitter::EndRow() {
   builder_.EndRow();
-  if (builder_.row_count() >= kRowsPerBatch) Push(builder_.Finish());
+  if (builder_.row_count() >= kRowsPerBatch) PushBatch(builder_.Finish());
 }
 
 Status RowEmitter::Flush() {
-  if (builder_.row_count() > 0) Push(builder_.Finish());
+  if (builder_.row_count() > 0) PushBatch(builder_.Finish());
   return status_;
 }
 
-void RowEmitter::Push(Batch batch) {
+void RowEmitter::PushBatch(Batch batch) {
   if (status_.ok()) status_ = output_->Push(std::move(batch));
   stopped_ = full();
 }

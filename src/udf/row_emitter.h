@@ -32,6 +32,10 @@ class RowEmitter {
   void StartRow(int columns);
   ColumnBuilder& column(int i) { return builder_.column(i); }
   void EndRow();
+  // Are there rows that were not pushed?
+  bool has_rows() const { return builder_.row_count() > 0; }
+  // Pushes rows as they are. Expects: no rows.
+  void PushBatch(Batch batch);
   // Pushes what is left.
   Status Flush();
   bool full() const { return !status_.ok() || output_->full(); }
@@ -39,8 +43,6 @@ class RowEmitter {
   bool stopped() const { return stopped_; }
 
  private:
-  void Push(Batch batch);
-
   BatchOutput* output_;
   BatchBuilder builder_;
   Status status_;
