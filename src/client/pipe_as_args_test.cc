@@ -68,6 +68,16 @@ TEST(PipeAsArgs, MuchOutputOfManyCommandsIsWhole) {
   EXPECT_EQ(rows.size(), 210000u);
 }
 
+TEST(PipeAsArgs, FieldsAreNumbersInArithmetic) {
+  Flow flow;
+  std::vector<Row> rows;
+  const std::string command =
+      "echo $(($1 + ${2} * (1 + $1))) \"$(( $1 - 1 ))\" '$((1))' $1; echo $( (echo $3; echo x) | head -n 1)";
+  const Status status = flow.Rows({{3, 4, "a b"}}).PipeAsArgs(command).Collect(&rows).Run();
+  EXPECT_EQ(status.message(), "");
+  EXPECT_EQ(rows, (std::vector<Row>{{"19 2 $((1)) 3"}, {"a b"}}));
+}
+
 TEST(PipeAsArgs, NoneOrTooManySideBySideIsAnError) {
   for (const int parallel : {0, -1, 1001}) {
     EXPECT_THAT(Flow().Ints({1}).PipeAsArgs("true", {.parallel = parallel}).Run().message(),

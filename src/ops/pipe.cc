@@ -27,6 +27,17 @@ Status CheckExit(int code) {
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
+// Behind the `$((...))` that begins at `at`; `at` when there is none, as `$((a) | b)` is a command in a subshell.
+size_t ArithmeticEnd(std::string_view command, size_t at) {
+  if (!command.substr(at).starts_with("$((")) return at;
+  int depth = 2;
+  for (size_t i = at + 3; i < command.size(); ++i) {
+    depth += command[i] == '(' ? 1 : command[i] == ')' ? -1 : 0;
+    if (depth == 1) return i + 1 < command.size() && command[i + 1] == ')' ? i + 2 : at;
+  }
+  return at;
+}
+
 }  // namespace
 
 PipeOperator::PipeOperator(OperatorContext context, std::string command)
@@ -145,6 +156,7 @@ Status PipeAsArgsOperator::Drain(env::ChildProcess* child) {
 std::string QuoteArguments(std::string_view command) {
   std::string out;
   bool in_single = false, in_double = false;
+  size_t arithmetic_end = 0;
   for (size_t i = 0; i < command.size(); ++i) {
     const char c = command[i];
     if (in_single) {
@@ -157,6 +169,8 @@ std::string QuoteArguments(std::string_view command) {
       in_single = true;
     } else if (c == '"') {
       in_double = !in_double;
+    } else if (c == '$' && i >= arithmetic_end && ArithmeticEnd(command, i) > i) {
+      arithmetic_end = ArithmeticEnd(command, i);
     } else if (c == '$' && i + 1 < command.size() && (IsDigit(command[i + 1]) || command[i + 1] == '{')) {
       const bool braced = command[i + 1] == '{';
       size_t end = i + 1 + braced;
@@ -164,7 +178,7 @@ std::string QuoteArguments(std::string_view command) {
       const std::string_view number = command.substr(i + 1 + braced, end - i - 1 - braced);
       if (!number.empty() && (!braced || (end < command.size() && command[end] == '}'))) {
         const std::string parameter = fmt::format("${{{}}}", number);
-        out += in_double ? parameter : '"' + parameter + '"';
+        out += in_double || i < arithmetic_end ? parameter : '"' + parameter + '"';
         i = end - !braced;
         continue;
       }

@@ -70,7 +70,8 @@ class PipeAsArgsOperator : public Operator {
   std::deque<Running> running_;
 };
 
-// `cat $1` -> `cat "${1}"`: $N outside of single quotes becomes ${N}, in double quotes where it is not in them already.
+// `cat $1` -> `cat "${1}"`: $N outside of single quotes becomes ${N}, in double quotes where it is not in them already;
+// within $(( )) without quotes, which dash does not take there.
 std::string QuoteArguments(std::string_view command);
 
 }  // namespace glim::ops
