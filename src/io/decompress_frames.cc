@@ -9,6 +9,8 @@
 #include <deque>
 #include <future>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "base/try.h"
 
@@ -121,20 +123,48 @@ class PrefixedFile : public env::SequentialFile {
   const Status failure_;  // Of reading what follows the prefix.
 };
 
-// What a unit holds; nullopt when it is not whole frames, or holds too much.
-std::optional<std::string> Unpack(Compression compression, const std::string& bytes, size_t bytes_max) {
-  const auto file = DecompressFrom(0, std::make_unique<PrefixedFile>(bytes, nullptr, Status::Ok()), compression, "");
-  std::string all;
-  while (all.size() <= bytes_max) {
-    const size_t filled = all.size();
-    all.resize(filled + std::max(kPieceBytes, filled / 2));
-    const auto size = file->Read({all.data() + filled, all.size() - filled});
-    if (!size.ok()) return std::nullopt;
-    all.resize(filled + *size);
-    if (*size == 0) return all;
+// What a unit holds, in pieces that are used again for other units: fresh memory costs as much as zstd takes to fill
+// it, because the kernel clears it page by page.
+class Unpacked {
+ public:
+  // False when `bytes` are not whole frames, or hold more than `bytes_max`.
+  bool Fill(Compression compression, const std::string& bytes, size_t bytes_max) {
+    const auto file = DecompressFrom(0, std::make_unique<PrefixedFile>(bytes, nullptr, Status::Ok()), compression, "");
+    given_ = size_ = 0;
+    while (size_ <= bytes_max) {
+      if (size_ / kPieceBytes == pieces_.size()) pieces_.push_back(std::make_unique_for_overwrite<char[]>(kPieceBytes));
+      const auto size = file->Read(Rest(size_, kPieceBytes));
+      if (!size.ok()) return false;
+      if (*size == 0) return true;
+      size_ += *size;
+    }
+    return false;
   }
-  return std::nullopt;
-}
+
+  // What is left, as far as there is room.
+  size_t Give(std::span<char> out) {
+    size_t given = 0;
+    while (given < out.size() && given_ < size_) {
+      const std::span<const char> rest = Rest(given_, size_ - given_);
+      const size_t size = std::min(rest.size(), out.size() - given);
+      std::memcpy(out.data() + given, rest.data(), size);
+      given += size;
+      given_ += size;
+    }
+    return given;
+  }
+
+ private:
+  // Of the piece with byte `at`, from there on, at most `size`.
+  std::span<char> Rest(size_t at, size_t size) {
+    const size_t in_piece = at % kPieceBytes;
+    return {pieces_[at / kPieceBytes].get() + in_piece, std::min(size, kPieceBytes - in_piece)};
+  }
+
+  std::vector<std::unique_ptr<char[]>> pieces_;
+  size_t size_ = 0;
+  size_t given_ = 0;
+};
 
 class FramesFile : public env::SequentialFile {
  public:
@@ -148,26 +178,21 @@ class FramesFile : public env::SequentialFile {
 
   Result<size_t> Read(std::span<char> out) override {
     while (serial_ == nullptr) {
-      if (given_ < unpacked_.size()) {
-        const size_t size = unpacked_.copy(out.data(), out.size(), given_);
-        given_ += size;
-        return size;
-      }
+      if (const size_t size = unpacked_.Give(out); size > 0) return size;
       StartUnits();
       if (running_.empty()) {
         GoOnAlone("");
         break;
       }
       const std::shared_ptr<const std::string> bytes = running_.front().bytes;
-      std::optional<std::string> unpacked = running_.front().unpacked.get();
+      std::optional<Unpacked> unpacked = running_.front().unpacked.get();
       running_.pop_front();
       if (!unpacked.has_value()) {
         GoOnAlone(*bytes);
         break;
       }
       offset_ += bytes->size();
-      unpacked_ = *std::move(unpacked);
-      given_ = 0;
+      spare_.push_back(std::exchange(unpacked_, *std::move(unpacked)));
     }
     return serial_->Read(out);
   }
@@ -175,7 +200,7 @@ class FramesFile : public env::SequentialFile {
  private:
   struct Unit {
     std::shared_ptr<const std::string> bytes;
-    std::future<std::optional<std::string>> unpacked;
+    std::future<std::optional<Unpacked>> unpacked;
   };
 
   void StartUnits() {
@@ -188,8 +213,15 @@ class FramesFile : public env::SequentialFile {
       auto bytes = std::make_shared<const std::string>(ahead_, 0, size);
       ahead_.erase(0, size);
       // With too many threads in the machine, the default policy works when the result is asked for.
-      auto unpacked = std::async([compression = compression_, bytes, bytes_max = limits_.unpacked_bytes_max] {
-        return Unpack(compression, *bytes, bytes_max);
+      Unpacked memory;
+      if (!spare_.empty()) {
+        memory = std::move(spare_.back());
+        spare_.pop_back();
+      }
+      auto unpacked = std::async([compression = compression_, bytes, bytes_max = limits_.unpacked_bytes_max,
+                                  memory = std::move(memory)]() mutable -> std::optional<Unpacked> {
+        if (!memory.Fill(compression, *bytes, bytes_max)) return std::nullopt;
+        return std::move(memory);
       });
       running_.push_back({std::move(bytes), std::move(unpacked)});
     }
@@ -241,9 +273,9 @@ class FramesFile : public env::SequentialFile {
   Status failure_;  // Why it ended, if not because that was all.
   bool no_more_units_ = false;
   std::deque<Unit> running_;
-  uint64_t offset_ = 0;   // Of the first of running_ in the compressed file.
-  std::string unpacked_;  // Of the last unit, the first given_ bytes of it given.
-  size_t given_ = 0;
+  uint64_t offset_ = 0;  // Of the first of running_ in the compressed file.
+  Unpacked unpacked_;    // Of the last unit.
+  std::vector<Unpacked> spare_;
   std::unique_ptr<env::SequentialFile> serial_;  // Once one thread goes on alone.
 };
 

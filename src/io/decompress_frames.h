@@ -9,7 +9,8 @@
 // by one thread, as if it had been all the time. So a damaged, cut off or lying file gives what one thread gives, and
 // so does a file of one large frame. Only the byte that a message names may differ, within what is read at once.
 //
-// Memory: per thread, a unit and what it holds, as FrameLimits says; a unit that holds more is left to one thread.
+// Memory: per thread, a unit and what it holds, as FrameLimits says, and one more; a unit that holds more is left to
+// one thread. It is kept for the units that follow.
 //
 // Thread: one; it starts others and waits for them.
 #pragma once
