@@ -37,16 +37,13 @@
 
 #include "glim/batch.h"
 #include "glim/native.h"
+#include "glim/side_table.h"
 #include "glim/sinks.h"
 #include "glim/sources.h"
 #include "glim/status.h"
 #include "glim/udf.h"
 
 namespace glim {
-
-namespace batch {
-class KeyedRows;
-}
 
 class Channel;  // glim/channel.h
 class Session;
@@ -119,10 +116,11 @@ struct FunctionSource {
   FunctionSource(std::string_view lua) : lua(lua) {}
   FunctionSource(const char* lua) : lua(lua) {}
   FunctionSource(const std::string& lua) : lua(lua) {}
-  FunctionSource(std::shared_ptr<const Function> function) : function(std::move(function)) {}
+  FunctionSource(std::shared_ptr<const Function> function, std::vector<SideTable> tables = {})
+      : function(std::move(function)), tables(std::move(tables)) {}
   std::string lua;
   std::shared_ptr<const Function> function;
-  std::vector<std::shared_ptr<batch::KeyedRows>> tables;  // Of AsTable, which the function reads.
+  std::vector<SideTable> tables;  // Which the function reads.
 };
 
 template <class F>
@@ -143,6 +141,7 @@ struct Explain {
 class Dataset {
  public:
   // ---- One row at a time ----
+  // A function in C++ names the side tables that it reads; one in Lua need not.
   Dataset Map(FunctionSource function) const;
   Dataset FlatMap(FunctionSource function) const;
   Dataset Filter(FunctionSource function) const;
@@ -151,24 +150,24 @@ class Dataset {
   // Called with each batch; gives no rows.
   Dataset ForEachBatch(FunctionSource function) const;
   template <NativeCallable F>
-  Dataset Map(F function) const {
-    return Map(FunctionSource(native::MakeRowFunction(std::move(function))));
+  Dataset Map(F function, std::vector<SideTable> reads = {}) const {
+    return Map(FunctionSource(native::MakeRowFunction(std::move(function)), std::move(reads)));
   }
   template <NativeCallable F>
-  Dataset FlatMap(F function) const {
-    return FlatMap(FunctionSource(native::MakeRowFunction(std::move(function))));
+  Dataset FlatMap(F function, std::vector<SideTable> reads = {}) const {
+    return FlatMap(FunctionSource(native::MakeRowFunction(std::move(function)), std::move(reads)));
   }
   template <NativeCallable F>
-  Dataset Filter(F function) const {
-    return Filter(FunctionSource(native::MakeRowFunction(std::move(function))));
+  Dataset Filter(F function, std::vector<SideTable> reads = {}) const {
+    return Filter(FunctionSource(native::MakeRowFunction(std::move(function)), std::move(reads)));
   }
   template <NativeCallable F>
-  Dataset ForEach(F function) const {
-    return ForEach(FunctionSource(native::MakeRowFunction(std::move(function))));
+  Dataset ForEach(F function, std::vector<SideTable> reads = {}) const {
+    return ForEach(FunctionSource(native::MakeRowFunction(std::move(function)), std::move(reads)));
   }
   template <NativeCallable F>
-  Dataset ForEachBatch(F function) const {
-    return ForEachBatch(FunctionSource(native::MakeBatchFunction(std::move(function))));
+  Dataset ForEachBatch(F function, std::vector<SideTable> reads = {}) const {
+    return ForEachBatch(FunctionSource(native::MakeBatchFunction(std::move(function)), std::move(reads)));
   }
   // The named fields in that order; may repeat.
   Dataset Select(Fields fields) const;
@@ -300,11 +299,10 @@ class Dataset {
   // Worked out once and kept in memory while the flow lives: later runs, and other steps of this flow, read what is
   // kept. Counts in every run's memory budget.
   Dataset Cache() const;
-  // For the Lua functions of later steps of this flow (FunctionSource::tables), which find a row by its key: all rows
-  // are worked out before the first of those functions runs, and kept once for all tasks while it does. With one field
-  // the key is the row's number from 1, else field 1, where a key that comes again replaces its row. More than
-  // `bytes_max` fail the run; 0: what the memory budget allows.
-  std::shared_ptr<batch::KeyedRows> AsTable(int64_t bytes_max = 0) const;
+  // For functions of later steps of this flow, which find a row by its key (glim/side_table.h): all rows are worked out
+  // before the first of those functions runs, and kept once for all tasks while it does. More than `bytes_max` fail the
+  // run; 0: what the memory budget allows.
+  SideTable AsTable(int64_t bytes_max = 0) const;
 
   // ---- Unix programs ----
   // One `sh -c command` per partition: rows as tab separated lines into its stdin, its lines, split at tabs, out. A

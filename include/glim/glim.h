@@ -11,6 +11,7 @@
 #include "glim/hash.h"
 #include "glim/native.h"
 #include "glim/session.h"
+#include "glim/side_table.h"
 #include "glim/status.h"
 #include "glim/table.h"
 #include "glim/udf.h"

@@ -14,9 +14,14 @@
 //   Reduce:     (acc..., value...) -> acc, a tuple when a row has several values. Must be associative.
 //   ForEachBatch: (const Batch&), (const Batch&, TaskContext&), returning Status or void.
 //
-// A string_view parameter points into the batch; one that is returned is copied. The callable is copied into the flow
-// and called by several threads at once, so it must not change what it captures without a lock. An exception becomes
-// the run's Status.
+// A string_view parameter points into the batch; one that is returned is copied. The callable is copied into the flow,
+// and each task calls a copy of its own: what it captures by value belongs to the task, what it captures by reference
+// is shared by threads that run at the same time. An exception becomes the run's Status.
+//
+// A class with an operator() (not one that reduces) may also have
+//   Setup:    (), (TaskContext&); called before the first row of a task. A task without rows calls neither.
+//   Teardown: (), (TaskContext&), (Emitter&), (Emitter&, TaskContext&); called after its last row. May give rows.
+// Both return void or Status.
 #pragma once
 
 #include <cmath>
@@ -235,6 +240,80 @@ auto Leading(std::index_sequence<I...>) -> std::tuple<std::tuple_element_t<I, Tu
 template <class Tuple, size_t... I>
 auto Prefix(std::index_sequence<I...>) -> std::tuple<std::remove_cvref_t<std::tuple_element_t<I, Tuple>>...>;
 
+// What a call returns as a Status, or what it throws.
+template <class Call>
+Status Guarded(Call call) {
+  try {
+    if constexpr (std::is_void_v<decltype(call())>) {
+      call();
+      return Status::Ok();
+    } else {
+      return call();
+    }
+  } catch (const std::exception& e) {
+    return ExceptionError(e.what(), Batch(), -1);
+  } catch (...) {
+    return ExceptionError("an exception that is not a std::exception", Batch(), -1);
+  }
+}
+
+template <class F>
+concept HasSetup = requires(F& f) { f.Setup(); } || requires(F& f, TaskContext& task) { f.Setup(task); };
+template <class F>
+concept HasTeardown = requires(F& f) { f.Teardown(); } || requires(F& f, TaskContext& task) { f.Teardown(task); } ||
+                      requires(F& f, Emitter& out) { f.Teardown(out); } ||
+                      requires(F& f, Emitter& out, TaskContext& task) { f.Teardown(out, task); };
+
+// Calls Setup and Teardown, where there are such.
+template <class F>
+class TaskFrame {
+ public:
+  TaskFrame(F* function, TaskContext* task) : function_(*function), task_(*task) {}
+
+  // With every batch.
+  Status Start(const Batch& in) {
+    if (started_ || in.row_count() == 0) return Status::Ok();
+    started_ = true;
+    if constexpr (HasSetup<F>) {
+      Status status = Guarded([&]() -> decltype(auto) {
+        if constexpr (requires { function_.Setup(task_); }) {
+          return function_.Setup(task_);
+        } else {
+          return function_.Setup();
+        }
+      });
+      if (!status.ok()) return std::move(status).With("setup");
+    }
+    return Status::Ok();
+  }
+
+  Status Finish(BatchOutput& out) {
+    if constexpr (HasTeardown<F>) {
+      if (!started_) return Status::Ok();
+      Emitter emitter(&out);
+      Status status = Guarded([&]() -> decltype(auto) {
+        if constexpr (requires { function_.Teardown(emitter, task_); }) {
+          return function_.Teardown(emitter, task_);
+        } else if constexpr (requires { function_.Teardown(emitter); }) {
+          return function_.Teardown(emitter);
+        } else if constexpr (requires { function_.Teardown(task_); }) {
+          return function_.Teardown(task_);
+        } else {
+          return function_.Teardown();
+        }
+      });
+      if (!status.ok()) return std::move(status).With("teardown");
+      return emitter.Flush();
+    }
+    return Status::Ok();
+  }
+
+ private:
+  F& function_;
+  TaskContext& task_;
+  bool started_ = false;
+};
+
 template <class T>
 void EmitValue(Emitter& out, const T& value) {
   if constexpr (kIsTuple<T>) {
@@ -258,9 +337,12 @@ class RowFunction : public BatchFunction {
 
  public:
   RowFunction(const F& function, FunctionRole role, TaskContext* task)
-      : function_(function), role_(role), task_(task) {}
+      : function_(function), role_(role), task_(task), frame_(&function_, task) {}
+
+  Status Finish(BatchOutput& out) override { return frame_.Finish(out); }
 
   Status Run(const Batch& in, BatchOutput& out) override {
+    if (Status status = frame_.Start(in); !status.ok()) return status;
     if (in.column_count() < static_cast<int>(kWidth)) return WidthError(in, kWidth);
     Emitter emitter(&out);
     std::vector<uint32_t> kept;
@@ -325,40 +407,32 @@ class RowFunction : public BatchFunction {
   F function_;
   FunctionRole role_;
   TaskContext* task_;
+  TaskFrame<F> frame_;
 };
 
 template <class F>
 class WholeBatchFunction : public BatchFunction {
  public:
-  WholeBatchFunction(const F& function, TaskContext* context) : function_(function), context_(context) {}
+  WholeBatchFunction(const F& function, TaskContext* task)
+      : function_(function), task_(task), frame_(&function_, task) {}
 
-  Status Run(const Batch& in, BatchOutput& out) override {
-    try {
+  Status Finish(BatchOutput& out) override { return frame_.Finish(out); }
+
+  Status Run(const Batch& in, BatchOutput&) override {
+    if (Status status = frame_.Start(in); !status.ok()) return status;
+    return Guarded([&] {
       if constexpr (std::invocable<F, const Batch&, TaskContext&>) {
-        return Invoke([&] { return function_(in, *context_); });
+        return function_(in, *task_);
       } else {
-        return Invoke([&] { return function_(in); });
+        return function_(in);
       }
-    } catch (const std::exception& e) {
-      return ExceptionError(e.what(), in, -1);
-    } catch (...) {
-      return ExceptionError("an exception that is not a std::exception", in, -1);
-    }
+    });
   }
 
  private:
-  template <class Call>
-  Status Invoke(Call call) {
-    if constexpr (std::is_void_v<decltype(call())>) {
-      call();
-      return Status::Ok();
-    } else {
-      return call();
-    }
-  }
-
   F function_;
-  TaskContext* context_;
+  TaskContext* task_;
+  TaskFrame<F> frame_;
 };
 
 // Accumulators of the types that the callable returns.
@@ -502,6 +576,7 @@ std::shared_ptr<const Function> MakeReduceFunction(F function) {
                 "the function needs one plain signature: no generic lambda (auto parameters), no overloads");
   static_assert(IsReducer<F>(),
                 "a reduce function takes (acc..., value...) and returns the new acc, or a tuple of them");
+  static_assert(!HasSetup<F> && !HasTeardown<F>, "a reduce function has no Setup and no Teardown");
   return std::make_shared<NativeFunction<F, true, false>>(std::move(function));
 }
 template <class F>

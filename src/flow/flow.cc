@@ -150,10 +150,10 @@ std::string DescribeFunction(const FunctionSource& function) {
 // The steps that make the tables of the function.
 std::vector<int> Tables(const std::string& name, const FunctionSource& function, flow::Graph* graph) {
   std::vector<int> steps;
-  for (const auto& rows : function.tables) {
+  for (const SideTable& read : function.tables) {
     const auto made_by = std::find_if(graph->steps().begin(), graph->steps().end(), [&](const Step& step) {
       const auto* table = std::get_if<flow::TableStep>(&step.body);
-      return table != nullptr && table->rows == rows;
+      return table != nullptr && table->rows == read.keyed_rows();
     });
     if (made_by == graph->steps().end()) {
       graph->Fail(Status::Invalid(name + " reads a table that AsTable made of another flow; both must be of one flow"));
@@ -284,11 +284,11 @@ Dataset Dataset::Cache() const {
   return Then({"Cache", "", {}, flow::CacheStep{std::make_shared<flow::CachedRows>()}});
 }
 
-std::shared_ptr<batch::KeyedRows> Dataset::AsTable(int64_t bytes_max) const {
+SideTable Dataset::AsTable(int64_t bytes_max) const {
   if (bytes_max < 0) graph_->Fail(Status::Invalid(fmt::format("AsTable({}): a size is needed", bytes_max)));
   auto rows = std::make_shared<batch::KeyedRows>(bytes_max);
   Then({"AsTable", "", {}, flow::TableStep{rows}});
-  return rows;
+  return SideTable(std::move(rows));
 }
 
 Dataset Dataset::ReduceStep(std::string name, FunctionSource function, bool by_key, const Fields& keys,

@@ -204,7 +204,7 @@ Result<int> Cache(lua_State* L) {
 Result<int> AsTable(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
   ASSIGN_OR_RETURN(const int64_t bytes_max, ToTableMemory(L, 2, "AsTable"));
-  udf::LuaSide(self->AsTable(bytes_max)).Push(L);
+  udf::LuaSide(self->AsTable(bytes_max).keyed_rows()).Push(L);
   return 1;
 }
 

@@ -17,13 +17,11 @@ namespace {
 // The function at `index` with what it captures; the tables of AsTable among that are for the plan to know.
 Result<FunctionSource> CaptureFunction(lua_State* L, int index, udf::CaptureWith with) {
   ASSIGN_OR_RETURN(udf::Captured captured, udf::Capture(L, index, with));
-  std::vector<std::shared_ptr<batch::KeyedRows>> tables;
+  std::vector<SideTable> tables;
   for (const auto& object : captured.shared) {
-    if (const auto* side = dynamic_cast<const udf::LuaSide*>(object.get())) tables.push_back(side->rows());
+    if (const auto* side = dynamic_cast<const udf::LuaSide*>(object.get())) tables.emplace_back(side->rows());
   }
-  FunctionSource function(udf::MakeLuaFunction(std::move(captured)));
-  function.tables = std::move(tables);
-  return function;
+  return FunctionSource(udf::MakeLuaFunction(std::move(captured)), std::move(tables));
 }
 
 }  // namespace
