@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "env/env.h"
-#include "io/postgres.h"
+#include "io/sql/postgres.h"
 
 namespace glim {
 

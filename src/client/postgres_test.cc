@@ -11,8 +11,8 @@
 #include "client/postgres_server_test.h"
 #include "client/sql_test_rows.h"
 #include "glim/glim.h"
-#include "io/postgres_rows.h"
-#include "io/sql.h"
+#include "io/sql/postgres_rows.h"
+#include "io/sql/sql.h"
 
 namespace glim {
 namespace {

@@ -15,7 +15,7 @@
 #include "client/sql_test_rows.h"
 #include "env/env.h"
 #include "glim/glim.h"
-#include "io/sqlite.h"
+#include "io/sql/sqlite.h"
 
 namespace glim {
 namespace {

@@ -14,7 +14,7 @@
 #include "io/memory_source.h"
 #include "io/print_sink.h"
 #include "io/sinks.h"
-#include "io/sql.h"
+#include "io/sql/sql.h"
 #include "io/stream_sources.h"
 #include "io/text_source.h"
 #include "io/zip_source.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/sql_text.h"
+#include "io/sql/sql_text.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>

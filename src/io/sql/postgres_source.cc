@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/postgres_source.h"
+#include "io/sql/postgres_source.h"
 
 #include <fmt/core.h>
 
@@ -8,9 +8,9 @@
 
 #include "base/try.h"
 #include "glim/batch_builder.h"
-#include "io/postgres.h"
-#include "io/postgres_rows.h"
-#include "io/sql_source.h"
+#include "io/sql/postgres.h"
+#include "io/sql/postgres_rows.h"
+#include "io/sql/sql_source.h"
 
 namespace glim::io {
 namespace {

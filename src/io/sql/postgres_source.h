@@ -11,7 +11,7 @@
 #include <string>
 
 #include "io/source.h"
-#include "io/sql_text.h"
+#include "io/sql/sql_text.h"
 
 namespace glim::io {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/postgres_sink.h"
+#include "io/sql/postgres_sink.h"
 
 #include <fmt/core.h>
 
@@ -8,10 +8,10 @@
 
 #include "base/check.h"
 #include "base/try.h"
-#include "io/postgres.h"
-#include "io/postgres_rows.h"
-#include "io/sql_columns.h"
-#include "io/sql_text.h"
+#include "io/sql/postgres.h"
+#include "io/sql/postgres_rows.h"
+#include "io/sql/sql_columns.h"
+#include "io/sql/sql_text.h"
 
 namespace glim::io {
 namespace {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/sql_columns.h"
+#include "io/sql/sql_columns.h"
 
 #include <fmt/core.h>
 
 #include <algorithm>
 
-#include "io/sql_text.h"
+#include "io/sql/sql_text.h"
 
 namespace glim::io {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/sqlite.h"
+#include "io/sql/sqlite.h"
 
 #include <fmt/core.h>
 #include <sqlite3.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/postgres_rows.h"
+#include "io/sql/postgres_rows.h"
 
 #include <fmt/core.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/postgres.h"
+#include "io/sql/postgres.h"
 
 #include <fmt/core.h>
 #include <libpq-fe.h>

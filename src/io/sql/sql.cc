@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/sql.h"
+#include "io/sql/sql.h"
 
 #include <fmt/core.h>
 
 #include "base/try.h"
 #include "env/path.h"
 #include "env/url.h"
-#include "io/postgres_sink.h"
-#include "io/postgres_source.h"
-#include "io/sql_text.h"
-#include "io/sqlite_sink.h"
-#include "io/sqlite_source.h"
+#include "io/sql/postgres_sink.h"
+#include "io/sql/postgres_source.h"
+#include "io/sql/sql_text.h"
+#include "io/sql/sqlite_sink.h"
+#include "io/sql/sqlite_source.h"
 
 namespace glim::io {
 namespace {

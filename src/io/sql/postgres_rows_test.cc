@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/postgres_rows.h"
+#include "io/sql/postgres_rows.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>

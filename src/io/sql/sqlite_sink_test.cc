@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "glim/batch_builder.h"
-#include "io/sql.h"
-#include "io/sqlite.h"
+#include "io/sql/sql.h"
+#include "io/sql/sqlite.h"
 #include "io/test_files.h"
 
 namespace glim::io {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/sqlite_sink.h"
+#include "io/sql/sqlite_sink.h"
 
 #include <fmt/core.h>
 #include <simdjson.h>
@@ -9,9 +9,9 @@
 
 #include "base/try.h"
 #include "env/path.h"
-#include "io/sql_columns.h"
-#include "io/sql_text.h"
-#include "io/sqlite.h"
+#include "io/sql/sql_columns.h"
+#include "io/sql/sql_text.h"
+#include "io/sql/sqlite.h"
 
 namespace glim::io {
 namespace {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "io/source.h"
-#include "io/sql_text.h"
+#include "io/sql/sql_text.h"
 
 namespace glim::io {
 

@@ -2,8 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "io/sql.h"
-#include "io/sqlite.h"
+#include "io/sql/sql.h"
+#include "io/sql/sqlite.h"
 #include "io/test_files.h"
 
 namespace glim::io {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/sqlite_source.h"
+#include "io/sql/sqlite_source.h"
 
 #include <fmt/core.h>
 
@@ -8,8 +8,8 @@
 
 #include "base/try.h"
 #include "glim/batch_builder.h"
-#include "io/sql_source.h"
-#include "io/sqlite.h"
+#include "io/sql/sql_source.h"
+#include "io/sql/sqlite.h"
 
 namespace glim::io {
 namespace {
