@@ -8,6 +8,7 @@
 
 #include "base/try.h"
 #include "udf/hosts.h"
+#include "udf/kernel/standard_calls.h"
 #include "udf/lua_gmatch.h"
 #include "udf/lua_instance.h"
 #include "udf/lua_kernels.h"
@@ -31,7 +32,10 @@ class LuaBatchFunction : public BatchFunction {
       has_rows_ = true;
       if (instance_->has_setup_or_teardown()) RETURN_IF_ERROR(CallOnce("setup", &LuaInstance::PushSetup, out));
     }
-    if (kernel_ != nullptr && kernel_->Fits(in)) return RunKernel(in, out);
+    if (kernel_ != nullptr && kernel_->Fits(in)) {
+      ASSIGN_OR_RETURN(const bool holds, UsesHoldNow());
+      if (holds) return RunKernel(in, out);
+    }
     RowEmitter emitter(&out);
     std::vector<uint32_t> kept;
     RETURN_IF_ERROR(state_->Guard([&] {
@@ -60,6 +64,19 @@ class LuaBatchFunction : public BatchFunction {
       if (Status status = state_->Call(0, 0); !status.ok() && !emitter.stopped()) return std::move(status).With(name);
     }
     return emitter.Flush();
+  }
+
+  // Has user code not changed what the kernel takes for granted?
+  Result<bool> UsesHoldNow() {
+    if (kernel_->uses().empty()) return true;
+    bool hold = false;
+    RETURN_IF_ERROR(state_->Guard([&] {
+      const LuaInstance::Scope scope(*instance_, nullptr);
+      instance_->PushFunction();
+      hold = UsesHold(state_->raw(), kernel_->uses());
+      return Status::Ok();
+    }));
+    return hold;
   }
 
   Status RunKernel(const Batch& in, BatchOutput& out) {

@@ -65,7 +65,7 @@ size_t GiveRuns(const LuaPattern::Set& set, std::string_view subject, size_t pos
   return position;
 }
 
-size_t GiveMatches(const LuaPattern& pattern, std::string_view subject, size_t position, RowEmitter* emitter) {
+size_t GiveCaptures(const LuaPattern& pattern, std::string_view subject, size_t position, RowEmitter* emitter) {
   const int captures = pattern.capture_count();
   LuaPattern::Match match;
   while (!emitter->stopped() && pattern.Find(subject, position, &match)) {
@@ -87,6 +87,11 @@ size_t GiveMatches(const LuaPattern& pattern, std::string_view subject, size_t p
 }
 
 }  // namespace
+
+size_t GiveMatches(const LuaPattern& pattern, std::string_view subject, size_t position, RowEmitter* emitter) {
+  return pattern.run() != nullptr ? GiveRuns(*pattern.run(), subject, position, emitter)
+                                  : GiveCaptures(pattern, subject, position, emitter);
+}
 
 std::unique_ptr<GmatchReader> GmatchReader::Make(lua_State* L) {
   const int top = lua_gettop(L);
@@ -140,8 +145,7 @@ bool GmatchReader::Drain(lua_State* L, int index, RowEmitter* emitter) {
   size_t position = ToPosition(lua_tonumber(L, -1));
   text = lua_tolstring(L, -3, &size);
   const std::string_view subject(text, size);
-  position = pattern->run() != nullptr ? GiveRuns(*pattern->run(), subject, position, emitter)
-                                       : GiveMatches(*pattern, subject, position, emitter);
+  position = GiveMatches(*pattern, subject, position, emitter);
   lua_pushnumber(L, FromPosition(position));
   lua_setupvalue(L, index, kPosition);
   lua_settop(L, top);

@@ -20,6 +20,9 @@
 
 namespace glim::udf {
 
+// Gives the matches from `position` on as rows, until the emitter is full; where an iterator would then stand.
+size_t GiveMatches(const LuaPattern& pattern, std::string_view subject, size_t position, RowEmitter* emitter);
+
 class GmatchReader {
  public:
   // Null when this LuaJIT has other iterators. Call on a fresh state.

@@ -8,6 +8,7 @@
 #include "glim/batch_builder.h"
 #include "udf/kernel/function_kernel.h"
 #include "udf/kernel/reader.h"
+#include "udf/kernel/text_operations.h"
 #include "udf/lua_pattern.h"
 #include "udf/row_emitter.h"
 
@@ -89,17 +90,6 @@ end
 return find_tokens
 )lua";
 
-enum class Case { kKept, kLower, kUpper };
-
-// As string.lower and string.upper do it: letters of ASCII.
-void Transform(Case to, std::string_view text, char* out) {
-  const char first = to == Case::kLower ? 'A' : 'a';
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    out[i] = static_cast<char>(c ^ (static_cast<unsigned char>(c - first) < 26 ? 0x20 : 0));
-  }
-}
-
 // Tokens of each line as views into the line's block, or into a block with the text in the other case.
 class TokenKernel : public LuaKernel {
  public:
@@ -134,7 +124,7 @@ class TokenKernel : public LuaKernel {
           used_ = 0;
         }
         char* const text = block_->mutable_data() + used_;
-        Transform(to_, line, text);
+        ChangeCase(to_, line, text);
         Scan(search_transformed_ ? std::string_view(text, line.size()) : line, text, 0, static_cast<uint32_t>(used_));
         used_ += line.size();
       }

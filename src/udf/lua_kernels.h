@@ -17,6 +17,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,9 +40,14 @@ class LuaKernel {
   using RowInLua = std::function<Status(int64_t row, RowEmitter& emitter, std::vector<uint32_t>* kept)>;
 
   virtual ~LuaKernel() = default;
+  // What it takes for granted (udf/kernel/standard_calls.h).
+  virtual const std::set<std::string>& uses() const { return no_uses_; }
   // False: these rows are for Lua.
   virtual bool Fits(const Batch& in) const = 0;
   virtual Status Run(const Batch& in, BatchOutput& out, const RowInLua& in_lua) = 0;
+
+ private:
+  const std::set<std::string> no_uses_;
 };
 
 struct FoundKernel {

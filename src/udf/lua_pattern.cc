@@ -130,6 +130,12 @@ bool LuaPattern::Find(std::string_view subject, size_t from, Match* match) const
   return false;
 }
 
+bool LuaPattern::MatchAt(std::string_view subject, size_t at, Match* match) const {
+  match->begin = subject.data() + at;
+  match->end = MatchFrom(0, match->begin, subject.data() + subject.size(), match);
+  return match->end != nullptr;
+}
+
 // The end of the match of the items from `item` on; null: none. Captures need no undoing: who succeeds later has
 // written all of them.
 const char* LuaPattern::MatchFrom(size_t item, const char* at, const char* end, Match* match) const {

@@ -36,6 +36,9 @@ class LuaPattern {
   // The first match in `subject` that begins at byte `from` or later. False: there is none.
   bool Find(std::string_view subject, size_t from, Match* match) const;
 
+  // A match that begins there.
+  bool MatchAt(std::string_view subject, size_t at, Match* match) const;
+
   int capture_count() const { return static_cast<int>(is_position_.size()); }
   bool is_position(int capture) const { return is_position_[capture]; }
   // Of a pattern that is one class followed by +, captured or not: the class; null for any other.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "udf/kernel/arithmetic.h"
 
+#include <bit>
 #include <cmath>
 
 namespace glim::udf {
@@ -19,6 +20,15 @@ void Numbers(const Values& a, const Values& b, const Selection& rows, Values* ou
   rows.Each([&](uint32_t row) {
     if (a.tag(row) != Tag::kNumber || b.tag(row) != Tag::kNumber) return failures->Add(row);
     results[row] = of(left[row], right[row]);
+  });
+}
+
+void FailUnordered(const Values& a, const Values& b, const Selection& rows, Failures* failures) {
+  rows.Each([&](uint32_t row) {
+    if (failures->Has(row)) return;
+    const double x = a.numbers()[row];
+    const double y = b.numbers()[row];
+    if (!(x < y || y < x) && std::bit_cast<uint64_t>(x) != std::bit_cast<uint64_t>(y)) failures->Add(row);
   });
 }
 
@@ -68,6 +78,35 @@ void Modulo(const Values& a, const Values& b, const Selection& rows, Values* out
 
 void Negate(const Values& a, const Selection& rows, Values* out, Failures* failures) {
   Numbers(a, a, rows, out, failures, [](double x, double) { return -x; });
+}
+
+void Floor(const Values& a, const Selection& rows, Values* out, Failures* failures) {
+  Numbers(a, a, rows, out, failures, [](double x, double) { return std::floor(x); });
+}
+
+void Ceil(const Values& a, const Selection& rows, Values* out, Failures* failures) {
+  Numbers(a, a, rows, out, failures, [](double x, double) { return std::ceil(x); });
+  rows.Each([&](uint32_t row) {
+    if (!failures->Has(row) && out->numbers()[row] == 0 && std::signbit(out->numbers()[row])) failures->Add(row);
+  });
+}
+
+void Abs(const Values& a, const Selection& rows, Values* out, Failures* failures) {
+  Numbers(a, a, rows, out, failures, [](double x, double) { return std::abs(x); });
+}
+
+void Sqrt(const Values& a, const Selection& rows, Values* out, Failures* failures) {
+  Numbers(a, a, rows, out, failures, [](double x, double) { return std::sqrt(x); });
+}
+
+void Max(const Values& a, const Values& b, const Selection& rows, Values* out, Failures* failures) {
+  Numbers(a, b, rows, out, failures, [](double x, double y) { return x > y ? x : y; });
+  FailUnordered(a, b, rows, failures);
+}
+
+void Min(const Values& a, const Values& b, const Selection& rows, Values* out, Failures* failures) {
+  Numbers(a, b, rows, out, failures, [](double x, double y) { return x < y ? x : y; });
+  FailUnordered(a, b, rows, failures);
 }
 
 void Not(const Values& a, const Selection& rows, Values* out) {

@@ -19,6 +19,14 @@ void Multiply(const Values& a, const Values& b, const Selection& rows, Values* o
 void Divide(const Values& a, const Values& b, const Selection& rows, Values* out, Failures* failures);
 void Modulo(const Values& a, const Values& b, const Selection& rows, Values* out, Failures* failures);
 void Negate(const Values& a, const Selection& rows, Values* out, Failures* failures);
+void Floor(const Values& a, const Selection& rows, Values* out, Failures* failures);
+// A row fails when it gives the zero below zero: LuaJIT's interpreter makes that of -0.2, but not of -0.7.
+void Ceil(const Values& a, const Selection& rows, Values* out, Failures* failures);
+void Abs(const Values& a, const Selection& rows, Values* out, Failures* failures);
+void Sqrt(const Values& a, const Selection& rows, Values* out, Failures* failures);
+// A row fails when it depends on their order: for a NaN, and for the two zeros.
+void Max(const Values& a, const Values& b, const Selection& rows, Values* out, Failures* failures);
+void Min(const Values& a, const Values& b, const Selection& rows, Values* out, Failures* failures);
 void Not(const Values& a, const Selection& rows, Values* out);
 
 // Whether it holds, by row.

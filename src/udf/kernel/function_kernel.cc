@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "udf/lua_gmatch.h"
 #include "udf/lua_values.h"
 
 namespace glim::udf {
@@ -19,26 +20,36 @@ Column NumberColumn(const double* numbers, uint32_t count) {
   return Column::FromDoubles({numbers, count});
 }
 
-Column TextColumn(const Text* texts, uint32_t count, const Blocks& blocks) {
+Column TextColumn(const Text* texts, uint32_t count, Machine* machine) {
   Column::Parts parts;
   parts.type = Type::kBytes;
   parts.length = count;
   const auto views = Buffer::Allocate(count * sizeof(BytesView));
   auto* view = views->MutableAs<BytesView>();
-  bool all_inline = true;
+  // Short texts need no blocks, and should not keep those of the file.
+  const bool all_inline =
+      std::all_of(texts, texts + count, [](const Text& text) { return text.size <= BytesView::kInlineMax; });
+  parts.blocks = all_inline ? std::make_shared<const std::vector<BufferRef>>() : machine->ShareBlocks();
   for (uint32_t row = 0; row < count; ++row) {
     const Text& text = texts[row];
-    uint32_t offset = 0;
-    if (text.size > BytesView::kInlineMax) {
-      offset = static_cast<uint32_t>(text.data - (*blocks)[text.block]->data());
-      all_inline = false;
-    }
+    const bool is_inline = text.size <= BytesView::kInlineMax;
+    const auto offset = is_inline ? 0 : static_cast<uint32_t>(text.data - (*parts.blocks)[text.block]->data());
     *view++ = BytesView::Make(text.data, text.size, text.block, offset);
   }
   parts.values = views;
-  // Short texts need not keep the file's blocks.
-  parts.blocks = all_inline ? std::make_shared<const std::vector<BufferRef>>() : blocks;
   return Column(std::move(parts));
+}
+
+// As the helper split does it.
+void GivePieces(std::string_view text, std::string_view separator, RowEmitter& emitter) {
+  for (size_t begin = 0; !emitter.stopped();) {
+    const size_t end = separator.empty() ? text.npos : text.find(separator, begin);
+    emitter.StartRow(1);
+    emitter.column(0).AppendBytes(text.substr(begin, end - begin));
+    emitter.EndRow();
+    if (end == text.npos) return;
+    begin = end + separator.size();
+  }
 }
 
 }  // namespace
@@ -84,7 +95,7 @@ Status FunctionKernel::FilterSlice(const RowInLua& in_lua, int64_t begin, uint32
 Status FunctionKernel::MapSlice(const Batch& slice, const RowInLua& in_lua, int64_t begin, RowEmitter& emitter) {
   const auto count = static_cast<uint32_t>(slice.row_count());
   const auto& returned = machine_.returned();
-  if (returned.size() == 1 && returned[0].rows.size() == count && !emitter.has_rows()) {
+  if (role_ == FunctionRole::kMap && returned.size() == 1 && returned[0].rows.size() == count && !emitter.has_rows()) {
     std::vector<Column> columns;
     for (const int value : returned[0].block->results) columns.push_back(ResultColumn(slice, value));
     if (!columns.empty()) emitter.PushBatch(Batch(std::move(columns), count));
@@ -93,6 +104,10 @@ Status FunctionKernel::MapSlice(const Batch& slice, const RowInLua& in_lua, int6
   for (uint32_t row = 0; row < count && !emitter.full(); ++row) {
     if (by_row_[row] == nullptr) {
       RETURN_IF_ERROR(in_lua(begin + row, emitter, nullptr));
+      continue;
+    }
+    if (role_ == FunctionRole::kFlatMap) {
+      RETURN_IF_ERROR(IterateRow(*by_row_[row], row, in_lua, begin, emitter));
       continue;
     }
     const std::vector<int>& results = by_row_[row]->results;
@@ -106,6 +121,22 @@ Status FunctionKernel::MapSlice(const Batch& slice, const RowInLua& in_lua, int6
   return Status::Ok();
 }
 
+Status FunctionKernel::IterateRow(const Block& block, uint32_t row, const RowInLua& in_lua, int64_t begin,
+                                  RowEmitter& emitter) {
+  if (block.ending == Ending::kReturn) {
+    // Nothing, or else Lua says what is wrong with it.
+    if (block.a < 0 || machine_.values(block.a).tag(row) == Tag::kNil) return Status::Ok();
+    return in_lua(begin + row, emitter, nullptr);
+  }
+  const std::string_view text = machine_.values(block.a).texts()[row].view();
+  if (block.ending == Ending::kMatches) {
+    GiveMatches(machine_.program().patterns[block.pattern].pattern, text, 0, &emitter);
+  } else {
+    GivePieces(text, machine_.values(block.b).texts()[row].view(), emitter);
+  }
+  return Status::Ok();
+}
+
 Column FunctionKernel::ResultColumn(const Batch& slice, int value) {
   const auto count = static_cast<uint32_t>(slice.row_count());
   const ValueSource& source = machine_.program().values[value];
@@ -115,7 +146,7 @@ Column FunctionKernel::ResultColumn(const Batch& slice, int value) {
   if (source.constant >= 0) return Constants(value, count);
   const Values& values = machine_.values(value);
   if (values.AreAll(Tag::kNumber)) return NumberColumn(values.numbers(), count);
-  if (values.AreAll(Tag::kText)) return TextColumn(values.texts(), count, machine_.blocks());
+  if (values.AreAll(Tag::kText)) return TextColumn(values.texts(), count, &machine_);
   ColumnBuilder builder;
   for (uint32_t row = 0; row < count; ++row) AppendResult(slice, value, row, &builder);
   return builder.Finish();

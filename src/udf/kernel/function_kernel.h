@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A Lua function of Map or Filter that was read (reader.h), at work on batches: what the machine computes becomes
-// columns, rows that it leaves are run in Lua at their place.
+// A Lua function of Map, Filter or FlatMap that was read (reader.h), at work on batches: what the machine computes
+// becomes columns, rows that it leaves are run in Lua at their place.
 //
 // Thread: its task's.
 #pragma once
@@ -20,6 +20,7 @@ class FunctionKernel : public LuaKernel {
  public:
   FunctionKernel(Program program, FunctionRole role) : machine_(std::move(program)), role_(role) {}
 
+  const std::set<std::string>& uses() const override { return machine_.program().uses; }
   bool Fits(const Batch&) const override { return true; }
   Status Run(const Batch& in, BatchOutput& out, const RowInLua& in_lua) override;
 
@@ -27,6 +28,7 @@ class FunctionKernel : public LuaKernel {
   Status FilterSlice(const RowInLua& in_lua, int64_t begin, uint32_t count, RowEmitter& emitter,
                      std::vector<uint32_t>* kept);
   Status MapSlice(const Batch& slice, const RowInLua& in_lua, int64_t begin, RowEmitter& emitter);
+  Status IterateRow(const Block& block, uint32_t row, const RowInLua& in_lua, int64_t begin, RowEmitter& emitter);
   // The block that each row returned from; null: it is for Lua.
   void SortByRow(uint32_t count);
   Column ResultColumn(const Batch& slice, int value);

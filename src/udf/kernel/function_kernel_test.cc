@@ -22,6 +22,12 @@ class LuaWriter {
 
   std::string Function(FunctionRole role) {
     locals_ = {"a", "b", "c", "up", "word"};
+    if (role == FunctionRole::kFlatMap) {
+      return "return function(a, b, c)\n" + Statements(1) + (Pick(4) == 0 ? "if c then return end\n" : "") + "return " +
+             OneOf({"(" + Text(2) + "):gmatch(" + Pattern() + ")", "string.gmatch(" + Text(1) + ", " + Pattern() + ")",
+                    "split(" + Text(2) + ", " + OneOf({"','", "' '", "', '", "''", "word", "b"}) + ")", "nil", "b"}) +
+             "\nend";
+    }
     const std::string statements = Statements(2);
     return "local up, word, no = 2.5, 'ab', nil\nreturn function(a, b, c)\n" + statements + Return(role) + "end";
   }
@@ -60,6 +66,12 @@ class LuaWriter {
     if (role == FunctionRole::kFilter) return "do return " + Condition(3) + " end\n";
     std::string out;
     for (uint64_t i = Pick(8) == 0 ? 0 : 1 + Pick(3); i > 0; --i) out += (out.empty() ? "" : ", ") + Any(3);
+    // All results of a call.
+    if (Pick(6) == 0) {
+      out += (out.empty() ? "(" : ", (") + Text(1) + ")" +
+             OneOf({":match(" + Pattern() + ")", ":find(" + Pattern() + ")", ":byte(" + Place() + ")",
+                    ":gsub(" + Pattern() + ", '%0')", ":find(" + Text(1) + ", " + Place() + ", true)"});
+    }
     return "do return " + out + " end\n";
   }
 
@@ -69,8 +81,19 @@ class LuaWriter {
                          : OneOf({"0", "1", "2", "3", "-1", "0.5", "10", "100", "-7", "1e308", "2^53",
                                   "9007199254740993", "-0.0", "1e15", "0.1", "(1/0)", "(0/0)"});
     }
-    switch (Pick(8)) {
+    switch (Pick(12)) {
+      case 5: return "math." + OneOf({"max", "min"}) + "(" + Number(depth - 1) + ", " + Number(depth - 1) + ")";
       case 0: return "- " + Number(depth - 1);
+      case 2: return OneOf({"#", "string.len"}) + "(" + Text(depth - 1) + ")";
+      case 3: return "tonumber(" + Text(depth - 1) + ")";
+      case 4: return "math." + OneOf({"floor", "ceil", "abs", "sqrt"}) + "(" + Number(depth - 1) + ")";
+      case 6:
+        return "(" +
+               OneOf({"(" + Text(depth - 1) + "):byte(" + Place() + ")",
+                      "(" + Text(depth - 1) + "):find(" + Pattern() + ")",
+                      "(" + Text(depth - 1) + "):find(" + Text(depth - 1) + ", " + Place() + ", true)",
+                      "tonumber((" + Text(depth - 1) + "):match(" + Pattern() + "))"}) +
+               " or 0)";
       case 1: return "(" + Condition(depth - 1) + " and " + Number(depth - 1) + " or " + Number(depth - 1) + ")";
       default:
         return "(" + Number(depth - 1) + OneOf({" + ", " - ", " * ", " / ", " % ", " + "}) + Number(depth - 1) + ")";
@@ -78,10 +101,34 @@ class LuaWriter {
   }
 
   std::string Text(int depth) {
-    if (depth == 0 || Pick(3) > 0) {
-      return OneOf({"b", "b", "word", "'x'", "''", "'10'", "'0x10'", "' 12 '", "'a longer text, not inline'"});
+    if (depth == 0 || Pick(3) == 0) {
+      return OneOf(
+          {"b", "b", "b", "b", "word", "'x'", "''", "'10'", "'0x10'", "' 12 '", "'a longer text, not inline'"});
     }
-    return "(" + Condition(depth - 1) + " and " + Text(depth - 1) + " or " + Text(depth - 1) + ")";
+    const std::string text = Text(depth - 1);
+    switch (Pick(10)) {
+      case 0: return "(" + Condition(depth - 1) + " and " + text + " or " + Text(depth - 1) + ")";
+      case 1: return "(" + text + " .. " + OneOf({Number(depth - 1), Text(depth - 1), "'-' .. a"}) + ")";
+      case 2: return "(" + text + "):sub(" + Place() + ", " + Place() + ")";
+      case 3: return "string." + OneOf({"lower", "upper", "reverse"}) + "(" + text + ")";
+      case 4: return "(" + text + "):rep(" + Place() + ")";
+      case 5: return "(" + OneOf({"tostring", "type"}) + "(" + Any(depth - 1) + "))";
+      case 6: return "((" + text + "):match(" + Pattern() + ") or '')";
+      case 7:
+        return "((" + text + "):gsub(" + Pattern() + ", " + OneOf({"''", "'-'", "'<%0>'", "'%1%%'", "'%9'"}) + "))";
+      case 8:
+        return "string.format(" +
+               OneOf({"'%s', ", "'%d', ", "'%s=%5.2f', 'x', ", "'%05d|%x', a, ", "'%-8d.%.0f', a, "}) +
+               OneOf({Number(depth - 1), text, "c"}) + ")";
+      default: return "(" + text + "):" + OneOf({"lower", "upper"}) + "()";
+    }
+  }
+
+  std::string Place() { return OneOf({"1", "2", "3", "-1", "-3", "0", "10", "-20", "1.5", "a", "nil", "#b"}); }
+
+  std::string Pattern() {
+    return OneOf({"'%w+'", "'(%d+)'", "'^%s*(.-)%s*$'", "'[^,]*'", "'(%a+)=(%d+)'", "'()b()'", "'^a'", "'b$'", "'.'",
+                  "''", "'%.'", "'x*'", "'(a)(b)'", "'%f[%w]%w+'", "'(%w)%1'", "'o, W'", "b", "'[%z\\128-\\255]'"});
   }
 
   std::string Condition(int depth) {
@@ -213,7 +260,7 @@ class Pair {
   }
 
  private:
-  // Of what is not a number: compiled, a function may give another one than interpreted.
+  // Of what is not a number: LuaJIT has one NaN when it takes in a value, and others when it computes with it.
   static void ForgetSigns(std::vector<std::vector<std::string>>* rows) {
     for (auto& row : *rows) {
       for (std::string& cell : row) {
@@ -227,7 +274,11 @@ class Pair {
   std::unique_ptr<BatchFunction> without_;
 };
 
+// Lua interprets: of the zero below zero and of NaNs, compiled code gives now this and now that.
 struct Sides {
+  Sides() {
+    for (Hosts* hosts : {&with, &without}) EXPECT_EQ(luaL_dostring((*hosts->Lua())->raw(), "jit.off()"), 0);
+  }
   Hosts with{{.lua_kernels = true}};
   Hosts without{{.lua_kernels = false}};
   TaskContext with_task{0, 1, 0, &with};
@@ -248,7 +299,7 @@ TEST(FunctionKernel, GeneratedFunctionsGiveWhatPlainLuaGives) {
   std::mt19937_64 random(2);
   int read = 0;
   for (int i = 0; i < kFunctions; ++i) {
-    const FunctionRole role = i % 4 == 0 ? kFilter : kMap;
+    const FunctionRole role = i % 4 == 0 ? kFilter : i % 4 == 1 ? kFlatMap : kMap;
     const std::string source = writer.Function(role);
     ASSERT_EQ(luaL_dostring(script.L(), source.c_str()), 0) << source << lua_tostring(script.L(), -1);
     read += ReadFunction(script.L(), role).why_not.empty() ? 1 : 0;
@@ -257,11 +308,18 @@ TEST(FunctionKernel, GeneratedFunctionsGiveWhatPlainLuaGives) {
     ASSERT_TRUE(captured.ok());
     Pair pair(MakeLuaFunction(*std::move(captured)), role, &sides.with_task, &sides.without_task);
     std::vector<Row> rows;
-    for (int row = 0; row < 24; ++row) rows.push_back(NastyRow(random, i % 2 == 0));
+    // The text of a list is where it lies in memory.
+    const bool writes = source.find("tostring") != source.npos || source.find("%s") != source.npos;
+    for (int row = 0; row < 24; ++row) {
+      rows.push_back(NastyRow(random, i % 2 == 0));
+      for (Value& value : rows.back()) {
+        if (writes && value.type() == Type::kList) value = Value();
+      }
+    }
     ASSERT_TRUE(pair.Same(MakeBatch(rows))) << source;
     for (const Row& row : rows) ASSERT_TRUE(pair.Same(MakeBatch({row}))) << source;
   }
-  EXPECT_GT(read, kFunctions * 9 / 10);
+  EXPECT_GT(read, kFunctions / 2);
 }
 
 TEST(FunctionKernel, ManySlicesGiveWhatPlainLuaGives) {
@@ -272,9 +330,11 @@ TEST(FunctionKernel, ManySlicesGiveWhatPlainLuaGives) {
   rows[5000][0] = Value();
   rows[9000][2] = (int64_t{1} << 53) + 1;
   const Batch mixed = MakeBatch(rows);
-  for (const char* body :
-       {"return a * 2, b", "return a > 100", "return c, b, a, 'constant', 1", "if a > 200 then return b end",
-        "if a and a > 20 then return c end return a, b", "return a and a > 3 and b or c", "return"}) {
+  for (const char* body : {"return a * 2, b", "return a > 100", "return math.max(a or 0, 77), math.min(c % 50, a or 1)",
+                           "return b:lower(), b:sub(2, 5), #b, b:find('a', 1, true)", "return b:match('(%w+)=(%w+)')",
+                           "return b .. a, b:gsub('%s', '_')", "return tonumber(b)", "return c, b, a, 'constant', 1",
+                           "if a > 200 then return b end", "if a and a > 20 then return c end return a, b",
+                           "return a and a > 3 and b or c", "return"}) {
     for (const FunctionRole role : {kMap, kFilter}) {
       Sides sides;
       Pair pair(MakeLuaFunction(std::string("function(a, b, c) ") + body + " end", ""), role, &sides.with_task,
@@ -284,6 +344,57 @@ TEST(FunctionKernel, ManySlicesGiveWhatPlainLuaGives) {
       EXPECT_TRUE(pair.Same(good)) << body;
     }
   }
+}
+
+TEST(FunctionKernel, AReplacedFunctionOfTheLibraryIsUsed) {
+  for (const char* init : {"string.lower = function() return 'own' end", "function tostring() return 'own' end",
+                           "string = {lower = function() return 'own' end, find = string.find}",
+                           "getmetatable('').__index = function() return function() return 'own' end end",
+                           "getmetatable('').__tostring = function() return 'own' end"}) {
+    for (const char* result : {"x:lower()", "string.lower(x)", "tostring(x)", "tostring(x):lower()"}) {
+      const std::string source = std::string("function(x) return ") + result + " end";
+      const Answer with = RunSource(source, kMap, {{"A b"}, {2.5}}, init, {.lua_kernels = true});
+      const Answer without = RunSource(source, kMap, {{"A b"}, {2.5}}, init, {.lua_kernels = false});
+      EXPECT_EQ(with.status.message(), without.status.message()) << init << source;
+      if (with.status.ok()) {
+        EXPECT_EQ(with.rows, without.rows) << init << source;
+      }
+    }
+  }
+}
+
+TEST(FunctionKernel, AFunctionThatIsReplacedBetweenBatchesIsUsed) {
+  Hosts hosts;
+  TaskContext task(0, 1, 0, &hosts);
+  const auto function = MakeLuaFunction("function(x) return x:lower() end", "");
+  const auto changes = MakeLuaFunction("function(x) string.lower = string.upper return x end", "");
+  auto kernel = function->Instantiate(kMap, task);
+  auto change = changes->Instantiate(kMap, task);
+  Collector out;
+  ASSERT_TRUE((*kernel)->Run(MakeBatch({{"Ab"}}), out).ok());
+  ASSERT_TRUE((*change)->Run(MakeBatch({{"Ab"}}), out).ok());
+  ASSERT_TRUE((*kernel)->Run(MakeBatch({{"Ab"}}), out).ok());
+  EXPECT_EQ(out.rows, (udf::Rows{{"bytes ab"}, {"bytes Ab"}, {"bytes AB"}}));
+}
+
+TEST(FunctionKernel, NumbersOfAllSizesAreReadAndWrittenAsLuaDoesIt) {
+  std::mt19937_64 random(5);
+  std::vector<Row> rows;
+  for (int i = 0; i < 100000; ++i) {
+    const uint64_t bits = random();
+    double number = 0;
+    std::memcpy(&number, &bits, sizeof(number));
+    if (i % 3 == 0) number = static_cast<double>(static_cast<int64_t>(random() % 2000000000000)) / 1000;
+    if (i % 5 == 0) number = static_cast<double>(random() % 10000000000000000) / 8;
+    if (i % 3 == 1) number = std::ldexp(static_cast<double>(random() % 100000), static_cast<int>(random() % 80) - 40);
+    char text[64];
+    std::snprintf(text, sizeof(text), i % 2 == 0 ? "%.17g" : " %.6f ", number);
+    rows.push_back({text, number});
+  }
+  Sides sides;
+  Pair pair(MakeLuaFunction("function(b, a) return tonumber(b), tostring(a), a .. '', ('%.3f'):format(a) end", ""),
+            kMap, &sides.with_task, &sides.without_task);
+  EXPECT_TRUE(pair.Same(MakeBatch(rows)));
 }
 
 TEST(FunctionKernel, SaysWhyAFunctionIsNotRead) {

@@ -138,14 +138,15 @@ void Machine::Run(const Batch& slice) {
         Send(block.edges[1], others);
         break;
       }
-      case Ending::kReturn: returned_.push_back({&block, std::move(rows)}); break;
+      case Ending::kReturn:
+      case Ending::kMatches:
+      case Ending::kPieces: returned_.push_back({&block, std::move(rows)}); break;
     }
   }
 }
 
 void Machine::Load(const Batch& slice) {
-  std::vector<BufferRef> blocks = {constant_texts_};
-  std::vector<std::pair<const void*, uint32_t>> known;
+  texts_.Start(constant_texts_);
   for (size_t v = 0; v < values_.size(); ++v) {
     const ValueSource& source = program_.values[v];
     if (source.constant >= 0) continue;
@@ -156,27 +157,15 @@ void Machine::Load(const Batch& slice) {
       continue;
     }
     const Column& column = slice.column(source.argument);
-    const Blocks& own = column.parts().blocks;
-    uint32_t first_block = 0;
-    if (own != nullptr) {
-      // Columns cut from one line share their blocks.
-      const auto seen =
-          std::ranges::find(known, static_cast<const void*>(own.get()), &std::pair<const void*, uint32_t>::first);
-      first_block = seen != known.end() ? seen->second : static_cast<uint32_t>(blocks.size());
-      if (seen == known.end()) {
-        known.emplace_back(own.get(), first_block);
-        blocks.insert(blocks.end(), own->begin(), own->end());
-      }
-    }
-    LoadColumn(column, source.argument, first_block, &values_[v]);
+    const Blocks& blocks = column.parts().blocks;
+    LoadColumn(column, source.argument, blocks == nullptr ? 0 : texts_.AddBlocks(blocks), &values_[v]);
   }
-  blocks_ = std::make_shared<const std::vector<BufferRef>>(std::move(blocks));
 }
 
 void Machine::Compute(const Instruction& instruction, Selection* rows) {
   const uint32_t failed = failures_.count();
   const auto in = [&](int i) -> const Values& { return values_[instruction.in[i]]; };
-  Values* const out = &values_[instruction.out[0]];
+  Values* const out = instruction.out.empty() ? nullptr : &values_[instruction.out[0]];
   switch (instruction.op) {
     case Operation::kAdd: Add(in(0), in(1), *rows, out, &failures_); break;
     case Operation::kSubtract: Subtract(in(0), in(1), *rows, out, &failures_); break;
@@ -184,10 +173,46 @@ void Machine::Compute(const Instruction& instruction, Selection* rows) {
     case Operation::kDivide: Divide(in(0), in(1), *rows, out, &failures_); break;
     case Operation::kModulo: Modulo(in(0), in(1), *rows, out, &failures_); break;
     case Operation::kNegate: Negate(in(0), *rows, out, &failures_); break;
+    case Operation::kFloor: Floor(in(0), *rows, out, &failures_); break;
+    case Operation::kCeil: Ceil(in(0), *rows, out, &failures_); break;
+    case Operation::kAbs: Abs(in(0), *rows, out, &failures_); break;
+    case Operation::kSqrt: Sqrt(in(0), *rows, out, &failures_); break;
+    case Operation::kMax: Max(in(0), in(1), *rows, out, &failures_); break;
+    case Operation::kMin: Min(in(0), in(1), *rows, out, &failures_); break;
     case Operation::kNot: Not(in(0), *rows, out); break;
+    default: ComputeText(instruction, *rows);
   }
   if (failures_.count() > failed) {
     *rows = rows->Where([&](uint32_t row) { return !failures_.Has(row); });
+  }
+}
+
+void Machine::ComputeText(const Instruction& instruction, const Selection& rows) {
+  in_.clear();
+  out_.clear();
+  for (const int value : instruction.in) in_.push_back(&values_[value]);
+  for (const int value : instruction.out) out_.push_back(&values_[value]);
+  const TextRun run{in_, out_, &rows, &texts_, &failures_};
+  switch (instruction.op) {
+    case Operation::kRequireText: return RequireText(run);
+    case Operation::kLength: return Length(run);
+    case Operation::kConcatenate: return Concatenate(run);
+    case Operation::kToNumber: return ToNumber(run);
+    case Operation::kToText: return ToText(run);
+    case Operation::kTypeName: return TypeName(run);
+    case Operation::kSub: return Sub(run);
+    case Operation::kByte: return Byte(run);
+    case Operation::kLower: return Lower(run);
+    case Operation::kUpper: return Upper(run);
+    case Operation::kReverse: return Reverse(run);
+    case Operation::kRepeat: return Repeat(run);
+    case Operation::kFindPlain: return FindPlain(run);
+    case Operation::kFind: return Find(run, program_.patterns[instruction.pattern]);
+    case Operation::kMatch: return Match(run, program_.patterns[instruction.pattern]);
+    case Operation::kReplace:
+      return Replace(run, program_.patterns[instruction.pattern], program_.replacements[instruction.pieces]);
+    case Operation::kFormat: return Format(run, program_.formats[instruction.pieces]);
+    default: CHECK(false);
   }
 }
 
@@ -199,6 +224,7 @@ Selection Machine::Choose(const Block& block, Selection* rows) {
   const uint32_t failed = failures_.count();
   switch (block.test) {
     case Test::kIsTrue: rows->Each([&](uint32_t row) { holds[row] = a.IsTrue(row); }); break;
+    case Test::kIsNil: rows->Each([&](uint32_t row) { holds[row] = a.tag(row) == Tag::kNil; }); break;
     case Test::kLess: Less(a, values_[block.b], *rows, holds.data(), &failures_); break;
     case Test::kLessOrEqual: LessOrEqual(a, values_[block.b], *rows, holds.data(), &failures_); break;
     case Test::kEqual: Equal(a, values_[block.b], *rows, holds.data(), &failures_); break;

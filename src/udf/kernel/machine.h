@@ -12,6 +12,7 @@
 
 #include "glim/batch.h"
 #include "udf/kernel/program.h"
+#include "udf/kernel/texts.h"
 #include "udf/kernel/values.h"
 
 namespace glim::udf {
@@ -35,11 +36,12 @@ class Machine {
   // Of a value that is no argument.
   const Values& values(int value) const { return values_[value]; }
   // The blocks that texts lie in.
-  const Blocks& blocks() const { return blocks_; }
+  Blocks ShareBlocks() { return texts_.Share(); }
 
  private:
   void Load(const Batch& slice);
   void Compute(const Instruction& instruction, Selection* rows);
+  void ComputeText(const Instruction& instruction, const Selection& rows);
   Selection Choose(const Block& block, Selection* rows);
   void Send(const Edge& edge, const Selection& rows);
 
@@ -51,7 +53,9 @@ class Machine {
   std::vector<Selection> arrived_;  // By block.
   std::vector<Returned> returned_;
   Failures failures_;
-  Blocks blocks_;
+  Texts texts_;
+  std::vector<const Values*> in_;  // Of the instruction at hand.
+  std::vector<Values*> out_;
 };
 
 }  // namespace glim::udf

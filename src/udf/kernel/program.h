@@ -15,10 +15,12 @@
 
 #include <array>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "udf/kernel/text_operations.h"
 #include "udf/kernel/values.h"
 
 namespace glim::udf {
@@ -30,17 +32,42 @@ enum class Operation : uint8_t {
   kDivide,
   kModulo,
   kNegate,
+  kFloor,
+  kCeil,
+  kAbs,
+  kSqrt,
+  kMax,
+  kMin,
   kNot,
+  kRequireText,
+  kLength,
+  kConcatenate,
+  kToNumber,
+  kToText,
+  kTypeName,
+  kSub,
+  kByte,
+  kLower,
+  kUpper,
+  kReverse,
+  kRepeat,
+  kFindPlain,
+  kFind,
+  kMatch,
+  kReplace,
+  kFormat,
 };
 
-// Numbers of Program::values.
+// `in` and `out`: numbers of Program::values.
 struct Instruction {
   Operation op;
   std::vector<int> in;
   std::vector<int> out;
+  int pattern = -1;  // Of kFind, kMatch, kReplace: in Program::patterns.
+  int pieces = -1;   // Of kReplace and kFormat: in Program::replacements or formats.
 };
 
-enum class Test : uint8_t { kIsTrue, kLess, kLessOrEqual, kEqual };
+enum class Test : uint8_t { kIsTrue, kIsNil, kLess, kLessOrEqual, kEqual };
 
 struct Edge {
   int to = -1;  // A block further on.
@@ -48,18 +75,22 @@ struct Edge {
   std::vector<std::pair<int, int>> copies;
 };
 
-enum class Ending : uint8_t { kJump, kBranch, kReturn };
+// kMatches and kPieces: it returns an iterator, of gmatch or of split.
+enum class Ending : uint8_t { kJump, kBranch, kReturn, kMatches, kPieces };
 
 struct Block {
   std::vector<Instruction> code;
   Ending ending = Ending::kReturn;
   // Of kBranch: what is tested, and the ways when it holds and when it does not. Of kJump: the first way. Of kReturn in
-  // a Filter, `a` is the result that says whether the row stays; -1: it does not.
+  // a Filter, `a` is the result that says whether the row stays; -1: it does not. In a FlatMap it is the result, which
+  // only nil (or -1) is good for.
   Test test = Test::kIsTrue;
   int a = -1;
   int b = -1;
   std::array<Edge, 2> edges;
+  // Of kMatches, `a` is the text; of kPieces, `b` the separator, too.
   std::vector<int> results;  // Of kReturn in a Map.
+  int pattern = -1;          // Of kMatches: in Program::patterns.
 };
 
 // Where a value comes from: an argument, a constant, or else an instruction or an edge.
@@ -78,6 +109,12 @@ struct Program {
   std::vector<ValueSource> values;
   std::vector<Constant> constants;
   std::vector<Block> blocks;
+  std::vector<TextPattern> patterns;
+  std::vector<std::vector<ReplacementPiece>> replacements;
+  std::vector<std::vector<FormatPiece>> formats;
+  // Parts of the standard library that it takes for granted: "string.lower", for methods of texts "string metatable",
+  // and for a global that is a part of it "_G.string".
+  std::set<std::string> uses;
 };
 
 }  // namespace glim::udf

@@ -2,7 +2,7 @@
 #include "udf/kernel/values.h"
 
 #include <algorithm>
-#include <cstring>
+#include <optional>
 
 namespace glim::udf {
 
@@ -35,6 +35,19 @@ Tag* Values::StartTags() {
   is_written_ = is_mixed_ = true;
   if (tags_ == nullptr) tags_ = std::make_unique_for_overwrite<Tag[]>(kSliceRows);
   return tags_.get();
+}
+
+void Values::JoinTags(const Selection& rows) {
+  if (!is_mixed_ || rows.empty()) return;
+  bool same = true;
+  std::optional<Tag> first;
+  rows.Each([&](uint32_t row) {
+    if (!first.has_value()) first = tags_[row];
+    same &= tags_[row] == *first;
+  });
+  if (!same) return;
+  is_mixed_ = false;
+  tag_ = *first;
 }
 
 double* Values::MakeNumbers() {

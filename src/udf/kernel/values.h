@@ -89,6 +89,8 @@ class Values {
   void Start(Tag tag);
   // Each has the tag that is put there.
   Tag* StartTags();
+  // After StartTags: if all of these rows have one tag, keeps it once.
+  void JoinTags(const Selection& rows);
   double* MakeNumbers();
   Text* MakeTexts();
   // All rows are the numbers there, which stay there.
