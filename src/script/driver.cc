@@ -5,6 +5,7 @@
 
 #include "base/try.h"
 #include "client/session_parts.h"
+#include "script/lua_support.h"
 #include "script/lua_table.h"
 #include "udf/lua_state.h"
 
@@ -20,6 +21,14 @@ int AddTraceback(lua_State* L) {
   luaL_traceback(L, L, nullptr, 1);
   lua_rawseti(L, -2, 2);
   return 1;
+}
+
+std::string WithoutPrelude(std::string traceback) {
+  const std::string frame = fmt::format("\n\t{}:", kPrelude);
+  for (size_t at = traceback.find(frame); at != std::string::npos; at = traceback.find(frame, at)) {
+    traceback.erase(at, traceback.find('\n', at + 1) - at);
+  }
+  return traceback;
 }
 
 // A traceback with one line of Lua says nothing that the message does not.
@@ -45,6 +54,7 @@ Status TakeError(lua_State* L) {
   const std::string all = text != nullptr ? text : "";
   const size_t end = all.find('\n');
   std::string details = end == std::string::npos ? (traceback != nullptr ? traceback : "") : all.substr(end + 1);
+  details = WithoutPrelude(std::move(details));
   if (details.starts_with("stack traceback:") && !IsNews(details)) details.clear();
   return Status::UserCode(all.substr(0, end)).WithDetails(std::move(details));
 }
@@ -89,7 +99,7 @@ local function input(kind)
 end
 function lines(paths, options) return paths and flow:TextFile(paths, options) or flow:Stdin() end
 csv, tsv, json_lines = input(glim.csv), input(glim.tsv), input(glim.json_lines)
-function range(first, last) return flow:Range(first, last + 1) end
+function range(first, last) return flow:Range(first, last and last + 1) end
 function ints(values) return flow:Ints(values) end
 function strings(values) return flow:Strings(values) end
 function rows(values) return flow:Rows(values) end
@@ -123,7 +133,7 @@ Status Driver::Open(const std::string& folder, const std::string& name, const st
 
 Status Driver::OpenForExpressions(const std::vector<std::string>& arguments, Session* session) {
   RETURN_IF_ERROR(Open(".", "e", arguments, session));
-  RETURN_IF_ERROR(Run(kExpressionPrelude, "e", *session->parts().env));
+  RETURN_IF_ERROR(Run(kExpressionPrelude, std::string(kPrelude), *session->parts().env));
   lua_settop(L(), 1);
   return Status::Ok();
 }

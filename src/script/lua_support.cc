@@ -31,7 +31,12 @@ int UnknownMethod(lua_State* L) {
 
 void PushError(lua_State* L, const Status& status) {
   // Level 1 is the Lua function that made the call.
-  luaL_where(L, 1);
+  int level = 1;
+  for (lua_Debug frame; lua_getstack(L, level, &frame) != 0; ++level) {
+    lua_getinfo(L, "S", &frame);
+    if (frame.short_src != kPrelude) break;
+  }
+  luaL_where(L, level);
   std::string text = lua_tostring(L, -1) + status.message();
   if (!status.details().empty()) text += "\n" + status.details();
   lua_pop(L, 1);

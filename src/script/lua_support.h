@@ -13,6 +13,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,6 +23,9 @@ namespace glim::script {
 
 // The number of values pushed, or what the script is told.
 using Binding = Result<int> (*)(lua_State* L);
+
+// The name of the code in Lua that stands between a one-liner and the module: never the place of a mistake.
+inline constexpr std::string_view kPrelude = "glim e";
 
 // Pushes `message` with the script's position in front, and the details below.
 void PushError(lua_State* L, const Status& status);
