@@ -442,6 +442,7 @@ void CheckAFlow(int threads) {
   });
   const auto steps = *rc::gen::resize(8, rc::gen::container<std::vector<Step>>(step));
 
+  std::vector<Row> first_sample;
   for (int run = 0; run < 2; ++run) {
     Session& session = SessionWith(threads, *rc::gen::element(0, 1, 2, 3, 25), *rc::gen::arbitrary<bool>());
     Flow flow;
@@ -452,8 +453,9 @@ void CheckAFlow(int threads) {
       Apply(&next, step, made[step.choices[3] % made.size()]);
       made.push_back(std::move(next));
     }
-    std::vector<Row> last, before;
+    std::vector<Row> last, before, sample;
     made.back().data.Collect(&last);
+    made.back().data.Sample(0.5, 3).Collect(&sample);
     const Made& other = made[made.size() / 2];
     other.data.Collect(&before);
     const Status status = flow.Run(session);
@@ -467,6 +469,12 @@ void CheckAFlow(int threads) {
     };
     same(last, made.back().expected);
     same(before, other.expected);
+    // What a sample holds is chance, but the same one each time.
+    sample = Sorted(std::move(sample));
+    if (run > 0) RC_ASSERT(Text(sample) == Text(first_sample));
+    first_sample = std::move(sample);
+    last = Sorted(std::move(last));
+    RC_ASSERT(std::includes(last.begin(), last.end(), first_sample.begin(), first_sample.end(), RowLess));
   }
 }
 

@@ -19,7 +19,7 @@ std::vector<std::string> Text(const Rows& rows) {
   std::vector<std::string> text;
   for (const Row& row : rows) {
     std::string line;
-    for (const Value& value : row) line += value.cell().ToDebugString() + (value.type() == Type::kDouble ? "d|" : "|");
+    for (const Value& value : row) line += value.cell().ToDebugString() + "|";
     text.push_back(std::move(line));
   }
   return text;
@@ -66,7 +66,7 @@ Dataset Numbers(Flow& flow) {  // 16495 rows in four splits.
   return flow.Range(0, 1'600'000).Filter([](int64_t n) { return n % 97 == 0; });
 }
 
-// With 4 beside 4.0, which are equal and not the same.
+// With 4 beside 4.0, which are equal.
 Dataset Few(Flow& flow) {
   return Numbers(flow).Map([](int64_t n) {
     const int64_t few = n / 97 % 5;

@@ -2,11 +2,11 @@
 #include "ops/row_steps.h"
 
 #include <algorithm>
-#include <bit>
 #include <numeric>
 
 #include "base/hash.h"
 #include "base/try.h"
+#include "batch/row_ops.h"
 
 namespace glim::ops {
 
@@ -47,16 +47,6 @@ namespace {
 // 53 bits as a number from 0 to just below 1.
 bool IsDrawn(uint64_t hash, double fraction) { return static_cast<double>(hash >> 11) * 0x1p-53 < fraction; }
 
-// Unlike Cell::Hash, of the type too, and of all bits of a double.
-uint64_t HashAsIs(const Cell& cell) {
-  const uint64_t type = base::HashInt(static_cast<uint64_t>(cell.type()));
-  if (cell.type() == Type::kDouble) return base::HashCombine(type, std::bit_cast<uint64_t>(cell.as_double()));
-  if (cell.type() != Type::kList) return base::HashCombine(type, cell.Hash());
-  uint64_t hash = base::HashCombine(type, static_cast<uint64_t>(cell.list_size()));
-  for (int64_t i = 0; i < cell.list_size(); ++i) hash = base::HashCombine(hash, HashAsIs(cell.list_element(i)));
-  return hash;
-}
-
 }  // namespace
 
 SampleOperator::SampleOperator(OperatorContext context, double fraction, uint64_t seed, const uint64_t* split,
@@ -87,22 +77,19 @@ SampleCopiesOperator::SampleCopiesOperator(OperatorContext context, double fract
       memory_(Reserve()) {}
 
 Status SampleCopiesOperator::DoPush(Batch batch) {
-  std::vector<int64_t> hashes(batch.row_count());
-  for (int64_t row = 0; row < batch.row_count(); ++row) {
-    uint64_t hash = seed_;
-    for (const Column& column : batch.columns()) hash = base::HashCombine(hash, HashAsIs(column.At(row)));
-    hashes[row] = static_cast<int64_t>(hash);
-  }
+  std::vector<int> columns(batch.column_count());
+  std::iota(columns.begin(), columns.end(), 0);
+  std::vector<uint64_t> hashes(batch.row_count());
+  batch::HashRows(batch, columns, hashes);
+  const std::vector<int64_t> keys(hashes.begin(), hashes.end());
   constexpr int kHash[] = {0};
-  rows_.Insert(Batch({Column::FromInt64s(hashes)}, batch.row_count()), kHash, &groups_);
+  rows_.Insert(Batch({Column::FromInt64s(keys)}, batch.row_count()), kHash, &groups_);
   copies_.resize(rows_.group_count());
   RETURN_IF_ERROR(memory_.Resize(rows_.memory_bytes() + static_cast<int64_t>(copies_.capacity() * sizeof(copies_[0]))));
   std::vector<uint32_t> drawn;
   for (uint32_t row = 0; row < batch.row_count(); ++row) {
-    const uint64_t copy = copies_[groups_[row]]++;
-    if (IsDrawn(base::HashInt(base::HashCombine(static_cast<uint64_t>(hashes[row]), copy)), fraction_)) {
-      drawn.push_back(row);
-    }
+    const uint64_t copy = base::HashCombine(base::HashCombine(seed_, hashes[row]), copies_[groups_[row]]++);
+    if (IsDrawn(base::HashInt(copy), fraction_)) drawn.push_back(row);
   }
   return drawn.empty() ? Status::Ok() : Emit(batch.Gather(drawn));
 }

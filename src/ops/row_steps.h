@@ -99,9 +99,10 @@ class SampleOperator : public Operator {
   uint64_t next_;  // Hashed: of the next row.
 };
 
-// For rows that come in any order: by a hash of the seed, the partition, the row and the number of rows that were just
-// like it. 4 is not like 4.0 here, as it would matter which of the two is drawn. Rows are counted under 64 bits of
-// hash: two that share them share their numbers. Keeps about 40 bytes for each that is unlike the others.
+// For rows that come in any order: by a hash of the seed, the partition, the row and the number of rows equal to it
+// that came before. Equal as everywhere: 4 is 4.0, and which of the two is drawn depends on the order. Rows are counted
+// under 64 bits of hash: two that share them share their numbers. Keeps about 40 bytes for each that is unlike the
+// others.
 class SampleCopiesOperator : public Operator {
  public:
   SampleCopiesOperator(OperatorContext context, double fraction, uint64_t seed, uint64_t partition);

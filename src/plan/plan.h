@@ -48,7 +48,7 @@ enum class OperatorKind {
 enum class Draw {
   kBySplit,   // Its place in its split of the source.
   kByPlace,   // Its place among all rows.
-  kByCopies,  // Its value, and how many rows like it came before in its task.
+  kByCopies,  // Its value, and how many rows equal to it came before in its task.
 };
 
 struct Operator {
