@@ -88,6 +88,24 @@ TEST_F(Postgres, ValuesHaveTheirTypes) {
                                "1 day"}}));
 }
 
+TEST_F(Postgres, ExplainShowsWhatTheServerExpects) {
+  const auto explained = [&](const std::string& query) {
+    Flow flow("f");
+    char* text = nullptr;
+    size_t size = 0;
+    FILE* out = open_memstream(&text, &size);
+    EXPECT_EQ(flow.Sql(database_, query).Limit(7000).Run(Explain{out}).message(), "");
+    std::fclose(out);
+    const std::string copy(text, size);
+    std::free(text);
+    return copy;
+  };
+  const std::string text = explained("select n, n + 1 from generate_series(1, 5000) as n; -- numbers");
+  EXPECT_THAT(text, HasSubstr("(about 5000 rows, about 39.1 KiB)\n"));
+  EXPECT_THAT(text, HasSubstr("  do     Limit(7000)\n"));  // A guess is no bound.
+  EXPECT_THAT(explained("select no_such_column"), HasSubstr("no_such_column\")\n"));
+}
+
 TEST_F(Postgres, RangesHoldEveryRowOnce) {
   const bool good = rc::check([&] {
     const auto rows = SomeSqlRows();

@@ -12,7 +12,7 @@ std::vector<plan::Size> SourceSizes(env::Env& env, const plan::Plan& plan) {
     const auto source = MakeSource(plan.graph->steps()[plan.stages[s].source]);
     if (!source.ok()) continue;
     const io::Estimate estimate = (*source)->MakeEstimate(env);
-    sizes[s] = {estimate.rows, estimate.bytes};
+    sizes[s] = {estimate.rows, estimate.bytes, estimate.rows_exact};
   }
   return sizes;
 }

@@ -40,6 +40,7 @@ struct SplitOptions {
 struct Estimate {
   std::optional<int64_t> rows;
   std::optional<int64_t> bytes;  // About.
+  bool rows_exact = true;
 };
 
 class Reader {
@@ -57,7 +58,7 @@ class Source {
   virtual std::string Describe() const = 0;
   // What the columns are called; empty when they have no names. May read the head of a file.
   virtual Result<std::vector<std::string>> ColumnNames(env::Env& env) const { return std::vector<std::string>(); }
-  // Has no effects, and asks nobody but the file system.
+  // Has no effects, and reads no rows. A database may be asked what it knows.
   virtual Estimate MakeEstimate(env::Env& env) const { return {}; }
   virtual Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const = 0;
   virtual Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const = 0;

@@ -236,6 +236,24 @@ class ZipSource : public Source {
 
   std::string Describe() const override { return fmt::format("ZipFile({{\"{}\"}})", fmt::join(paths_, "\", \"")); }
 
+  // Members, and the bytes in them.
+  Estimate MakeEstimate(env::Env& env) const override {
+    const auto paths = ExpandPaths(env, paths_, {options_.recursive, "*.zip"});
+    int64_t rows = 0, bytes = 0;
+    for (size_t i = 0; paths.ok() && i < paths->size(); ++i) {
+      const auto archive = Archive::Open(env, (*paths)[i]);
+      if (!archive.ok()) return {};
+      for (uint64_t m = 0; m < (*archive)->member_count(); ++m) {
+        const auto member = (*archive)->MemberAt(m);
+        if (!member.ok()) return {};
+        if (!Wanted(*member, options_)) continue;
+        ++rows;
+        bytes += static_cast<int64_t>(std::min(member->bytes, static_cast<uint64_t>(options_.member_bytes_max)));
+      }
+    }
+    return paths.ok() ? Estimate{rows, bytes} : Estimate{};
+  }
+
   Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const override {
     constexpr int64_t kMemberBytesMax = UINT32_MAX - 1;  // What a view can say.
     if (options_.member_bytes_max < 1 || options_.member_bytes_max > kMemberBytesMax) {

@@ -72,6 +72,20 @@ TEST_F(ZipFile, ManySplitsGiveTheRowsOfOne) {
   EXPECT_GT(MakeZipSource({path}, {})->MakeSplits(*env_, {.split_bytes_max = 1})->size(), 10u);
 }
 
+TEST_F(ZipFile, AnEstimateCountsTheMembersAndTheirBytes) {
+  const std::string path = WriteZip("a.zip", {{"b.txt", "two\nlines\n"}, {"d/", ""}, {"d/a.bin", {"\0\xff", 2}}});
+  const auto estimate = [&](const std::string& paths, ZipFileOptions options = {}) {
+    return MakeZipSource({paths}, std::move(options))->MakeEstimate(*env_);
+  };
+  EXPECT_EQ(estimate(path).rows, 2);
+  EXPECT_EQ(estimate(path).bytes, 12);
+  EXPECT_TRUE(estimate(path).rows_exact);
+  EXPECT_EQ(estimate(path, {.pattern = "d/*"}).bytes, 2);
+  WriteZip("b.zip", {{"c", "x"}});
+  EXPECT_EQ(estimate(folder_.path()).rows, 3);
+  EXPECT_EQ(estimate(folder_.Path("none.zip")).rows, std::nullopt);
+}
+
 TEST_F(ZipFile, AFolderStandsForItsZipFiles) {
   WriteZip("b.zip", {{"x", "1"}});
   WriteZip("a.zip", {{"y", "2"}});

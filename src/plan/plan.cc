@@ -469,7 +469,8 @@ std::string CountText(const RowCount& count) {
 std::string Note(const std::string& text) { return text.empty() ? "" : "  (" + text + ")"; }
 
 std::string SizeText(const Size& size) {
-  const std::string rows = CountText({size.rows, true});
+  std::string rows = CountText({size.rows, true});
+  if (!rows.empty() && !size.rows_exact) rows = "about " + rows;
   if (!size.bytes.has_value()) return rows;
   return rows + (rows.empty() ? "" : ", ") + "about " + base::FormatBytes(*size.bytes);
 }
@@ -531,7 +532,7 @@ std::string ToText(const Plan& plan, const std::vector<Size>& sources) {
     RowCount rows{0, true};
     if (stage.source >= 0) {
       out += "  read   " + StepText(plan.graph->steps()[stage.source]) + Note(SizeText(sources[s])) + "\n";
-      rows = {sources[s].rows, true};
+      rows = {sources[s].rows_exact ? sources[s].rows : std::nullopt, true};
     }
     std::vector<int> inputs = stage.parts;
     if (stage.input >= 0) inputs.push_back(stage.input);

@@ -94,8 +94,9 @@ Result<Plan> MakePlan(std::shared_ptr<flow::Graph> graph, std::vector<int> ends)
 std::string OperatorText(const Operator& op, const flow::Step& step);
 // What is known before a run of the rows that a source will give.
 struct Size {
-  std::optional<int64_t> rows;   // Exactly.
+  std::optional<int64_t> rows;
   std::optional<int64_t> bytes;  // About.
+  bool rows_exact = true;
 };
 // The text of `Run(Explain())` and `glim explain`. `sources`: one for each stage; how many rows the steps after them
 // see is shown where it follows.

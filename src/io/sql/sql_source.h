@@ -24,6 +24,11 @@ class SqlSource : public Source {
   std::string Describe() const final { return names_.source; }
   Result<std::vector<std::string>> ColumnNames(env::Env& env) const final { return Named(ReadNames(env)); }
 
+  Estimate MakeEstimate(env::Env& env) const final {
+    const auto estimate = AskEstimate(env);
+    return estimate.ok() ? *estimate : Estimate{};
+  }
+
   Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions&) const final {
     auto conditions = Named(MakeConditions(env));
     if (!conditions.ok()) return conditions.status();
@@ -43,6 +48,8 @@ class SqlSource : public Source {
 
  protected:
   virtual Result<std::vector<std::string>> ReadNames(env::Env& env) const = 0;
+  // Within a moment.
+  virtual Result<Estimate> AskEstimate(env::Env& env) const = 0;
   // A condition for each split; "" for all rows.
   virtual Result<std::vector<std::string>> MakeConditions(env::Env& env) const = 0;
   // `range`: it is one of several.

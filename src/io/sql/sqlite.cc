@@ -156,6 +156,10 @@ int SqliteDatabase::Wait(int count) {
   return 1;
 }
 
-int SqliteDatabase::OnProgress(void* self) { return static_cast<SqliteDatabase*>(self)->env_.interrupted() ? 1 : 0; }
+int SqliteDatabase::OnProgress(void* self) {
+  const auto* database = static_cast<SqliteDatabase*>(self);
+  const bool late = database->deadline_ != INT64_MAX && database->env_.clock().MonotonicNanos() > database->deadline_;
+  return late || database->env_.interrupted() ? 1 : 0;
+}
 
 }  // namespace glim::io

@@ -72,6 +72,8 @@ class SqliteDatabase {
 
   // Whether a lock of somebody is waited for, or told at once as kUnavailable. At first: it is.
   void set_waits(bool waits) { waits_ = waits; }
+  // What takes longer fails. In the time of the clock's MonotonicNanos.
+  void set_deadline(int64_t nanos) { deadline_ = nanos; }
 
  private:
   friend class SqliteStatement;
@@ -85,6 +87,7 @@ class SqliteDatabase {
   env::Env& env_;
   sqlite3* database_ = nullptr;
   bool waits_ = true;
+  int64_t deadline_ = INT64_MAX;
   int64_t wait_began_ = 0;
 };
 

@@ -125,6 +125,16 @@ class SqliteSource : public SqlSource {
     return names;
   }
 
+  // SQLite knows no numbers of rows, so they are counted, as far as that goes.
+  Result<Estimate> AskEstimate(env::Env& env) const override {
+    constexpr int64_t kNanosMax = 200'000'000;
+    ASSIGN_OR_RETURN(const auto database, OpenFile(env));
+    database->set_waits(false);
+    database->set_deadline(env.clock().MonotonicNanos() + kNanosMax);
+    ASSIGN_OR_RETURN(const Value rows, database->Ask(query_.Select("count(*)")));
+    return Estimate{rows.as_int64(), std::nullopt};
+  }
+
   Result<std::vector<std::string>> MakeConditions(env::Env& env) const override {
     RETURN_IF_ERROR(ReadNames(env).status());
     if (options_.split_by.empty() || options_.splits == 1) return std::vector<std::string>{""};

@@ -57,6 +57,16 @@ TEST_F(SqliteSourceTest, ValuesKeepTheirTypes) {
   EXPECT_FALSE((*reader->Next()).has_value());
 }
 
+TEST_F(SqliteSourceTest, AnEstimateCountsTheRowsWhereThatIsQuick) {
+  Do({"create table t(a)", "insert into t values (2), (1), (null)"});
+  EXPECT_EQ(Make("t")->MakeEstimate(*env_).rows, 3);
+  EXPECT_EQ(Make("select a from t where a > 1 -- large ones")->MakeEstimate(*env_).rows, 1);
+  EXPECT_EQ(Make("none")->MakeEstimate(*env_).rows, std::nullopt);
+  // Endless.
+  const std::string query = "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n";
+  EXPECT_EQ(Make(query)->MakeEstimate(*env_).rows, std::nullopt);
+}
+
 TEST_F(SqliteSourceTest, ATableOrAQuery) {
   Do({"create table \"my t\"(a)", "insert into \"my t\" values (2), (1)", "create table empty(a)"});
   EXPECT_THAT(Read("\"my t\""), ElementsAre(ElementsAre("2"), ElementsAre("1")));
