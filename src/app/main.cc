@@ -127,7 +127,8 @@ int main(int argc, char** argv) {
                     "glim explain examples/wordcount.lua /etc/passwd", &options);
   for (CLI::App* command : {run, explain}) {
     command
-        ->add_option("script", options.script, "a Lua file, or - for stdin; what follows it are the script's arguments")
+        ->add_option("script", options.script,
+                     "a Lua file, or - for stdin; all that follows it, options too, is the script's: arg[1], ...")
         ->required();
   }
   CLI::App* expression = AddRunCommand(&app, "e", "Evaluates a Lua expression, and prints the rows it gives.",
@@ -135,7 +136,7 @@ int main(int argc, char** argv) {
                                        "end):ReduceBy(function(x, y) return x + y end):Sort(2)'",
                                        &options);
   expression->add_option("--format", options.format, "how rows are printed: auto, table, csv, tsv or json");
-  expression->add_option("expression", options.script, "Lua; what follows it are its arguments, arg[1], ...")
+  expression->add_option("expression", options.script, "Lua; all that follows it, options too, is its own: arg[1], ...")
       ->required();
   AddRunCommand(&app, "repl", "Reads Lua a line at a time, and shows the rows that it gives.", "glim repl", &options);
   CLI::App* version = app.add_subcommand("version", "Prints the version.");
