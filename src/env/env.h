@@ -62,6 +62,17 @@ class WritableFile {
   virtual Status Close() = 0;
 };
 
+// A file without a name, gone when it is closed or the process dies, however it dies.
+class TemporaryFile {
+ public:
+  virtual ~TemporaryFile() = default;
+  // All or an error, as WritableFile's Append. Thread: any; those that write and read different places do not wait for
+  // each other.
+  virtual Status WriteAt(uint64_t offset, std::string_view bytes) = 0;
+  // As RandomAccessFile's.
+  virtual Result<size_t> ReadAt(uint64_t offset, std::span<char> out) const = 0;
+};
+
 enum class FileKind { kFile, kFolder, kOther };  // kOther: pipe, socket, device; readable in sequence only.
 
 struct FileStat {
@@ -98,6 +109,8 @@ class FileSystem {
   virtual Status SyncFolder(const std::string& folder) = 0;
   // A new empty folder below the temporary folder of the machine ($TMPDIR or /tmp).
   virtual Result<std::string> MakeTemporaryFolder(std::string_view prefix) = 0;
+  // Takes space of `folder` as it is written; its messages name the folder.
+  virtual Result<std::unique_ptr<TemporaryFile>> CreateTemporary(const std::string& folder) = 0;
 };
 
 // A child process with its stdin and stdout in our hands; stderr is ours too (passed through), as a shell would do.

@@ -186,6 +186,28 @@ class FaultyWritableFile : public WritableFile {
   const std::string name_;
 };
 
+class FaultyTemporaryFile : public TemporaryFile {
+ public:
+  FaultyTemporaryFile(std::unique_ptr<TemporaryFile> real, std::shared_ptr<State> state, std::string name)
+      : real_(std::move(real)), state_(std::move(state)), name_(std::move(name)) {}
+
+  Status WriteAt(uint64_t offset, std::string_view bytes) override {
+    RETURN_IF_ERROR(state_->Begin(FileOperation::kWrite, name_));
+    const size_t taken = state_->TakeDisk(bytes.size());
+    RETURN_IF_ERROR(real_->WriteAt(offset, bytes.substr(0, taken)));
+    return taken == bytes.size() ? Status::Ok() : Status::Exhausted(name_ + ": disk full");
+  }
+  Result<size_t> ReadAt(uint64_t offset, std::span<char> out) const override {
+    RETURN_IF_ERROR(state_->Begin(FileOperation::kRead, name_));
+    return real_->ReadAt(offset, out);
+  }
+
+ private:
+  const std::unique_ptr<TemporaryFile> real_;
+  const std::shared_ptr<State> state_;
+  const std::string name_;
+};
+
 // `Made` around what `open` gives.
 template <class Made, class File>
 Result<std::unique_ptr<File>> Around(Result<std::unique_ptr<File>> opened, const std::shared_ptr<State>& state,
@@ -279,6 +301,11 @@ Status FaultyFileSystem::SyncFolder(const std::string& folder) {
 Result<std::string> FaultyFileSystem::MakeTemporaryFolder(std::string_view prefix) {
   RETURN_IF_ERROR(state_->Begin(FileOperation::kMakeFolder, QuotePath(prefix)));
   return real_.MakeTemporaryFolder(prefix);
+}
+
+Result<std::unique_ptr<TemporaryFile>> FaultyFileSystem::CreateTemporary(const std::string& folder) {
+  RETURN_IF_ERROR(state_->Begin(FileOperation::kCreate, QuotePath(folder)));
+  return Around<FaultyTemporaryFile>(real_.CreateTemporary(folder), state_, folder);
 }
 
 }  // namespace glim::env

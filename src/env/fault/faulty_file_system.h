@@ -29,8 +29,8 @@ namespace glim::env {
 enum class FileOperation : uint8_t {
   kOpen,  // OpenRandom, OpenSequential
   kRead,
-  kCreate,
-  kWrite,  // Append
+  kCreate,  // Create, CreateTemporary
+  kWrite,   // Append, WriteAt
   kSync,
   kClose,
   kStat,
@@ -81,6 +81,7 @@ class FaultyFileSystem : public FileSystem {
   Status MakeFolders(const std::string& path) override;
   Status SyncFolder(const std::string& folder) override;
   Result<std::string> MakeTemporaryFolder(std::string_view prefix) override;
+  Result<std::unique_ptr<TemporaryFile>> CreateTemporary(const std::string& folder) override;
 
   // What its files ask; in the .cc.
   class State;

@@ -42,24 +42,54 @@ Status AwaitReady(int descriptor, short events, const std::string& name) {
   }
 }
 
+// Fewer bytes only at the end of the file.
+Result<size_t> ReadAll(int descriptor, uint64_t offset, std::span<char> out, const std::string& path) {
+  size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t count = ::pread(descriptor, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    if (count == 0) break;
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      return PathError(errno, path);
+    }
+    done += static_cast<size_t>(count);
+  }
+  return done;
+}
+
+class PosixTemporaryFile : public TemporaryFile {
+ public:
+  PosixTemporaryFile(std::string folder, Descriptor descriptor)
+      : folder_(std::move(folder)), descriptor_(std::move(descriptor)) {}
+
+  Status WriteAt(uint64_t offset, std::string_view bytes) override {
+    while (!bytes.empty()) {
+      const ssize_t count = ::pwrite(descriptor_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+      if (count < 0) {
+        if (errno == EINTR) continue;
+        return PathError(errno, folder_);
+      }
+      bytes.remove_prefix(static_cast<size_t>(count));
+      offset += static_cast<uint64_t>(count);
+    }
+    return Status::Ok();
+  }
+  Result<size_t> ReadAt(uint64_t offset, std::span<char> out) const override {
+    return ReadAll(descriptor_.get(), offset, out, folder_);
+  }
+
+ private:
+  const std::string folder_;
+  const Descriptor descriptor_;
+};
+
 class PosixRandomFile : public RandomAccessFile {
  public:
   PosixRandomFile(std::string path, Descriptor descriptor, uint64_t size)
       : path_(std::move(path)), descriptor_(std::move(descriptor)), size_(size) {}
 
   Result<size_t> ReadAt(uint64_t offset, std::span<char> out) const override {
-    size_t done = 0;
-    while (done < out.size()) {
-      const ssize_t count =
-          ::pread(descriptor_.get(), out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
-      if (count == 0) break;
-      if (count < 0) {
-        if (errno == EINTR) continue;
-        return PathError(errno, path_);
-      }
-      done += static_cast<size_t>(count);
-    }
-    return done;
+    return ReadAll(descriptor_.get(), offset, out, path_);
   }
   uint64_t size() const override { return size_; }
 
@@ -274,6 +304,18 @@ class PosixFileSystem : public FileSystem {
     path += "XXXXXX";
     if (::mkdtemp(path.data()) == nullptr) return PathError(errno, path);
     return path;
+  }
+
+  Result<std::unique_ptr<TemporaryFile>> CreateTemporary(const std::string& folder) override {
+    Descriptor descriptor(::open(folder.c_str(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
+    if (!descriptor.valid() && (errno == EOPNOTSUPP || errno == EISDIR)) {
+      // A file system that cannot make a file without a name.
+      std::string path = JoinPath(folder, "glim-XXXXXX");
+      descriptor = Descriptor(::mkostemp(path.data(), O_CLOEXEC));
+      if (descriptor.valid() && ::unlink(path.c_str()) != 0) return PathError(errno, path);
+    }
+    if (!descriptor.valid()) return FolderError(errno, folder);
+    return std::unique_ptr<TemporaryFile>(std::make_unique<PosixTemporaryFile>(folder, std::move(descriptor)));
   }
 
  private:

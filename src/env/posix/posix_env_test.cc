@@ -39,6 +39,18 @@ class PosixEnvTest : public ::testing::Test {
   std::string folder_;
 };
 
+TEST_F(PosixEnvTest, ATemporaryFileHasNoName) {
+  auto file = files().CreateTemporary(folder_);
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  EXPECT_TRUE(files().List(folder_)->empty());
+  ASSERT_TRUE((*file)->WriteAt(5, "fghij").ok());
+  ASSERT_TRUE((*file)->WriteAt(0, "abcde").ok());
+  char bytes[20];
+  EXPECT_EQ((*file)->ReadAt(2, bytes).value(), 8u);
+  EXPECT_EQ(std::string_view(bytes, 8), "cdefghij");
+  EXPECT_EQ(files().CreateTemporary(Path("nowhere")).status().code(), Code::kNotFound);
+}
+
 // Runs `body` in a process of its own and gives its exit code.
 template <class Body>
 int InOwnProcess(Body body) {
