@@ -270,6 +270,8 @@ class Column {
   // Bytes of all buffers that this column keeps alive through itself; blocks are shared, so they count only when
   // `with_blocks`.
   int64_t MemoryBytes(bool with_blocks) const;
+  // Of this column's rows alone, however many others share its buffers: what a copy of them would take.
+  int64_t OwnBytes() const;
 
   const Parts& parts() const { return parts_; }
 
@@ -299,6 +301,8 @@ class Batch {
   Batch Select(std::span<const int> columns) const;
   // Bytes kept alive, blocks included once per column that points to other ones.
   int64_t MemoryBytes() const;
+  // What a copy of the rows would take.
+  int64_t OwnBytes() const;
 
  private:
   std::vector<Column> columns_;

@@ -52,6 +52,12 @@ Batch Batch::Select(std::span<const int> indexes) const {
   return Batch(std::move(columns), row_count_);
 }
 
+int64_t Batch::OwnBytes() const {
+  int64_t bytes = 0;
+  for (const Column& column : columns_) bytes += column.OwnBytes();
+  return bytes;
+}
+
 int64_t Batch::MemoryBytes() const {
   int64_t bytes = 0;
   for (size_t i = 0; i < columns_.size(); ++i) {

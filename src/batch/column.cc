@@ -187,4 +187,34 @@ int64_t Column::MemoryBytes(bool with_blocks) const {
   return bytes;
 }
 
+int64_t Column::OwnBytes() const {
+  int64_t bytes = static_cast<int64_t>(sizeof(Column)) + ValueWidth(parts_.type) * parts_.length + parts_.length / 4;
+  switch (parts_.type) {
+    case Type::kBytes:
+      for (const BytesView& view : Views()) bytes += view.is_inline() ? 0 : view.size;
+      break;
+    case Type::kList: {
+      const int32_t* offsets = parts_.values->As<int32_t>() + parts_.offset;
+      const int64_t elements = offsets[parts_.length] - offsets[0];
+      if (elements > 0) bytes += parts_.child->Slice(offsets[0], elements).OwnBytes();
+      break;
+    }
+    case Type::kAny:
+      for (int64_t row = 0; row < parts_.length; ++row) {
+        const AnyCell& cell = AnyCells()[static_cast<size_t>(row)];
+        const Type type = Tags()[static_cast<size_t>(row)];
+        if (type == Type::kBytes && !cell.bytes.is_inline()) bytes += cell.bytes.size;
+        if (type == Type::kList && cell.list.size > 0) {
+          bytes += parts_.child->Slice(cell.list.begin, cell.list.size).OwnBytes();
+        }
+      }
+      break;
+    case Type::kNull:
+    case Type::kBool:
+    case Type::kInt64:
+    case Type::kDouble: break;
+  }
+  return bytes;
+}
+
 }  // namespace glim
