@@ -22,7 +22,7 @@ RANKS = {
     "base": 0,
     "env": 1,
     "batch": 2, "partition": 2,
-    "net": 3,
+    "net": 3, "spill": 3,
     "flow": 4, "udf": 4, "io": 4, "table": 4,
     "plan": 5, "exchange": 5, "param": 5,
     "ops": 6,

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Batches that leave memory for a while: a temporary file that a run writes when its memory budget is short, and reads
+// again.
+//
+// A batch is written as one block or several: encoded (batch/batch_codec.h), compressed with LZ4, with a checksum. The
+// writer keeps the blocks' places; the file itself has no index. The space is free again when the file is closed, and
+// nothing is left when the process is killed, since the file has no name.
+//
+// Thread: any; writers get places that do not overlap.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "env/env.h"
+#include "glim/batch.h"
+#include "glim/status.h"
+
+namespace glim::spill {
+
+// The spill files of one run.
+class Space {
+ public:
+  // `files` outlives this. `folder`: where they lie.
+  Space(env::FileSystem* files, std::string folder) : files_(files), folder_(std::move(folder)) {}
+
+  // Written so far, compressed.
+  int64_t bytes_written() const { return bytes_written_.load(std::memory_order_relaxed); }
+
+ private:
+  friend class SpillFile;
+  env::FileSystem* const files_;
+  const std::string folder_;
+  std::atomic<int64_t> bytes_written_{0};
+};
+
+// Where a piece of a batch lies.
+struct Block {
+  uint64_t offset = 0;
+  uint32_t stored_bytes = 0;
+  uint32_t plain_bytes = 0;
+  uint32_t checksum = 0;  // Of what is stored.
+  uint32_t row_count = 0;
+};
+
+class SpillFile {
+ public:
+  // `space` outlives this. The file is made by the first write.
+  explicit SpillFile(Space* space) : space_(space) {}
+
+  // Cuts the batch into blocks of about `block_bytes` and adds them to `blocks`. kExhausted when the disk is full.
+  Status Write(const Batch& batch, int64_t block_bytes, std::vector<Block>* blocks);
+  Result<Batch> Read(const Block& block) const;
+
+ private:
+  Result<env::TemporaryFile*> Open();
+  Result<Block> WriteBlock(const Batch& rows);
+
+  Space* const space_;
+  std::mutex mutex_;  // Of the next one, until it is set.
+  std::unique_ptr<env::TemporaryFile> file_;
+  std::atomic<uint64_t> size_{0};
+};
+
+}  // namespace glim::spill
