@@ -28,6 +28,7 @@ struct SessionOptions {
   std::string on = "embedded";    // The engine. Only "embedded" exists so far.
   int threads = 0;                // 0: all cores that this process may use.
   int64_t memory_bytes = 0;       // What runs may hold; 0: 60 % of the machine's or the cgroup's memory.
+  std::string tmp_folder{};       // Where what does not fit into it lies meanwhile; empty: $TMPDIR, or /var/tmp.
   int64_t lua_memory_bytes = 0;   // What the Lua functions of one thread may hold; 0: half of the above by the number
                                   // of threads, at least 64 MiB.
   int partitions = 0;             // Tasks and partitions where the engine chooses; 0: by the size of the data.
@@ -44,7 +45,8 @@ class Session {
  public:
   Session();
   explicit Session(SessionOptions options);
-  // Takes --on, --threads, --memory, --lua-memory, --lua, --partitions, --progress, --no-progress, --explain,
+  // Takes --on, --threads, --memory, --tmp-dir, --lua-memory, --lua, --partitions, --progress, --no-progress,
+  // --explain,
   // --stats, --stats-file, --trace (as `--name value` or `--name=value`) and leaves the rest in arguments(). A wrong
   // one is the first Run's error. A progress line is shown when stderr is a terminal.
   Session(int argc, char** argv);

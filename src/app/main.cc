@@ -25,7 +25,7 @@ constexpr int kWrongUsage = 2;
 struct RunOptions {
   // Those with a value are read by the session, so that programs and this one agree on them.
   std::vector<std::pair<const char*, std::string>> values = {
-      {"--on", ""},         {"--threads", ""}, {"--partitions", ""}, {"--memory", ""},
+      {"--on", ""},         {"--threads", ""}, {"--partitions", ""}, {"--memory", ""}, {"--tmp-dir", ""},
       {"--lua-memory", ""}, {"--lua", ""},     {"--stats-file", ""}, {"--trace", ""}};
   bool progress = isatty(STDERR_FILENO) != 0;
   bool stats = false;
@@ -46,6 +46,7 @@ CLI::App* AddRunCommand(CLI::App* app, const char* name, const char* what, const
                                "threads; all cores when not given",
                                "tasks and partitions where the engine chooses",
                                "what a run may hold, like 512M; 60 % of the machine when not given",
+                               "where what does not fit into that lies meanwhile; $TMPDIR or /var/tmp when not given",
                                "what the Lua functions of one thread may hold; when not given, half of that by the "
                                "number of threads, at least 64M",
                                "auto: functions that are understood run without Lua, with the same result; plain: none "

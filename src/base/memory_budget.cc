@@ -3,11 +3,13 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cmath>
 #include <cstdlib>
 
 #include "base/check.h"
+#include "base/try.h"
 
 namespace glim::base {
 
@@ -16,15 +18,48 @@ bool MemoryBudget::TryReserve(int64_t bytes) {
   do {
     if (bytes > limit_bytes_ - used) return false;
   } while (!used_bytes_.compare_exchange_weak(used, used + bytes, std::memory_order_relaxed));
-  int64_t peak = peak_bytes_.load(std::memory_order_relaxed);
-  while (peak < used + bytes && !peak_bytes_.compare_exchange_weak(peak, used + bytes, std::memory_order_relaxed)) {
-  }
+  NotePeak(used + bytes);
   return true;
 }
+
+void MemoryBudget::NotePeak(int64_t used) {
+  int64_t peak = peak_bytes_.load(std::memory_order_relaxed);
+  while (peak < used && !peak_bytes_.compare_exchange_weak(peak, used, std::memory_order_relaxed)) {
+  }
+}
+
+Result<bool> MemoryBudget::Reserve(int64_t bytes) {
+  if (TryReserve(bytes)) return true;
+  if (bytes > limit_bytes_) return false;
+  // Whoever waits here needs memory as well, and there may be room when its turn comes.
+  const std::lock_guard lock(mutex_);
+  // More than is needed now, so that the next ones find room.
+  const int64_t wanted = std::max(bytes, limit_bytes_ / 16);
+  for (Evictor* const evictor : evictors_) {
+    while (true) {
+      if (TryReserve(bytes)) return true;
+      ASSIGN_OR_RETURN(const int64_t released, evictor->Evict(wanted));
+      if (released == 0) break;
+    }
+  }
+  return TryReserve(bytes);
+}
+
+void MemoryBudget::Force(int64_t bytes) { NotePeak(used_bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes); }
 
 void MemoryBudget::Release(int64_t bytes) {
   const int64_t before = used_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
   CHECK_GE(before, bytes);
+}
+
+void MemoryBudget::AddEvictor(Evictor* evictor) {
+  const std::lock_guard lock(mutex_);
+  evictors_.push_back(evictor);
+}
+
+void MemoryBudget::RemoveEvictor(Evictor* evictor) {
+  const std::lock_guard lock(mutex_);
+  std::erase(evictors_, evictor);
 }
 
 Reservation& Reservation::operator=(Reservation&& other) noexcept {
@@ -37,25 +72,38 @@ Reservation& Reservation::operator=(Reservation&& other) noexcept {
   return *this;
 }
 
-Status Reservation::Resize(int64_t bytes) {
+int64_t Reservation::Rounded(int64_t bytes) {
   constexpr int64_t kStep = 64 << 10;
-  const int64_t wanted = (bytes + kStep - 1) / kStep * kStep;
-  if (budget_ == nullptr || wanted == reserved_) {
-    bytes_ = bytes;
-    return Status::Ok();
+  return (bytes + kStep - 1) / kStep * kStep;
+}
+
+Result<bool> Reservation::TryResize(int64_t bytes) {
+  const int64_t wanted = Rounded(bytes);
+  if (budget_ != nullptr && wanted > reserved_) {
+    ASSIGN_OR_RETURN(const bool fits, budget_->Reserve(wanted - reserved_));
+    if (!fits) return false;
+    reserved_ = wanted;
   }
-  if (wanted > reserved_) {
-    if (!budget_->TryReserve(wanted - reserved_)) {
-      return Status::Exhausted(
-          fmt::format("{} needs {} of memory, {} of the budget of {} are in use; raise it with --memory", holder_,
-                      FormatBytes(bytes), FormatBytes(budget_->used_bytes()), FormatBytes(budget_->limit_bytes())));
-    }
-  } else {
-    budget_->Release(reserved_ - wanted);
+  ForceResize(bytes);
+  return true;
+}
+
+Status Reservation::Resize(int64_t bytes) {
+  ASSIGN_OR_RETURN(const bool fits, TryResize(bytes));
+  if (fits) return Status::Ok();
+  return Status::Exhausted(
+      fmt::format("{} needs {} of memory, {} of the budget of {} are in use; raise it with --memory", holder_,
+                  FormatBytes(bytes), FormatBytes(budget_->used_bytes()), FormatBytes(budget_->limit_bytes())));
+}
+
+void Reservation::ForceResize(int64_t bytes) {
+  const int64_t wanted = Rounded(bytes);
+  if (budget_ != nullptr) {
+    if (wanted > reserved_) budget_->Force(wanted - reserved_);
+    if (wanted < reserved_) budget_->Release(reserved_ - wanted);
+    reserved_ = wanted;
   }
-  reserved_ = wanted;
   bytes_ = bytes;
-  return Status::Ok();
 }
 
 void Reservation::Clear() {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <thread>
 #include <vector>
 
@@ -43,6 +44,53 @@ TEST(MemoryBudget, AllComesBack) {
   }
   EXPECT_EQ(budget.used_bytes(), 0);
   EXPECT_GE(budget.peak_bytes(), 10 * kMiB);
+}
+
+class Pile : public Evictor {
+ public:
+  Pile(MemoryBudget* budget, int64_t bytes) : budget_(budget), bytes_(bytes) {
+    budget_->Force(bytes_);
+    budget_->AddEvictor(this);
+  }
+  ~Pile() override {
+    budget_->RemoveEvictor(this);
+    budget_->Release(bytes_);
+  }
+  Result<int64_t> Evict(int64_t bytes) override {
+    if (!failure_.ok()) return failure_;
+    const int64_t released = std::min(bytes, bytes_);
+    budget_->Release(released);
+    bytes_ -= released;
+    return released;
+  }
+  void Break(Status failure) { failure_ = std::move(failure); }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  MemoryBudget* const budget_;
+  int64_t bytes_;
+  Status failure_;
+};
+
+TEST(MemoryBudget, EvictorsMakeRoomOneAfterTheOther) {
+  MemoryBudget budget(16 * kMiB);
+  Pile first(&budget, 6 * kMiB), second(&budget, 12 * kMiB);
+  EXPECT_GT(budget.used_bytes(), budget.limit_bytes());
+  Reservation sort(&budget, "Sort");
+  EXPECT_TRUE(sort.Resize(4 * kMiB).ok());
+  EXPECT_EQ(first.bytes(), 0);
+  EXPECT_EQ(second.bytes(), 12 * kMiB);
+  EXPECT_TRUE(sort.TryResize(9 * kMiB).value());
+  EXPECT_EQ(second.bytes(), 7 * kMiB);
+  second.Break(Status::Exhausted("disk full"));
+  EXPECT_EQ(sort.TryResize(10 * kMiB).status().message(), "disk full");
+  EXPECT_EQ(sort.bytes(), 9 * kMiB);
+  second.Break(Status::Ok());
+  EXPECT_FALSE(sort.TryResize(17 * kMiB).value());
+  EXPECT_EQ(second.bytes(), 0);
+  EXPECT_EQ(sort.bytes(), 9 * kMiB);
+  sort.ForceResize(20 * kMiB);
+  EXPECT_EQ(budget.used_bytes(), 20 * kMiB);
 }
 
 TEST(MemoryBudget, ThreadsTogetherStayBelowTheLimit) {

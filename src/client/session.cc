@@ -38,8 +38,8 @@ Result<int64_t> ParseMemory(const std::string& option, const std::string& text) 
 }
 
 bool TakesValue(std::string_view name) {
-  return name == "--on" || name == "--threads" || name == "--memory" || name == "--lua-memory" || name == "--lua" ||
-         name == "--partitions" || name == "--stats-file" || name == "--trace";
+  return name == "--on" || name == "--threads" || name == "--memory" || name == "--tmp-dir" || name == "--lua-memory" ||
+         name == "--lua" || name == "--partitions" || name == "--stats-file" || name == "--trace";
 }
 
 // Takes the session's options out of the program's arguments; stops at "--".
@@ -128,6 +128,14 @@ Status ShowCounters(const Counters& counters, env::Env& env) {
   return text.empty() ? Status::Ok() : env.standard_error().Append(text);
 }
 
+// Not /tmp, if possible: it lies in memory on many machines.
+std::string TemporaryFolder(const SessionOptions& options, env::Env& env) {
+  if (!options.tmp_folder.empty()) return options.tmp_folder;
+  const std::string chosen = env.Variable("TMPDIR").value_or("");
+  if (!chosen.empty()) return chosen;
+  return env.files().Stat("/var/tmp").ok() ? "/var/tmp" : "/tmp";
+}
+
 std::unique_ptr<Session::Parts> MakeParts(SessionOptions options) {
   auto parts = std::make_unique<Session::Parts>();
   parts->options = std::move(options);
@@ -155,6 +163,8 @@ Status SetSessionOption(const std::string& name, const std::string& value, Sessi
       return Status::Invalid(fmt::format("--lua takes auto or plain, got \"{}\"", value));
     }
     options->lua_kernels = value == "auto";
+  } else if (name == "--tmp-dir") {
+    options->tmp_folder = value;
   } else if (name == "--lua-memory") {
     ASSIGN_OR_RETURN(options->lua_memory_bytes, ParseMemory(name, value));
   } else {
@@ -246,8 +256,12 @@ Status Session::RunEnds(const std::shared_ptr<flow::Graph>& graph, std::vector<i
   const bool reports = parts.options.stats || !parts.options.stats_file.empty() || !parts.options.trace_file.empty();
   exec::RunReport report(graph->name());
   Counters counters;
-  exec::RunnerOptions options{parts.options.partitions, memory, parts.options.progress, reports ? &report : nullptr,
-                              &counters};
+  const exec::RunnerOptions options{.partitions = parts.options.partitions,
+                                    .memory_bytes = memory,
+                                    .tmp_folder = TemporaryFolder(parts.options, *parts.env),
+                                    .progress = parts.options.progress,
+                                    .report = reports ? &report : nullptr,
+                                    .counters = &counters};
   const int64_t begin_nanos = parts.env->clock().MonotonicNanos();
   RETURN_IF_ERROR(exec::Runner(parts.env.get(), parts.pool.get(), options).Run(plan));
   graph->MarkFinished(plan.ends);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -15,36 +16,53 @@ namespace {
 
 constexpr int64_t kRowsPerBatch = 4096;
 
-class ConcatenatingReader : public PartitionReader {
+constexpr int64_t kBatchBytesMax = 1 << 20;
+// A merge has a block of each of its sequences in memory, so they are small.
+constexpr int64_t kMergeBlockBytes = 128 << 10;
+
+}  // namespace
+
+// The batches of some slots, one slot after the other.
+class SlotReader : public PartitionReader {
  public:
-  explicit ConcatenatingReader(std::vector<const std::vector<Batch>*> parts) : parts_(std::move(parts)) {}
+  SlotReader(Exchange* exchange, std::vector<size_t> slots, bool take)
+      : exchange_(exchange), slots_(std::move(slots)), take_(take) {}
+
   Result<std::optional<Batch>> Next() override {
-    while (part_ < parts_.size()) {
-      if (next_ < parts_[part_]->size()) return std::optional<Batch>((*parts_[part_])[next_++]);
-      ++part_;
-      next_ = 0;
+    while (true) {
+      if (next_block_ < blocks_.size()) {
+        ASSIGN_OR_RETURN(Batch batch, exchange_->file_.Read(blocks_[next_block_++]));
+        return std::optional<Batch>(std::move(batch));
+      }
+      if (slot_ == slots_.size()) return std::optional<Batch>();
+      const std::lock_guard lock(exchange_->mutex_);
+      Exchange::Slot& slot = exchange_->slots_[slots_[slot_]];
+      if (next_ == slot.held.size()) {
+        ++slot_;
+        next_ = 0;
+        continue;
+      }
+      Exchange::Held& held = slot.held[next_++];
+      blocks_ = held.blocks;
+      next_block_ = 0;
+      if (held.bytes == 0) continue;
+      if (!take_) return std::optional<Batch>(held.batch);
+      exchange_->budget_->Release(held.bytes);
+      slot.bytes -= held.bytes;
+      held.bytes = 0;
+      return std::optional<Batch>(std::exchange(held.batch, Batch()));
     }
-    return std::optional<Batch>();
   }
 
  private:
-  std::vector<const std::vector<Batch>*> parts_;
-  size_t part_ = 0;
+  Exchange* const exchange_;
+  const std::vector<size_t> slots_;
+  const bool take_;
+  size_t slot_ = 0;
   size_t next_ = 0;
+  std::vector<spill::Block> blocks_;  // Of the batch at hand, when it is on disk.
+  size_t next_block_ = 0;
 };
-
-// What a batch holds, however many others share its blocks.
-int64_t OwnBytes(const Batch& batch) {
-  int64_t bytes = 0;
-  for (const Column& column : batch.columns()) {
-    bytes += column.MemoryBytes(false);
-    if (column.type() != Type::kBytes) continue;
-    for (const BytesView& view : column.Views()) bytes += view.is_inline() ? 0 : view.size;
-  }
-  return bytes;
-}
-
-}  // namespace
 
 class Writer : public PartitionWriter {
  public:
@@ -53,7 +71,8 @@ class Writer : public PartitionWriter {
         producer_(producer),
         builders_(exchange->consumers_),
         rows_(exchange->consumers_),
-        next_(producer) {}
+        next_(producer),
+        memory_(exchange->budget_, exchange->name_) {}
 
   Status Push(Batch batch) override {
     if (batch.row_count() == 0) return Status::Ok();
@@ -61,9 +80,8 @@ class Writer : public PartitionWriter {
       case batch::ExchangeKind::kNone: return Status::Ok();
       case batch::ExchangeKind::kMergeSorted: {
         // Already compact (a sort made it): kept as it is.
-        kept_bytes_ += OwnBytes(batch);
-        Slot(Neighbour()).push_back(std::move(batch));
-        return Account();
+        const int64_t bytes = batch.OwnBytes();
+        return exchange_->Keep(producer_, Neighbour(), std::move(batch), bytes);
       }
       case batch::ExchangeKind::kKeep: return Append(batch, producer_);
       case batch::ExchangeKind::kGather: return Append(batch, Neighbour());
@@ -75,13 +93,12 @@ class Writer : public PartitionWriter {
   }
 
   Status Finish() override {
-    for (int c = 0; c < exchange_->consumers_; ++c) Flush(c);
-    return Account();
+    for (int c = 0; c < exchange_->consumers_; ++c) RETURN_IF_ERROR(Flush(c));
+    Account();
+    return Status::Ok();
   }
 
  private:
-  std::vector<Batch>& Slot(int consumer) { return exchange_->batches_[producer_ * exchange_->consumers_ + consumer]; }
-
   // Neighbouring producers to one consumer.
   int Neighbour() const {
     return static_cast<int>(static_cast<int64_t>(producer_) * exchange_->consumers_ / exchange_->producers_);
@@ -90,8 +107,9 @@ class Writer : public PartitionWriter {
   Status Append(const Batch& batch, int consumer) {
     all_.resize(batch.row_count());
     std::iota(all_.begin(), all_.end(), 0);
-    AppendRows(batch, consumer, all_);
-    return Account();
+    RETURN_IF_ERROR(AppendRows(batch, consumer, all_));
+    Account();
+    return Status::Ok();
   }
 
   Status Scatter(const Batch& batch) {
@@ -124,29 +142,33 @@ class Writer : public PartitionWriter {
   Status AppendAll(const Batch& batch) {
     for (size_t c = 0; c < rows_.size(); ++c) {
       if (rows_[c].empty()) continue;
-      AppendRows(batch, static_cast<int>(c), rows_[c]);
+      RETURN_IF_ERROR(AppendRows(batch, static_cast<int>(c), rows_[c]));
       rows_[c].clear();
     }
-    return Account();
+    Account();
+    return Status::Ok();
   }
 
-  void AppendRows(const Batch& batch, int consumer, std::span<const uint32_t> rows) {
+  Status AppendRows(const Batch& batch, int consumer, std::span<const uint32_t> rows) {
     BatchBuilder& builder = builders_[consumer];
-    if (builder.row_count() > 0 && builder.column_count() != batch.column_count()) Flush(consumer);
+    if (builder.row_count() > 0 && builder.column_count() != batch.column_count()) RETURN_IF_ERROR(Flush(consumer));
     builder.AppendRows(batch, rows);
-    if (builder.row_count() >= kRowsPerBatch) Flush(consumer);
+    const bool full = builder.row_count() >= kRowsPerBatch || builder.memory_bytes() >= exchange_->batch_bytes_max_;
+    return full ? Flush(consumer) : Status::Ok();
   }
 
-  void Flush(int consumer) {
-    if (builders_[consumer].row_count() == 0) return;
-    kept_bytes_ += builders_[consumer].memory_bytes();
-    Slot(consumer).push_back(builders_[consumer].Finish());
+  Status Flush(int consumer) {
+    BatchBuilder& builder = builders_[consumer];
+    if (builder.row_count() == 0) return Status::Ok();
+    const int64_t bytes = builder.memory_bytes();
+    return exchange_->Keep(producer_, consumer, builder.Finish(), bytes);
   }
 
-  Status Account() {
-    int64_t bytes = kept_bytes_;
+  // Of the builders, which are few and small, and must be there.
+  void Account() {
+    int64_t bytes = 0;
     for (const BatchBuilder& builder : builders_) bytes += builder.memory_bytes();
-    return exchange_->memory_[producer_].Resize(bytes);
+    memory_.ForceResize(bytes);
   }
 
   Exchange* const exchange_;
@@ -156,18 +178,27 @@ class Writer : public PartitionWriter {
   std::vector<uint32_t> all_;
   std::vector<uint64_t> hashes_;
   size_t next_;
-  int64_t kept_bytes_ = 0;
+  base::Reservation memory_;
 };
 
-Exchange::Exchange(batch::ExchangeSpec spec, int producers, int consumers, base::MemoryBudget* budget, std::string name)
+Exchange::Exchange(batch::ExchangeSpec spec, int producers, int consumers, base::MemoryBudget* budget,
+                   spill::Space* space, std::string name)
     : spec_(std::move(spec)),
       producers_(producers),
       consumers_(consumers),
       budget_(budget),
       name_(std::move(name)),
-      batches_(static_cast<size_t>(producers) * consumers),
-      memory_(producers) {
-  for (base::Reservation& memory : memory_) memory = base::Reservation(budget_, name_);
+      batch_bytes_max_(
+          std::clamp(budget->limit_bytes() / (32 * std::max(consumers, 1)), int64_t{16} << 10, kBatchBytesMax)),
+      block_bytes_(spec_.kind == batch::ExchangeKind::kMergeSorted ? kMergeBlockBytes : kBatchBytesMax),
+      file_(space),
+      slots_(static_cast<size_t>(producers) * consumers) {
+  budget_->AddEvictor(this);
+}
+
+Exchange::~Exchange() {
+  budget_->RemoveEvictor(this);
+  for (const Slot& slot : slots_) budget_->Release(slot.bytes);
 }
 
 std::unique_ptr<PartitionWriter> Exchange::MakeWriter(int producer) {
@@ -175,50 +206,99 @@ std::unique_ptr<PartitionWriter> Exchange::MakeWriter(int producer) {
   return std::make_unique<Writer>(this, producer);
 }
 
-std::unique_ptr<PartitionReader> Exchange::MakeReader(int begin, int end) const {
-  CHECK(begin >= 0 && begin <= end && end <= consumers_);
-  std::vector<const std::vector<Batch>*> parts;
-  for (int consumer = begin; consumer < end; ++consumer) {
-    for (int producer = 0; producer < producers_; ++producer) parts.push_back(&Slot(producer, consumer));
-  }
-  if (spec_.kind == batch::ExchangeKind::kMergeSorted) return MakeMergeReader(std::move(parts), spec_.sort_keys);
-  return std::make_unique<ConcatenatingReader>(std::move(parts));
-}
-
-bool Exchange::Empty(int begin, int end) const {
-  for (int producer = 0; producer < producers_; ++producer) {
-    for (int consumer = begin; consumer < end; ++consumer) {
-      if (!Slot(producer, consumer).empty()) return false;
+Status Exchange::Keep(int producer, int consumer, Batch batch, int64_t bytes) {
+  // Nils take nothing, but 0 would mean that the batch is not here.
+  bytes = std::max<int64_t>(bytes, 1);
+  Held held;
+  auto fits = budget_->Reserve(bytes);
+  if (!fits.ok()) return std::move(fits).status().With(name_);
+  if (!*fits) {
+    if (Status status = file_.Write(batch, block_bytes_, &held.blocks); !status.ok()) {
+      return std::move(status).With(name_);
     }
   }
-  return true;
+  const std::lock_guard lock(mutex_);
+  Slot& slot = slots_[SlotNumber(producer, consumer)];
+  slot.row_count += batch.row_count();
+  width_ = std::max(width_, batch.column_count());
+  if (*fits) {
+    held.batch = std::move(batch);
+    held.bytes = bytes;
+    slot.bytes += bytes;
+  }
+  slot.held.push_back(std::move(held));
+  return Status::Ok();
+}
+
+Result<int64_t> Exchange::Evict(int64_t bytes) {
+  int64_t released = 0;
+  for (int consumer = consumers_; consumer-- > 0 && released < bytes;) {
+    for (int producer = 0; producer < producers_ && released < bytes; ++producer) {
+      ASSIGN_OR_RETURN(const int64_t some, EvictFrom(SlotNumber(producer, consumer), bytes - released));
+      released += some;
+    }
+  }
+  return released;
+}
+
+Result<int64_t> Exchange::EvictFrom(size_t number, int64_t bytes) {
+  // The batches that a sort made share their buffers, which are free when the last of them is on disk.
+  if (spec_.kind == batch::ExchangeKind::kMergeSorted) bytes = INT64_MAX;
+  std::unique_lock lock(mutex_);
+  Slot& slot = slots_[number];
+  int64_t released = 0;
+  for (size_t i = slot.held.size(); i-- > 0 && slot.bytes > 0 && released < bytes;) {
+    if (slot.held[i].bytes == 0) continue;
+    const Batch batch = slot.held[i].batch;
+    lock.unlock();
+    std::vector<spill::Block> blocks;
+    if (Status status = file_.Write(batch, block_bytes_, &blocks); !status.ok()) return std::move(status).With(name_);
+    lock.lock();
+    Held& held = slot.held[i];
+    // It may have been taken meanwhile.
+    if (held.bytes == 0) continue;
+    held.blocks = std::move(blocks);
+    held.batch = Batch();
+    slot.bytes -= held.bytes;
+    released += held.bytes;
+    budget_->Release(std::exchange(held.bytes, 0));
+  }
+  return released;
+}
+
+std::unique_ptr<PartitionReader> Exchange::MakeReader(int begin, int end, bool take) {
+  CHECK(begin >= 0 && begin <= end && end <= consumers_);
+  std::vector<size_t> slots;
+  for (int consumer = begin; consumer < end; ++consumer) {
+    for (int producer = 0; producer < producers_; ++producer) slots.push_back(SlotNumber(producer, consumer));
+  }
+  if (spec_.kind != batch::ExchangeKind::kMergeSorted) {
+    return std::make_unique<SlotReader>(this, std::move(slots), take);
+  }
+  std::vector<std::unique_ptr<PartitionReader>> parts;
+  for (const size_t slot : slots) {
+    parts.push_back(std::make_unique<SlotReader>(this, std::vector<size_t>{slot}, take));
+  }
+  return MakeMergeReader(std::move(parts), spec_.sort_keys);
 }
 
 int64_t Exchange::RowCount(int begin, int end) const {
+  const std::lock_guard lock(mutex_);
   int64_t rows = 0;
   for (int producer = 0; producer < producers_; ++producer) {
-    for (int consumer = begin; consumer < end; ++consumer) {
-      for (const Batch& batch : Slot(producer, consumer)) rows += batch.row_count();
-    }
+    for (int consumer = begin; consumer < end; ++consumer) rows += slots_[SlotNumber(producer, consumer)].row_count;
   }
   return rows;
 }
 
-std::vector<Batch> Exchange::BatchesOf(int consumer) const {
+Result<std::vector<Batch>> Exchange::BatchesOf(int consumer) {
   std::vector<Batch> all;
-  for (int producer = 0; producer < producers_; ++producer) {
-    const std::vector<Batch>& part = Slot(producer, consumer);
-    all.insert(all.end(), part.begin(), part.end());
+  const auto reader = MakeReader(consumer, consumer + 1, false);
+  while (true) {
+    ASSIGN_OR_RETURN(std::optional<Batch> batch, reader->Next());
+    if (!batch.has_value()) return all;
+    all.push_back(*std::move(batch));
   }
-  return all;
-}
-
-int Exchange::width() const {
-  int width = 0;
-  for (const std::vector<Batch>& part : batches_) {
-    for (const Batch& batch : part) width = std::max(width, batch.column_count());
-  }
-  return width;
 }
 
 }  // namespace glim::exchange

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Moves rows from the tasks of one stage (producers) to the partitions of the next (consumers), in memory.
+// Moves rows from the tasks of one stage (producers) to the partitions of the next (consumers).
 //
 // A producer's writer appends each row to the builder of its consumer, copying the bytes, so that no block of a file is
 // kept alive by the few rows that were wanted. Finished batches wait here until the next stage reads them: in the order
 // of the producers, so that a result does not depend on which task ran first. Sorted producers are merged instead.
 //
-// Stages run one after the other, so nothing here waits and nothing can deadlock; what is kept is reserved in the
-// memory budget.
+// Stages run one after the other, so nothing here waits and nothing can deadlock. What is kept is reserved in the
+// memory budget; when others need it, batches go to a spill file, those of the last consumers first, and readers fetch
+// them from there.
 //
 // Thread: each writer belongs to its producer's task, each reader to its consumer's; the two never run at the same
-// time.
+// time. Evict may be called at any time.
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +24,7 @@
 #include "batch/exchange_spec.h"
 #include "glim/batch.h"
 #include "glim/udf.h"
+#include "spill/spill_file.h"
 
 namespace glim::exchange {
 
@@ -41,40 +44,68 @@ class PartitionWriter : public BatchOutput {
   bool full() const override { return false; }
 };
 
-class Exchange {
+class Exchange : public base::Evictor {
  public:
-  // `name` stands in errors about memory. `budget` outlives the exchange.
-  Exchange(batch::ExchangeSpec spec, int producers, int consumers, base::MemoryBudget* budget, std::string name);
+  // `name` stands in errors. `budget` and `space` outlive the exchange.
+  Exchange(batch::ExchangeSpec spec, int producers, int consumers, base::MemoryBudget* budget, spill::Space* space,
+           std::string name);
+  ~Exchange() override;
 
   std::unique_ptr<PartitionWriter> MakeWriter(int producer);
-  // Rows of consumers [begin, end), one after the other.
-  std::unique_ptr<PartitionReader> MakeReader(int begin, int end) const;
+  // Rows of consumers [begin, end), one after the other. `take`: nobody reads them again, so their memory is given back
+  // as they are read. The exchange outlives the reader.
+  std::unique_ptr<PartitionReader> MakeReader(int begin, int end, bool take);
 
   int consumers() const { return consumers_; }
   // The batches of a consumer, in order.
-  std::vector<Batch> BatchesOf(int consumer) const;
+  Result<std::vector<Batch>> BatchesOf(int consumer);
+  // The following count what was written, whether or not it was taken since.
   // No rows for consumers [begin, end).
-  bool Empty(int begin, int end) const;
+  bool Empty(int begin, int end) const { return RowCount(begin, end) == 0; }
   // Of consumers [begin, end).
   int64_t RowCount(int begin, int end) const;
   // Fields of the widest row; 0 without rows.
-  int width() const;
+  int width() const { return width_; }
+
+  Result<int64_t> Evict(int64_t bytes) override;
 
  private:
   friend class Writer;
-  // Where the rows of a producer for a consumer lie. What is broadcast lies there once.
-  const std::vector<Batch>& Slot(int producer, int consumer) const {
+  friend class SlotReader;
+  // A batch on its way, in memory or on disk.
+  struct Held {
+    Batch batch;
+    int64_t bytes = 0;  // Reserved for it; 0: it is on disk, or was taken.
+    std::vector<spill::Block> blocks;
+  };
+  // What a producer has for a consumer.
+  struct Slot {
+    std::vector<Held> held;
+    int64_t row_count = 0;
+    int64_t bytes = 0;  // Of those in memory.
+  };
+
+  // What is broadcast lies in one slot per producer.
+  size_t SlotNumber(int producer, int consumer) const {
     if (spec_.kind == batch::ExchangeKind::kBroadcast) consumer = 0;
-    return batches_[static_cast<size_t>(producer) * consumers_ + consumer];
+    return static_cast<size_t>(producer) * consumers_ + consumer;
   }
+  Status Keep(int producer, int consumer, Batch batch, int64_t bytes);
+  // Puts batches of one slot on disk, the last first, until `bytes` are released or all are there.
+  Result<int64_t> EvictFrom(size_t slot, int64_t bytes);
+
   const batch::ExchangeSpec spec_;
   const int producers_;
   const int consumers_;
   base::MemoryBudget* const budget_;
   const std::string name_;
-  // [producer * consumers + consumer]
-  std::vector<std::vector<Batch>> batches_;
-  std::vector<base::Reservation> memory_;  // Per producer.
+  const int64_t batch_bytes_max_;
+  const int64_t block_bytes_;
+  spill::SpillFile file_;
+
+  mutable std::mutex mutex_;  // Of all below.
+  std::vector<Slot> slots_;
+  int width_ = 0;
 };
 
 }  // namespace glim::exchange

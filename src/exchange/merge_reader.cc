@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/try.h"
 #include "glim/batch_builder.h"
 
 namespace glim::exchange {
@@ -14,21 +15,19 @@ constexpr int64_t kSliceMin = 512;
 
 class MergeReader : public PartitionReader {
  public:
-  MergeReader(std::vector<const std::vector<Batch>*> parts, std::vector<batch::SortKey> keys) : keys_(std::move(keys)) {
-    for (const std::vector<Batch>* part : parts) {
-      if (!part->empty()) heap_.push_back({part, static_cast<int>(heap_.size()), 0, 0});
-    }
-    std::make_heap(heap_.begin(), heap_.end(), Later{this});
-  }
+  MergeReader(std::vector<std::unique_ptr<PartitionReader>> parts, std::vector<batch::SortKey> keys)
+      : parts_(std::move(parts)), rows_(parts_.size()), keys_(std::move(keys)) {}
 
   Result<std::optional<Batch>> Next() override {
+    if (!started_) RETURN_IF_ERROR(Start());
     while (!heap_.empty() || ready_.has_value()) {
       if (ready_.has_value()) {
         Batch batch = *std::move(ready_);
         ready_.reset();
         return std::optional<Batch>(std::move(batch));
       }
-      if (std::optional<Batch> full = Step()) return full;
+      ASSIGN_OR_RETURN(std::optional<Batch> full, Step());
+      if (full.has_value()) return full;
     }
     if (builder_.row_count() > 0) return std::optional<Batch>(builder_.Finish());
     return std::optional<Batch>();
@@ -36,46 +35,56 @@ class MergeReader : public PartitionReader {
 
  private:
   struct Cursor {
-    const std::vector<Batch>* part;
-    int order;
-    size_t batch;
-    int64_t row;
-    const Batch& rows() const { return (*part)[batch]; }
+    size_t part;
+    int64_t row;  // Of the part's batch at hand.
   };
-  bool Before(const Cursor& a, int64_t row_a, const Cursor& b) const {
-    const int order = batch::CompareRows(a.rows(), row_a, b.rows(), b.row, keys_);
-    return order != 0 ? order < 0 : a.order < b.order;
+  bool Before(size_t part_a, int64_t row_a, const Cursor& b) const {
+    const int order = batch::CompareRows(rows_[part_a], row_a, rows_[b.part], b.row, keys_);
+    return order != 0 ? order < 0 : part_a < b.part;
   }
   struct Later {
     const MergeReader* reader;
-    bool operator()(const Cursor& a, const Cursor& b) const { return reader->Before(b, b.row, a); }
+    bool operator()(const Cursor& a, const Cursor& b) const { return reader->Before(b.part, b.row, a); }
   };
 
+  Status Start() {
+    started_ = true;
+    for (size_t part = 0; part < parts_.size(); ++part) RETURN_IF_ERROR(Fetch(part));
+    return Status::Ok();
+  }
+
+  // The part's next batch, if there is one.
+  Status Fetch(size_t part) {
+    ASSIGN_OR_RETURN(std::optional<Batch> batch, parts_[part]->Next());
+    rows_[part] = batch.has_value() ? *std::move(batch) : Batch();
+    if (rows_[part].row_count() > 0) Push({part, 0});
+    return Status::Ok();
+  }
+
+  void Push(Cursor cursor) {
+    heap_.push_back(cursor);
+    std::push_heap(heap_.begin(), heap_.end(), Later{this});
+  }
+
   // Takes the run of rows at the front that all come from one sequence. Returns a batch when one is complete.
-  std::optional<Batch> Step() {
+  Result<std::optional<Batch>> Step() {
     std::pop_heap(heap_.begin(), heap_.end(), Later{this});
-    Cursor cursor = heap_.back();
+    const Cursor cursor = heap_.back();
     heap_.pop_back();
-    const Batch& rows = cursor.rows();
-    const int64_t begin = cursor.row;
-    int64_t end = begin + 1;
+    const Batch& rows = rows_[cursor.part];
+    int64_t end = cursor.row + 1;
     if (heap_.empty()) {
       end = rows.row_count();
     } else {
-      while (end < rows.row_count() && Before(cursor, end, heap_.front())) ++end;
+      while (end < rows.row_count() && Before(cursor.part, end, heap_.front())) ++end;
     }
-    Advance(cursor, end);
-    return Give(rows, begin, end);
-  }
-
-  void Advance(Cursor cursor, int64_t row) {
-    cursor.row = row;
-    if (cursor.row == cursor.rows().row_count()) {
-      cursor.row = 0;
-      if (++cursor.batch == cursor.part->size()) return;
+    std::optional<Batch> full = Give(rows, cursor.row, end);
+    if (end < rows.row_count()) {
+      Push({cursor.part, end});
+    } else {
+      RETURN_IF_ERROR(Fetch(cursor.part));
     }
-    heap_.push_back(cursor);
-    std::push_heap(heap_.begin(), heap_.end(), Later{this});
+    return full;
   }
 
   std::optional<Batch> Give(const Batch& rows, int64_t begin, int64_t end) {
@@ -94,7 +103,10 @@ class MergeReader : public PartitionReader {
     return before;
   }
 
+  const std::vector<std::unique_ptr<PartitionReader>> parts_;
+  std::vector<Batch> rows_;  // Of each part, the batch at hand.
   const std::vector<batch::SortKey> keys_;
+  bool started_ = false;
   std::vector<Cursor> heap_;
   BatchBuilder builder_;
   std::optional<Batch> ready_;
@@ -103,7 +115,7 @@ class MergeReader : public PartitionReader {
 
 }  // namespace
 
-std::unique_ptr<PartitionReader> MakeMergeReader(std::vector<const std::vector<Batch>*> parts,
+std::unique_ptr<PartitionReader> MakeMergeReader(std::vector<std::unique_ptr<PartitionReader>> parts,
                                                  std::vector<batch::SortKey> keys) {
   return std::make_unique<MergeReader>(std::move(parts), std::move(keys));
 }

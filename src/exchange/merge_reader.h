@@ -14,8 +14,7 @@
 
 namespace glim::exchange {
 
-// `parts` outlive the reader.
-std::unique_ptr<PartitionReader> MakeMergeReader(std::vector<const std::vector<Batch>*> parts,
+std::unique_ptr<PartitionReader> MakeMergeReader(std::vector<std::unique_ptr<PartitionReader>> parts,
                                                  std::vector<batch::SortKey> keys);
 
 }  // namespace glim::exchange

@@ -103,7 +103,7 @@ struct StageRun {
   std::vector<io::Split> splits;
   std::vector<std::pair<size_t, size_t>> groups;
   // Of an exchange:
-  const Exchange* input = nullptr;
+  Exchange* input = nullptr;
   // Of parts:
   std::vector<StageRun*> parts;
   StageRun* part_of = nullptr;
@@ -129,6 +129,7 @@ class PlanRun {
         options_(options),
         plan_(plan),
         budget_(options.memory_bytes),
+        spill_(&env->files(), options.tmp_folder),
         caches_(&budget_, "Cache"),
         started_(env->clock().MonotonicNanos()),
         progress_(env, options.progress) {}
@@ -297,28 +298,35 @@ class PlanRun {
     return step < 0 ? "exchange" : "exchange after " + plan_.graph->steps()[step].name;
   }
 
-  static void FillCache(const StageRun& run, const flow::Graph& graph) {
+  static Status FillCache(const StageRun& run, const flow::Graph& graph) {
     flow::CachedRows& rows = *std::get<flow::CacheStep>(graph.steps()[run.stage->cache].body).rows;
     rows.partitions.clear();
     rows.bytes = 0;
     for (int i = 0; i < run.output->consumers(); ++i) {
-      rows.partitions.push_back(run.output->BatchesOf(i));
+      ASSIGN_OR_RETURN(std::vector<Batch> batches, run.output->BatchesOf(i));
+      rows.partitions.push_back(std::move(batches));
       for (const Batch& batch : rows.partitions.back()) rows.bytes += batch.MemoryBytes();
     }
     rows.user_partitions = run.stage->user_partitions;
     rows.dealt = run.stage->dealt;
     rows.in_order = run.stage->in_order;
     rows.filled = true;
+    return Status::Ok();
+  }
+
+  // Nobody reads the stage's rows after this reader.
+  bool LastReader(int stage) const {
+    return readers_[stage] == 1 && stages_[stage].stage->output.kind != ExchangeKind::kBroadcast;
   }
 
   // The right side of a join, from partitions [begin, end) of what it builds from.
   Result<std::shared_ptr<const ops::JoinTable>> BuildTable(const plan::Operator& op, int begin, int end) const {
     const flow::Step& step = plan_.graph->steps()[op.step];
     const auto& join = std::get<flow::JoinStep>(step.body);
-    const Exchange& right = *stages_[op.build].output;
+    Exchange& right = *stages_[op.build].output;
     auto table = std::make_shared<ops::JoinTable>(join.kind, join.right_keys, right.width(),
                                                   base::Reservation(&budget_, StepName(step)));
-    const auto reader = right.MakeReader(begin, end);
+    const auto reader = right.MakeReader(begin, end, LastReader(op.build));
     while (true) {
       RETURN_IF_ERROR(Continue());
       ASSIGN_OR_RETURN(const std::optional<Batch> batch, reader->Next());
@@ -349,7 +357,8 @@ class PlanRun {
       return Status::Ok();
     }
     if (stage.output.kind != ExchangeKind::kNone) {
-      run.output = std::make_unique<Exchange>(stage.output, run.tasks, Consumers(run), &budget_, OutputName(run));
+      run.output =
+          std::make_unique<Exchange>(stage.output, run.tasks, Consumers(run), &budget_, &spill_, OutputName(run));
     }
     if (run.sink != nullptr) run.ordered = std::make_unique<OrderedSink>(run.sink.get(), &cancelled_);
 
@@ -380,7 +389,7 @@ class PlanRun {
         if (Status status = table->rows->Finish(); !status.ok()) return std::move(status).With(run.sink_name);
       }
     }
-    if (stage.cache >= 0) FillCache(run, *plan_.graph);
+    if (stage.cache >= 0) RETURN_IF_ERROR(FillCache(run, *plan_.graph));
     LetGo(&run);
     return Status::Ok();
   }
@@ -547,9 +556,10 @@ class PlanRun {
     if (run->source != nullptr) return FeedSplits(run, task, reading, head);
     if (run->input == nullptr) return FeedParts(*run, task, hosts, reading, head);
     if (!run->stage->operators.empty() && run->stage->operators[0].kind == OperatorKind::kCoGroup) {
-      const Exchange& build = *stages_[run->stage->operators[0].build].output;
+      const int stage = run->stage->operators[0].build;
+      Exchange& build = *stages_[stage].output;
       const auto [begin, end] = Partitions(*run, build, task);
-      const auto right = build.MakeReader(begin, end);
+      const auto right = build.MakeReader(begin, end, LastReader(stage));
       while (true) {
         RETURN_IF_ERROR(Continue());
         ASSIGN_OR_RETURN(const std::optional<Batch> batch, right->Next());
@@ -558,7 +568,7 @@ class PlanRun {
       }
     }
     const auto [begin, end] = Partitions(*run, *run->input, task);
-    const auto reader = run->input->MakeReader(begin, end);
+    const auto reader = run->input->MakeReader(begin, end, LastReader(run->stage->input));
     while (!head->full()) {
       RETURN_IF_ERROR(Continue());
       ASSIGN_OR_RETURN(std::optional<Batch> batch, reader->Next());
@@ -614,6 +624,7 @@ class PlanRun {
   const RunnerOptions options_;
   const plan::Plan& plan_;
   mutable base::MemoryBudget budget_;
+  spill::Space spill_;
   base::Reservation caches_;
   const int64_t started_;
   Progress progress_;

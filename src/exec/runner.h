@@ -24,6 +24,7 @@ namespace glim::exec {
 struct RunnerOptions {
   int partitions = 0;  // Tasks of a source's stage and partitions of a hash exchange; 0: by size.
   int64_t memory_bytes = 0;
+  std::string tmp_folder;        // Where what does not fit into memory lies meanwhile.
   bool progress = false;         // A line on stderr.
   RunReport* report = nullptr;   // Filled when given; its stages are those of the plan.
   Counters* counters = nullptr;  // What the tasks of a run that succeeds counted.
