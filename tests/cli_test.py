@@ -366,8 +366,8 @@ class Functions(Case):
             self.assert_flow_fails(f"Strings{{'a'}}:{step}", "there is no field 3, the row has 1: (\"a\")")
 
     def test_memory_that_does_not_suffice_names_the_step(self):
-        for step, holder in (("Sort()", "Sort(1): the step needs"), ("GroupBy()", "exchange after Range needs")):
-            self.assert_flow_fails(f"Range(1, 300000):{step}", holder, "budget of 1.0 MiB", "--memory", options=["--memory", "1M"])
+        self.assert_flow_fails("Range(1, 300000):Map(function(n) return 1, n end):GroupBy()", "GroupBy(field 1): the step needs",
+                               "budget of 1.0 MiB", "--memory", options=["--memory", "1M"])
 
 
 class Sources(Case):
@@ -600,6 +600,14 @@ class Sinks(Case):
         self.assert_fails(self.run_job("flow:Range(1, 1000000):WriteText('out'):Run()", preexec_fn=small),
                           'job.lua:2: WriteText: saving "out": ', "file too large")
         self.assertEqual(os.listdir(self.folder), ["job.lua"])
+        # A loop without end, too: its rows do not fit into memory.
+        for step, name in (("Sort()", "Sort(1)"), ("Partition(2):LocalDistinct()", "exchange after ForEach")):
+            self.assert_fails(self.run_job("flow:Ints{1}:ForEach(function(x) while true do writeRow(x) end end)"
+                                           f":{step}:WriteText('out'):Run()", "--memory", "4M", "--tmp-dir", ".",
+                                           preexec_fn=small), f"job.lua:2: ", name, "--tmp-dir", '".": file too large')
+            self.assertEqual(os.listdir(self.folder), ["job.lua"])
+        self.assert_fails(self.run_job("flow:Range(1, 300000):Sort():Run()", "--memory", "1M", "--tmp-dir", "none"),
+                          "--tmp-dir", '"none": no such folder')
         with open("/dev/full", "wb") as full:
             self.assert_fails(self.run_job("flow:Range(1, 1000000):WriteText('/proc/self/fd/1'):Run()", stdout=full),
                               'saving "/proc/self/fd/1": ', "disk full")

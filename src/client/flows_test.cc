@@ -420,14 +420,16 @@ void Apply(Made* made, const Step& step, const Made& other) {
 }
 
 // Sessions are kept: their threads are dear.
-Session& SessionWith(int threads, int partitions, bool lua_kernels) {
-  static auto* const sessions = new std::map<std::array<int, 3>, std::unique_ptr<Session>>;
-  auto& session = (*sessions)[{threads, partitions, lua_kernels}];
+Session& SessionWith(int threads, int partitions, bool lua_kernels, bool small) {
+  static auto* const sessions = new std::map<std::array<int, 4>, std::unique_ptr<Session>>;
+  auto& session = (*sessions)[{threads, partitions, lua_kernels, small}];
   if (session == nullptr) {
     SessionOptions options;
     options.threads = threads;
     options.partitions = partitions;
     options.lua_kernels = lua_kernels;
+    // So little that what lies between stages goes to disk, and much of what operators keep.
+    if (small) options.memory_bytes = 64 << 10;
     session = std::make_unique<Session>(options);
   }
   return *session;
@@ -444,7 +446,8 @@ void CheckAFlow(int threads) {
 
   std::vector<Row> first_sample;
   for (int run = 0; run < 2; ++run) {
-    Session& session = SessionWith(threads, *rc::gen::element(0, 1, 2, 3, 25), *rc::gen::arbitrary<bool>());
+    const bool small = *rc::gen::arbitrary<bool>();
+    Session& session = SessionWith(threads, *rc::gen::element(0, 1, 2, 3, 25), *rc::gen::arbitrary<bool>(), small);
     Flow flow;
     // Steps with two inputs take any dataset that came before, this one too.
     std::vector<Made> made = {{flow.Rows(right), {right}}, {flow.Rows(left), {left}}};
@@ -459,6 +462,8 @@ void CheckAFlow(int threads) {
     const Made& other = made[made.size() / 2];
     other.data.Collect(&before);
     const Status status = flow.Run(session);
+    // One key may need more.
+    if (small && status.code() == Code::kExhausted) continue;
     if (!status.ok()) RC_FAIL(status.message());
     const auto same = [](const std::vector<Row>& got, const Expected& expected) {
       if (expected.ordered) {

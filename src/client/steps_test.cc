@@ -649,14 +649,16 @@ TEST(Steps, MessagesNameTheStepAndTheRow) {
   EXPECT_EQ(message(zero.Ints({7}).Select(0)), "Select: field 0 does not exist, fields are numbered from 1");
 }
 
-TEST(Steps, AggregationBeyondTheBudgetIsAnErrorThatNamesTheStep) {
+TEST(Steps, OneKeyBeyondTheBudgetIsAnErrorThatNamesTheStep) {
   SessionOptions options;
   options.memory_bytes = 4 << 20;
   Session session(options);
   Flow flow;
   std::vector<Row> rows;
-  const Status status = flow.Range(0, 2000000).GroupBy().Collect(&rows).Run(session);
+  const Status status =
+      flow.Range(0, 2000000).Map([](int64_t n) { return std::pair(1, n); }).GroupBy().Collect(&rows).Run(session);
   EXPECT_EQ(status.code(), Code::kExhausted);
+  EXPECT_EQ(status.message().find("GroupBy(field 1): the step needs "), 0u) << status.message();
   EXPECT_NE(status.message().find("raise it with --memory"), std::string::npos) << status.message();
 }
 

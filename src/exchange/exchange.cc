@@ -127,6 +127,9 @@ class Writer : public PartitionWriter {
       std::iota(columns.begin(), columns.end(), 0);
     }
     batch::HashRows(batch, columns, hashes_);
+    if (exchange_->spec_.level > 0) {
+      for (uint64_t& hash : hashes_) hash = base::HashInt(hash + static_cast<uint64_t>(exchange_->spec_.level));
+    }
     for (int64_t row = 0; row < batch.row_count(); ++row) {
       rows_[base::HashToRange(hashes_[row], static_cast<uint32_t>(rows_.size()))].push_back(static_cast<uint32_t>(row));
     }

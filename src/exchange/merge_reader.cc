@@ -113,7 +113,27 @@ class MergeReader : public PartitionReader {
   std::vector<uint32_t> indexes_;
 };
 
+class BlockReader : public PartitionReader {
+ public:
+  BlockReader(const spill::SpillFile* file, std::vector<spill::Block> blocks)
+      : file_(file), blocks_(std::move(blocks)) {}
+  Result<std::optional<Batch>> Next() override {
+    if (next_ == blocks_.size()) return std::optional<Batch>();
+    ASSIGN_OR_RETURN(Batch batch, file_->Read(blocks_[next_++]));
+    return std::optional<Batch>(std::move(batch));
+  }
+
+ private:
+  const spill::SpillFile* const file_;
+  const std::vector<spill::Block> blocks_;
+  size_t next_ = 0;
+};
+
 }  // namespace
+
+std::unique_ptr<PartitionReader> MakeBlockReader(const spill::SpillFile* file, std::vector<spill::Block> blocks) {
+  return std::make_unique<BlockReader>(file, std::move(blocks));
+}
 
 std::unique_ptr<PartitionReader> MakeMergeReader(std::vector<std::unique_ptr<PartitionReader>> parts,
                                                  std::vector<batch::SortKey> keys) {

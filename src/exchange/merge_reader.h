@@ -11,8 +11,12 @@
 #include <vector>
 
 #include "exchange/exchange.h"
+#include "spill/spill_file.h"
 
 namespace glim::exchange {
+
+// A sequence on disk. `file` outlives the reader.
+std::unique_ptr<PartitionReader> MakeBlockReader(const spill::SpillFile* file, std::vector<spill::Block> blocks);
 
 std::unique_ptr<PartitionReader> MakeMergeReader(std::vector<std::unique_ptr<PartitionReader>> parts,
                                                  std::vector<batch::SortKey> keys);

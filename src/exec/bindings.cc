@@ -210,12 +210,14 @@ std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow
                                                  op.kind == OperatorKind::kTop ? op.count : ops::SortOperator::kAll);
     case OperatorKind::kJoin: {
       const auto& join = Body<flow::JoinStep>(graph, op.step);
-      return std::make_unique<ops::JoinOperator>(std::move(context), join.kind, join.left_keys, std::move(inputs.table),
+      inputs.right.keys = join.right_keys;
+      return std::make_unique<ops::JoinOperator>(std::move(context), join.kind, join.left_keys, std::move(inputs.right),
                                                  inputs.left_width);
     }
     case OperatorKind::kCoGroup: {
       const auto& group = Body<flow::CoGroupStep>(graph, op.step);
-      return std::make_unique<ops::CoGroupOperator>(std::move(context), group.left_keys, group.right_keys);
+      inputs.right.keys = group.right_keys;
+      return std::make_unique<ops::CoGroupOperator>(std::move(context), group.left_keys, std::move(inputs.right));
     }
     case OperatorKind::kPipe:
       return std::make_unique<ops::PipeOperator>(std::move(context), Body<flow::PipeStep>(graph, op.step).command);

@@ -27,12 +27,12 @@ Result<Functions> MakeFunctions(const flow::Graph& graph);
 
 // What some operators need of their stage.
 struct OperatorInputs {
-  ops::LimitProgress* progress = nullptr;       // kLimit; may be null.
-  std::shared_ptr<const ops::JoinTable> table;  // kJoin.
-  int left_width = 0;                           // kJoin: of the rows that will be pushed.
-  int64_t rows_before = 0;                      // kZipWithIndex, kSample by place: in the tasks before this one.
-  const uint64_t* split = nullptr;              // kSample by split: the number of the one that is being read.
-  uint64_t partition = 0;                       // kSample by copies: of the user's partitions; 0 without any.
+  ops::LimitProgress* progress = nullptr;  // kLimit; may be null.
+  ops::RightSide right;                    // kJoin, kCoGroup; its keys are filled in.
+  int left_width = 0;                      // kJoin: of the rows that will be pushed.
+  int64_t rows_before = 0;                 // kZipWithIndex, kSample by place: in the tasks before this one.
+  const uint64_t* split = nullptr;         // kSample by split: the number of the one that is being read.
+  uint64_t partition = 0;                  // kSample by copies: of the user's partitions; 0 without any.
 };
 std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow::Graph& graph,
                                             const Functions& functions, ops::OperatorContext context,

@@ -97,14 +97,17 @@ void RunReport::AddTask(int stage, int task, int64_t begin_nanos, int64_t end_na
   }
 }
 
-void RunReport::Finish(int64_t nanos, int64_t peak_bytes) {
+void RunReport::Finish(int64_t nanos, int64_t peak_bytes, int64_t spilled_bytes) {
   nanos_ = nanos;
   peak_bytes_ = peak_bytes;
+  spilled_bytes_ = spilled_bytes;
 }
 
 std::string RunReport::ToText() const {
-  std::string out = fmt::format("flow \"{}\": {:.3f} s, at most {} kept\n", Shown(flow_, 60), Seconds(nanos_),
+  std::string out = fmt::format("flow \"{}\": {:.3f} s, at most {} kept", Shown(flow_, 60), Seconds(nanos_),
                                 base::FormatBytes(peak_bytes_));
+  if (spilled_bytes_ > 0) out += fmt::format(", {} put on disk", base::FormatBytes(spilled_bytes_));
+  out += '\n';
   out += fmt::format("{:44} {:>14} {:>14} {:>11} {:>9}\n", "", "rows in", "rows out", "bytes out", "seconds");
   for (const StageReport& stage : stages_) {
     out += fmt::format("{}, {} task{}, {:.3f} s\n", stage.name, stage.tasks, stage.tasks == 1 ? "" : "s",
@@ -122,6 +125,7 @@ std::string RunReport::ToJson() const {
   all["flow"] = flow_;
   all["seconds"] = Seconds(nanos_);
   all["peak_memory_bytes"] = peak_bytes_;
+  all["spilled_bytes"] = spilled_bytes_;
   all["counters"] = nlohmann::ordered_json::object();
   for (const auto& [name, count] : counters_.all()) all["counters"][name] = count;
   all["stages"] = nlohmann::ordered_json::array();

@@ -67,12 +67,13 @@ class RunReport {
   void EndStage(int stage, int64_t end_nanos);
   // `steps`: what one task adds to those of its stage; names are not looked at.
   void AddTask(int stage, int task, int64_t begin_nanos, int64_t end_nanos, const std::vector<StepReport>& steps);
-  void Finish(int64_t nanos, int64_t peak_bytes);
+  void Finish(int64_t nanos, int64_t peak_bytes, int64_t spilled_bytes);
   void SetCounters(Counters counters) { counters_ = std::move(counters); }
 
   // A table for people.
   std::string ToText() const;
-  // {"flow":...,"seconds":...,"peak_memory_bytes":...,"counters":{...},"stages":[{"steps":[...]}]}; times in seconds.
+  // {"flow":...,"seconds":...,"peak_memory_bytes":...,"spilled_bytes":...,"counters":{...},"stages":[{"steps":[...]}]};
+  // times in seconds.
   std::string ToJson() const;
   // Events of the Trace Event Format, which ui.perfetto.dev opens, separated by commas; `run` numbers runs of a
   // session.
@@ -87,6 +88,7 @@ class RunReport {
   Counters counters_;
   int64_t nanos_ = 0;
   int64_t peak_bytes_ = 0;
+  int64_t spilled_bytes_ = 0;  // Written to disk, for want of memory.
 };
 
 }  // namespace glim::exec

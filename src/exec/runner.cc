@@ -140,7 +140,7 @@ class PlanRun {
       if (const auto* table = std::get_if<flow::TableStep>(&step.body)) table->rows->Clear();
     }
     progress_.Clear();
-    if (options_.report != nullptr) options_.report->Finish(Now(), budget_.peak_bytes());
+    if (options_.report != nullptr) options_.report->Finish(Now(), budget_.peak_bytes(), spill_.bytes_written());
     if (status.ok() && options_.counters != nullptr) *options_.counters = std::move(counters_);
     if (status.ok()) return status;
     for (StageRun& run : stages_) {
@@ -319,19 +319,21 @@ class PlanRun {
     return readers_[stage] == 1 && stages_[stage].stage->output.kind != ExchangeKind::kBroadcast;
   }
 
-  // The right side of a join, from partitions [begin, end) of what it builds from.
-  Result<std::shared_ptr<const ops::JoinTable>> BuildTable(const plan::Operator& op, int begin, int end) const {
+  // The right side of a join, for all tasks.
+  Result<std::shared_ptr<const ops::JoinTable>> BuildTable(const plan::Operator& op) const {
     const flow::Step& step = plan_.graph->steps()[op.step];
     const auto& join = std::get<flow::JoinStep>(step.body);
     Exchange& right = *stages_[op.build].output;
     auto table = std::make_shared<ops::JoinTable>(join.kind, join.right_keys, right.width(),
                                                   base::Reservation(&budget_, StepName(step)));
-    const auto reader = right.MakeReader(begin, end, LastReader(op.build));
+    const auto reader = right.MakeReader(0, right.consumers(), LastReader(op.build));
     while (true) {
       RETURN_IF_ERROR(Continue());
       ASSIGN_OR_RETURN(const std::optional<Batch> batch, reader->Next());
       if (!batch.has_value()) break;
-      if (Status status = table->Build(*batch); !status.ok()) return std::move(status).With(StepName(step));
+      Status status = table->Add(*batch);
+      if (status.ok()) status = table->memory()->Resize(table->memory_bytes());
+      if (!status.ok()) return std::move(status).With(StepName(step));
     }
     table->Finish();
     return std::shared_ptr<const ops::JoinTable>(std::move(table));
@@ -349,7 +351,7 @@ class PlanRun {
                                : nullptr);
       run.tables.emplace_back();
       if (op.kind == OperatorKind::kJoin && op.build_whole) {
-        ASSIGN_OR_RETURN(run.tables.back(), BuildTable(op, 0, stages_[op.build].output->consumers()));
+        ASSIGN_OR_RETURN(run.tables.back(), BuildTable(op));
       }
     }
     if (run.part_of != nullptr) {
@@ -451,9 +453,7 @@ class PlanRun {
     Reading reading{0, run->splits_before, outer};
     Chain chain;
     RETURN_IF_ERROR(MakeChain(*run, task, &context, &reading.split, &chain));
-    const auto feed = [&](BatchOutput* head) {
-      return Feed(run, task, hosts, &reading, chain.empty() ? nullptr : chain[0].get(), head);
-    };
+    const auto feed = [&](BatchOutput* head) { return Feed(run, task, hosts, &reading, head); };
     if (options_.report != nullptr) {
       RETURN_IF_ERROR(RunTapped(run, task, chain, feed, end, writer));
     } else {
@@ -470,23 +470,56 @@ class PlanRun {
     return Status::Ok();
   }
 
+  static int64_t CountKeepers(const StageRun& run) {
+    const auto keeps_rows = [](const plan::Operator& op) {
+      switch (op.kind) {
+        case OperatorKind::kDistinct:
+        case OperatorKind::kCombine:
+        case OperatorKind::kMerge:
+        case OperatorKind::kGroup:
+        case OperatorKind::kSort:
+        case OperatorKind::kTop:
+        case OperatorKind::kJoin:
+        case OperatorKind::kCoGroup: return true;
+        default: return false;
+      }
+    };
+    const auto& operators = run.stage->operators;
+    // The operators of a part run inside of those of its whole.
+    return std::count_if(operators.begin(), operators.end(), keeps_rows) +
+           (run.part_of != nullptr ? CountKeepers(*run.part_of) : 0);
+  }
+
+  // What one operator of a task may hold. The rest is for what lies between stages, as far as there is need for it;
+  // that can go to disk as well.
+  int64_t MemoryShare(const StageRun& run) const {
+    return budget_.limit_bytes() * 3 / 4 /
+           (std::clamp(run.tasks, 1, pool_->thread_count()) * std::max<int64_t>(CountKeepers(run), 1));
+  }
+
   Status MakeChain(const StageRun& run, int task, TaskContext* context, const uint64_t* split, Chain* chain) {
     const plan::Stage& stage = *run.stage;
+    const int64_t share = MemoryShare(run);
     for (size_t i = 0; i < stage.operators.size(); ++i) {
       const plan::Operator& op = stage.operators[i];
-      OperatorInputs inputs{run.limits[i].get(), run.tables[i]};
+      OperatorInputs inputs;
+      inputs.progress = run.limits[i].get();
       if (op.kind == OperatorKind::kZipWithIndex || op.draw == plan::Draw::kByPlace)
         inputs.rows_before = stage.one_task ? 0 : run.input->RowCount(0, task);
       inputs.split = split;
       if (stage.user_partitions > 0) inputs.partition = static_cast<uint64_t>(task);
-      if (op.kind == OperatorKind::kJoin && inputs.table == nullptr) {
-        const auto [begin, end] = Partitions(run, *stages_[op.build].output, task);
-        ASSIGN_OR_RETURN(inputs.table, BuildTable(op, begin, end));
+      inputs.right.table = run.tables[i];
+      if (op.build >= 0 && inputs.right.table == nullptr) {
+        Exchange& right = *stages_[op.build].output;
+        const auto [begin, end] = Partitions(run, right, task);
+        inputs.right.reader = right.MakeReader(begin, end, LastReader(op.build));
+        inputs.right.width = right.width();
         inputs.left_width = run.input->width();
       }
-      chain->push_back(MakeOperator(op, *plan_.graph, functions_,
-                                    {env_, &budget_, context, &cancelled_, StepName(plan_.graph->steps()[op.step])},
-                                    std::move(inputs)));
+      chain->push_back(
+          MakeOperator(op, *plan_.graph, functions_,
+                       {env_, &budget_, &spill_, share, context, &cancelled_, StepName(plan_.graph->steps()[op.step])},
+                       std::move(inputs)));
     }
     return Status::Ok();
   }
@@ -552,21 +585,9 @@ class PlanRun {
   }
 
   // Pushes all rows of the task's input into `head`.
-  Status Feed(StageRun* run, int task, udf::Hosts& hosts, Reading* reading, ops::Operator* first, BatchOutput* head) {
+  Status Feed(StageRun* run, int task, udf::Hosts& hosts, Reading* reading, BatchOutput* head) {
     if (run->source != nullptr) return FeedSplits(run, task, reading, head);
     if (run->input == nullptr) return FeedParts(*run, task, hosts, reading, head);
-    if (!run->stage->operators.empty() && run->stage->operators[0].kind == OperatorKind::kCoGroup) {
-      const int stage = run->stage->operators[0].build;
-      Exchange& build = *stages_[stage].output;
-      const auto [begin, end] = Partitions(*run, build, task);
-      const auto right = build.MakeReader(begin, end, LastReader(stage));
-      while (true) {
-        RETURN_IF_ERROR(Continue());
-        ASSIGN_OR_RETURN(const std::optional<Batch> batch, right->Next());
-        if (!batch.has_value()) break;
-        RETURN_IF_ERROR(static_cast<ops::CoGroupOperator*>(first)->Build(*batch));
-      }
-    }
     const auto [begin, end] = Partitions(*run, *run->input, task);
     const auto reader = run->input->MakeReader(begin, end, LastReader(run->stage->input));
     while (!head->full()) {

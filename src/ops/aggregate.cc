@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/try.h"
 
@@ -16,14 +17,22 @@ Status WidthChanged(const Batch& batch, int before) {
                   batch.column_count(), batch.RowToDebugString(0)));
 }
 
+// 0, 1, ... count - 1.
+std::vector<int> FirstColumns(size_t count) {
+  std::vector<int> columns(count);
+  std::iota(columns.begin(), columns.end(), 0);
+  return columns;
+}
+
 }  // namespace
 
 ReduceOperator::ReduceOperator(OperatorContext context, std::vector<int> keys, std::shared_ptr<const Function> function,
-                               bool combines)
+                               bool combines, int level)
     : Operator(std::move(context)),
       keys_(std::move(keys)),
       function_(std::move(function)),
       combines_(combines),
+      level_(level),
       memory_(Reserve()) {}
 
 Status ReduceOperator::DoOpen() { return Restart(); }
@@ -48,21 +57,58 @@ Status ReduceOperator::DoPush(Batch batch) {
   index_->Insert(batch, keys_, &groups_);
   if (Status status = reducer_->Update(batch.Select(values_), groups_, index_->group_count()); !status.ok())
     return WithKey(std::move(status), batch.Select(keys_));
-  const Status reserved = memory_.Resize(index_->memory_bytes() + reducer_->memory_bytes());
-  if (reserved.ok() || !combines_) return reserved;
-  RETURN_IF_ERROR(GiveAway());
-  return Restart();
+  const int64_t bytes = index_->memory_bytes() + reducer_->memory_bytes();
+  ASSIGN_OR_RETURN(const bool fits, Fits(&memory_, bytes));
+  if (fits) return Status::Ok();
+  if (combines_) {
+    ASSIGN_OR_RETURN(const Batch groups, TakeGroups());
+    RETURN_IF_ERROR(EmitInPieces(groups));
+    return Restart();
+  }
+  // One key cannot be dealt out.
+  if (index_->group_count() < 2 || level_ == kLevelMax) return memory_.Resize(bytes);
+  return Spill();
 }
 
-Status ReduceOperator::GiveAway() {
-  if (index_->group_count() == 0) return Status::Ok();
-  std::vector<Column> columns = index_->Keys();
+Result<Batch> ReduceOperator::TakeGroups() {
   const int64_t count = index_->group_count();
+  if (count == 0) return Batch();
+  std::vector<Column> columns = index_->Keys();
   index_.reset();
   const Result<Batch> folded = reducer_->Finish();
   if (!folded.ok()) return WithKey(folded.status(), Batch(std::move(columns), count));
   columns.insert(columns.end(), folded->columns().begin(), folded->columns().end());
-  return EmitInPieces(Batch(std::move(columns), count));
+  return Batch(std::move(columns), count);
+}
+
+Status ReduceOperator::Spill() {
+  if (parts_ == nullptr) {
+    parts_ = MakeParts(FirstColumns(keys_.size()), level_ + 1);
+    writer_ = parts_->MakeWriter(0);
+  }
+  ASSIGN_OR_RETURN(const Batch groups, TakeGroups());
+  RETURN_IF_ERROR(Restart());
+  for (int64_t begin = 0; begin < groups.row_count(); begin += kRowsPerBatch) {
+    RETURN_IF_ERROR(writer_->Push(groups.Slice(begin, std::min(kRowsPerBatch, groups.row_count() - begin))));
+  }
+  return Status::Ok();
+}
+
+Status ReduceOperator::DoFinish() {
+  if (parts_ == nullptr) {
+    ASSIGN_OR_RETURN(const Batch groups, TakeGroups());
+    return EmitInPieces(groups);
+  }
+  RETURN_IF_ERROR(Spill());
+  RETURN_IF_ERROR(writer_->Finish());
+  index_.reset();
+  reducer_.reset();
+  for (int part = 0; part < kParts && !full(); ++part) {
+    if (parts_->Empty(part, part + 1)) continue;
+    ReduceOperator nested(context(), FirstColumns(keys_.size()), function_, false, level_ + 1);
+    RETURN_IF_ERROR(RunNested(&nested, parts_->MakeReader(part, part + 1, true).get()));
+  }
+  return Status::Ok();
 }
 
 Status ReduceOperator::WithKey(Status status, const Batch& keys) const {
@@ -71,8 +117,12 @@ Status ReduceOperator::WithKey(Status status, const Batch& keys) const {
   return std::move(status).With("key " + keys.RowToDebugString(row));
 }
 
-GroupOperator::GroupOperator(OperatorContext context, std::vector<int> keys)
-    : Operator(std::move(context)), keys_(std::move(keys)), index_(keys_.size()), memory_(Reserve()) {}
+GroupOperator::GroupOperator(OperatorContext context, std::vector<int> keys, int level)
+    : Operator(std::move(context)),
+      keys_(std::move(keys)),
+      level_(level),
+      index_(std::make_unique<GroupIndex>(keys_.size())),
+      memory_(Reserve()) {}
 
 Status GroupOperator::DoPush(Batch batch) {
   if (width_ < 0) {
@@ -82,21 +132,61 @@ Status GroupOperator::DoPush(Batch batch) {
     rows_.SetColumnCount(static_cast<int>(values_.size()));
   }
   if (batch.column_count() != width_) return WidthChanged(batch, width_);
-  index_.Insert(batch, keys_, &groups_);
+  if (parts_ != nullptr) {
+    std::vector<int> order = keys_;
+    order.insert(order.end(), values_.begin(), values_.end());
+    return writer_->Push(batch.Select(order));
+  }
+  index_->Insert(batch, keys_, &groups_);
   group_of_row_.insert(group_of_row_.end(), groups_.begin(), groups_.end());
   for (size_t c = 0; c < values_.size(); ++c) rows_.column(static_cast<int>(c)).AppendColumn(batch.column(values_[c]));
   rows_.EndRows(batch.row_count());
-  return memory_.Resize(index_.memory_bytes() + rows_.memory_bytes() +
-                        static_cast<int64_t>(group_of_row_.capacity() * sizeof(uint32_t)));
+  const int64_t bytes =
+      index_->memory_bytes() + rows_.memory_bytes() + static_cast<int64_t>(group_of_row_.capacity() * sizeof(uint32_t));
+  ASSIGN_OR_RETURN(const bool fits, Fits(&memory_, bytes));
+  if (fits) return Status::Ok();
+  // One key cannot be dealt out.
+  if (index_->group_count() < 2 || level_ == kLevelMax) return memory_.Resize(bytes);
+  return Spill();
+}
+
+Status GroupOperator::Spill() {
+  parts_ = MakeParts(FirstColumns(keys_.size()), level_ + 1);
+  writer_ = parts_->MakeWriter(0);
+  const Batch rows = rows_.Finish();
+  const std::vector<Column> keys = index_->Keys();
+  index_.reset();
+  for (int64_t begin = 0; begin < rows.row_count(); begin += kRowsPerBatch) {
+    const int64_t count = std::min(kRowsPerBatch, rows.row_count() - begin);
+    std::vector<Column> columns;
+    for (const Column& key : keys) {
+      columns.push_back(
+          key.Gather(std::span(group_of_row_).subspan(static_cast<size_t>(begin), static_cast<size_t>(count))));
+    }
+    for (const Column& column : rows.columns()) columns.push_back(column.Slice(begin, count));
+    RETURN_IF_ERROR(writer_->Push(Batch(std::move(columns), count)));
+  }
+  group_of_row_ = {};
+  memory_.Clear();
+  return Status::Ok();
 }
 
 Status GroupOperator::DoFinish() {
-  const uint32_t group_count = index_.group_count();
+  if (parts_ != nullptr) {
+    RETURN_IF_ERROR(writer_->Finish());
+    for (int part = 0; part < kParts && !full(); ++part) {
+      if (parts_->Empty(part, part + 1)) continue;
+      GroupOperator nested(context(), FirstColumns(keys_.size()), level_ + 1);
+      RETURN_IF_ERROR(RunNested(&nested, parts_->MakeReader(part, part + 1, true).get()));
+    }
+    return Status::Ok();
+  }
+  const uint32_t group_count = index_->group_count();
   if (group_count == 0) return Status::Ok();
   std::vector<uint32_t> begins, order;
   OrderByGroup(group_of_row_, group_count, &begins, &order);
   const Batch rows = rows_.Finish();
-  std::vector<Column> columns = index_.Keys();
+  std::vector<Column> columns = index_->Keys();
   for (const Column& values : rows.columns()) columns.push_back(ListsOf(values.Gather(order), begins));
   return EmitInPieces(Batch(std::move(columns), group_count));
 }

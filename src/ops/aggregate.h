@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Operators that fold or collect the rows of each key in memory: ReduceBy and Reduce (ReduceOperator), GroupBy
-// (GroupOperator).
+// Operators that fold or collect the rows of each key: ReduceBy and Reduce (ReduceOperator), GroupBy (GroupOperator).
 //
-// ReduceBy runs twice: a combining one in each task before the exchange, and a merging one behind it. The combining one
-// gives its groups away and starts anew when the memory budget is short, because the merging one will join them.
+// ReduceBy runs twice: a combining one in each task before the exchange, and a merging one behind it. When memory is
+// short, the combining one gives its groups away and starts anew, because the merging one will join them; the merging
+// one deals its groups, and GroupOperator its rows, out to parts that are done one after the other. What one key needs
+// must fit.
 #pragma once
 
 #include <memory>
@@ -20,48 +21,59 @@ namespace glim::ops {
 class ReduceOperator : public Operator {
  public:
   ReduceOperator(OperatorContext context, std::vector<int> keys, std::shared_ptr<const Function> function,
-                 bool combines);
+                 bool combines, int level = 0);
 
  protected:
   Status DoOpen() override;
   Status DoPush(Batch batch) override;
-  Status DoFinish() override { return GiveAway(); }
+  Status DoFinish() override;
 
  private:
   Status Restart();
-  Status GiveAway();
+  // The groups so far, keys first; there are none afterwards.
+  Result<Batch> TakeGroups();
+  Status Spill();
   // `keys`: of the rows or groups that the reducer was at.
   Status WithKey(Status status, const Batch& keys) const;
 
   const std::vector<int> keys_;
   const std::shared_ptr<const Function> function_;
   const bool combines_;
+  const int level_;
   std::vector<int> values_;  // The columns that are no keys, once the width is known.
   int width_ = -1;
   std::unique_ptr<GroupIndex> index_;
   std::unique_ptr<Reducer> reducer_;
   base::Reservation memory_;
   std::vector<uint32_t> groups_;
+  std::unique_ptr<exchange::Exchange> parts_;  // Once memory was short: groups, keys first.
+  std::unique_ptr<exchange::PartitionWriter> writer_;
 };
 
 // Rows out: the keys, then for each other column the list of its values in the order they came.
 class GroupOperator : public Operator {
  public:
-  GroupOperator(OperatorContext context, std::vector<int> keys);
+  GroupOperator(OperatorContext context, std::vector<int> keys, int level = 0);
 
  protected:
   Status DoPush(Batch batch) override;
   Status DoFinish() override;
 
  private:
+  // Moves the rows so far to the parts.
+  Status Spill();
+
   const std::vector<int> keys_;
+  const int level_;
   std::vector<int> values_;
   int width_ = -1;
-  GroupIndex index_;
+  std::unique_ptr<GroupIndex> index_;
   BatchBuilder rows_;  // The value columns of all rows.
   std::vector<uint32_t> group_of_row_;
   base::Reservation memory_;
   std::vector<uint32_t> groups_;
+  std::unique_ptr<exchange::Exchange> parts_;  // Once memory was short: rows, keys first.
+  std::unique_ptr<exchange::PartitionWriter> writer_;
 };
 
 }  // namespace glim::ops

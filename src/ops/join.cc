@@ -13,20 +13,37 @@ namespace glim::ops {
 using batch::JoinKind;
 
 namespace {
+
 bool KeepsLeft(JoinKind kind) { return kind == JoinKind::kLeft || kind == JoinKind::kFull; }
 bool KeepsRight(JoinKind kind) { return kind == JoinKind::kRight || kind == JoinKind::kFull; }
+// Only whether a left row has a partner matters.
+bool AsksOnly(JoinKind kind) { return kind == JoinKind::kSemi || kind == JoinKind::kAnti; }
+
+std::vector<int> KeysFirst(const std::vector<int>& keys, int width) {
+  std::vector<int> order = keys;
+  for (const int c : OtherColumns(width, keys)) order.push_back(c);
+  return order;
+}
+
+Status PushInPieces(const Batch& batch, exchange::PartitionWriter* writer) {
+  for (int64_t begin = 0; begin < batch.row_count(); begin += kRowsPerBatch) {
+    RETURN_IF_ERROR(writer->Push(batch.Slice(begin, std::min(kRowsPerBatch, batch.row_count() - begin))));
+  }
+  return Status::Ok();
+}
+
 }  // namespace
 
 JoinTable::JoinTable(JoinKind kind, std::vector<int> keys, int width, base::Reservation memory)
     : kind_(kind),
       keys_(std::move(keys)),
       width_(width),
-      others_(OtherColumns(width, keys_)),
+      others_(AsksOnly(kind) ? std::vector<int>() : OtherColumns(width, keys_)),
       index_(keys_.size()),
       builder_(static_cast<int>(others_.size())),
       memory_(std::move(memory)) {}
 
-Status JoinTable::Build(const Batch& right) {
+Status JoinTable::Add(const Batch& right) {
   if (right.row_count() == 0) return Status::Ok();
   RETURN_IF_ERROR(CheckColumns(right, keys_));
   if (right.column_count() != width_) {
@@ -34,13 +51,33 @@ Status JoinTable::Build(const Batch& right) {
                                        right.column_count(), right.RowToDebugString(0)));
   }
   index_.Insert(right, keys_, &groups_);
+  if (AsksOnly(kind_)) return Status::Ok();
   group_of_row_.insert(group_of_row_.end(), groups_.begin(), groups_.end());
   for (size_t c = 0; c < others_.size(); ++c) {
     builder_.column(static_cast<int>(c)).AppendColumn(right.column(others_[c]));
   }
   builder_.EndRows(right.row_count());
-  return memory_.Resize(index_.memory_bytes() + builder_.memory_bytes() +
-                        2 * static_cast<int64_t>(group_of_row_.capacity() * sizeof(uint32_t)));
+  return Status::Ok();
+}
+
+int64_t JoinTable::memory_bytes() const {
+  return index_.memory_bytes() + builder_.memory_bytes() +
+         2 * static_cast<int64_t>(group_of_row_.capacity() * sizeof(uint32_t));
+}
+
+std::vector<int> JoinTable::KeptColumns() const {
+  std::vector<int> columns = keys_;
+  columns.insert(columns.end(), others_.begin(), others_.end());
+  return columns;
+}
+
+Batch JoinTable::TakeRows() {
+  std::vector<Column> columns = index_.Keys();
+  if (AsksOnly(kind_)) return Batch(std::move(columns), index_.group_count());
+  for (Column& key : columns) key = key.Gather(group_of_row_);
+  const Batch others = builder_.Finish();
+  columns.insert(columns.end(), others.columns().begin(), others.columns().end());
+  return Batch(std::move(columns), static_cast<int64_t>(group_of_row_.size()));
 }
 
 void JoinTable::Finish() {
@@ -52,34 +89,96 @@ void JoinTable::Finish() {
   OrderByGroup(group_of_row_, index_.group_count(), &begins_, &order_);
 }
 
-JoinOperator::JoinOperator(OperatorContext context, JoinKind kind, std::vector<int> left_keys,
-                           std::shared_ptr<const JoinTable> table, int left_width)
+JoinOperator::JoinOperator(OperatorContext context, JoinKind kind, std::vector<int> left_keys, RightSide right,
+                           int left_width, int level)
     : Operator(std::move(context)),
       kind_(kind),
       keys_(std::move(left_keys)),
-      table_(std::move(table)),
-      left_width_(left_width) {
-  if (KeepsRight(kind_)) matched_.resize(table_->index().group_count());
+      right_(std::move(right)),
+      left_width_(left_width),
+      level_(level),
+      table_(right_.table) {}
+
+Status JoinOperator::DoOpen() {
+  if (table_ != nullptr) return Status::Ok();
+  ASSIGN_OR_RETURN(const bool whole, BuildTable());
+  if (whole || right_parts_ != nullptr) return Status::Ok();
+  // One key: all left rows are kept, to be read again for each piece.
+  batch::ExchangeSpec spec;
+  spec.kind = batch::ExchangeKind::kGather;
+  left_parts_ =
+      std::make_unique<exchange::Exchange>(std::move(spec), 1, 1, context().budget, context().space, "its left rows");
+  left_writer_ = left_parts_->MakeWriter(0);
+  return Status::Ok();
+}
+
+Result<bool> JoinOperator::BuildTable() {
+  table_.reset();
+  auto table = std::make_shared<JoinTable>(kind_, right_.keys, right_.width, Reserve());
+  while (true) {
+    if (context().cancelled->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
+    ASSIGN_OR_RETURN(const std::optional<Batch> batch, right_.reader->Next());
+    if (!batch.has_value()) break;
+    RETURN_IF_ERROR(table->Add(*batch));
+    const int64_t bytes = table->memory_bytes();
+    ASSIGN_OR_RETURN(const bool fits, Fits(table->memory(), bytes));
+    if (fits) continue;
+    if (left_parts_ == nullptr && level_ < kLevelMax && table->index().group_count() > 1) {
+      RETURN_IF_ERROR(DealOut(table.get()));
+      return false;
+    }
+    table->memory()->ForceResize(bytes);
+    table->Finish();
+    table_ = std::move(table);
+    matched_.assign(KeepsRight(kind_) ? table_->index().group_count() : 0, false);
+    return false;
+  }
+  table->Finish();
+  table_ = std::move(table);
+  matched_.assign(KeepsRight(kind_) ? table_->index().group_count() : 0, false);
+  return true;
+}
+
+Status JoinOperator::DealOut(JoinTable* table) {
+  const std::vector<int> kept = table->KeptColumns();
+  std::vector<int> keys(right_.keys.size());
+  std::iota(keys.begin(), keys.end(), 0);
+  right_parts_ = MakeParts(std::move(keys), level_ + 1);
+  const auto writer = right_parts_->MakeWriter(0);
+  RETURN_IF_ERROR(PushInPieces(table->TakeRows(), writer.get()));
+  table->memory()->Clear();
+  while (true) {
+    if (context().cancelled->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
+    ASSIGN_OR_RETURN(const std::optional<Batch> batch, right_.reader->Next());
+    if (!batch.has_value()) break;
+    RETURN_IF_ERROR(CheckColumns(*batch, kept));
+    RETURN_IF_ERROR(writer->Push(batch->Select(kept)));
+  }
+  RETURN_IF_ERROR(writer->Finish());
+  left_parts_ = MakeParts(keys_, level_ + 1);
+  left_writer_ = left_parts_->MakeWriter(0);
+  return Status::Ok();
 }
 
 Status JoinOperator::DoPush(Batch left) {
   RETURN_IF_ERROR(CheckColumns(left, keys_));
+  if (left_writer_ != nullptr) return left_writer_->Push(std::move(left));
   table_->index().Find(left, keys_, &scratch_, &groups_);
-  if (kind_ == JoinKind::kSemi || kind_ == JoinKind::kAnti) {
-    for (uint32_t row = 0; row < groups_.size(); ++row) {
-      if ((groups_[row] == GroupIndex::kNone) == (kind_ == JoinKind::kAnti)) left_rows_.push_back(row);
-    }
-    const Batch kept = left.Gather(left_rows_);
-    left_rows_.clear();
-    return kept.row_count() > 0 ? Emit(kept) : Status::Ok();
-  }
-  std::vector<int> order = keys_;
-  for (const int c : OtherColumns(left.column_count(), keys_)) order.push_back(c);
-  return PushPairs(left.Select(order));
+  return Match(left);
 }
 
-Status JoinOperator::PushPairs(const Batch& left) {
-  const bool keep_left = KeepsLeft(kind_);
+Status JoinOperator::Match(const Batch& left) {
+  if (!AsksOnly(kind_)) return PushPairs(left, KeepsLeft(kind_));
+  for (uint32_t row = 0; row < groups_.size(); ++row) {
+    if ((groups_[row] == GroupIndex::kNone) == (kind_ == JoinKind::kAnti)) left_rows_.push_back(row);
+  }
+  const Batch kept = left.Gather(left_rows_);
+  left_rows_.clear();
+  return kept.row_count() > 0 ? Emit(kept) : Status::Ok();
+}
+
+Status JoinOperator::PushPairs(const Batch& rows, bool keep_left) {
+  const Batch left = rows.Select(KeysFirst(keys_, rows.column_count()));
   const std::vector<uint32_t>& begins = table_->begins();
   for (uint32_t row = 0; row < groups_.size() && !full(); ++row) {
     const uint32_t group = groups_[row];
@@ -109,9 +208,9 @@ Status JoinOperator::Flush(const Batch& left) {
   return Emit(Batch(std::move(columns), count));
 }
 
-Status JoinOperator::DoFinish() {
+Status JoinOperator::PushRightAlone() {
   if (matched_.empty() || full()) return Status::Ok();
-  // Right rows without a partner, by group, so that their keys can be gathered from the index.
+  // By group, so that their keys can be gathered from the index.
   std::vector<uint32_t> groups;
   for (uint32_t group = 0; group < matched_.size(); ++group) {
     if (matched_[group]) continue;
@@ -131,39 +230,179 @@ Status JoinOperator::DoFinish() {
   return EmitInPieces(Batch(std::move(columns), count));
 }
 
-CoGroupOperator::CoGroupOperator(OperatorContext context, std::vector<int> left_keys, std::vector<int> right_keys)
+Status JoinOperator::DoFinish() {
+  if (left_writer_ == nullptr) return PushRightAlone();
+  RETURN_IF_ERROR(left_writer_->Finish());
+  return right_parts_ != nullptr ? JoinParts() : JoinPieces();
+}
+
+Status JoinOperator::JoinParts() {
+  const int64_t rows = right_parts_->RowCount(0, kParts);
+  for (int part = 0; part < kParts && !full(); ++part) {
+    RightSide right;
+    right.keys.resize(keys_.size());
+    std::iota(right.keys.begin(), right.keys.end(), 0);
+    right.width = AsksOnly(kind_) ? static_cast<int>(keys_.size()) : right_.width;
+    right.reader = right_parts_->MakeReader(part, part + 1, true);
+    // Nearly all in one part: that is one key, which no other hash divides.
+    const bool one_key = right_parts_->RowCount(part, part + 1) > rows / 10 * 9;
+    JoinOperator nested(context(), kind_, keys_, std::move(right), left_width_, one_key ? kLevelMax : level_ + 1);
+    RETURN_IF_ERROR(RunNested(&nested, left_parts_->MakeReader(part, part + 1, true).get()));
+  }
+  return Status::Ok();
+}
+
+Status JoinOperator::JoinPieces() {
+  if (KeepsLeft(kind_) || AsksOnly(kind_))
+    left_matched_.assign(static_cast<size_t>(left_parts_->RowCount(0, 1)), false);
+  for (bool last = false; !full();) {
+    RETURN_IF_ERROR(JoinPiece());
+    if (last) break;
+    ASSIGN_OR_RETURN(last, BuildTable());
+  }
+  return left_matched_.empty() ? Status::Ok() : PushLeftAlone();
+}
+
+Status JoinOperator::JoinPiece() {
+  const auto reader = left_parts_->MakeReader(0, 1, false);
+  size_t begin = 0;  // Number of the batch's first row.
+  while (!full()) {
+    if (context().cancelled->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
+    ASSIGN_OR_RETURN(const std::optional<Batch> left, reader->Next());
+    if (!left.has_value()) break;
+    table_->index().Find(*left, keys_, &scratch_, &groups_);
+    for (size_t row = 0; row < groups_.size() && !left_matched_.empty(); ++row) {
+      if (groups_[row] != GroupIndex::kNone) left_matched_[begin + row] = true;
+    }
+    begin += groups_.size();
+    if (!AsksOnly(kind_)) RETURN_IF_ERROR(PushPairs(*left, false));
+  }
+  return PushRightAlone();
+}
+
+Status JoinOperator::PushLeftAlone() {
+  auto nothing = std::make_shared<JoinTable>(kind_, right_.keys, right_.width, Reserve());
+  nothing->Finish();
+  table_ = std::move(nothing);
+  const bool wanted = kind_ == JoinKind::kSemi;
+  const auto reader = left_parts_->MakeReader(0, 1, true);
+  size_t begin = 0;
+  while (!full()) {
+    ASSIGN_OR_RETURN(const std::optional<Batch> left, reader->Next());
+    if (!left.has_value()) break;
+    std::vector<uint32_t> rows;
+    for (uint32_t row = 0; row < left->row_count(); ++row) {
+      if (left_matched_[begin + row] == wanted) rows.push_back(row);
+    }
+    begin += static_cast<size_t>(left->row_count());
+    if (rows.empty()) continue;
+    const Batch alone = left->Gather(rows);
+    if (AsksOnly(kind_)) {
+      RETURN_IF_ERROR(Emit(alone));
+    } else {
+      groups_.assign(rows.size(), GroupIndex::kNone);
+      RETURN_IF_ERROR(PushPairs(alone, true));
+    }
+  }
+  return Status::Ok();
+}
+
+CoGroupOperator::CoGroupOperator(OperatorContext context, std::vector<int> left_keys, RightSide right, int level)
     : Operator(std::move(context)),
-      left_keys_(std::move(left_keys)),
-      right_keys_(std::move(right_keys)),
-      index_(left_keys_.size()),
+      keys_(std::move(left_keys)),
+      right_(std::move(right)),
+      level_(level),
+      index_(std::make_unique<GroupIndex>(keys_.size())),
       memory_(Reserve()) {}
+
+Status CoGroupOperator::DoOpen() {
+  while (true) {
+    if (context().cancelled->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
+    ASSIGN_OR_RETURN(const std::optional<Batch> batch, right_.reader->Next());
+    if (!batch.has_value()) return Status::Ok();
+    RETURN_IF_ERROR(Add(*batch, right_.keys, &right_side_));
+  }
+}
+
+Batch CoGroupOperator::Packed(const Batch& batch, const std::vector<int>& keys) const {
+  if (level_ > 0) return batch;
+  std::vector<Column> columns;
+  for (const int key : keys) columns.push_back(batch.column(key));
+  const std::vector<int> others = OtherColumns(batch.column_count(), keys);
+  ColumnBuilder rows;
+  for (int64_t row = 0; row < batch.row_count(); ++row) {
+    for (const int c : others) rows.elements().Append(batch.At(row, c));
+    rows.AppendList();
+  }
+  columns.push_back(rows.Finish());
+  return Batch(std::move(columns), batch.row_count());
+}
 
 Status CoGroupOperator::Add(const Batch& batch, const std::vector<int>& keys, Side* side) {
   RETURN_IF_ERROR(CheckColumns(batch, keys));
-  index_.Insert(batch, keys, &groups_);
+  const Batch packed = Packed(batch, keys);
+  if (side->writer != nullptr) return side->writer->Push(packed);
+  index_->Insert(batch, keys, &groups_);
   side->group_of_row.insert(side->group_of_row.end(), groups_.begin(), groups_.end());
-  const std::vector<int> others = OtherColumns(batch.column_count(), keys);
-  for (int64_t row = 0; row < batch.row_count(); ++row) {
-    for (const int c : others) side->rows.elements().Append(batch.At(row, c));
-    side->rows.AppendList();
-  }
-  return memory_.Resize(
-      index_.memory_bytes() + left_.rows.memory_bytes() + right_.rows.memory_bytes() +
-      2 * static_cast<int64_t>((left_.group_of_row.capacity() + right_.group_of_row.capacity()) * sizeof(uint32_t)));
+  side->rows.AppendColumn(packed.column(packed.column_count() - 1));
+  const size_t rows = left_side_.group_of_row.capacity() + right_side_.group_of_row.capacity();
+  const int64_t bytes = index_->memory_bytes() + left_side_.rows.memory_bytes() + right_side_.rows.memory_bytes() +
+                        2 * static_cast<int64_t>(rows * sizeof(uint32_t));
+  ASSIGN_OR_RETURN(const bool fits, Fits(&memory_, bytes));
+  if (fits) return Status::Ok();
+  // One key cannot be dealt out.
+  if (index_->group_count() < 2 || level_ == kLevelMax) return memory_.Resize(bytes);
+  return Spill();
+}
+
+Status CoGroupOperator::Spill() {
+  const std::vector<Column> keys = index_->Keys();
+  index_.reset();
+  RETURN_IF_ERROR(Spill(&left_side_, keys));
+  RETURN_IF_ERROR(Spill(&right_side_, keys));
+  memory_.Clear();
+  return Status::Ok();
+}
+
+Status CoGroupOperator::Spill(Side* side, const std::vector<Column>& keys) {
+  std::vector<int> columns(keys.size());
+  std::iota(columns.begin(), columns.end(), 0);
+  side->parts = MakeParts(std::move(columns), level_ + 1);
+  side->writer = side->parts->MakeWriter(0);
+  std::vector<Column> rows;
+  for (const Column& key : keys) rows.push_back(key.Gather(side->group_of_row));
+  rows.push_back(side->rows.Finish());
+  const auto count = static_cast<int64_t>(side->group_of_row.size());
+  side->group_of_row = {};
+  return PushInPieces(Batch(std::move(rows), count), side->writer.get());
 }
 
 Column CoGroupOperator::Lists(Side* side) const {
   std::vector<uint32_t> begins, order;
-  OrderByGroup(side->group_of_row, index_.group_count(), &begins, &order);
+  OrderByGroup(side->group_of_row, index_->group_count(), &begins, &order);
   return ListsOf(side->rows.Finish().Gather(order), begins);
 }
 
 Status CoGroupOperator::DoFinish() {
-  if (index_.group_count() == 0) return Status::Ok();
-  std::vector<Column> columns = index_.Keys();
-  columns.push_back(Lists(&left_));
-  columns.push_back(Lists(&right_));
-  return EmitInPieces(Batch(std::move(columns), index_.group_count()));
+  if (left_side_.writer == nullptr) {
+    if (index_->group_count() == 0) return Status::Ok();
+    std::vector<Column> columns = index_->Keys();
+    columns.push_back(Lists(&left_side_));
+    columns.push_back(Lists(&right_side_));
+    return EmitInPieces(Batch(std::move(columns), index_->group_count()));
+  }
+  RETURN_IF_ERROR(left_side_.writer->Finish());
+  RETURN_IF_ERROR(right_side_.writer->Finish());
+  std::vector<int> keys(keys_.size());
+  std::iota(keys.begin(), keys.end(), 0);
+  for (int part = 0; part < kParts && !full(); ++part) {
+    RightSide right;
+    right.keys = keys;
+    right.reader = right_side_.parts->MakeReader(part, part + 1, true);
+    CoGroupOperator nested(context(), keys, std::move(right), level_ + 1);
+    RETURN_IF_ERROR(RunNested(&nested, left_side_.parts->MakeReader(part, part + 1, true).get()));
+  }
+  return Status::Ok();
 }
 
 }  // namespace glim::ops

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Joins in memory: the right side's rows are kept and indexed by key (JoinTable), the left side's stream by.
+// Joins: the right side's rows are kept and indexed by key (JoinTable), the left side's stream by.
 //
-// All pairs of equal keys come out, in the left's order, then the right's; right rows without a partner come last. Rows
-// out: the keys, the left's other columns, the right's other columns. nil equals nil. Where a side has no row for a key
-// its columns are nil, as many as that side has anywhere (not only in this task); a side without any row has none.
+// All pairs of equal keys come out; rows out: the keys, the left's other columns, the right's other columns. nil equals
+// nil. Where a side has no row for a key its columns are nil, as many as that side has anywhere (not only in this
+// task); a side without any row has none. When the right side fits into memory, pairs come in the left's order, then
+// the right's, and right rows without a partner last.
 //
-// A join of two partitioned sides builds one table per task; HashJoin builds one for all tasks, which then share it.
+// A join of two partitioned sides builds one table per task; HashJoin builds one for all tasks, which then share it and
+// which must fit. A task's right side that does not fit is dealt out to parts, and so are the left rows; each part is
+// then joined by itself. What cannot be dealt out, because it has one key, is joined piece by piece: each piece of the
+// right side that fits with all left rows, from disk.
 #pragma once
 
 #include <memory>
@@ -19,19 +23,28 @@
 
 namespace glim::ops {
 
-// Right rows by key. Thread: Build by one; afterwards any may look.
+// Right rows by key. Thread: Add by one; afterwards any may look.
 class JoinTable {
  public:
   // `width`: of the right side's rows; 0 when it has none at all. `kind`: of the join that will use it.
   JoinTable(batch::JoinKind kind, std::vector<int> keys, int width, base::Reservation memory);
 
-  Status Build(const Batch& right);
-  // After the last Build.
+  // The caller reserves what memory_bytes() says then in memory().
+  Status Add(const Batch& right);
+  // After the last Add.
   void Finish();
+
+  int64_t memory_bytes() const;
+  base::Reservation* memory() { return &memory_; }
+
+  // Before Finish: the rows added, keys first; there are none afterwards.
+  Batch TakeRows();
+  // The columns that the table keeps, keys first.
+  std::vector<int> KeptColumns() const;
 
   const GroupIndex& index() const { return index_; }
   // All right rows, without their keys; for kLeft and kFull, nil_row() is one more, of nils. Those of group g are
-  // order()[begins()[g]] .. order()[begins()[g + 1]].
+  // order()[begins()[g]] .. order()[begins()[g + 1]]. Of kSemi and kAnti only the keys are kept.
   const Batch& rows() const { return rows_; }
   const std::vector<uint32_t>& begins() const { return begins_; }
   const std::vector<uint32_t>& order() const { return order_; }
@@ -41,7 +54,7 @@ class JoinTable {
   const batch::JoinKind kind_;
   const std::vector<int> keys_;
   const int width_;
-  const std::vector<int> others_;
+  std::vector<int> others_;
   GroupIndex index_;
   BatchBuilder builder_;
   Batch rows_;
@@ -51,55 +64,91 @@ class JoinTable {
   std::vector<uint32_t> groups_;
 };
 
+// The right side of a join, as its operator gets it.
+struct RightSide {
+  std::vector<int> keys;
+  int width = 0;                                      // 0: it has no rows anywhere.
+  std::shared_ptr<const JoinTable> table;             // That of all tasks, or
+  std::unique_ptr<exchange::PartitionReader> reader;  // the task's rows.
+};
+
 class JoinOperator : public Operator {
  public:
   // `left_width`: of the left side's rows, for the nils of right rows without a partner (kRight and kFull, which expect
-  // the task's own table).
-  JoinOperator(OperatorContext context, batch::JoinKind kind, std::vector<int> left_keys,
-               std::shared_ptr<const JoinTable> table, int left_width);
+  // the task's own rows).
+  JoinOperator(OperatorContext context, batch::JoinKind kind, std::vector<int> left_keys, RightSide right,
+               int left_width, int level = 0);
 
  protected:
+  // Reads the right side.
+  Status DoOpen() override;
   Status DoPush(Batch batch) override;
   Status DoFinish() override;
 
  private:
-  Status PushPairs(const Batch& left);
+  // The next piece of the right side that fits; false when some is left.
+  Result<bool> BuildTable();
+  Status DealOut(JoinTable* table);
+  // Rows of a batch, given their groups in the table.
+  Status Match(const Batch& left);
+  Status PushPairs(const Batch& left, bool keep_left);
   Status Flush(const Batch& left);
+  // Right rows without a partner.
+  Status PushRightAlone();
+  Status JoinParts();
+  Status JoinPieces();
+  Status JoinPiece();
+  // Left rows that met no piece, or for kSemi those that did.
+  Status PushLeftAlone();
 
   const batch::JoinKind kind_;
   const std::vector<int> keys_;
-  const std::shared_ptr<const JoinTable> table_;
+  RightSide right_;
   const int left_width_;
+  const int level_;
+  std::shared_ptr<const JoinTable> table_;
   std::vector<bool> matched_;  // Per group.
   GroupIndex::Rows scratch_;
   std::vector<uint32_t> groups_;
   std::vector<uint32_t> left_rows_, right_rows_;  // Of the batch that is being made.
+
+  // Once memory was short: the left rows, and the right ones unless they come piece by piece.
+  std::unique_ptr<exchange::Exchange> left_parts_, right_parts_;
+  std::unique_ptr<exchange::PartitionWriter> left_writer_;
+  std::vector<bool> left_matched_;  // Piece by piece: per left row.
 };
 
 // A row for each key of either side: the keys, the list of the left's rows, the list of the right's rows. A row in such
-// a list is the list of its other fields.
+// a list is the list of its other fields. Sides that do not fit are dealt out to parts; what one key has must fit.
 class CoGroupOperator : public Operator {
  public:
-  CoGroupOperator(OperatorContext context, std::vector<int> left_keys, std::vector<int> right_keys);
-
-  // All of the right side, before the first Push.
-  Status Build(const Batch& right) { return Add(right, right_keys_, &right_).With(context().step_name); }
+  CoGroupOperator(OperatorContext context, std::vector<int> left_keys, RightSide right, int level = 0);
 
  protected:
-  Status DoPush(Batch left) override { return Add(left, left_keys_, &left_); }
+  // Reads the right side.
+  Status DoOpen() override;
+  Status DoPush(Batch left) override { return Add(left, keys_, &left_side_); }
   Status DoFinish() override;
 
  private:
   struct Side {
     ColumnBuilder rows;  // Lists.
     std::vector<uint32_t> group_of_row;
+    std::unique_ptr<exchange::Exchange> parts;  // Once memory was short: rows of the keys and such a list.
+    std::unique_ptr<exchange::PartitionWriter> writer;
   };
   Status Add(const Batch& batch, const std::vector<int>& keys, Side* side);
+  // The rows with all but the keys in a list.
+  Batch Packed(const Batch& batch, const std::vector<int>& keys) const;
+  Status Spill();
+  Status Spill(Side* side, const std::vector<Column>& keys);
   Column Lists(Side* side) const;
 
-  const std::vector<int> left_keys_, right_keys_;
-  GroupIndex index_;
-  Side left_, right_;
+  const std::vector<int> keys_;
+  RightSide right_;
+  const int level_;  // Above 0, rows are packed.
+  std::unique_ptr<GroupIndex> index_;
+  Side left_side_, right_side_;
   base::Reservation memory_;
   std::vector<uint32_t> groups_;
 };

@@ -24,6 +24,40 @@ Status Operator::EmitInPieces(const Batch& batch) {
   return Status::Ok();
 }
 
+Result<bool> Operator::Fits(base::Reservation* memory, int64_t bytes) const {
+  return bytes <= context_.memory_share ? memory->TryResize(bytes) : Result<bool>(false);
+}
+
+std::unique_ptr<exchange::Exchange> Operator::MakeParts(std::vector<int> keys, int level) const {
+  batch::ExchangeSpec spec;
+  spec.kind = batch::ExchangeKind::kHash;
+  spec.columns = std::move(keys);
+  spec.level = level;
+  return std::make_unique<exchange::Exchange>(std::move(spec), 1, kParts, context_.budget, context_.space, "its parts");
+}
+
+Status Operator::RunNested(Operator* nested, exchange::PartitionReader* rows) {
+  nested->next_ = next_;
+  const auto run = [&] {
+    RETURN_IF_ERROR(nested->DoOpen());
+    RETURN_IF_ERROR(Feed(nested, rows));
+    return nested->DoFinish();
+  };
+  Status status = run();
+  downstream_failed_ |= nested->downstream_failed_;
+  return status;
+}
+
+Status Operator::Feed(Operator* nested, exchange::PartitionReader* rows) {
+  while (!full()) {
+    if (context_.cancelled->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
+    ASSIGN_OR_RETURN(std::optional<Batch> batch, rows->Next());
+    if (!batch.has_value()) break;
+    RETURN_IF_ERROR(nested->DoPush(*std::move(batch)));
+  }
+  return Status::Ok();
+}
+
 Status CheckColumns(const Batch& batch, std::span<const int> columns) {
   for (const int column : columns) {
     if (column >= batch.column_count()) {

@@ -5,8 +5,12 @@
 //
 // A failure carries the name of the step where it happened, once: `Map(lua job.lua:5): job.lua:6: attempt to ...`.
 //
-// To write one: derive, implement DoPush (and DoFinish when rows are kept), give rows on with Emit, and ask the budget
+// To write one: derive, implement DoPush (and DoFinish when rows are kept), give rows on with Emit, and ask with Fits
 // before keeping any. See row_steps.h for the smallest, and exec/bindings.cc for where they are made.
+//
+// What does not fit is dealt out by the hash of its key into 16 parts (MakeParts), which lie on disk when memory is
+// short, and another operator of the same kind does each part's work (RunNested). When that one finds no room either it
+// does the same, with another hash.
 //
 // Thread: its task's.
 #pragma once
@@ -19,6 +23,7 @@
 
 #include "base/memory_budget.h"
 #include "env/env.h"
+#include "exchange/exchange.h"
 #include "glim/batch.h"
 #include "glim/status.h"
 #include "glim/udf.h"
@@ -31,6 +36,9 @@ inline constexpr int64_t kRowsPerBatch = 4096;
 struct OperatorContext {
   env::Env* env;
   base::MemoryBudget* budget;
+  spill::Space* space;
+  // Of the budget, what the operator may hold: what it has beyond that it must spill.
+  int64_t memory_share;
   TaskContext* task;
   // Set when the run is over for another reason (a failed neighbour, Ctrl-C): long waits look at it.
   const std::atomic<bool>* cancelled;
@@ -74,6 +82,16 @@ class Operator : public BatchOutput {
   const OperatorContext& context() const { return context_; }
   // The step's name is added on the way up.
   base::Reservation Reserve() const { return base::Reservation(context_.budget, "the step"); }
+  // Whether the operator may hold `bytes`, which are then reserved. Fails when somebody who should make room cannot.
+  Result<bool> Fits(base::Reservation* memory, int64_t bytes) const;
+
+  // Parts of parts of parts: deeper down, what is in one part has one key.
+  static constexpr int kLevelMax = 6;
+  static constexpr int kParts = 16;
+  std::unique_ptr<exchange::Exchange> MakeParts(std::vector<int> keys, int level) const;
+  // Feeds `rows` to `nested` and finishes it; its rows go where ours go.
+  Status RunNested(Operator* nested, exchange::PartitionReader* rows);
+  Status Feed(Operator* nested, exchange::PartitionReader* rows);
 
  private:
   Status Named(Status status) {

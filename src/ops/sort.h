@@ -7,13 +7,18 @@
 // entries without touching the rows.
 //
 // Top keeps at most a few times `count` rows: when it has more, it sorts and cuts.
+//
+// What does not fit into memory is written as sorted runs, which are merged at the end; at most some hundred at once,
+// as each takes a block of memory meanwhile.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "batch/row_ops.h"
 #include "glim/batch_builder.h"
 #include "ops/operator.h"
+#include "spill/spill_file.h"
 
 namespace glim::ops {
 
@@ -28,6 +33,7 @@ class SortOperator : public Operator {
   Status DoFinish() override;
 
  private:
+  using Run = std::vector<spill::Block>;
   struct Entry {
     uint64_t prefix;
     uint32_t chunk;
@@ -38,17 +44,26 @@ class SortOperator : public Operator {
     BatchBuilder builder;
     Batch rows;
   };
-  Status Keep(const Batch& batch);
-  void Sorted(std::vector<Entry>* entries);
-  // The sorted rows, cut to `count_`, as batches.
-  std::vector<Batch> Take();
+  void Keep(const Batch& batch);
+  int64_t MemoryBytes() const;
+  void Sort();
+  // Of the rows that Sort sorted, the next, cut to `count_`; nullopt behind the last.
+  std::optional<Batch> NextSorted();
+  // Until now all rows are in memory; then they are gone from there.
+  Status WriteRun();
+  Status MergeRuns(size_t count);
+  std::unique_ptr<exchange::PartitionReader> MakeMerge(size_t count);
 
   const std::vector<batch::SortKey> keys_;
   std::vector<int> key_columns_;
   const int64_t count_;
   std::vector<Chunk> chunks_;
   int64_t row_count_ = 0;
+  std::vector<Entry> entries_;  // Of all chunks, sorted.
+  size_t next_entry_ = 0;
   base::Reservation memory_;
+  spill::SpillFile file_;
+  std::vector<Run> runs_;
 };
 
 }  // namespace glim::ops
