@@ -178,6 +178,16 @@ class CommandLine(Case):
         self.assert_fails(self.glim("run", "-", input=b"print(arg[1])\nx.y = 1"), "stdin:2: ", "global 'x'")
         self.assert_gives(self.glim("run", "-"), "")
 
+    def test_explain_says_which_way_lua_functions_run(self):
+        script = self.job("""
+flow:Ints{1}:Filter(function(n) return n > limit end):Map(function(n) return n * 2 end):Map(function(n) return n end, {setup = print})
+  :Printf("%d\\n"):Run()""")
+        done = self.glim("explain", script)
+        for part in (b'(at most 1 row, plain Lua: line 3: the global "limit")', b"(at most 1 row, kernel)",
+                     b"(at most 1 row, plain Lua: setup or teardown may assign what it captures)"):
+            self.assertIn(part, done.stdout)
+        self.assertEqual(self.glim("explain", "--lua", "plain", script).stdout.count(b"plain Lua: --lua=plain)"), 3)
+
     def test_explain_runs_nothing(self):
         script = self.job("flow:TextFile('no such file'):Map(function(x) return x end):WriteText('out'):Run()")
         done = self.glim("explain", script)

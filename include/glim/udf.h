@@ -122,6 +122,8 @@ class Function {
   // `context` outlives the instance. An error here (a syntax error in Lua, say) fails the run.
   virtual Result<std::unique_ptr<BatchFunction>> Instantiate(FunctionRole role, TaskContext& context) const = 0;
   virtual Result<std::unique_ptr<Reducer>> InstantiateReducer(TaskContext& context) const = 0;
+  // For Explain: which way it is run and why, "kernel" or "plain Lua: line 3: a loop"; empty: there is but one way.
+  virtual std::string HowItRuns(FunctionRole role, TaskContext& context) const { return ""; }
   // Finds mistakes that do not need data (Lua syntax, a C++ callable in the wrong place) before a run starts.
   virtual Status Check(FunctionRole role) const { return Status::Ok(); }
 };

@@ -24,7 +24,8 @@ Status PrintPlan(const std::shared_ptr<flow::Graph>& graph, std::vector<int> end
   }
   ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(resolved, std::move(ends)));
   ASSIGN_OR_RETURN(const exec::Functions functions, exec::MakeFunctions(*graph));
-  const std::string text = plan::ToText(plan, exec::SourceSizes(*env, plan));
+  const std::string text =
+      plan::ToText(plan, exec::SourceSizes(*env, plan), exec::HowFunctionsRun(*graph, functions, {}));
   if (std::fwrite(text.data(), 1, text.size(), explain.out) != text.size())
     return Status::Unavailable("the plan could not be written");
   return Status::Ok();

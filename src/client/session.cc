@@ -234,8 +234,10 @@ Status Session::RunEnds(const std::shared_ptr<flow::Graph>& graph, std::vector<i
   ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(resolved, std::move(ends)));
   if (parts.options.explain) {
     ASSIGN_OR_RETURN(const exec::Functions functions, exec::MakeFunctions(*graph));
+    const udf::HostOptions hosts{.lua_kernels = parts.options.lua_kernels, .lua_path = parts.lua_path};
     std::fflush(stdout);
-    return parts.env->standard_output().Append(plan::ToText(plan, exec::SourceSizes(*parts.env, plan)));
+    return parts.env->standard_output().Append(
+        plan::ToText(plan, exec::SourceSizes(*parts.env, plan), exec::HowFunctionsRun(*graph, functions, hosts)));
   }
   if (parts.running.exchange(true)) {
     return Status::Invalid(fmt::format("the flow \"{}\" cannot run yet: its session runs another one", graph->name()));

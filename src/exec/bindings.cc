@@ -171,6 +171,18 @@ Result<Functions> MakeFunctions(const flow::Graph& graph) {
   return functions;
 }
 
+std::vector<std::string> HowFunctionsRun(const flow::Graph& graph, const Functions& functions,
+                                         const udf::HostOptions& options) {
+  udf::Hosts hosts(options);
+  TaskContext task(0, 1, 0, &hosts);
+  std::vector<std::string> how(functions.size());
+  for (size_t i = 0; i < functions.size(); ++i) {
+    const auto* step = std::get_if<flow::FunctionStep>(&graph.steps()[i].body);
+    if (step != nullptr) how[i] = functions[i]->HowItRuns(step->role, task);
+  }
+  return how;
+}
+
 std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow::Graph& graph,
                                             const Functions& functions, ops::OperatorContext context,
                                             OperatorInputs inputs) {

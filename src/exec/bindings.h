@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "io/sink.h"
@@ -15,6 +16,7 @@
 #include "ops/operator.h"
 #include "ops/row_steps.h"
 #include "plan/plan.h"
+#include "udf/hosts.h"
 
 namespace glim::exec {
 
@@ -24,6 +26,10 @@ Result<std::unique_ptr<io::Sink>> MakeSink(const flow::Step& step, env::Env& env
 // Per step of the graph: its function, parsed and checked; null for steps without one.
 using Functions = std::vector<std::shared_ptr<const Function>>;
 Result<Functions> MakeFunctions(const flow::Graph& graph);
+
+// For Explain, per step of the graph (Function::HowItRuns).
+std::vector<std::string> HowFunctionsRun(const flow::Graph& graph, const Functions& functions,
+                                         const udf::HostOptions& options);
 
 // What some operators need of their stage.
 struct OperatorInputs {

@@ -468,11 +468,13 @@ std::string CountText(const RowCount& count) {
 
 std::string Note(const std::string& text) { return text.empty() ? "" : "  (" + text + ")"; }
 
+std::string Joined(const std::string& a, const std::string& b) { return a + (a.empty() || b.empty() ? "" : ", ") + b; }
+
 std::string SizeText(const Size& size) {
   std::string rows = CountText({size.rows, true});
   if (!rows.empty() && !size.rows_exact) rows = "about " + rows;
   if (!size.bytes.has_value()) return rows;
-  return rows + (rows.empty() ? "" : ", ") + "about " + base::FormatBytes(*size.bytes);
+  return Joined(rows, "about " + base::FormatBytes(*size.bytes));
 }
 
 RowCount AtMost(const RowCount& in) { return {in.most, in.exact && in.most == 0}; }
@@ -513,7 +515,7 @@ RowCount After(const Operator& op, const flow::Step& step, bool one_task, const 
 
 }  // namespace
 
-std::string ToText(const Plan& plan, const std::vector<Size>& sources) {
+std::string ToText(const Plan& plan, const std::vector<Size>& sources, const std::vector<std::string>& how) {
   std::string out = "flow \"" + plan.graph->name() + "\"\n";
   std::vector<RowCount> sent;                       // Per stage.
   std::vector<size_t> part_of(plan.stages.size());  // The number of the stage that goes on with it; 0: none.
@@ -551,7 +553,7 @@ std::string ToText(const Plan& plan, const std::vector<Size>& sources) {
       const flow::Step& step = plan.graph->steps()[op.step];
       rows = After(op, step, stage.one_task, rows);
       out += "  " + std::string(&op == stage.operators.data() ? "do     " : "fused  ") + OperatorText(op, step) +
-             Note(CountText(rows)) + "\n";
+             Note(Joined(CountText(rows), how[op.step])) + "\n";
     }
     if (stage.sink >= 0) {
       out += "  write  " + StepText(plan.graph->steps()[stage.sink]) + "\n";

@@ -99,7 +99,8 @@ struct Size {
   bool rows_exact = true;
 };
 // The text of `Run(Explain())` and `glim explain`. `sources`: one for each stage; how many rows the steps after them
-// see is shown where it follows.
-std::string ToText(const Plan& plan, const std::vector<Size>& sources);
+// see is shown where it follows. `how`: which way the function of each step of the graph is run; empty where there is
+// nothing to say.
+std::string ToText(const Plan& plan, const std::vector<Size>& sources, const std::vector<std::string>& how);
 
 }  // namespace glim::plan

@@ -199,6 +199,19 @@ class LuaFunction : public Function {
         std::make_unique<LuaBatchFunction>(std::move(instance), role, std::move(kernel)));
   }
 
+  std::string HowItRuns(FunctionRole role, TaskContext& context) const override {
+    const auto reason = [&]() -> Result<std::string> {
+      ASSIGN_OR_RETURN(const std::unique_ptr<LuaInstance> instance, MakeInstance(&context));
+      if (!instance->state()->options().lua_kernels) return std::string("--lua=plain");
+      if (instance->has_setup_or_teardown()) return std::string("setup or teardown may assign what it captures");
+      const LuaInstance::Scope scope(*instance, nullptr);
+      instance->PushFunction();
+      return FindKernel(instance->state()->raw(), role).why_not;
+    }();
+    if (!reason.ok()) return "";  // The run will tell.
+    return reason->empty() ? "kernel" : "plain Lua: " + *reason;
+  }
+
   Result<std::unique_ptr<Reducer>> InstantiateReducer(TaskContext& context) const override {
     ASSIGN_OR_RETURN(std::unique_ptr<LuaInstance> instance, MakeInstance(&context));
     return std::unique_ptr<Reducer>(std::make_unique<LuaReducer>(std::move(instance)));
@@ -257,6 +270,12 @@ class SourceFunction : public LuaFunction {
   SourceFunction(std::string source, std::string init) : source_(std::move(source)), init_(std::move(init)) {}
 
   std::string Describe() const override { return "lua"; }
+
+  // Without init, which may do anything.
+  std::string HowItRuns(FunctionRole role, TaskContext& context) const override {
+    if (!init_.empty()) return SourceFunction(source_, "").HowItRuns(role, context);
+    return LuaFunction::HowItRuns(role, context);
+  }
 
   Status Check(FunctionRole) const override {
     std::unique_ptr<lua_State, void (*)(lua_State*)> state(luaL_newstate(), lua_close);

@@ -292,7 +292,11 @@ std::string WhyNot(const std::string& source, FunctionRole role) {
 }
 
 TEST(FunctionKernel, GeneratedFunctionsGiveWhatPlainLuaGives) {
+#ifdef __SANITIZE_ADDRESS__
+  constexpr int kFunctions = 2000;
+#else
   constexpr int kFunctions = 20000;
+#endif
   Script script;
   Sides sides;
   LuaWriter writer(1);
