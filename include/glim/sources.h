@@ -130,8 +130,8 @@ struct FixedWidth {
 //
 //   flow.Sql("sqlite:shop.db", "sales", {.split_by = "id", .splits = 4})
 struct SqlOptions {
-  // A column of numbers: the rows are read in ranges of it, side by side. Those where it is null are in the first
-  // range. Empty: one query, by one task, in the order that it gives.
+  // A column of numbers, in PostgreSQL also of dates or timestamps: the rows are read in ranges of it, side by side.
+  // Those where it is null are in the first range. Empty: one query, by one task, in the order that it gives.
   std::string split_by{};
   int splits = 8;  // Ranges of split_by, 1 to 1000.
 };

@@ -144,6 +144,40 @@ TEST_F(Postgres, RangesHoldEveryRowOnce) {
   EXPECT_TRUE(good);
 }
 
+TEST_F(Postgres, RangesOfTimesHoldEveryRowOnce) {
+  const auto connection = *io::PostgresConnection::Open(*env_, database_);
+  for (const std::string type : {"date", "timestamp", "timestamptz"}) {
+    const auto read = [&](const std::string& rows, int splits) {
+      EXPECT_EQ(connection->Run("drop table if exists times; create table times as " + rows).status().message(), "");
+      EXPECT_EQ(SortedText(Read("times", {.split_by = "k", .splits = splits})), SortedText(Read("times"))) << rows;
+    };
+    for (const int splits : {2, 7, 100}) {
+      read("select (timestamp '1969-12-30' + n * n * interval '13 hours 7.123456 seconds')::" + type +
+               " as k, n from generate_series(0, 60) as n",
+           splits);
+      read("select k::" + type +
+               " from (values ('infinity'), ('-infinity'), (null), ('2024-02-29'), ('0044-03-15 BC'), "
+               "('2024-03-01')) as t(k)",
+           splits);
+      read("select null::" + type + " as k", splits);
+      read("select 'infinity'::" + type + " as k", splits);
+      read("select '4714-11-24 BC'::" + type + " as k union all select '294276-12-31'::" + type, splits);
+    }
+    // Ranges share the rows.
+    read("select (timestamp '2024-01-01' + n * interval '1 day')::" + type + " as k from generate_series(0, 99) as n",
+         4);
+    const auto source = *io::MakeSqlSource(database_, "times", {.split_by = "k", .splits = 4});
+    const auto splits = *source->MakeSplits(*env_, {});
+    EXPECT_EQ(splits.size(), 4U);
+    for (const io::Split& split : splits) {
+      auto reader = *source->Open(*env_, split);
+      int64_t rows = 0;
+      while (auto batch = *reader->Next()) rows += batch->row_count();
+      EXPECT_NEAR(static_cast<double>(rows), 25, 1);
+    }
+  }
+}
+
 TEST_F(Postgres, RowsGoInAndComeBack) {
   const auto plain = [](const std::vector<Row>& rows) {
     std::string text;
@@ -292,7 +326,7 @@ TEST_F(Postgres, MistakesNameTheDatabaseAndSayWhatIsWrong) {
   EXPECT_EQ(Error(database_, "create table x(a int)"), where + "that gives no rows; a source wants a query");
   EXPECT_EQ(Error(database_, "select 1 / (i - 3) from generate_series(1, 5) i"), where + "division by zero");
   EXPECT_EQ(Error(database_, "select 'x' as a", {.split_by = "a"}),
-            where + "split_by needs a column of numbers, and a has none");
+            where + "split_by needs a column of numbers or times, and a has none");
   EXPECT_EQ(Error(database_, "select 1 as a", {.split_by = "b"}), where + "column q.b does not exist");
   EXPECT_EQ(server_->Ask("create table ro(a int)"), "");
   EXPECT_EQ(Error(database_, "insert into ro values (1) returning a"),

@@ -18,6 +18,9 @@ namespace {
 constexpr int64_t kRowsMax = 4096;
 constexpr size_t kBatchBytes = 4 << 20;
 
+// Numbers of types.
+constexpr uint32_t kDate = 1082, kTimestamp = 1114, kTimestampWithZone = 1184;
+
 // Begins a transaction that changes nothing, and sees what the others see that know `snapshot`.
 std::string Begin(const std::string& snapshot) {
   std::string sql = "begin isolation level repeatable read read only;";
@@ -128,9 +131,31 @@ class PostgresSource : public SqlSource {
     if (!ranges) return std::vector<std::string>{""};
     const std::string key = KeyColumn(options_);
     ASSIGN_OR_RETURN(const PostgresResult ends, connection->Run(query_.Select(fmt::format("min({0}), max({0})", key))));
-    const auto min = ends.At(0, 0), max = ends.At(0, 1);
-    ASSIGN_OR_RETURN(const std::vector<std::string> begins, Cut(ends.ColumnType(0), min, max));
+    const uint32_t type = ends.ColumnType(0);
+    if (type == kDate || type == kTimestamp || type == kTimestampWithZone) {
+      ASSIGN_OR_RETURN(const std::vector<std::string> begins, CutTimes(connection.get(), type, key));
+      return RangeConditions(key, begins);
+    }
+    ASSIGN_OR_RETURN(const std::vector<std::string> begins, Cut(type, ends.At(0, 0), ends.At(0, 1)));
     return RangeConditions(key, begins);
+  }
+
+  // Cut as seconds since 1970. Infinite times are in the first and the last range.
+  Result<std::vector<std::string>> CutTimes(PostgresConnection* connection, uint32_t type,
+                                            const std::string& key) const {
+    const auto seconds = [&key](const char* end) {
+      return fmt::format("(extract(epoch from {0}({1}) filter (where isfinite({1}))))::float8", end, key);
+    };
+    ASSIGN_OR_RETURN(const PostgresResult ends, connection->Run(query_.Select(seconds("min") + ", " + seconds("max"))));
+    constexpr uint32_t kFloat8 = 701;
+    ASSIGN_OR_RETURN(std::vector<std::string> begins, Cut(kFloat8, ends.At(0, 0), ends.At(0, 1)));
+    for (std::string& begin : begins) {
+      begin = fmt::format("to_timestamp({}::float8)", begin);
+      // A column is compared with a value of its own type, for the sake of its index. Ranges of days may be empty.
+      if (type != kTimestampWithZone) begin = fmt::format("({} at time zone 'UTC')", begin);
+      if (type == kDate) begin += "::date";
+    }
+    return begins;
   }
 
   Result<std::vector<std::string>> Cut(uint32_t type, const std::optional<std::string>& min,
@@ -138,7 +163,8 @@ class PostgresSource : public SqlSource {
     constexpr uint32_t kInt8 = 20, kInt2 = 21, kInt4 = 23, kFloat4 = 700, kFloat8 = 701, kNumeric = 1700;
     const bool whole = type == kInt2 || type == kInt4 || type == kInt8;
     if (!whole && type != kFloat4 && type != kFloat8 && type != kNumeric) {
-      return Status::Invalid(fmt::format("split_by needs a column of numbers, and {} has none", options_.split_by));
+      return Status::Invalid(
+          fmt::format("split_by needs a column of numbers or times, and {} has none", options_.split_by));
     }
     if (!min.has_value() || !max.has_value()) return std::vector<std::string>();
     int64_t whole_min = 0, whole_max = 0;
