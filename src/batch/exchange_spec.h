@@ -26,7 +26,8 @@ struct ExchangeSpec {
   int partitions = 0;  // 0: the engine's choice (kHash), or as the stage has (kKeep).
   std::vector<int> columns;
   std::vector<SortKey> sort_keys;
-  int level = 0;  // Of kHash: rows that one level sends to one partition are dealt out by the next.
+  int level = 0;          // Of kHash: rows that one level sends to one partition are dealt out by the next.
+  bool by_split = false;  // Of kRoundRobin: by a row's place in its split of the source, or else in its task.
 };
 
 }  // namespace glim::batch

@@ -507,6 +507,29 @@ RC_GTEST_PROP(Steps, PartitionAndRoundRobinKeepAllRows, ()) {
   ExpectSame(dealt, rows);
 }
 
+TEST(Steps, RoundRobinDealsASourceAlikeForAnyNumberOfTasks) {
+  std::vector<Row> first;
+  for (const int tasks : {1, 2, 3, 25}) {
+    SessionOptions options;
+    options.partitions = tasks;
+    Session session(options);
+    Flow flow;
+    std::vector<Row> got;
+    const auto odd = [](int64_t n) { return n % 2 == 1; };
+    ASSERT_TRUE(flow.Range(0, 2'000'000)  // Four splits.
+                    .Filter(odd)
+                    .Union(flow.Range(0, 10))
+                    .RoundRobin(3)
+                    .LocalReduce([](int64_t a, int64_t b) { return a + b; })
+                    .Collect(&got)
+                    .Run(session)
+                    .ok());
+    ASSERT_EQ(got.size(), 3u);
+    if (first.empty()) first = got;
+    EXPECT_EQ(Text(got), Text(first)) << tasks;
+  }
+}
+
 RC_GTEST_PROP(Steps, LinesOfAPipeAreTheTextOfTheRows, ()) {
   std::vector<std::string> lines(*rc::gen::inRange(0, 2000));
   for (std::string& line : lines) line = *rc::gen::container<std::string>(rc::gen::inRange('a', 'z'));

@@ -66,12 +66,13 @@ class SlotReader : public PartitionReader {
 
 class Writer : public PartitionWriter {
  public:
-  Writer(Exchange* exchange, int producer)
+  Writer(Exchange* exchange, int producer, const uint64_t* split)
       : exchange_(exchange),
         producer_(producer),
+        split_(exchange->spec_.by_split ? split : nullptr),
         builders_(exchange->consumers_),
         rows_(exchange->consumers_),
-        next_(producer),
+        next_(exchange->spec_.by_split ? 0 : producer),
         memory_(exchange->budget_, exchange->name_) {}
 
   Status Push(Batch batch) override {
@@ -137,6 +138,7 @@ class Writer : public PartitionWriter {
   }
 
   Status Deal(const Batch& batch) {
+    if (split_ != nullptr && *split_ != last_split_) next_ = last_split_ = *split_;
     for (int64_t row = 0; row < batch.row_count(); ++row)
       rows_[next_++ % rows_.size()].push_back(static_cast<uint32_t>(row));
     return AppendAll(batch);
@@ -176,6 +178,8 @@ class Writer : public PartitionWriter {
 
   Exchange* const exchange_;
   const int producer_;
+  const uint64_t* const split_;
+  uint64_t last_split_ = 0;
   std::vector<BatchBuilder> builders_;
   std::vector<std::vector<uint32_t>> rows_;
   std::vector<uint32_t> all_;
@@ -204,9 +208,9 @@ Exchange::~Exchange() {
   for (const Slot& slot : slots_) budget_->Release(slot.bytes);
 }
 
-std::unique_ptr<PartitionWriter> Exchange::MakeWriter(int producer) {
+std::unique_ptr<PartitionWriter> Exchange::MakeWriter(int producer, const uint64_t* split) {
   CHECK_LT(producer, producers_);
-  return std::make_unique<Writer>(this, producer);
+  return std::make_unique<Writer>(this, producer, split);
 }
 
 Status Exchange::Keep(int producer, int consumer, Batch batch, int64_t bytes) {

@@ -51,7 +51,8 @@ class Exchange : public base::Evictor {
            std::string name);
   ~Exchange() override;
 
-  std::unique_ptr<PartitionWriter> MakeWriter(int producer);
+  // `split`: where the producer says which split it is at, when it has any; outlives the writer.
+  std::unique_ptr<PartitionWriter> MakeWriter(int producer, const uint64_t* split = nullptr);
   // Rows of consumers [begin, end), one after the other. `take`: nobody reads them again, so their memory is given back
   // as they are read. The exchange outlives the reader.
   std::unique_ptr<PartitionReader> MakeReader(int begin, int end, bool take);

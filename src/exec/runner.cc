@@ -90,8 +90,8 @@ class NoOutput : public BatchOutput {
 // The split that a task is at: of its own source, or of those of its parts together.
 struct Reading {
   uint64_t split = 0;
-  uint64_t splits_before;
-  Reading* outer;  // That of the stage whose part this is.
+  uint64_t splits_before = 0;
+  Reading* outer = nullptr;  // That of the stage whose part this is.
 };
 
 // One stage while it runs.
@@ -428,32 +428,31 @@ class PlanRun {
   Status RunToEnd(StageRun* run, int task, udf::Hosts& hosts) {
     const bool in_parts = run->sink != nullptr && run->sink->in_parts();
     if (!in_parts && NothingToDo(*run, task)) return Status::Ok();
+    Reading reading;
     if (run->output != nullptr) {
-      const auto writer = run->output->MakeWriter(task);
-      return RunChain(run, task, hosts, nullptr, writer.get(), writer.get());
+      const auto writer = run->output->MakeWriter(task, &reading.split);
+      return RunChain(run, task, hosts, &reading, writer.get(), writer.get());
     }
     if (in_parts) {
       auto part = run->sink->OpenPart(task);
       if (!part.ok()) return std::move(part).status().With(run->sink_name);
       PartOutput into_part(part->get(), &run->sink_name);
-      RETURN_IF_ERROR(RunChain(run, task, hosts, nullptr, &into_part, nullptr));
+      RETURN_IF_ERROR(RunChain(run, task, hosts, &reading, &into_part, nullptr));
       return (*part)->Finish().With(run->sink_name);
     }
     NoOutput nowhere;
     SinkOutput into_sink(run->ordered.get(), task, &run->sink_name);
     BatchOutput* end = run->ordered != nullptr ? static_cast<BatchOutput*>(&into_sink) : &nowhere;
-    return RunChain(run, task, hosts, nullptr, end, nullptr);
+    return RunChain(run, task, hosts, &reading, end, nullptr);
   }
 
-  // Reads the task's rows and pushes what the operators give into `end`, which is `writer` when there is one. `outer`:
-  // of the stage whose part this is.
-  Status RunChain(StageRun* run, int task, udf::Hosts& hosts, Reading* outer, BatchOutput* end,
+  // Reads the task's rows and pushes what the operators give into `end`, which is `writer` when there is one.
+  Status RunChain(StageRun* run, int task, udf::Hosts& hosts, Reading* reading, BatchOutput* end,
                   exchange::PartitionWriter* writer) {
     TaskContext context(task, run->tasks, 0, &hosts);
-    Reading reading{0, run->splits_before, outer};
     Chain chain;
-    RETURN_IF_ERROR(MakeChain(*run, task, &context, &reading.split, &chain));
-    const auto feed = [&](BatchOutput* head) { return Feed(run, task, hosts, &reading, head); };
+    RETURN_IF_ERROR(MakeChain(*run, task, &context, &reading->split, &chain));
+    const auto feed = [&](BatchOutput* head) { return Feed(run, task, hosts, reading, head); };
     if (options_.report != nullptr) {
       RETURN_IF_ERROR(RunTapped(run, task, chain, feed, end, writer));
     } else {
@@ -605,7 +604,9 @@ class PlanRun {
     for (StageRun* part : run.parts) {
       for (int i = 0; i < part->tasks && !head->full(); ++i) {
         if (!run.stage->one_task && first + i != task) continue;
-        if (!NothingToDo(*part, i)) RETURN_IF_ERROR(RunChain(part, i, hosts, reading, head, nullptr));
+        if (NothingToDo(*part, i)) continue;
+        Reading of_part{0, part->splits_before, reading};
+        RETURN_IF_ERROR(RunChain(part, i, hosts, &of_part, head, nullptr));
       }
       first += part->tasks;
     }

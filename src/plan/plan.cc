@@ -118,15 +118,21 @@ class Planner {
     Stage next;
     next.input = stage;
     next.one_task = exchange.kind == ExchangeKind::kGather || exchange.kind == ExchangeKind::kMergeSorted;
+    const Stage& rows = stages_[stage];
+    const bool one_deals = exchange.by_split || (rows.one_task && rows.in_order);
+    const bool dealt = exchange.kind == ExchangeKind::kRoundRobin && !one_deals;
     const bool to_engines_partitions = exchange.kind == ExchangeKind::kHash && exchange.partitions == 0;
-    next.in_order = stages_[stage].in_order && exchange.kind != ExchangeKind::kRoundRobin && !to_engines_partitions;
-    next.dealt =
-        exchange.kind == ExchangeKind::kRoundRobin || (exchange.kind == ExchangeKind::kGather && stages_[stage].dealt);
+    next.in_order = rows.in_order && !dealt && !to_engines_partitions;
+    next.dealt = dealt || (exchange.kind == ExchangeKind::kGather && rows.dealt);
     stages_[stage].output = std::move(exchange);
     return NewStage(std::move(next));
   }
 
   int Append(int stage, Operator op) {
+    // What is kept by key comes in another order when it did not fit into memory.
+    constexpr OperatorKind kByKey[] = {OperatorKind::kDistinct, OperatorKind::kCombine, OperatorKind::kMerge,
+                                       OperatorKind::kGroup};
+    if (std::find(std::begin(kByKey), std::end(kByKey), op.kind) != std::end(kByKey)) stages_[stage].in_order = false;
     stages_[stage].operators.push_back(std::move(op));
     return stage;
   }
@@ -210,7 +216,10 @@ class Planner {
               return CutTo(partition.count, Continue(step.inputs[0]), {ExchangeKind::kHash, 0, partition.columns, {}});
             },
             [&](const flow::RoundRobinStep& robin) {
-              return CutTo(robin.count, Continue(step.inputs[0]), {ExchangeKind::kRoundRobin, 0, {}, {}});
+              const int stage = Continue(step.inputs[0]);
+              ExchangeSpec exchange{ExchangeKind::kRoundRobin, 0, {}, {}};
+              exchange.by_split = KeepsSplits(stages_[stage]);
+              return CutTo(robin.count, stage, std::move(exchange));
             },
             [&](const flow::BroadcastStep& broadcast) {
               return CutTo(broadcast.count, Continue(step.inputs[0]), {ExchangeKind::kBroadcast, 0, {}, {}});
