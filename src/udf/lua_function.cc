@@ -12,6 +12,7 @@
 #include "udf/lua_gmatch.h"
 #include "udf/lua_instance.h"
 #include "udf/lua_kernels.h"
+#include "udf/lua_loop.h"
 #include "udf/lua_reducer.h"
 #include "udf/lua_require.h"
 #include "udf/lua_rows.h"
@@ -25,13 +26,18 @@ namespace {
 class LuaBatchFunction : public BatchFunction {
  public:
   LuaBatchFunction(std::unique_ptr<LuaInstance> instance, FunctionRole role, std::unique_ptr<LuaKernel> kernel)
-      : instance_(std::move(instance)), state_(instance_->state()), role_(role), kernel_(std::move(kernel)) {}
+      : instance_(std::move(instance)),
+        state_(instance_->state()),
+        role_(role),
+        kernel_(std::move(kernel)),
+        loop_(instance_.get()) {}
 
   Status Run(const Batch& in, BatchOutput& out) override {
     if (!has_rows_ && in.row_count() > 0) {
       has_rows_ = true;
       if (instance_->has_setup_or_teardown()) RETURN_IF_ERROR(CallOnce("setup", &LuaInstance::PushSetup, out));
     }
+    if (kernel_ != nullptr && !kernel_->is_worth_it()) kernel_ = nullptr;
     if (kernel_ != nullptr && kernel_->Fits(in)) {
       ASSIGN_OR_RETURN(const bool holds, UsesHoldNow());
       if (holds) return RunKernel(in, out);
@@ -40,8 +46,7 @@ class LuaBatchFunction : public BatchFunction {
     std::vector<uint32_t> kept;
     RETURN_IF_ERROR(state_->Guard([&] {
       const LuaInstance::Scope scope(*instance_, gives_rows() ? &emitter : nullptr);
-      RETURN_IF_ERROR(role_ == FunctionRole::kForEachBatch ? RunBatch(in)
-                                                           : RunRows(in, 0, in.row_count(), emitter, &kept));
+      RETURN_IF_ERROR(RunPlain(in, emitter, &kept));
       return state_->CheckMemory();
     }));
     return role_ == FunctionRole::kFilter ? out.Push(in.Gather(kept)) : emitter.Flush();
@@ -87,6 +92,14 @@ class LuaBatchFunction : public BatchFunction {
         return state_->CheckMemory();
       });
     });
+  }
+
+  Status RunPlain(const Batch& in, RowEmitter& emitter, std::vector<uint32_t>* kept) {
+    if (role_ == FunctionRole::kForEachBatch) return RunBatch(in);
+    if (role_ == FunctionRole::kFilter && state_->options().lua_kernels && !emitter.full() && LuaLoop::Fits(in)) {
+      return loop_.Filter(in, kept);
+    }
+    return RunRows(in, 0, in.row_count(), emitter, kept);
   }
 
   // Calls the function for each row from `begin` to before `end`.
@@ -180,7 +193,8 @@ class LuaBatchFunction : public BatchFunction {
   const std::unique_ptr<LuaInstance> instance_;
   LuaState* const state_;
   const FunctionRole role_;
-  const std::unique_ptr<LuaKernel> kernel_;
+  std::unique_ptr<LuaKernel> kernel_;
+  LuaLoop loop_;
   bool has_rows_ = false;
 };
 

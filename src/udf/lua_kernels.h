@@ -45,6 +45,8 @@ class LuaKernel {
   // False: these rows are for Lua.
   virtual bool Fits(const Batch& in) const = 0;
   virtual Status Run(const Batch& in, BatchOutput& out, const RowInLua& in_lua) = 0;
+  // False: plain Lua would be faster on rows like those so far.
+  virtual bool is_worth_it() const { return true; }
 
  private:
   const std::set<std::string> no_uses_;

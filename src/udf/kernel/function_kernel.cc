@@ -60,7 +60,8 @@ Status FunctionKernel::Run(const Batch& in, BatchOutput& out, const RowInLua& in
   for (int64_t begin = 0; begin < in.row_count() && !emitter.full(); begin += kSliceRows) {
     const Batch slice = in.Slice(begin, std::min<int64_t>(kSliceRows, in.row_count() - begin));
     machine_.Run(slice);
-    SortByRow(static_cast<uint32_t>(slice.row_count()));
+    rows_ += slice.row_count();
+    rows_in_lua_ += machine_.failures().count();
     if (role_ == FunctionRole::kFilter) {
       RETURN_IF_ERROR(FilterSlice(in_lua, begin, static_cast<uint32_t>(slice.row_count()), emitter, &kept));
     } else {
@@ -80,6 +81,7 @@ void FunctionKernel::SortByRow(uint32_t count) {
 
 Status FunctionKernel::FilterSlice(const RowInLua& in_lua, int64_t begin, uint32_t count, RowEmitter& emitter,
                                    std::vector<uint32_t>* kept) {
+  SortByRow(count);
   for (uint32_t row = 0; row < count; ++row) {
     if (by_row_[row] == nullptr) {
       if (emitter.full()) break;
@@ -101,6 +103,7 @@ Status FunctionKernel::MapSlice(const Batch& slice, const RowInLua& in_lua, int6
     if (!columns.empty()) emitter.PushBatch(Batch(std::move(columns), count));
     return Status::Ok();
   }
+  SortByRow(count);
   for (uint32_t row = 0; row < count && !emitter.full(); ++row) {
     if (by_row_[row] == nullptr) {
       RETURN_IF_ERROR(in_lua(begin + row, emitter, nullptr));

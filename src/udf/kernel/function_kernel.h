@@ -23,6 +23,8 @@ class FunctionKernel : public LuaKernel {
   const std::set<std::string>& uses() const override { return machine_.program().uses; }
   bool Fits(const Batch&) const override { return true; }
   Status Run(const Batch& in, BatchOutput& out, const RowInLua& in_lua) override;
+  // Most rows went to Lua, and had better go there at once.
+  bool is_worth_it() const override { return rows_ < kSliceRows || rows_in_lua_ < rows_ / 2; }
 
  private:
   Status FilterSlice(const RowInLua& in_lua, int64_t begin, uint32_t count, RowEmitter& emitter,
@@ -37,6 +39,8 @@ class FunctionKernel : public LuaKernel {
 
   Machine machine_;
   const FunctionRole role_;
+  int64_t rows_ = 0;
+  int64_t rows_in_lua_ = 0;
   std::vector<const Block*> by_row_;
   std::vector<std::pair<int, Column>> constants_;  // By value: batch after batch shares one buffer.
 };

@@ -401,6 +401,15 @@ TEST(FunctionKernel, NumbersOfAllSizesAreReadAndWrittenAsLuaDoesIt) {
   EXPECT_TRUE(pair.Same(MakeBatch(rows)));
 }
 
+TEST(FunctionKernel, RowsThatAreAllForLuaGoThereInTheEnd) {
+  Sides sides;
+  Pair pair(MakeLuaFunction("function(a) return a + 1 end", ""), kMap, &sides.with_task, &sides.without_task);
+  std::vector<Row> texts;
+  for (int i = 0; i < 5000; ++i) texts.push_back({std::to_string(i)});
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(pair.Same(MakeBatch(texts)));
+  EXPECT_TRUE(pair.Same(MakeBatch({{1}, {"2"}, {Value()}})));
+}
+
 TEST(FunctionKernel, SaysWhyAFunctionIsNotRead) {
   EXPECT_EQ(WhyNot("return function(x) return x > 5 end", kFilter), "");
   EXPECT_EQ(WhyNot("local n = 5 return function(x) return x + n, not x end", kMap), "");
