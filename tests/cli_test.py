@@ -377,7 +377,7 @@ class Functions(Case):
 
     def test_memory_that_does_not_suffice_names_the_step(self):
         self.assert_flow_fails("Range(1, 300000):Map(function(n) return 1, n end):GroupBy()", "GroupBy(field 1): the step needs",
-                               "budget of 1.0 MiB", "--memory", options=["--memory", "1M"])
+                               "for rows are in use; raise them with --memory", options=["--memory", "1M"])
 
 
 class Sources(Case):

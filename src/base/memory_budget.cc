@@ -92,7 +92,7 @@ Status Reservation::Resize(int64_t bytes) {
   ASSIGN_OR_RETURN(const bool fits, TryResize(bytes));
   if (fits) return Status::Ok();
   return Status::Exhausted(
-      fmt::format("{} needs {} of memory, {} of the budget of {} are in use; raise it with --memory", holder_,
+      fmt::format("{} needs {} of memory, {} of the {} for rows are in use; raise them with --memory", holder_,
                   FormatBytes(bytes), FormatBytes(budget_->used_bytes()), FormatBytes(budget_->limit_bytes())));
 }
 

@@ -20,7 +20,7 @@ TEST(MemoryBudget, RefusesWhatDoesNotFitAndSaysWhoAsked) {
   const Status refused = join.Grow(2 * kMiB);
   EXPECT_EQ(refused.code(), Code::kExhausted);
   EXPECT_EQ(refused.message(),
-            "Join needs 2.0 MiB of memory, 3.0 MiB of the budget of 4.0 MiB are in use; raise it with --memory");
+            "Join needs 2.0 MiB of memory, 3.0 MiB of the 4.0 MiB for rows are in use; raise them with --memory");
   EXPECT_EQ(join.bytes(), 0);
   EXPECT_EQ(budget.used_bytes(), 3 * kMiB);
   sort.Clear();

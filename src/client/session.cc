@@ -255,6 +255,8 @@ Status Session::RunEnds(const std::shared_ptr<flow::Graph>& graph, std::vector<i
                                                                               .lua_kernels = parts.options.lua_kernels,
                                                                               .lua_path = parts.lua_path});
   }
+  // Who asks for a limit wants it kept by the whole process.
+  if (parts.options.memory_bytes > 0) env::ReturnMemoryEarly();
   const bool reports = parts.options.stats || !parts.options.stats_file.empty() || !parts.options.trace_file.empty();
   exec::RunReport report(graph->name());
   Counters counters;

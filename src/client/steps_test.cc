@@ -682,7 +682,7 @@ TEST(Steps, OneKeyBeyondTheBudgetIsAnErrorThatNamesTheStep) {
       flow.Range(0, 2000000).Map([](int64_t n) { return std::pair(1, n); }).GroupBy().Collect(&rows).Run(session);
   EXPECT_EQ(status.code(), Code::kExhausted);
   EXPECT_EQ(status.message().find("GroupBy(field 1): the step needs "), 0u) << status.message();
-  EXPECT_NE(status.message().find("raise it with --memory"), std::string::npos) << status.message();
+  EXPECT_NE(status.message().find("raise them with --memory"), std::string::npos) << status.message();
 }
 
 TEST(Tables, FlowsPushAndLookUpAndRead) {

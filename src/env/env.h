@@ -216,6 +216,9 @@ class Env {
 // reading or writing them stays an error.
 std::unique_ptr<Env> MakePosixEnv();
 
+// From now on, large pieces of memory go back to the system as soon as they are freed: slower, and smaller.
+void ReturnMemoryEarly();
+
 // What a number of errno means, in the words of our messages: "disk full".
 std::string ErrorWords(int error);
 

@@ -15,16 +15,16 @@ Status OrderedSink::Write(int task, const Batch& batch) {
   } else {
     chunk.batch = batch;
   }
-  const auto size = static_cast<int64_t>(chunk.bytes.size()) + (sink_->wants_bytes() ? 0 : batch.MemoryBytes());
+  chunk.size = sink_->wants_bytes() ? static_cast<int64_t>(chunk.bytes.capacity()) : batch.MemoryBytes();
   std::unique_lock lock(mutex_);
-  while (task != current_ && pending_bytes_ + size > kPendingBytesMax) {
+  while (task != current_ && pending_bytes_ + chunk.size > pending_bytes_max_) {
     if (cancelled_->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
     turn_.wait_for(lock, kLook);
   }
   if (task == current_) {
     return WriteThrough(chunk);
   }
-  pending_bytes_ += size;
+  pending_bytes_ += chunk.size;
   pending_[task].chunks.push_back(std::move(chunk));
   return Status::Ok();
 }
@@ -52,10 +52,10 @@ Status OrderedSink::EndTask(int task) {
     ended = false;
     const auto next = pending_.find(current_);
     if (next == pending_.end()) break;
-    for (const Chunk& chunk : next->second.chunks) {
+    for (Chunk& chunk : next->second.chunks) {
       RETURN_IF_ERROR(WriteThrough(chunk));
-      pending_bytes_ -=
-          static_cast<int64_t>(chunk.bytes.size()) + (sink_->wants_bytes() ? 0 : chunk.batch.MemoryBytes());
+      pending_bytes_ -= chunk.size;
+      chunk = Chunk();
     }
     ended = next->second.ended;
     pending_.erase(next);

@@ -2,7 +2,7 @@
 //
 // Brings what many tasks write into the order of the tasks, on its way into a sink.
 //
-// The task whose turn it is writes through; later ones leave their output here and go on, until kPendingBytesMax are
+// The task whose turn it is writes through; later ones leave their output here and go on, until `pending_bytes_max` are
 // left behind: then they wait for their turn. Tasks start in order, so the one whose turn it is always runs, and nobody
 // waits for ever.
 //
@@ -22,10 +22,9 @@ namespace glim::exec {
 
 class OrderedSink {
  public:
-  static constexpr int64_t kPendingBytesMax = 64 << 20;
-
   // Both outlive this.
-  OrderedSink(io::Sink* sink, const std::atomic<bool>* cancelled) : sink_(sink), cancelled_(cancelled) {}
+  OrderedSink(io::Sink* sink, int64_t pending_bytes_max, const std::atomic<bool>* cancelled)
+      : sink_(sink), pending_bytes_max_(pending_bytes_max), cancelled_(cancelled) {}
 
   Status Write(int task, const Batch& batch);
   Status EndTask(int task);
@@ -38,6 +37,7 @@ class OrderedSink {
   struct Chunk {
     std::string bytes;
     Batch batch;
+    int64_t size = 0;
   };
   struct Pending {
     std::vector<Chunk> chunks;
@@ -46,6 +46,7 @@ class OrderedSink {
   Status WriteThrough(const Chunk& chunk);
 
   io::Sink* const sink_;
+  const int64_t pending_bytes_max_;
   const std::atomic<bool>* const cancelled_;
   std::atomic<bool> full_{false};
   std::mutex mutex_;

@@ -25,6 +25,16 @@ constexpr int kHashPartitions = 16;
 // A stage that ends in a sink writes in order, so its tasks are small; one that gathers state wants few and large ones.
 constexpr int64_t kSinkTaskBytes = 8 << 20;
 constexpr int64_t kTaskBytesMin = 8 << 20;
+// Of what a run may hold in all, what rows may take. The rest is for what is not counted: blocks of files and batches
+// at hand, the program itself, and gaps between what is allocated.
+int64_t RowBytes(int64_t memory_bytes) {
+  constexpr int64_t kRest = 24 << 20;
+  return std::max(memory_bytes / 2, memory_bytes / 4 * 3 - kRest);
+}
+
+// What later tasks may leave for an ordered sink before they wait.
+constexpr int64_t kPendingBytesMin = 1 << 20;
+constexpr int64_t kPendingBytesMax = 64 << 20;
 constexpr int kTasksAimed = 16;
 
 // Cuts splits into runs of neighbours of about `bytes` each.
@@ -128,7 +138,7 @@ class PlanRun {
         pool_(pool),
         options_(options),
         plan_(plan),
-        budget_(options.memory_bytes),
+        budget_(RowBytes(options.memory_bytes)),
         spill_(&env->files(), options.tmp_folder),
         caches_(&budget_, "Cache"),
         started_(env->clock().MonotonicNanos()),
@@ -362,7 +372,9 @@ class PlanRun {
       run.output =
           std::make_unique<Exchange>(stage.output, run.tasks, Consumers(run), &budget_, &spill_, OutputName(run));
     }
-    if (run.sink != nullptr) run.ordered = std::make_unique<OrderedSink>(run.sink.get(), &cancelled_);
+    if (run.sink != nullptr)
+      run.ordered = std::make_unique<OrderedSink>(
+          run.sink.get(), std::clamp(options_.memory_bytes / 8, kPendingBytesMin, kPendingBytesMax), &cancelled_);
 
     ReportStage(run, index);
     return Status::Ok();
@@ -492,7 +504,7 @@ class PlanRun {
   // What one operator of a task may hold. The rest is for what lies between stages, as far as there is need for it;
   // that can go to disk as well.
   int64_t MemoryShare(const StageRun& run) const {
-    return budget_.limit_bytes() * 3 / 4 /
+    return budget_.limit_bytes() / 2 /
            (std::clamp(run.tasks, 1, pool_->thread_count()) * std::max<int64_t>(CountKeepers(run), 1));
   }
 

@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kSlotsMin = 1024;
 constexpr int64_t kPrefetchAhead = 12;
+constexpr size_t kRowsAhead = 4096;  // Of a batch.
 
 uint32_t SlotHash(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
 
@@ -242,8 +243,15 @@ const char* GroupIndex::Keep(std::string_view bytes) {
 }
 
 int64_t GroupIndex::memory_bytes() const {
-  return static_cast<int64_t>(slots_.capacity() * sizeof(Slot) + keys_.capacity() * sizeof(Key) +
-                              key_hashes_.capacity() * sizeof(uint64_t)) +
+  // A table that the next batch may double counts as if it had, so that whoever asks can stop before.
+  const auto after = [](size_t size, size_t capacity) {
+    constexpr size_t kSmall = 4 * kRowsAhead;
+    return capacity > kSmall && size > capacity ? 2 * capacity : capacity;
+  };
+  const size_t size = keys_.size() + kRowsAhead;
+  return static_cast<int64_t>(after(2 * size, slots_.capacity()) * sizeof(Slot) +
+                              after(size, keys_.capacity()) * sizeof(Key) +
+                              after(size, key_hashes_.capacity()) * sizeof(uint64_t)) +
          arena_bytes_;
 }
 

@@ -25,7 +25,11 @@ Status Operator::EmitInPieces(const Batch& batch) {
 }
 
 Result<bool> Operator::Fits(base::Reservation* memory, int64_t bytes) const {
-  return bytes <= context_.memory_share ? memory->TryResize(bytes) : Result<bool>(false);
+  if (bytes > context_.memory_share) return false;
+  // The share is promised; what is in its way lies between stages, or is small.
+  ASSIGN_OR_RETURN(const bool fits, memory->TryResize(bytes));
+  if (!fits) memory->ForceResize(bytes);
+  return true;
 }
 
 std::unique_ptr<exchange::Exchange> Operator::MakeParts(std::vector<int> keys, int level) const {

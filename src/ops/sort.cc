@@ -158,11 +158,14 @@ Status SortOperator::MergeRuns(size_t count) {
 Status SortOperator::DoFinish() {
   if (runs_.empty()) {
     Sort();
-    // The rows belong to those who get them.
-    memory_.Clear();
+    const int64_t bytes = memory_.bytes();
+    const auto count = static_cast<double>(entries_.size());
     while (!full()) {
       std::optional<Batch> rows = NextSorted();
       if (!rows.has_value()) break;
+      // Whoever gets the rows counts them.
+      memory_.ForceResize(
+          static_cast<int64_t>(static_cast<double>(bytes) * (1 - static_cast<double>(next_entry_) / count)));
       RETURN_IF_ERROR(Emit(*std::move(rows)));
     }
     return Status::Ok();

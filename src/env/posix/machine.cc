@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "env/posix/machine.h"
 
+#include <malloc.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -128,6 +129,11 @@ Machine ReadMachine() {
   // An unlimited group of version 1 shows a number near 2^63.
   if (limits.memory_bytes.has_value()) machine.memory_bytes = std::min(machine.memory_bytes, *limits.memory_bytes);
   return machine;
+}
+
+void ReturnMemoryEarly() {
+  // Without a fixed threshold, glibc keeps ever larger pieces for itself once they were freed.
+  mallopt(M_MMAP_THRESHOLD, 32 << 10);
 }
 
 }  // namespace glim::env
