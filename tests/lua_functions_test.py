@@ -204,7 +204,7 @@ class Memory(Functions):
                               "ForEach(lua job.lua:2): ", "Lua has not enough memory", "row (", options=["--lua-memory", "32M"])
 
     def test_rows_and_accumulators_in_lua_count(self):
-        self.assert_fails("glim.flow('f'):Range(0, 10000000):Map(function(x) return x, 'a text for ' .. x end)"
+        self.assert_fails("glim.flow('f'):Range(0, 100000):Map(function(x) return x % 3, ('a text'):rep(1000) end)"
                           ":ReduceBy(function(a, b) return a .. b end):Printf('%v %v\\n'):Run()",
                           "Lua has not enough memory", options=["--lua-memory", "8M", "--memory", "64M"])
 
