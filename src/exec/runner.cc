@@ -37,13 +37,16 @@ constexpr int64_t kPendingBytesMin = 1 << 20;
 constexpr int64_t kPendingBytesMax = 64 << 20;
 constexpr int kTasksAimed = 16;
 
+// Of what a source guesses, which may be all that there is of numbers.
+int64_t SumOfBytes(int64_t a, int64_t b) { return b > INT64_MAX - a ? INT64_MAX : a + b; }
+
 // Cuts splits into runs of neighbours of about `bytes` each.
 std::vector<std::pair<size_t, size_t>> GroupSplits(const std::vector<io::Split>& splits, int64_t bytes) {
   std::vector<std::pair<size_t, size_t>> groups;
   size_t begin = 0;
   int64_t size = 0;
   for (size_t i = 0; i < splits.size(); ++i) {
-    size += std::max<int64_t>(splits[i].estimated_bytes, 1);
+    size = SumOfBytes(size, std::max<int64_t>(splits[i].estimated_bytes, 1));
     if (size >= bytes || i + 1 == splits.size()) {
       groups.emplace_back(begin, i + 1);
       begin = i + 1;
@@ -219,7 +222,7 @@ class PlanRun {
         auto splits = run.source->MakeSplits(run_env_, {.threads = pool_->thread_count()});
         if (!splits.ok()) return std::move(splits).status().With(step.name);
         run.splits = *std::move(splits);
-        for (const io::Split& split : run.splits) source_bytes_ += split.estimated_bytes;
+        for (const io::Split& split : run.splits) source_bytes_ = SumOfBytes(source_bytes_, split.estimated_bytes);
         run.split_count = run.splits.size();
       }
       if (run.stage->sink >= 0) {
@@ -274,7 +277,7 @@ class PlanRun {
     while (last->part_of != nullptr) last = last->part_of;
     const bool into_sink = last->stage->output.kind == ExchangeKind::kNone;
     int64_t bytes = 0;
-    for (const io::Split& split : run->splits) bytes += split.estimated_bytes;
+    for (const io::Split& split : run->splits) bytes = SumOfBytes(bytes, split.estimated_bytes);
     if (stage.one_task) {
       run->groups = CutSplits(run->splits.size(), 1);
     } else if (stage.user_partitions > 0) {
