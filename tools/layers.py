@@ -168,7 +168,7 @@ def _system_problems(path, text, code):
         if "system" in excused.get(number, ()):
             continue
         include = _INCLUDE.match(line)
-        if include and _SYSTEM_HEADERS.fullmatch(include.group(2)):
+        if include and include.group(1) == "<" and _SYSTEM_HEADERS.fullmatch(include.group(2)):
             yield Problem(path, number, f"only src/env/posix includes <{include.group(2)}>; ask env for what it gives")
         for pattern, what, instead in _SYSTEM_CALLS:
             match = pattern.search(line)

@@ -108,9 +108,12 @@ class Layers(TreeTest):
 
     def test_system_headers_outside_posix(self):
         for header in ("unistd.h", "fcntl.h", "sys/mman.h", "poll.h", "signal.h", "csignal", "pthread.h", "dlfcn.h", "netinet/in.h",
-                       "filesystem", "fstream"):
+                       "net/if.h", "filesystem", "fstream"):
             self.caught("src/batch/wrong.cc", f"\n#include <{header}>\n", f"src/batch/wrong.cc:2: only src/env/posix includes <{header}>")
             self.caught("src/env/wrong.cc", f"#include <{header}>\n", "src/env/wrong.cc:1")
+
+    def test_our_folder_net_is_not_the_systems(self):
+        self.assert_good({**GOOD, "src/net/frame.h": "", "src/net/frame.cc": '#include "net/frame.h"\n'})
 
     def test_system_calls_outside_posix(self):
         for call in ("auto t = std::chrono::steady_clock::now();", "using C = std::chrono::system_clock; auto t = C::clock::now();",
