@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Word count with C++ functions only, for bench/wordcount.py: what a C++ user would write.
+// Word count with C++ functions only, for bench/flow.py: what a C++ user would write.
 #include <cstdio>
 #include <string_view>
 
