@@ -35,9 +35,11 @@ Made by `./dev bench flow`; the marks are those of the project's plan, for 2 cor
 class Work:
     title: str
     programs: list           # The first is what ratios are to.
-    marks: list              # (program, at most so many times, program, text)
+    marks: list              # (program, at most so many times, program), or (program, at most so many seconds)
     ordered: bool = False    # The answer's rows have an order.
-    same: bool = True        # The programs give the same answer.
+    amount: float = 0        # What each program does, of `unit`.
+    unit: str = ""
+    gains: list = dataclasses.field(default_factory=list)  # (program, itself with one thread); the first is the mark of the others.
 
 
 def answer(path, ordered):
@@ -102,7 +104,8 @@ class Bench:
                     *self.peers(kind, text), *self.mawk(awk, text)]
         marks = [("Glim, C++ functions", 1.25, programs[0].name), ("Glim, Lua functions", 1.4, programs[0].name)]
         marks += [("Glim, Lua functions", 1, peer) for peer in ("DuckDB", "Polars")]
-        return Work(f"word count, {self.options.mb} MB of {what}", programs, marks)
+        gains = [("Glim, C++ functions", "Glim, C++ functions, 1 thread"), ("Glim, Lua functions", "Glim, Lua functions, 1 thread")]
+        return Work(f"word count, {self.options.mb} MB of {what}", programs, marks, gains=[(programs[0].name, programs[3].name), *gains])
 
     def work_words(self):
         return self.words(inputs.zipf_text(self.options.mb), "words", "generated text")
@@ -151,16 +154,38 @@ class Bench:
         programs = [self.glim("Glim", "bench/flow/json.lua", file), *self.peers("json", file)]
         return Work(f"JSON lines, {os.path.getsize(file) // 1_000_000} MB, filter and project", programs, [("Glim", 1, "DuckDB")])
 
+    def work_pipe(self):
+        file = inputs.zipf_text(self.options.mb)
+        cat = Program("cat to cat, in sh", ["sh", "-c", f"cat '{file}' | cat"])
+        return Work(f'{self.options.mb} MB of lines through Pipe("cat")', [cat, self.glim("Glim", "bench/flow/pipe.lua", file)],
+                    [("Glim", self.options.mb / 600)], amount=self.options.mb, unit="MB/s")
+
+    def work_processes(self):
+        count = 3000
+        shell = Program("sh, a loop", ["sh", "-c", f"for i in $(seq {count}); do sh -c 'echo $1' sh $i; done"])
+        return Work(f"{count} processes of PipeAsArgs, two at a time", [shell, self.glim("Glim", "bench/flow/processes.lua", str(count), writes=False)],
+                    [("Glim", count / 1500)], amount=count, unit="processes/s")
+
+    def work_first_row(self):
+        return Work("start of a process to its first row", [self.glim("Glim", "bench/flow/first_row.lua", writes=False), *self.peers("one")],
+                    [("Glim", 0.02)])
+
+    def work_tiny(self):
+        return Work("1,000 flows of three rows and a ReduceBy, one process", [self.glim("Glim", "bench/flow/tiny.lua", "1000", writes=False)],
+                    [("Glim", 1)])
+
     # ---- at work ----
 
     def measure(self, name):
+        if name == "linear":
+            return self.measure_linear()
         work = getattr(self, "work_" + name)()
         answers = {}
         run(work.programs, self.options.rounds, lambda program, path: answers.update({program.name: answer(path, work.ordered)}))
-        for program in work.programs if work.same else []:
+        for program in work.programs:
             if not program.failure and answers[program.name] != answers[work.programs[0].name]:
                 raise SystemExit(f"{name}: {program.name} answers otherwise than {work.programs[0].name}: {answers}")
-        print_table(work.title, work.programs, work.programs[0])
+        print_table(work.title, work.programs, work.programs[0], work.amount, work.unit)
         return {"title": work.title, "command": f"./dev bench flow --only {name}", "rounds": self.options.rounds,
                 "programs": [report.of_program(program) for program in work.programs], "marks": self.marks(work)}
 
@@ -168,17 +193,41 @@ class Bench:
     def marks(work):
         found = {program.name: program for program in work.programs}
         marks = []
-        for program, most, peer in work.marks:
+        for program, most, *peers in work.marks:
+            if not peers:
+                seconds = found[program].median()
+                done = f", {work.amount / seconds:,.0f} {work.unit}" if work.unit else ""
+                marks.append({"text": f"{program}: {seconds:.3f} s{done} (mark: at most {most:.3g} s)", "met": seconds <= most})
+                continue
+            peer = peers[0]
             if peer in found and found[peer].failure:
                 marks.append({"text": f"{program} against {peer}, which failed", "met": True})
             elif program in found and peer in found:
                 times = found[program].median() / found[peer].median()
                 marks.append({"text": f"{program}: {times:.2f} times the time of {peer} (mark: at most {most:g})", "met": times <= most})
+        gains = [(program, found[alone].median() / found[program].median()) for program, alone in work.gains]
+        for program, gain in gains[1:]:
+            marks.append({"text": f"{program}: two threads are {gain:.2f} times as fast as one, {gains[0][0]} {gains[0][1]:.2f} (mark: 0.95 of that)",
+                          "met": gain >= 0.95 * gains[0][1]})
         return marks
+
+    def measure_linear(self):
+        """Time per byte from a twentieth of --mb to all of it, less what it takes to start."""
+        sizes = [max(1, self.options.mb // 20), max(1, self.options.mb // 4), self.options.mb]
+        start = self.glim("Glim, no rows", "bench/flow/first_row.lua", writes=False)
+        programs = [self.glim(f"Glim, Lua functions, {mb} MB", "examples/wordcount.lua", inputs.machine_text(mb), writes=False) for mb in sizes]
+        run([start, *programs], self.options.rounds)
+        title = f"word count of C headers, {sizes[0]} to {sizes[-1]} MB"
+        print_table(title, programs, programs[0])
+        per_mb = [(program.median() - start.median()) / mb for program, mb in zip(programs, sizes)]
+        text = ", ".join(f"{1000 * seconds:.2f} ms/MB at {mb} MB" for seconds, mb in zip(per_mb, sizes))
+        return {"title": title, "command": "./dev bench flow --only linear", "rounds": self.options.rounds,
+                "programs": [report.of_program(program) for program in programs],
+                "marks": [{"text": f"Glim: {text} (mark: within 1.5 of each other)", "met": max(per_mb) <= 1.5 * min(per_mb)}]}
 
 
 def main():
-    works = [name[len("work_"):] for name in vars(Bench) if name.startswith("work_")]
+    works = [name[len("work_"):] for name in vars(Bench) if name.startswith("work_")] + ["linear"]
     parser = argparse.ArgumentParser(description=__doc__ + "\nWorks: " + ", ".join(works) + ".", formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", type=lambda text: text.split(","), default=works)
     parser.add_argument("--mb", type=int, default=200, help="of text")
