@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/messages.h"
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+
+namespace glim::net {
+
+std::string_view RoleName(Role role) {
+  switch (role) {
+    case Role::kNone: return "none";
+    case Role::kReadOnly: return "read-only";
+    case Role::kClient: return "client";
+    case Role::kNode: return "node";
+  }
+  return "unknown";
+}
+
+std::optional<Role> RoleNamed(std::string_view name) {
+  for (const Role role : {Role::kReadOnly, Role::kClient, Role::kNode}) {
+    if (RoleName(role) == name) return role;
+  }
+  return std::nullopt;
+}
+
+void MessageTable::Add(uint16_t type, std::string name, Role least) {
+  CHECK_GE(type, kFirstMessageType);
+  CHECK(least != Role::kNone);
+  CHECK(entries_.try_emplace(type, Entry{std::move(name), least}).second);
+}
+
+Status MessageTable::Check(uint16_t type, Role role) const {
+  const auto found = entries_.find(type);
+  if (found == entries_.end()) return Status::Invalid(fmt::format("{} is no type of message", type));
+  const auto& [name, least] = found->second;
+  if (role >= least) return {};
+  return Status::Invalid(
+      fmt::format("message \"{}\" wants role {}; this one is {}", name, RoleName(least), RoleName(role)));
+}
+
+}  // namespace glim::net
