@@ -79,6 +79,7 @@ struct FileStat {
   FileKind kind = FileKind::kFile;
   uint64_t size_bytes = 0;
   int64_t modified_wall_nanos = 0;
+  uint32_t permissions = 0;  // 0644, as of chmod.
 };
 
 struct DirectoryEntry {
@@ -94,6 +95,9 @@ class FileSystem {
   virtual Result<std::unique_ptr<SequentialFile>> OpenSequential(const std::string& path) = 0;
   // Empty, made anew. Mode 0644 less the umask.
   virtual Result<std::unique_ptr<WritableFile>> Create(const std::string& path) = 0;
+  // A new one that only its owner may read and write (mode 0600). kInvalid when there is something of that name
+  // already.
+  virtual Result<std::unique_ptr<WritableFile>> CreateSecret(const std::string& path) = 0;
   virtual Result<FileStat> Stat(const std::string& path) = 0;
   // What a symbolic link leads to in the end; anything else, also nothing, stays as it is. kNotFound for a link to what
   // is not there.

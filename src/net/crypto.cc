@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
+#include <openssl/x509.h>
 
 #include "base/check.h"
 
@@ -23,12 +24,6 @@ std::string RandomBytes(size_t size) {
   return bytes;
 }
 
-std::string Sha256(std::string_view text) {
-  std::string digest(32, '\0');
-  CHECK_EQ(EVP_Digest(text.data(), text.size(), Bytes(digest), nullptr, EVP_sha256(), nullptr), 1);
-  return digest;
-}
-
 std::string HmacSha256(std::string_view key, std::string_view text) {
   std::string digest(32, '\0');
   CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), Bytes(text), text.size(), Bytes(digest),
@@ -38,6 +33,14 @@ std::string HmacSha256(std::string_view key, std::string_view text) {
 
 bool SameSecret(std::string_view a, std::string_view b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+std::string CertificateFingerprint(const x509_st* certificate) {
+  std::string digest(EVP_MAX_MD_SIZE, '\0');
+  unsigned int size = 0;
+  CHECK_EQ(X509_digest(certificate, EVP_sha256(), Bytes(digest), &size), 1);
+  digest.resize(size);
+  return digest;
 }
 
 std::string ToHex(std::string_view bytes) {

@@ -11,14 +11,18 @@
 
 #include "glim/status.h"
 
+struct x509_st;
+
 namespace glim::net {
 
 // Unpredictable; ends the process when the system has none.
 std::string RandomBytes(size_t size);
-std::string Sha256(std::string_view text);
 std::string HmacSha256(std::string_view key, std::string_view text);
 // In a time that tells nothing of where they differ.
 bool SameSecret(std::string_view a, std::string_view b);
+
+// Of a certificate as OpenSSL has it (X509): SHA-256 of its bytes.
+std::string CertificateFingerprint(const x509_st* certificate);
 
 std::string ToHex(std::string_view bytes);
 Result<std::string> FromHex(std::string_view text);

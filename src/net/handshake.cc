@@ -13,7 +13,6 @@ namespace glim::net {
 namespace {
 
 constexpr size_t kNonceBytes = 32;
-constexpr size_t kNameBytesMax = 64;
 
 Frame FrameOf(uint16_t type, std::string body) {
   return {.header = {.type = type}, .body = std::move(body), .segments = {}};
@@ -35,17 +34,18 @@ FrameLimits HandshakeLimits() {
   return {.body_bytes_max = kHandshakeBytesMax - 2 * kFrameHeadBytes, .payload_bytes_max = 0};
 }
 
-Status CheckName(std::string_view what, std::string_view name) {
-  const bool good = !name.empty() && name.size() <= kNameBytesMax && std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-  });
-  if (good) return {};
-  return Status::Invalid(fmt::format("a name of a {} has 1 to {} of a-z, 0-9 and -", what, kNameBytesMax));
-}
-
 Handshake::Handshake(const TransportOptions& options) : options_(options) {}
 
-std::string Handshake::Proof(std::string_view who, Role role, std::string_view said) const { return {}; }
+std::string Handshake::Proof(std::string_view who, Role role, std::string_view said) const {
+  if (!options_.key) return {};
+  std::string text(who);
+  text += server_nonce_;
+  text += hello_;  // With the client's nonce.
+  text += said;
+  return HmacSha256(options_.key->tokens.at(role), text);
+}
+
+const std::string& Handshake::Cluster() const { return options_.key ? options_.key->cluster : options_.cluster; }
 
 Frame Handshake::Challenge() {
   server_nonce_ = RandomBytes(kNonceBytes);
@@ -65,9 +65,12 @@ Result<Frame> Handshake::OnChallenge(const Frame& frame) {
   if (!reader.complete() || server_nonce_.size() != kNonceBytes) return Status::Corrupt("a challenge that is none");
 
   role_ = options_.role;
+  if (options_.key && !options_.key->tokens.contains(role_)) {
+    return Status::Invalid(fmt::format("the key has no token for role {}", RoleName(role_)));
+  }
   hello_.clear();
   PutNumber(kProtocolVersion, &hello_);
-  PutText(options_.cluster, &hello_);
+  PutText(Cluster(), &hello_);
   PutText(options_.node, &hello_);
   PutNumber(role_, &hello_);
   PutNumber(uint64_t{options_.receive_window_bytes}, &hello_);
@@ -96,12 +99,15 @@ Result<Handshake::Other> Handshake::OnHello(const Frame& frame) {
   RETURN_IF_ERROR(CheckName("cluster", cluster));
   role_ = static_cast<Role>(role);
   hello_ = frame.body.substr(0, frame.body.size() - proof.size() - sizeof(uint16_t));
+  if (options_.key && !options_.key->tokens.contains(role_)) {
+    return Status::Invalid(fmt::format("this side's key has no token for role {}", RoleName(role_)));
+  }
   if (!SameSecret(proof, Proof("client", role_, {}))) {
     return Status::Invalid(
         fmt::format("the key of \"{}\" does not fit this cluster and role {}", node, RoleName(role_)));
   }
-  if (cluster != options_.cluster) {
-    return Status::Invalid(fmt::format("this is cluster \"{}\", not \"{}\"", options_.cluster, cluster));
+  if (cluster != Cluster()) {
+    return Status::Invalid(fmt::format("this is cluster \"{}\", not \"{}\"", Cluster(), cluster));
   }
   return Other{.node = std::string(node), .role = role_, .window_bytes = window};
 }

@@ -29,9 +29,6 @@ constexpr size_t kHandshakeBytesMax = 4096;
 // What the decoder allows until the handshake is done.
 FrameLimits HandshakeLimits();
 
-// Ok when `name` may be that of a cluster or node: 1 to 64 of a-z, 0-9 and -, so that it is safe wherever it goes.
-Status CheckName(std::string_view what, std::string_view name);
-
 class Handshake {
  public:
   struct Other {
@@ -55,6 +52,7 @@ class Handshake {
   Result<Other> OnWelcome(const Frame& frame);
 
  private:
+  const std::string& Cluster() const;
   std::string Proof(std::string_view who, Role role, std::string_view said) const;
 
   const TransportOptions& options_;

@@ -12,7 +12,6 @@
 #include <mutex>
 
 #include "base/try.h"
-#include "net/handshake.h"
 #include "net/transport_base.h"
 
 namespace glim::net {

@@ -3,9 +3,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace glim::net {
+namespace {
+
+constexpr size_t kNameBytesMax = 64;
+
+}  // namespace
 
 std::string_view RoleName(Role role) {
   switch (role) {
@@ -22,6 +29,14 @@ std::optional<Role> RoleNamed(std::string_view name) {
     if (RoleName(role) == name) return role;
   }
   return std::nullopt;
+}
+
+Status CheckName(std::string_view what, std::string_view name) {
+  const bool good = !name.empty() && name.size() <= kNameBytesMax && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+  });
+  if (good) return {};
+  return Status::Invalid(fmt::format("a name of a {} has 1 to {} of a-z, 0-9 and -", what, kNameBytesMax));
 }
 
 void MessageTable::Add(uint16_t type, std::string name, Role least) {

@@ -24,6 +24,9 @@ enum class Role : uint8_t { kNone = 0, kReadOnly = 1, kClient = 2, kNode = 3 };
 std::string_view RoleName(Role role);
 std::optional<Role> RoleNamed(std::string_view name);
 
+// Ok when `name` may be that of a cluster or node: 1 to 64 of a-z, 0-9 and -, so that it is safe wherever it goes.
+Status CheckName(std::string_view what, std::string_view name);
+
 // The types of a connection's own frames.
 enum ConnectionFrame : uint16_t {
   kChallengeFrame = 1,

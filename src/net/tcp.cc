@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The transport over TCP.
+// The transport over TCP, and over TLS 1.3 between machines.
 //
 // We ask Asio only when a socket is ready, and read and write ourselves: one readv into the place of the payload and,
 // for what follows it, a small buffer; one writev of heads, bodies and segments from where they lie. (Asio's own read
@@ -12,13 +12,16 @@
 #include <array>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/ssl.hpp>
 #include <charconv>
+#include <memory>
 #include <optional>
 #include <vector>
 
+#include "base/check.h"
 #include "base/try.h"
 #include "net/asio_loop.h"
+#include "net/crypto.h"
 #include "net/transport_base.h"
 #include "net/wire_connection.h"
 
@@ -79,11 +82,43 @@ void SetOptions(tcp::socket& socket, int64_t dead_nanos) {
   socket.non_blocking(true, ignored);
 }
 
+// Without a key, neither side can speak TLS.
+struct TlsContexts {
+  explicit TlsContexts(const Key* key) {
+    if (key == nullptr) return;
+    // AES-128 is the fastest of those that TLS 1.3 allows.
+    constexpr const char* kCiphers = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+    client.emplace(asio::ssl::context::tlsv13_client);
+    CHECK_EQ(SSL_CTX_set_ciphersuites(client->native_handle(), kCiphers), 1);
+    if (!key->of_cluster()) return;
+    server.emplace(asio::ssl::context::tlsv13_server);
+    CHECK_EQ(SSL_CTX_set_ciphersuites(server->native_handle(), kCiphers), 1);
+    // Nobody resumes a session.
+    CHECK_EQ(SSL_CTX_set_num_tickets(server->native_handle(), 0), 1);
+    Error error;
+    server->use_certificate(asio::buffer(key->certificate), asio::ssl::context::pem, error);
+    CHECK(!error);
+    server->use_private_key(asio::buffer(key->private_key), asio::ssl::context::pem, error);
+    CHECK(!error);
+  }
+  std::optional<asio::ssl::context> client, server;
+};
+
+// What all connections of a transport share.
+struct Shared {
+  explicit Shared(TransportOptions wanted) : options(std::move(wanted)), tls(options.key.get()) {}
+  const TransportOptions options;
+  TlsContexts tls;
+};
+
 class TcpConnection final : public WireConnection {
  public:
-  TcpConnection(EventLoop& loop, ConnectionSet& set, std::shared_ptr<const TransportOptions> options,
+  TcpConnection(EventLoop& loop, ConnectionSet& set, const std::shared_ptr<Shared>& shared,
                 std::shared_ptr<const Acceptor> acceptor)
-      : WireConnection(loop, set, std::move(options), std::move(acceptor)), resolver_(loop.impl().context) {}
+      : WireConnection(loop, set, {shared, &shared->options}, acceptor),
+        shared_(shared),
+        is_server_(acceptor != nullptr),
+        resolver_(loop.impl().context) {}
 
   // The server's side.
   void Accept(tcp::socket socket) {
@@ -135,12 +170,81 @@ class TcpConnection final : public WireConnection {
 
   void Use(tcp::socket socket) {
     SetOptions(socket, options().dead_nanos);
-    socket_.emplace(std::move(socket));
     Error error;
-    const auto endpoint = socket_->remote_endpoint(error);
-    Start(error ? "a peer that is gone" : Words(endpoint));
-    AwaitReadable();
+    const auto remote = socket.remote_endpoint(error);
+    if (error) return BeginClose(CloseReason::kBroken, Broken(error));
+    socket_.emplace(std::move(socket));
+    // Both sides see the same: a connection is of this machine for both or for none.
+    if (remote.address().is_loopback() && !options().tls_on_loopback) {
+      Start(Words(remote));
+      return AwaitReadable();
+    }
+    peer_.address = Words(remote);
+    auto& context = is_server_ ? shared_->tls.server : shared_->tls.client;
+    if (!context) {
+      return BeginClose(
+          CloseReason::kRefused,
+          Status::Invalid(fmt::format("{} is another machine: connections with it need a key", peer_.address)));
+    }
+    tls_.emplace(*socket_, *context);
+    ++tls_operations_;
+    tls_->async_handshake(is_server_ ? asio::ssl::stream_base::server : asio::ssl::stream_base::client,
+                          [self = Self()](const Error& error) {
+                            if (!self->TlsDone()) return;
+                            if (error) return self->BeginClose(CloseReason::kBroken, self->Broken(error).With("TLS"));
+                            self->OnTls();
+                          });
   }
+
+  // ------------------------------------------------------------------------------------------------------------- TLS
+
+  // An operation of TLS has ended; false when the connection is to end, too.
+  bool TlsDone() {
+    --tls_operations_;
+    if (!closing()) return true;
+    if (tls_operations_ == 0) FinishLater();
+    return false;
+  }
+
+  void OnTls() {
+    if (!is_server_ && !IsOurServer()) {
+      return BeginClose(CloseReason::kRefused,
+                        Status::Invalid(peer_.address + " has a certificate that is not the one of this key"));
+    }
+    Start(peer_.address);
+    ReadTls();
+  }
+
+  bool IsOurServer() {
+    const std::unique_ptr<X509, decltype(&X509_free)> certificate(SSL_get1_peer_certificate(tls_->native_handle()),
+                                                                  &X509_free);
+    return certificate && CertificateFingerprint(certificate.get()) == options().key->fingerprint;
+  }
+
+  void ReadTls() {
+    if (closing()) return;
+    ++tls_operations_;
+    tls_->async_read_some(asio::buffer(staging_), [self = Self()](const Error& error, size_t bytes) {
+      if (!self->TlsDone()) return;
+      // Who dies does not say goodbye in TLS; the framing knows whether something is missing.
+      if (error == asio::error::eof || error == asio::ssl::error::stream_truncated) return self->OnEnd();
+      if (error) return self->BeginClose(CloseReason::kBroken, self->Broken(error));
+      self->OnBytes(0, {self->staging_.data(), bytes});
+      self->ReadTls();
+    });
+  }
+
+  size_t WriteTls(std::span<const asio::const_buffer> buffers) {
+    ++tls_operations_;
+    tls_->async_write_some(buffers, [self = Self()](const Error& error, size_t bytes) {
+      if (!self->TlsDone()) return;
+      if (error) return self->BeginClose(CloseReason::kBroken, self->Broken(error));
+      self->OnWritable(bytes);
+    });
+    return 0;
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- plain
 
   void AwaitReadable() {
     if (closing()) return;
@@ -168,12 +272,12 @@ class TcpConnection final : public WireConnection {
   }
 
   Result<size_t> WriteSome(std::span<const std::string_view> pieces) override {
-    if (!socket_) return size_t{0};
-    std::array<asio::const_buffer, 64> buffers;
-    std::transform(pieces.begin(), pieces.end(), buffers.begin(),
+    std::transform(pieces.begin(), pieces.end(), buffers_.begin(),
                    [](std::string_view piece) { return asio::buffer(piece.data(), piece.size()); });
+    const auto buffers = std::span<const asio::const_buffer>(buffers_).first(pieces.size());
+    if (tls_) return WriteTls(buffers);
     Error error;
-    const size_t bytes = socket_->write_some(std::span(buffers).first(pieces.size()), error);
+    const size_t bytes = socket_->write_some(buffers, error);
     if (error == asio::error::would_block || error == asio::error::try_again) {
       socket_->async_wait(tcp::socket::wait_write, [self = Self()](const Error& error) {
         if (!error) self->OnWritable(0);
@@ -193,27 +297,38 @@ class TcpConnection final : public WireConnection {
     Error ignored;
     if (connecting_) connecting_->close(ignored);
     if (socket_) socket_->close(ignored);
-    // Not at once: whoever found the error may still be at work on this connection.
+    // An operation of TLS that is under way still looks at the memory of frames; it ends soon, as its socket is closed.
+    if (tls_operations_ == 0) FinishLater();
+  }
+
+  // Not at once: whoever found the error may still be at work on this connection.
+  void FinishLater() {
     loop().Post([self = Self()] {
       self->resolver_.reset();
       self->connecting_.reset();
+      self->tls_.reset();
       self->socket_.reset();
       self->DropSending();
     });
   }
 
+  const std::shared_ptr<Shared> shared_;
+  const bool is_server_;
   std::optional<tcp::resolver> resolver_;
   std::optional<tcp::socket> connecting_;
   std::optional<tcp::socket> socket_;
+  std::optional<asio::ssl::stream<tcp::socket&>> tls_;
+  int tls_operations_ = 0;
   std::vector<char> staging_ = std::vector<char>(kStagingBytes);
+  std::array<asio::const_buffer, kPiecesMax> buffers_;
 };
 
 class TcpListener final : public ListenerCore, public std::enable_shared_from_this<TcpListener> {
  public:
-  TcpListener(EventLoop& loop, ConnectionSet& set, std::shared_ptr<const TransportOptions> options, Acceptor acceptor)
+  TcpListener(EventLoop& loop, ConnectionSet& set, std::shared_ptr<Shared> shared, Acceptor acceptor)
       : loop_(loop),
         set_(set),
-        options_(std::move(options)),
+        shared_(std::move(shared)),
         acceptor_(std::make_shared<const Acceptor>(std::move(acceptor))),
         socket_(std::in_place, loop.impl().context),
         pause_(std::in_place, loop) {}
@@ -226,6 +341,11 @@ class TcpListener final : public ListenerCore, public std::enable_shared_from_th
     const auto found = resolver.resolve(parsed.host, parsed.port, tcp::resolver::passive, error);
     if (error || found.empty()) return CannotListen(address, error);
     const tcp::endpoint endpoint = found.begin()->endpoint();
+    if (!endpoint.address().is_loopback() && !shared_->tls.server) {
+      return Status::Invalid(fmt::format(
+          "refusing to listen at {}, where other machines can connect, without a cluster key; `glim init` makes one",
+          address));
+    }
     socket_->open(endpoint.protocol(), error);
     // Else a restarted process waits a minute for its port.
     if (!error) socket_->set_option(tcp::acceptor::reuse_address(true), error);
@@ -256,7 +376,7 @@ class TcpListener final : public ListenerCore, public std::enable_shared_from_th
         self->pause_->Start(kPauseNanos, [self = self.get()] { self->AcceptNext(); });
         return;
       }
-      std::make_shared<TcpConnection>(self->loop_, self->set_, self->options_, self->acceptor_)
+      std::make_shared<TcpConnection>(self->loop_, self->set_, self->shared_, self->acceptor_)
           ->Accept(std::move(socket));
       self->AcceptNext();
     });
@@ -265,7 +385,7 @@ class TcpListener final : public ListenerCore, public std::enable_shared_from_th
   static constexpr int64_t kPauseNanos = 50'000'000;
   EventLoop& loop_;
   ConnectionSet& set_;
-  const std::shared_ptr<const TransportOptions> options_;
+  const std::shared_ptr<Shared> shared_;
   const std::shared_ptr<const Acceptor> acceptor_;
   std::optional<tcp::acceptor> socket_;
   std::optional<Timer> pause_;
@@ -274,16 +394,13 @@ class TcpListener final : public ListenerCore, public std::enable_shared_from_th
 class TcpTransport final : public Transport {
  public:
   TcpTransport(EventLoop& loop, TransportOptions options)
-      : loop_(loop),
-        options_(std::make_shared<const TransportOptions>(std::move(options))),
-        set_(loop),
-        listeners_(loop) {}
+      : loop_(loop), shared_(std::make_shared<Shared>(std::move(options))), set_(loop), listeners_(loop) {}
 
   Result<std::unique_ptr<Listener>> Listen(const std::string& address, Acceptor acceptor) override {
     Result<std::string> chosen = Status::Internal("not tried");
     std::weak_ptr<ListenerCore> weak;
     loop_.Call([&] {
-      const auto core = std::make_shared<TcpListener>(loop_, set_, options_, std::move(acceptor));
+      const auto core = std::make_shared<TcpListener>(loop_, set_, shared_, std::move(acceptor));
       chosen = core->Open(address);
       if (!chosen.ok()) return core->Stop();
       weak = core;
@@ -295,7 +412,7 @@ class TcpTransport final : public Transport {
 
   std::shared_ptr<Connection> Connect(const std::string& address, int64_t timeout_nanos,
                                       std::shared_ptr<ConnectionHandler> handler) override {
-    auto connection = std::make_shared<TcpConnection>(loop_, set_, options_, nullptr);
+    auto connection = std::make_shared<TcpConnection>(loop_, set_, shared_, nullptr);
     loop_.Post([connection, address, timeout_nanos, handler = std::move(handler)] {
       connection->Join(handler);
       connection->Connect(address, timeout_nanos);
@@ -305,7 +422,7 @@ class TcpTransport final : public Transport {
 
  private:
   EventLoop& loop_;
-  const std::shared_ptr<const TransportOptions> options_;
+  const std::shared_ptr<Shared> shared_;
   ConnectionSet set_;
   ListenerCores listeners_;
 };

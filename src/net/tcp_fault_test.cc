@@ -43,7 +43,7 @@ class TcpFaultTest : public ::testing::Test {
   };
   Client ConnectTo(const std::string& address) {
     Client made;
-    made.connection = client_->Connect(address, kTestNanos, made.recorder);
+    made.connection = client_->Connect(address, connect_nanos_, made.recorder);
     return made;
   }
   // Sends `count` frames and does not wait.
@@ -67,6 +67,7 @@ class TcpFaultTest : public ::testing::Test {
     ASSERT_TRUE(client.recorder->WaitFrames(before + 1));
   }
 
+  int64_t connect_nanos_ = kTestNanos;
   std::mutex mutex_;
   std::vector<std::shared_ptr<Recorder>> accepted_;
   EventLoop server_loop_, client_loop_;
@@ -74,8 +75,23 @@ class TcpFaultTest : public ::testing::Test {
   std::unique_ptr<Listener> listener_;
 };
 
-TEST_F(TcpFaultTest, BytesInSmallPiecesAreTheSameFrames) {
-  Begin();
+// With TLS, or without.
+class ProxyTest : public TcpFaultTest, public ::testing::WithParamInterface<bool> {
+ protected:
+  static TransportOptions Options() {
+    TransportOptions options = TestOptions();
+    if (!GetParam()) return options;
+    options.key = std::make_shared<Key>(TestKey());
+    options.tls_on_loopback = true;
+    return options;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Each, ProxyTest, ::testing::Bool(),
+                         [](const auto& info) { return std::string(info.param ? "tls" : "plain"); });
+
+TEST_P(ProxyTest, BytesInSmallPiecesAreTheSameFrames) {
+  Begin(Options());
   for (const bool to_server : {true, false}) {
     Proxy proxy(listener_->address(), {.harm = Harm::kSplit, .to_server = to_server});
     auto client = ConnectTo(proxy.address());
@@ -87,12 +103,17 @@ TEST_F(TcpFaultTest, BytesInSmallPiecesAreTheSameFrames) {
   }
 }
 
-TEST_F(TcpFaultTest, WhereverAConnectionBreaksBothSidesKnowAndNothingWrongIsDelivered) {
-  Begin();
+TEST_P(ProxyTest, WhereverAConnectionBreaksBothSidesKnowAndNothingWrongIsDelivered) {
+  // A length that has grown lets its reader wait for more: for heartbeats, or, in the handshake, for its end.
+  TransportOptions options = Options();
+  options.heartbeat_nanos = 5'000'000;
+  options.handshake_nanos = connect_nanos_ = 1'000'000'000;
+  Begin(options);
   for (const Harm harm : {Harm::kCut, Harm::kReset, Harm::kHalfClose, Harm::kFlip}) {
     for (const bool to_server : {true, false}) {
       // In the handshake, between frames, in heads, tables, bodies and payload.
-      for (size_t at = 0; at < 700; at += at < 250 ? 7 : 23) {
+      for (size_t at = 0; at < 700;
+           at += at < 250 ? 7 : 23) {  // (With TLS: within its handshake and the first records.)
         SCOPED_TRACE(fmt::format("harm {} at {} to {}", static_cast<int>(harm), at, to_server ? "server" : "client"));
         Proxy proxy(listener_->address(), {harm, to_server, at});
         auto client = ConnectTo(proxy.address());
@@ -113,13 +134,13 @@ TEST_F(TcpFaultTest, WhereverAConnectionBreaksBothSidesKnowAndNothingWrongIsDeli
   }
 }
 
-TEST_F(TcpFaultTest, AStalledNetworkIsNoticedByBothSides) {
-  TransportOptions options = TestOptions();
+TEST_P(ProxyTest, AStalledNetworkIsNoticedByBothSides) {
+  TransportOptions options = Options();
   options.heartbeat_nanos = 5'000'000;
   options.dead_nanos = 500'000'000;
   Begin(options);
   for (const bool to_server : {true, false}) {
-    Proxy proxy(listener_->address(), {.harm = Harm::kStall, .to_server = to_server, .at = 600});
+    Proxy proxy(listener_->address(), {.harm = Harm::kStall, .to_server = to_server, .at = GetParam() ? 1800u : 600u});
     auto client = ConnectTo(proxy.address());
     SendSome(*client.connection, 10);
     ASSERT_TRUE(client.recorder->WaitClosed());

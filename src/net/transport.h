@@ -35,6 +35,7 @@
 #include "glim/status.h"
 #include "net/event_loop.h"
 #include "net/frame.h"
+#include "net/key.h"
 #include "net/messages.h"
 
 namespace glim::net {
@@ -142,10 +143,14 @@ class Listener {
 struct TransportOptions {
   const MessageTable* messages = nullptr;  // Never null.
 
-  // Who we are.
-  std::string cluster = "local";  // Both sides must say the same.
+  // Who we are. Without a key there is no listening and connecting beyond this machine, and here everybody gets the
+  // role that he asks for.
+  std::shared_ptr<const Key> key;
+  std::string cluster = "local";  // Both sides must say the same; with a key it is the key's.
   std::string node = "unnamed";
   Role role = Role::kNode;  // What we want to be where we connect to.
+
+  bool tls_on_loopback = false;  // Beyond loopback there is always TLS.
 
   FrameLimits limits;
   size_t send_queue_bytes_max = size_t{32} << 20;  // One frame may always wait, however large.

@@ -146,6 +146,11 @@ struct SentCount {
   int failed = 0;
 };
 
+inline const Key& TestKey() {
+  static const Key key = MakeClusterKey("local").value();
+  return key;
+}
+
 struct TransportKind {
   std::string name;
   std::string address;  // To listen at.
@@ -160,7 +165,15 @@ inline std::vector<TransportKind> TransportKinds() {
            [](EventLoop& loop, InprocHub& hub, TransportOptions options) {
              return MakeInprocTransport(loop, hub, std::move(options));
            }},
-          {"tcp", "127.0.0.1:0", [](EventLoop& loop, InprocHub&, TransportOptions options) {
+          {"tcp", "127.0.0.1:0",
+           [](EventLoop& loop, InprocHub&, TransportOptions options) {
+             return MakeTcpTransport(loop, std::move(options));
+           }},
+          {"tls", "127.0.0.1:0", [](EventLoop& loop, InprocHub&, TransportOptions options) {
+             auto key = std::make_shared<Key>(TestKey());
+             key->cluster = options.cluster;
+             options.key = std::move(key);
+             options.tls_on_loopback = true;
              return MakeTcpTransport(loop, std::move(options));
            }}};
 }

@@ -12,9 +12,7 @@
 namespace glim::net {
 namespace {
 
-// One call of the system writes so many pieces at most, and we gather no more than so many bytes for it: what is
-// gathered goes before any heartbeat.
-constexpr size_t kPiecesMax = 64;
+// What is gathered for one call of the system goes before any heartbeat.
 constexpr size_t kGatherBytes = 256 * 1024;
 // Then others on this loop have their turn.
 constexpr size_t kPumpBytes = size_t{16} << 20;

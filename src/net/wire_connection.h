@@ -21,6 +21,9 @@
 
 namespace glim::net {
 
+// WriteSome gets so many pieces at most: the system takes no more than a thousand in one call, and fewer are enough.
+constexpr size_t kPiecesMax = 64;
+
 class WireConnection : public BaseConnection, private FrameSink {
  public:
   // With an acceptor this is the server's side. Both the acceptor and the handler that Join gets may be empty, not

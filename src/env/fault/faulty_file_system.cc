@@ -263,6 +263,11 @@ Result<std::unique_ptr<WritableFile>> FaultyFileSystem::Create(const std::string
   return Around<FaultyWritableFile>(real_.Create(path), state_, path);
 }
 
+Result<std::unique_ptr<WritableFile>> FaultyFileSystem::CreateSecret(const std::string& path) {
+  RETURN_IF_ERROR(state_->Begin(FileOperation::kCreate, QuotePath(path)));
+  return Around<FaultyWritableFile>(real_.CreateSecret(path), state_, path);
+}
+
 Result<FileStat> FaultyFileSystem::Stat(const std::string& path) {
   RETURN_IF_ERROR(state_->Begin(FileOperation::kStat, QuotePath(path)));
   return real_.Stat(path);

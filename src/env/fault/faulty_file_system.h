@@ -29,7 +29,7 @@ namespace glim::env {
 enum class FileOperation : uint8_t {
   kOpen,  // OpenRandom, OpenSequential
   kRead,
-  kCreate,  // Create, CreateTemporary
+  kCreate,  // Create, CreateSecret, CreateTemporary
   kWrite,   // Append, WriteAt
   kSync,
   kClose,
@@ -72,6 +72,7 @@ class FaultyFileSystem : public FileSystem {
   Result<std::unique_ptr<RandomAccessFile>> OpenRandom(const std::string& path) override;
   Result<std::unique_ptr<SequentialFile>> OpenSequential(const std::string& path) override;
   Result<std::unique_ptr<WritableFile>> Create(const std::string& path) override;
+  Result<std::unique_ptr<WritableFile>> CreateSecret(const std::string& path) override;
   Result<FileStat> Stat(const std::string& path) override;
   Result<std::string> FollowLink(const std::string& path) override { return real_.FollowLink(path); }
   Result<std::vector<DirectoryEntry>> List(const std::string& folder) override;

@@ -210,11 +210,11 @@ class PosixFileSystem : public FileSystem {
   }
 
   Result<std::unique_ptr<WritableFile>> Create(const std::string& path) override {
-    Descriptor descriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (!descriptor.valid()) return PathError(errno, path);
-    const int number = descriptor.get();
-    return std::unique_ptr<WritableFile>(
-        std::make_unique<PosixWritableFile>(QuotePath(path), number, std::move(descriptor), MayWait(number)));
+    return OpenForWriting(path, O_TRUNC, 0644);
+  }
+
+  Result<std::unique_ptr<WritableFile>> CreateSecret(const std::string& path) override {
+    return OpenForWriting(path, O_EXCL, 0600);
   }
 
   Result<FileStat> Stat(const std::string& path) override {
@@ -223,6 +223,7 @@ class PosixFileSystem : public FileSystem {
     FileStat stat;
     stat.kind = KindOf(found.st_mode);
     stat.size_bytes = static_cast<uint64_t>(found.st_size);
+    stat.permissions = found.st_mode & 07777;
     stat.modified_wall_nanos = found.st_mtim.tv_sec * int64_t{1'000'000'000} + found.st_mtim.tv_nsec;
     return stat;
   }
@@ -319,6 +320,15 @@ class PosixFileSystem : public FileSystem {
   }
 
  private:
+  static Result<std::unique_ptr<WritableFile>> OpenForWriting(const std::string& path, int flags, mode_t mode) {
+    Descriptor descriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | flags, mode));
+    if (!descriptor.valid() && errno == EEXIST) return Status::Invalid(QuotePath(path) + ": is there already");
+    if (!descriptor.valid()) return PathError(errno, path);
+    const int number = descriptor.get();
+    return std::unique_ptr<WritableFile>(
+        std::make_unique<PosixWritableFile>(QuotePath(path), number, std::move(descriptor), MayWait(number)));
+  }
+
   static Status FolderError(int error, const std::string& folder) {
     if (error == ENOENT) return Status::NotFound(QuotePath(folder) + ": no such folder");
     if (error == ENOTDIR) return Status::Invalid(QuotePath(folder) + ": not a folder");
