@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Frames over the transports of net/, beside a loop of plain blocking sends and receives on a loopback socket, in the
+// same process and the same run:
+//
+//   stream      1 MB of payload in each frame, received into one buffer; GB/s. Credit and checksums are on, as always.
+//   ping-pong   a frame with 64 bytes there and back; microseconds. "in the loop": the handler of the answer sends the
+//               next question. "by a thread": a thread sends, sleeps, and is woken by the answer, as a blocking call
+//               does.
+//   small       frames with 64 bytes, answered, 64 of them under way; thousands a second.
+//
+//   net_bench [--rounds R]
+//
+// Each round runs all of them once, so that a noisy neighbour disturbs all alike; shown are medians, lowest and
+// highest.
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <future>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "net/transport.h"
+
+namespace {
+
+using namespace glim;
+using namespace glim::net;
+
+constexpr size_t kPayloadBytes = 1'000'000;
+constexpr int kStreamFrames = 2000;
+constexpr int kPings = 20'000;
+constexpr int kSmall = 200'000;
+constexpr int kUnderWay = 64;
+constexpr uint16_t kMessage = 16;
+
+double Seconds(const std::function<void()>& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+[[noreturn]] void Fail(const std::string& why) {
+  fmt::print(stderr, "net_bench: {}\n", why);
+  std::exit(1);
+}
+
+// --------------------------------------------------------------------------------------------------------------- probe
+
+struct SocketPair {
+  SocketPair() {
+    const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    near = ::socket(AF_INET, SOCK_STREAM, 0);
+    if (::bind(listener, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(listener, 1) != 0 ||
+        ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0 ||
+        ::connect(near, reinterpret_cast<sockaddr*>(&address), size) != 0) {
+      Fail("no sockets");
+    }
+    far = ::accept(listener, nullptr, nullptr);
+    ::close(listener);
+    const int on = 1;
+    for (const int socket : {near, far}) ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  ~SocketPair() {
+    ::close(near);
+    ::close(far);
+  }
+  static void Send(int socket, std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t count = ::send(socket, bytes.data(), bytes.size(), 0);
+      if (count <= 0) Fail("send failed");
+      bytes.remove_prefix(static_cast<size_t>(count));
+    }
+  }
+  static void Receive(int socket, std::span<char> bytes) {
+    while (!bytes.empty()) {
+      const ssize_t count = ::recv(socket, bytes.data(), bytes.size(), 0);
+      if (count <= 0) Fail("recv failed");
+      bytes = bytes.subspan(static_cast<size_t>(count));
+    }
+  }
+  int near, far;
+};
+
+double ProbeStream() {
+  const SocketPair sockets;
+  const std::string payload(kPayloadBytes, 'x');
+  return kStreamFrames * double{kPayloadBytes} / 1e9 / Seconds([&] {
+           std::thread receiver([&] {
+             std::string place(kPayloadBytes, '\0');
+             for (int i = 0; i < kStreamFrames; ++i) SocketPair::Receive(sockets.far, place);
+           });
+           for (int i = 0; i < kStreamFrames; ++i) SocketPair::Send(sockets.near, payload);
+           receiver.join();
+         });
+}
+
+double ProbePingPong() {
+  const SocketPair sockets;
+  return 1e6 / kPings * Seconds([&] {
+           std::thread other([&] {
+             std::string bytes(64, '\0');
+             for (int i = 0; i < kPings; ++i) {
+               SocketPair::Receive(sockets.far, bytes);
+               SocketPair::Send(sockets.far, bytes);
+             }
+           });
+           std::string bytes(64, 'x');
+           for (int i = 0; i < kPings; ++i) {
+             SocketPair::Send(sockets.near, bytes);
+             SocketPair::Receive(sockets.near, bytes);
+           }
+           other.join();
+         });
+}
+
+// ---------------------------------------------------------------------------------------------------------- transports
+
+struct Handler : ConnectionHandler {
+  void OnOpen(Connection&) override { opened.set_value(); }
+  void OnBody(const FrameHead&, std::string_view, std::span<std::span<char>> targets) override {
+    if (!place.empty()) targets[0] = std::span(place);
+  }
+  void OnFrame(Frame frame, Credit) override { on_frame(std::move(frame)); }
+  void OnWritable() override {
+    const std::lock_guard lock(mutex);
+    writable = true;
+    changed.notify_one();
+  }
+  void OnClosed(const Closing& closing) override {
+    if (closing.reason != CloseReason::kShutdown && closing.reason != CloseReason::kClosedThere) {
+      Fail(closing.status.message());
+    }
+  }
+  void AwaitWritable() {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return writable; });
+    writable = false;
+  }
+  std::promise<void> opened;
+  std::string place;
+  std::function<void(Frame)> on_frame = [](Frame) {};
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool writable = false;
+};
+
+using Maker = std::function<std::unique_ptr<Transport>(EventLoop&, InprocHub&)>;
+
+struct Bench {
+  Bench(const Maker& make, const std::string& address) {
+    server = make(server_loop, hub);
+    client = make(client_loop, hub);
+    listener = server
+                   ->Listen(address,
+                            [this](const std::shared_ptr<Connection>& connection) {
+                              far = connection;
+                              return far_handler;
+                            })
+                   .value();
+  }
+  void Open() {
+    near = client->Connect(listener->address(), 5'000'000'000, near_handler);
+    near_handler->opened.get_future().wait();
+    far_handler->opened.get_future().wait();
+  }
+  static void Check(const Status& status) {
+    if (!status.ok()) Fail(status.message());
+  }
+
+  InprocHub hub;
+  EventLoop server_loop, client_loop;
+  std::shared_ptr<Handler> near_handler = std::make_shared<Handler>(), far_handler = std::make_shared<Handler>();
+  std::shared_ptr<Connection> near, far;
+  std::unique_ptr<Transport> server, client;
+  std::unique_ptr<Listener> listener;
+};
+
+Frame SmallFrame() { return {.header = {.type = kMessage}, .body = std::string(64, 'x'), .segments = {}}; }
+
+double Stream(const Maker& make, const std::string& address) {
+  Bench bench(make, address);
+  std::promise<void> done;
+  int received = 0;
+  bench.far_handler->place.resize(kPayloadBytes);
+  bench.far_handler->on_frame = [&](Frame) {
+    if (++received == kStreamFrames) done.set_value();
+  };
+  bench.Open();
+  const auto payload = Segment::Copy(std::string(kPayloadBytes, 'x'));
+  return kStreamFrames * double{kPayloadBytes} / 1e9 / Seconds([&] {
+           for (int i = 0; i < kStreamFrames;) {
+             const Status status = bench.near->Send({.header = {.type = kMessage}, .body = {}, .segments = {payload}});
+             if (status.ok()) {
+               ++i;
+             } else if (status.code() == Code::kExhausted) {
+               bench.near_handler->AwaitWritable();
+             } else {
+               Fail(status.message());
+             }
+           }
+           done.get_future().wait();
+         });
+}
+
+// `under_way` questions at a time, `count` in all, each asked when an answer has come: seconds.
+double Questions(const Maker& make, const std::string& address, int under_way, int count) {
+  Bench bench(make, address);
+  std::promise<void> done;
+  int asked = 0, answered = 0;
+  bench.far_handler->on_frame = [&](Frame frame) { Bench::Check(bench.far->Send(std::move(frame))); };
+  bench.near_handler->on_frame = [&](Frame frame) {
+    if (asked < count) {
+      ++asked;
+      Bench::Check(bench.near->Send(std::move(frame)));
+    }
+    if (++answered == count) done.set_value();
+  };
+  bench.Open();
+  return Seconds([&] {
+    bench.client_loop.Post([&] {
+      for (; asked < under_way; ++asked) Bench::Check(bench.near->Send(SmallFrame()));
+    });
+    done.get_future().wait();
+  });
+}
+
+double PingPongByThread(const Maker& make, const std::string& address) {
+  Bench bench(make, address);
+  std::mutex mutex;
+  std::condition_variable changed;
+  int answered = 0;
+  bench.far_handler->on_frame = [&](Frame frame) { Bench::Check(bench.far->Send(std::move(frame))); };
+  bench.near_handler->on_frame = [&](Frame) {
+    const std::lock_guard lock(mutex);
+    ++answered;
+    changed.notify_one();
+  };
+  bench.Open();
+  return 1e6 / kPings * Seconds([&] {
+           for (int i = 0; i < kPings; ++i) {
+             Bench::Check(bench.near->Send(SmallFrame()));
+             std::unique_lock lock(mutex);
+             changed.wait(lock, [&] { return answered > i; });
+           }
+         });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  int rounds = 5;
+  for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--rounds") != 0 || i + 1 == argc) Fail("usage: net_bench [--rounds R]");
+    rounds = std::max(1, std::atoi(argv[++i]));
+  }
+  MessageTable messages;
+  messages.Add(kMessage, "message", Role::kReadOnly);
+  TransportOptions options;
+  options.messages = &messages;
+  options.node = "bench";
+  TransportOptions tls_options = options;
+  tls_options.key = std::make_shared<Key>(MakeClusterKey("local").value());
+  tls_options.tls_on_loopback = true;
+
+  struct Kind {
+    std::string name, address;
+    Maker make;
+  };
+  const std::vector<Kind> kinds = {
+      {"tcp", "127.0.0.1:0", [&](EventLoop& loop, InprocHub&) { return MakeTcpTransport(loop, options); }},
+      {"tls", "127.0.0.1:0", [&](EventLoop& loop, InprocHub&) { return MakeTcpTransport(loop, tls_options); }},
+      {"inproc", "bench", [&](EventLoop& loop, InprocHub& hub) { return MakeInprocTransport(loop, hub, options); }},
+  };
+  std::vector<std::string> order;
+  std::map<std::string, std::vector<double>> values;
+  const auto note = [&](const std::string& name, double value) {
+    if (!values.contains(name)) order.push_back(name);
+    values[name].push_back(value);
+  };
+  for (int round = 0; round < rounds; ++round) {
+    note("stream     plain sockets           GB/s", ProbeStream());
+    for (const auto& [name, address, make] : kinds) {
+      note(fmt::format("stream     {:<23} GB/s", name), Stream(make, address));
+    }
+    note("ping-pong  plain sockets             us", ProbePingPong());
+    for (const auto& [name, address, make] : kinds) {
+      note(fmt::format("ping-pong  {:<25} us", name + ", in the loop"),
+           1e6 / kPings * Questions(make, address, 1, kPings));
+      note(fmt::format("ping-pong  {:<25} us", name + ", by a thread"), PingPongByThread(make, address));
+    }
+    for (const auto& [name, address, make] : kinds) {
+      note(fmt::format("small      {:<20} 1000/s", name), kSmall / 1e3 / Questions(make, address, kUnderWay, kSmall));
+    }
+  }
+  fmt::print("{:<42} {:>9} {:>9} {:>9}\n", "", "median", "lowest", "highest");
+  for (const std::string& name : order) {
+    auto sorted = values[name];
+    std::sort(sorted.begin(), sorted.end());
+    fmt::print("{:<42} {:>9.2f} {:>9.2f} {:>9.2f}\n", name, sorted[sorted.size() / 2], sorted.front(), sorted.back());
+  }
+}
