@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -12,13 +13,12 @@
 namespace glim::ops {
 namespace {
 
-constexpr size_t kSlotsMin = 1024;
+constexpr size_t kSlotsMin = 256;
 constexpr int64_t kPrefetchAhead = 12;
-constexpr size_t kRowsAhead = 4096;  // Of a batch.
+constexpr int64_t kRowsAtOnce = 512;  // For so many there is room before any is looked up.
+constexpr size_t kRowsAhead = 4096;   // Of a batch.
 
 uint32_t SlotHash(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
-
-bool IsRaw(const Column& column) { return column.type() == Type::kBytes && !column.may_have_nulls(); }
 
 }  // namespace
 
@@ -44,6 +44,12 @@ Column ListsOf(Column elements, std::span<const uint32_t> begins) {
   return Column(std::move(parts));
 }
 
+int64_t GroupIndex::Key::int64() const {
+  int64_t value;
+  std::memcpy(&value, tail, sizeof(value));
+  return value;
+}
+
 const char* GroupIndex::Key::address() const {
   const char* at;
   std::memcpy(&at, tail, sizeof(at));
@@ -53,7 +59,7 @@ const char* GroupIndex::Key::address() const {
 std::string_view GroupIndex::Key::bytes() const { return {size <= BytesView::kInlineMax ? head : address(), size}; }
 
 GroupIndex::GroupIndex(size_t key_count)
-    : key_count_(key_count), raw_(key_count == 1), slots_(kSlotsMin, Slot{0, 0}), rows_(std::make_unique<Rows>()) {}
+    : key_count_(key_count), slots_(kSlotsMin, Slot{0, 0}), rows_(std::make_unique<Rows>()) {}
 GroupIndex::~GroupIndex() = default;
 
 GroupIndex::Key GroupIndex::MakeKey(std::string_view bytes) {
@@ -67,6 +73,19 @@ GroupIndex::Key GroupIndex::MakeKey(std::string_view bytes) {
     std::memcpy(key.tail, &at, sizeof(at));
   }
   return key;
+}
+
+GroupIndex::Key GroupIndex::MakeKey(int64_t value) {
+  Key key{};
+  key.size = sizeof(value);
+  std::memcpy(key.tail, &value, sizeof(value));
+  return key;
+}
+
+GroupIndex::Form GroupIndex::FormOf(const Column& column) {
+  if (column.may_have_nulls()) return Form::kEncoded;
+  if (column.type() == Type::kBytes) return Form::kBytes;
+  return column.type() == Type::kInt64 ? Form::kInts : Form::kEncoded;
 }
 
 bool GroupIndex::Matches(const Key& a, const Key& b) {
@@ -87,15 +106,21 @@ void GroupIndex::Insert(const Batch& batch, std::span<const int> key_columns, st
     std::fill(groups->begin(), groups->end(), 0);
     return;
   }
-  if (raw_ && !IsRaw(batch.column(key_columns[0]))) StopRaw();
-  rows_->Prepare(batch, key_columns, raw_);
+  const Form form = key_count_ == 1 ? FormOf(batch.column(key_columns[0])) : Form::kEncoded;
+  if (keys_.empty()) form_ = form;
+  if (form_ != form && form_ != Form::kEncoded) Encode();
+  rows_->Prepare(batch, key_columns, form_);
+  for (int64_t begin = 0; begin < n; begin += kRowsAtOnce) InsertRows(begin, std::min(begin + kRowsAtOnce, n), groups);
+}
+
+void GroupIndex::InsertRows(int64_t begin, int64_t end, std::vector<uint32_t>* groups) {
   const std::vector<uint64_t>& hashes = rows_->hashes_;
   const std::vector<Key>& row_keys = rows_->keys_;
-  while ((keys_.size() + n) * 2 > slots_.size()) Grow();
+  while ((keys_.size() + static_cast<size_t>(end - begin)) * 2 > slots_.size()) Grow();
   const uint64_t mask = slots_.size() - 1;
   Slot* const slots = slots_.data();
-  for (int64_t i = 0; i < n; ++i) {
-    if (i + kPrefetchAhead < n) __builtin_prefetch(&slots[hashes[i + kPrefetchAhead] & mask]);
+  for (int64_t i = begin; i < end; ++i) {
+    if (i + kPrefetchAhead < end) __builtin_prefetch(&slots[hashes[i + kPrefetchAhead] & mask]);
     const uint64_t hash = hashes[i];
     for (uint64_t at = hash & mask;; at = (at + 1) & mask) {
       Slot& slot = slots[at];
@@ -123,7 +148,8 @@ void GroupIndex::Find(const Batch& batch, std::span<const int> key_columns, Rows
                       std::vector<uint32_t>* groups) const {
   const int64_t n = batch.row_count();
   groups->assign(n, kNone);
-  scratch->Prepare(batch, key_columns, raw_);
+  if (keys_.empty()) return;
+  scratch->Prepare(batch, key_columns, form_);
   const std::vector<uint64_t>& hashes = scratch->hashes_;
   const uint64_t mask = slots_.size() - 1;
   for (int64_t i = 0; i < n; ++i) {
@@ -138,19 +164,29 @@ void GroupIndex::Find(const Batch& batch, std::span<const int> key_columns, Rows
   }
 }
 
-void GroupIndex::Rows::Prepare(const Batch& batch, std::span<const int> columns, bool raw) {
+void GroupIndex::Rows::Prepare(const Batch& batch, std::span<const int> columns, Form form) {
   keys_.resize(batch.row_count());
   hashes_.resize(batch.row_count());
-  if (!raw) {
+  if (form == Form::kEncoded) {
     PrepareEncoded(batch, columns);
-  } else if (IsRaw(batch.column(columns[0]))) {
-    PrepareRaw(batch.column(columns[0]));
+  } else if (FormOf(batch.column(columns[0])) != form) {
+    PrepareOthers(batch.column(columns[0]), form);
+  } else if (form == Form::kBytes) {
+    PrepareBytes(batch.column(columns[0]));
   } else {
-    PrepareRawCells(batch.column(columns[0]));
+    PrepareInts(batch.column(columns[0]));
   }
 }
 
-void GroupIndex::Rows::PrepareRaw(const Column& column) {
+void GroupIndex::Rows::PrepareInts(const Column& column) {
+  const auto values = column.Int64s();
+  for (int64_t i = 0; i < column.length(); ++i) {
+    keys_[i] = MakeKey(values[i]);
+    hashes_[i] = base::HashInt(static_cast<uint64_t>(values[i]));
+  }
+}
+
+void GroupIndex::Rows::PrepareBytes(const Column& column) {
   const auto views = column.Views();
   for (int64_t i = 0; i < column.length(); ++i) {
     const BytesView& view = views[i];
@@ -165,18 +201,26 @@ void GroupIndex::Rows::PrepareRaw(const Column& column) {
   }
 }
 
-// Looks up other values than bytes in an index of bytes: they are not there.
-void GroupIndex::Rows::PrepareRawCells(const Column& column) {
+// Looks up, in an index of values of one type, rows of another or with nils: most are not there.
+void GroupIndex::Rows::PrepareOthers(const Column& column, Form form) {
   for (int64_t i = 0; i < column.length(); ++i) {
     Key& key = keys_[i];
     key = Key{};
     hashes_[i] = 0;
     key.size = UINT32_MAX;  // No key's size.
-    if (column.IsNull(i)) continue;
     const Cell cell = column.At(i);
-    if (cell.type() != Type::kBytes) continue;
-    key = MakeKey(cell.as_bytes());
-    hashes_[i] = base::HashBytes(cell.as_bytes());
+    if (form == Form::kBytes && cell.type() == Type::kBytes) {
+      key = MakeKey(cell.as_bytes());
+      hashes_[i] = base::HashBytes(cell.as_bytes());
+    } else if (form == Form::kInts && cell.is_number()) {
+      // 4.0 is equal to 4.
+      const double number = cell.number();
+      const bool in_range = number >= -0x1p63 && number < 0x1p63;
+      const int64_t value = cell.type() == Type::kInt64 ? cell.as_int64() : in_range ? static_cast<int64_t>(number) : 0;
+      if (cell.Compare(Cell::Int64(value)) != 0) continue;
+      key = MakeKey(value);
+      hashes_[i] = base::HashInt(static_cast<uint64_t>(value));
+    }
   }
 }
 
@@ -196,16 +240,16 @@ void GroupIndex::Rows::PrepareEncoded(const Batch& batch, std::span<const int> c
   }
 }
 
-void GroupIndex::StopRaw() {
-  raw_ = false;
+void GroupIndex::Encode() {
+  const Form before = std::exchange(form_, Form::kEncoded);
   std::vector<Key> old = std::move(keys_);
   keys_.clear();
   key_hashes_.clear();
   std::fill(slots_.begin(), slots_.end(), Slot{0, 0});
   const uint64_t mask = slots_.size() - 1;
-  for (const Key& raw : old) {
+  for (const Key& value : old) {
     std::string encoded;
-    batch::AppendEncoded(Cell::Bytes(raw.bytes()), &encoded);
+    batch::AppendEncoded(before == Form::kBytes ? Cell::Bytes(value.bytes()) : Cell::Int64(value.int64()), &encoded);
     const bool is_short = encoded.size() <= BytesView::kInlineMax;
     const Key key = MakeKey(is_short ? std::string_view(encoded) : std::string_view(Keep(encoded), encoded.size()));
     const uint64_t hash = base::HashBytes(encoded);
@@ -228,9 +272,9 @@ void GroupIndex::Grow() {
 }
 
 const char* GroupIndex::Keep(std::string_view bytes) {
-  constexpr size_t kArenaBlock = 256 << 10;
+  constexpr int64_t kBlockMin = 2 << 10, kBlockMax = 256 << 10;
   if (bytes.size() > arena_left_) {
-    arena_left_ = std::max(kArenaBlock, bytes.size());
+    arena_left_ = std::max(static_cast<size_t>(std::clamp(arena_bytes_, kBlockMin, kBlockMax)), bytes.size());
     arena_.push_back(std::make_unique<char[]>(arena_left_));
     arena_next_ = arena_.back().get();
     arena_bytes_ += static_cast<int64_t>(arena_left_);
@@ -256,11 +300,16 @@ int64_t GroupIndex::memory_bytes() const {
 }
 
 std::vector<Column> GroupIndex::Keys() const {
+  if (form_ == Form::kInts) {
+    std::vector<int64_t> values(keys_.size());
+    for (size_t g = 0; g < values.size(); ++g) values[g] = keys_[g].int64();
+    return {Column::FromInt64s(values)};
+  }
   std::vector<ColumnBuilder> builders(key_count_);
   if (key_count_ > 0) {
     for (const Key& key : keys_) {
       std::string_view bytes = key.bytes();
-      if (raw_) {
+      if (form_ == Form::kBytes) {
         builders[0].AppendBytes(bytes);
         continue;
       }

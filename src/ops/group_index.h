@@ -2,11 +2,11 @@
 //
 // Numbers the distinct keys of rows: the hash table under ReduceBy, GroupBy and Join.
 //
-// A key is a byte string: the value itself when there is one key column of bytes, else the encoded columns
-// (batch/row_codec.h). Groups are numbered from 0 in the order in which their keys came. Open addressing over slots of
-// 8 bytes (32 bits of hash, group number); the keys lie in an array of 16-byte entries beside it, up to 12 bytes of a
-// key inline, longer ones in an arena. So a look-up of a short key touches two cache lines, and the slots of the next
-// rows are prefetched while one is compared.
+// A key is a byte string: the value itself when there is one key column and it has only bytes, or only int64, else the
+// encoded columns (batch/row_codec.h). Groups are numbered from 0 in the order in which their keys came. Open
+// addressing over slots of 8 bytes (32 bits of hash, group number); the keys lie in an array of 16-byte entries beside
+// it, up to 12 bytes of a key inline, longer ones in an arena. So a look-up of a short key touches two cache lines, and
+// the slots of the next rows are prefetched while one is compared.
 //
 // Memory: 8 / load (0.25 .. 0.5) + 16 bytes per group, plus long keys: about 40 bytes.
 //
@@ -60,19 +60,24 @@ class GroupIndex {
     char tail[8];  // The rest of a short key, or the address.
     const char* address() const;
     std::string_view bytes() const;
+    int64_t int64() const;  // Of Form::kInts.
   };
   static_assert(sizeof(Key) == 16);
 
-  // Raw keys become encoded ones.
-  void StopRaw();
+  enum class Form : uint8_t { kUnknown, kBytes, kInts, kEncoded };  // Of the keys; kUnknown: there are none.
+  static Form FormOf(const Column& column);
+  // Keys that are values become encoded ones.
+  void Encode();
+  void InsertRows(int64_t begin, int64_t end, std::vector<uint32_t>* groups);
   // Of bytes that stay where they are.
   static Key MakeKey(std::string_view bytes);
+  static Key MakeKey(int64_t value);
   static bool Matches(const Key& a, const Key& b);
   void Grow();
   const char* Keep(std::string_view bytes);
 
   const size_t key_count_;
-  bool raw_;
+  Form form_ = Form::kUnknown;
   std::vector<Slot> slots_;
   std::vector<Key> keys_;
   std::vector<uint64_t> key_hashes_;
@@ -89,9 +94,10 @@ class GroupIndex {
 class GroupIndex::Rows {
  private:
   friend class GroupIndex;
-  void Prepare(const Batch& batch, std::span<const int> columns, bool raw);
-  void PrepareRaw(const Column& column);
-  void PrepareRawCells(const Column& column);
+  void Prepare(const Batch& batch, std::span<const int> columns, Form form);
+  void PrepareBytes(const Column& column);
+  void PrepareInts(const Column& column);
+  void PrepareOthers(const Column& column, Form form);
   void PrepareEncoded(const Batch& batch, std::span<const int> columns);
 
   std::vector<Key> keys_;
