@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "batch/order_prefix.h"
 #include "glim/batch_builder.h"
 
 namespace glim::exchange {
@@ -16,7 +17,7 @@ constexpr int64_t kSliceMin = 512;
 class MergeReader : public PartitionReader {
  public:
   MergeReader(std::vector<std::unique_ptr<PartitionReader>> parts, std::vector<batch::SortKey> keys)
-      : parts_(std::move(parts)), rows_(parts_.size()), keys_(std::move(keys)) {}
+      : parts_(std::move(parts)), rows_(parts_.size()), prefixes_(parts_.size()), keys_(std::move(keys)) {}
 
   Result<std::optional<Batch>> Next() override {
     if (!started_) RETURN_IF_ERROR(Start());
@@ -35,29 +36,36 @@ class MergeReader : public PartitionReader {
 
  private:
   struct Cursor {
-    size_t part;
-    int64_t row;  // Of the part's batch at hand.
+    uint64_t prefix;  // Of its row.
+    uint32_t part;
+    uint32_t row;  // Of the part's batch at hand.
   };
-  bool Before(size_t part_a, int64_t row_a, const Cursor& b) const {
-    const int order = batch::CompareRows(rows_[part_a], row_a, rows_[b.part], b.row, keys_);
-    return order != 0 ? order < 0 : part_a < b.part;
+  bool Before(const Cursor& a, const Cursor& b) const {
+    if (a.prefix != b.prefix) return a.prefix < b.prefix;
+    const int order = batch::CompareRows(rows_[a.part], a.row, rows_[b.part], b.row, keys_);
+    return order != 0 ? order < 0 : a.part < b.part;
   }
   struct Later {
     const MergeReader* reader;
-    bool operator()(const Cursor& a, const Cursor& b) const { return reader->Before(b.part, b.row, a); }
+    bool operator()(const Cursor& a, const Cursor& b) const { return reader->Before(b, a); }
   };
+  Cursor At(uint32_t part, int64_t row) const {
+    return {prefixes_[part][static_cast<size_t>(row)], part, static_cast<uint32_t>(row)};
+  }
 
   Status Start() {
     started_ = true;
-    for (size_t part = 0; part < parts_.size(); ++part) RETURN_IF_ERROR(Fetch(part));
+    for (uint32_t part = 0; part < parts_.size(); ++part) RETURN_IF_ERROR(Fetch(part));
     return Status::Ok();
   }
 
   // The part's next batch, if there is one.
-  Status Fetch(size_t part) {
+  Status Fetch(uint32_t part) {
     ASSIGN_OR_RETURN(std::optional<Batch> batch, parts_[part]->Next());
     rows_[part] = batch.has_value() ? *std::move(batch) : Batch();
-    if (rows_[part].row_count() > 0) Push({part, 0});
+    if (rows_[part].row_count() == 0) return Status::Ok();
+    batch::OrderPrefixes(rows_[part].column(keys_[0].column), keys_[0].descending, &prefixes_[part]);
+    Push(At(part, 0));
     return Status::Ok();
   }
 
@@ -76,11 +84,11 @@ class MergeReader : public PartitionReader {
     if (heap_.empty()) {
       end = rows.row_count();
     } else {
-      while (end < rows.row_count() && Before(cursor.part, end, heap_.front())) ++end;
+      while (end < rows.row_count() && Before(At(cursor.part, end), heap_.front())) ++end;
     }
     std::optional<Batch> full = Give(rows, cursor.row, end);
     if (end < rows.row_count()) {
-      Push({cursor.part, end});
+      Push(At(cursor.part, end));
     } else {
       RETURN_IF_ERROR(Fetch(cursor.part));
     }
@@ -104,7 +112,8 @@ class MergeReader : public PartitionReader {
   }
 
   const std::vector<std::unique_ptr<PartitionReader>> parts_;
-  std::vector<Batch> rows_;  // Of each part, the batch at hand.
+  std::vector<Batch> rows_;                      // Of each part, the batch at hand,
+  std::vector<std::vector<uint64_t>> prefixes_;  // and the prefixes of its first key.
   const std::vector<batch::SortKey> keys_;
   bool started_ = false;
   std::vector<Cursor> heap_;

@@ -2,43 +2,16 @@
 #include "ops/sort.h"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 
 #include "base/check.h"
 #include "base/try.h"
+#include "batch/order_prefix.h"
 #include "exchange/merge_reader.h"
 
 namespace glim::ops {
 namespace {
 
 constexpr int64_t kRunBlockBytes = 128 << 10;
-
-// The most significant bits of a cell's place in the total order: a < b implies Prefix(a) <= Prefix(b).
-uint64_t Prefix(const Cell& cell) {
-  // Two bits of rank on top, so that types mix.
-  switch (cell.type()) {
-    case Type::kNull: return 0;
-    case Type::kBool: return 1 + cell.as_bool();
-    case Type::kInt64:
-    case Type::kDouble: {
-      const double number = cell.number();
-      if (std::isnan(number)) return (uint64_t{1} << 62) | ((~uint64_t{0}) >> 2);
-      const auto bits = std::bit_cast<uint64_t>(number == 0 ? 0.0 : number);
-      const uint64_t ordered = (bits >> 63) != 0 ? ~bits : bits | (uint64_t{1} << 63);
-      return (uint64_t{1} << 62) | (ordered >> 2);
-    }
-    case Type::kBytes: {
-      uint64_t head = 0;
-      const std::string_view bytes = cell.as_bytes();
-      std::memcpy(&head, bytes.data(), std::min<size_t>(bytes.size(), 8));
-      return (uint64_t{2} << 62) | (__builtin_bswap64(head) >> 2);
-    }
-    case Type::kList: return uint64_t{3} << 62;
-    case Type::kAny: break;
-  }
-  return 0;
-}
 
 }  // namespace
 
@@ -96,10 +69,11 @@ void SortOperator::Sort() {
   for (uint32_t c = 0; c < chunks_.size(); ++c) {
     const Batch& rows = chunks_[c].rows;
     if (rows.row_count() == 0) continue;
-    const Column& column = rows.column(first.column);
-    for (int64_t row = 0; row < rows.row_count(); ++row) {
-      const uint64_t prefix = Prefix(column.At(row));
-      entries_.push_back({first.descending ? ~prefix : prefix, c, static_cast<uint32_t>(row)});
+    std::vector<uint64_t> prefixes;
+    for (int64_t begin = 0; begin < rows.row_count(); begin += kRowsPerBatch) {
+      const int64_t count = std::min(kRowsPerBatch, rows.row_count() - begin);
+      batch::OrderPrefixes(rows.column(first.column).Slice(begin, count), first.descending, &prefixes);
+      for (int64_t i = 0; i < count; ++i) entries_.push_back({prefixes[i], c, static_cast<uint32_t>(begin + i)});
     }
   }
   std::stable_sort(entries_.begin(), entries_.end(), [&](const Entry& a, const Entry& b) {
