@@ -43,6 +43,7 @@ PUBLIC_HEADERS = {
     "sinks": "batch",
     "batch_builder": "batch",
     "channel": "batch",
+    "folds": "batch",
     "side_table": "batch",
     "udf": "udf",
     "native": "udf",

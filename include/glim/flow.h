@@ -36,6 +36,7 @@
 #include <vector>
 
 #include "glim/batch.h"
+#include "glim/folds.h"
 #include "glim/native.h"
 #include "glim/side_table.h"
 #include "glim/sinks.h"
@@ -111,22 +112,28 @@ struct PartitionSize {
   int64_t megabytes;
 };
 
-// A step's function: Lua source, or a function made by native:: or by a script.
+// A step's function: Lua source, or a function made by native:: or by a script; of Reduce and its kin also known folds,
+// one for all fields that are no keys, or one for each (glim/folds.h).
 struct FunctionSource {
   FunctionSource(std::string_view lua) : lua(lua) {}
   FunctionSource(const char* lua) : lua(lua) {}
   FunctionSource(const std::string& lua) : lua(lua) {}
   FunctionSource(std::shared_ptr<const Function> function, std::vector<SideTable> tables = {})
       : function(std::move(function)), tables(std::move(tables)) {}
+  FunctionSource(Fold fold) : folds{std::move(fold)} {}
+  FunctionSource(const Min& fold) : folds{fold} {}
+  FunctionSource(const Max& fold) : folds{fold} {}
+  FunctionSource(std::initializer_list<Fold> folds) : folds(folds) {}
+  explicit FunctionSource(std::vector<Fold> folds) : folds(std::move(folds)) {}
   std::string lua;
   std::shared_ptr<const Function> function;
   std::vector<SideTable> tables;  // Which the function reads.
+  std::vector<Fold> folds;
 };
 
 template <class F>
-concept NativeCallable =
-    !std::convertible_to<F, std::string_view> && !std::convertible_to<F, std::shared_ptr<const Function>> &&
-    !std::same_as<std::remove_cvref_t<F>, FunctionSource>;
+concept NativeCallable = !std::convertible_to<F, FunctionSource> && !std::convertible_to<F, std::string_view> &&
+                         !std::convertible_to<F, std::shared_ptr<const Function>>;
 
 struct PipeAsArgsOptions {
   int parallel = 1;  // So many commands run side by side in each task. Their rows come in the order of the rows they

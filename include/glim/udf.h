@@ -101,6 +101,9 @@ class Reducer {
   // The accumulators: one row per group, in the order of their numbers; as many columns as the values had. The reducer
   // is not used afterwards.
   virtual Result<Batch> Finish() = 0;
+  // The accumulators for a merger of the same Function, likewise. Other than Finish where a result is less than what
+  // must be known to go on: a mean, which needs sum and count.
+  virtual Result<Batch> FinishStates() { return Finish(); }
   // After a failed Update the row, after a failed Finish the group that the failure is about: the message then names
   // its key. -1: none.
   virtual int64_t failed() const { return -1; }
@@ -122,6 +125,12 @@ class Function {
   // `context` outlives the instance. An error here (a syntax error in Lua, say) fails the run.
   virtual Result<std::unique_ptr<BatchFunction>> Instantiate(FunctionRole role, TaskContext& context) const = 0;
   virtual Result<std::unique_ptr<Reducer>> InstantiateReducer(TaskContext& context) const = 0;
+  // A reducer of what FinishStates of others gave.
+  virtual Result<std::unique_ptr<Reducer>> InstantiateMerger(TaskContext& context) const {
+    return InstantiateReducer(context);
+  }
+  // Whether its reducers take rows without values, too.
+  virtual bool counts_rows() const { return false; }
   // For Explain: which way it is run and why, "kernel" or "plain Lua: line 3: a loop"; empty: there is but one way.
   virtual std::string HowItRuns(FunctionRole role, TaskContext& context) const { return ""; }
   // Finds mistakes that do not need data (Lua syntax, a C++ callable in the wrong place) before a run starts.

@@ -20,6 +20,7 @@
 #include "io/zip_source.h"
 #include "ops/aggregate.h"
 #include "ops/distinct.h"
+#include "ops/folds.h"
 #include "ops/pipe.h"
 #include "ops/sort.h"
 #include "ops/table_steps.h"
@@ -35,6 +36,7 @@ const T& Body(const flow::Graph& graph, int step) {
 
 Result<std::shared_ptr<const Function>> Bind(const FunctionSource& source, const std::string& init) {
   if (source.function != nullptr) return source.function;
+  if (!source.folds.empty()) return ops::MakeFoldFunction(source.folds);
   return udf::MakeLuaFunction(source.lua, init);
 }
 
@@ -212,9 +214,12 @@ std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow
       return std::make_unique<ops::DistinctOperator>(std::move(context),
                                                      Body<flow::DistinctStep>(graph, op.step).columns);
     case OperatorKind::kCombine:
-    case OperatorKind::kMerge:
-      return std::make_unique<ops::ReduceOperator>(std::move(context), op.keys, functions[op.step],
-                                                   op.kind == OperatorKind::kCombine);
+    case OperatorKind::kMerge: {
+      const auto behind = op.local ? ops::ReducePhase::kWhole : ops::ReducePhase::kMerge;
+      return std::make_unique<ops::ReduceOperator>(
+          std::move(context), op.keys, functions[op.step],
+          op.kind == OperatorKind::kCombine ? ops::ReducePhase::kCombine : behind);
+    }
     case OperatorKind::kGroup: return std::make_unique<ops::GroupOperator>(std::move(context), op.keys);
     case OperatorKind::kSort:
     case OperatorKind::kTop:

@@ -115,7 +115,9 @@ class Resolver {
   }
   Result<Names> Follow(const flow::Step&, flow::ReduceStep& reduce, const Names& left, const Names&) {
     RETURN_IF_ERROR(Resolve(&reduce.keys, left));
-    return Joined(Pick(left, reduce.keys), Others(left, reduce.keys));
+    Names others = Others(left, reduce.keys);
+    if (others.empty() && !left.empty()) others = {"count"};  // The one fold that takes rows of keys alone.
+    return Joined(Pick(left, reduce.keys), others);
   }
   Result<Names> Follow(const flow::Step&, flow::GroupStep& group, const Names& left, const Names&) {
     RETURN_IF_ERROR(Resolve(&group.keys, left));

@@ -138,6 +138,11 @@ std::string Describe(const std::vector<OrderBy>& orders) {
 
 // Shown by Explain: the first line of the source, cut.
 std::string DescribeFunction(const FunctionSource& function) {
+  if (!function.folds.empty()) {
+    std::string text;
+    for (const Fold& fold : function.folds) text += (text.empty() ? "" : ", ") + ToString(fold);
+    return text;
+  }
   if (function.function != nullptr) return function.function->Describe();
   std::string text = function.lua.substr(0, function.lua.find('\n', function.lua.find_first_not_of(" \n\t")));
   const size_t begin = text.find_first_not_of(" \n\t");
@@ -173,6 +178,8 @@ Dataset Dataset::Then(Step step) const {
 
 Dataset Dataset::WithFunction(std::string name, FunctionRole role, FunctionSource function) const {
   std::string arguments = DescribeFunction(function);
+  if (!function.folds.empty())
+    graph_->Fail(Status::Invalid(name + " takes a function, and " + arguments + " is a fold"));
   std::vector<int> tables = Tables(name, function, graph_.get());
   return Then({std::move(name),
                std::move(arguments),
@@ -296,6 +303,13 @@ Dataset Dataset::ReduceStep(std::string name, FunctionSource function, bool by_k
   std::string arguments = DescribeFunction(function);
   if (by_key) arguments = fmt::format("field {}, {}", List(keys), arguments);
   if (by_key && keys.empty()) graph_->Fail(Status::Invalid(name + " needs at least one key field"));
+  for (const Fold& fold : function.folds) {
+    if (fold.kind != Fold::Kind::kQuantiles) continue;
+    const bool good = std::all_of(fold.at.begin(), fold.at.end(), [](double at) { return at >= 0 && at <= 1; });
+    if (!good || fold.at.empty()) {
+      graph_->Fail(Status::Invalid(name + ": quantiles wants numbers from 0 to 1, got " + ToString(fold)));
+    }
+  }
   std::vector<int> columns = Columns(name, keys, graph_.get());
   std::vector<int> tables = Tables(name, function, graph_.get());
   return Then({std::move(name),

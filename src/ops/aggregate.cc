@@ -27,11 +27,11 @@ std::vector<int> FirstColumns(size_t count) {
 }  // namespace
 
 ReduceOperator::ReduceOperator(OperatorContext context, std::vector<int> keys, std::shared_ptr<const Function> function,
-                               bool combines, int level)
+                               ReducePhase phase, int level)
     : Operator(std::move(context)),
       keys_(std::move(keys)),
       function_(std::move(function)),
-      combines_(combines),
+      phase_(phase),
       level_(level),
       memory_(Reserve()) {}
 
@@ -39,7 +39,9 @@ Status ReduceOperator::DoOpen() { return Restart(); }
 
 Status ReduceOperator::Restart() {
   index_ = std::make_unique<GroupIndex>(keys_.size());
-  ASSIGN_OR_RETURN(reducer_, function_->InstantiateReducer(*context().task));
+  auto& task = *context().task;
+  ASSIGN_OR_RETURN(reducer_, phase_ == ReducePhase::kMerge ? function_->InstantiateMerger(task)
+                                                           : function_->InstantiateReducer(task));
   memory_.Clear();
   return Status::Ok();
 }
@@ -49,7 +51,7 @@ Status ReduceOperator::DoPush(Batch batch) {
     RETURN_IF_ERROR(CheckColumns(batch, keys_));
     width_ = batch.column_count();
     values_ = OtherColumns(width_, keys_);
-    if (values_.empty()) {
+    if (values_.empty() && !function_->counts_rows()) {
       return Status::Invalid("there is no value to fold besides the key, row " + batch.RowToDebugString(0));
     }
   }
@@ -60,8 +62,8 @@ Status ReduceOperator::DoPush(Batch batch) {
   const int64_t bytes = index_->memory_bytes() + reducer_->memory_bytes();
   ASSIGN_OR_RETURN(const bool fits, Fits(&memory_, bytes));
   if (fits) return Status::Ok();
-  if (combines_) {
-    ASSIGN_OR_RETURN(const Batch groups, TakeGroups());
+  if (phase_ == ReducePhase::kCombine) {
+    ASSIGN_OR_RETURN(const Batch groups, TakeGroups(true));
     RETURN_IF_ERROR(EmitInPieces(groups));
     return Restart();
   }
@@ -70,12 +72,12 @@ Status ReduceOperator::DoPush(Batch batch) {
   return Spill();
 }
 
-Result<Batch> ReduceOperator::TakeGroups() {
+Result<Batch> ReduceOperator::TakeGroups(bool states) {
   const int64_t count = index_->group_count();
   if (count == 0) return Batch();
   std::vector<Column> columns = index_->Keys();
   index_.reset();
-  const Result<Batch> folded = reducer_->Finish();
+  const Result<Batch> folded = states ? reducer_->FinishStates() : reducer_->Finish();
   if (!folded.ok()) return WithKey(folded.status(), Batch(std::move(columns), count));
   columns.insert(columns.end(), folded->columns().begin(), folded->columns().end());
   return Batch(std::move(columns), count);
@@ -86,7 +88,7 @@ Status ReduceOperator::Spill() {
     parts_ = MakeParts(FirstColumns(keys_.size()), level_ + 1);
     writer_ = parts_->MakeWriter(0);
   }
-  ASSIGN_OR_RETURN(const Batch groups, TakeGroups());
+  ASSIGN_OR_RETURN(const Batch groups, TakeGroups(true));
   RETURN_IF_ERROR(Restart());
   for (int64_t begin = 0; begin < groups.row_count(); begin += kRowsPerBatch) {
     RETURN_IF_ERROR(writer_->Push(groups.Slice(begin, std::min(kRowsPerBatch, groups.row_count() - begin))));
@@ -96,7 +98,7 @@ Status ReduceOperator::Spill() {
 
 Status ReduceOperator::DoFinish() {
   if (parts_ == nullptr) {
-    ASSIGN_OR_RETURN(const Batch groups, TakeGroups());
+    ASSIGN_OR_RETURN(const Batch groups, TakeGroups(phase_ == ReducePhase::kCombine));
     return EmitInPieces(groups);
   }
   RETURN_IF_ERROR(Spill());
@@ -105,7 +107,7 @@ Status ReduceOperator::DoFinish() {
   reducer_.reset();
   for (int part = 0; part < kParts && !full(); ++part) {
     if (parts_->Empty(part, part + 1)) continue;
-    ReduceOperator nested(context(), FirstColumns(keys_.size()), function_, false, level_ + 1);
+    ReduceOperator nested(context(), FirstColumns(keys_.size()), function_, ReducePhase::kMerge, level_ + 1);
     RETURN_IF_ERROR(RunNested(&nested, parts_->MakeReader(part, part + 1, true).get()));
   }
   return Status::Ok();

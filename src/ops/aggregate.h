@@ -17,11 +17,18 @@
 
 namespace glim::ops {
 
+// What a ReduceOperator takes and gives: rows, or states of groups that another one goes on with.
+enum class ReducePhase {
+  kCombine,  // Rows, states.
+  kMerge,    // States, rows.
+  kWhole,    // Rows, rows.
+};
+
 // Rows out: the keys in the order given, then the folded values. No keys: one group of all rows.
 class ReduceOperator : public Operator {
  public:
   ReduceOperator(OperatorContext context, std::vector<int> keys, std::shared_ptr<const Function> function,
-                 bool combines, int level = 0);
+                 ReducePhase phase, int level = 0);
 
  protected:
   Status DoOpen() override;
@@ -30,15 +37,15 @@ class ReduceOperator : public Operator {
 
  private:
   Status Restart();
-  // The groups so far, keys first; there are none afterwards.
-  Result<Batch> TakeGroups();
+  // The groups so far, keys first, as states or as rows; there are none afterwards.
+  Result<Batch> TakeGroups(bool states);
   Status Spill();
   // `keys`: of the rows or groups that the reducer was at.
   Status WithKey(Status status, const Batch& keys) const;
 
   const std::vector<int> keys_;
   const std::shared_ptr<const Function> function_;
-  const bool combines_;
+  const ReducePhase phase_;
   const int level_;
   std::vector<int> values_;  // The columns that are no keys, once the width is known.
   int width_ = -1;

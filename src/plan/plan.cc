@@ -240,7 +240,11 @@ class Planner {
             },
             [&](const flow::ReduceStep& reduce) {
               int stage = Continue(step.inputs[0]);
-              if (reduce.local && HasPartitions(stage)) return Append(stage, {OperatorKind::kMerge, i, reduce.keys});
+              if (reduce.local && HasPartitions(stage)) {
+                Append(stage, {OperatorKind::kMerge, i, reduce.keys});
+                stages_[stage].operators.back().local = true;
+                return stage;
+              }
               Append(stage, {OperatorKind::kCombine, i, reduce.keys});
               const std::vector<int> keys = FirstColumns(reduce.keys.size());
               stage = reduce.by_key ? Cut(stage, {ExchangeKind::kHash, 0, keys, {}})

@@ -57,7 +57,7 @@ struct Operator {
   std::vector<int> keys;     // Of kCombine, kMerge, kGroup.
   int64_t count = 0;         // Of kLimit and kTop.
   int64_t offset = 0;        // Of kLimit.
-  bool local = false;        // Of kLimit: counts for its task alone.
+  bool local = false;        // Of kLimit: counts for its task alone. Of kMerge: folds rows, nothing was combined.
   Draw draw{};               // Of kSample.
   int build = -1;            // A stage whose rows an operator needs before the first of its own:
   bool build_whole = false;  // all of them in every task, or else the task's partition.

@@ -5,6 +5,7 @@
 
 #include "base/try.h"
 #include "client/session_parts.h"
+#include "script/lua_functions.h"
 #include "script/lua_support.h"
 #include "script/lua_table.h"
 #include "udf/lua_state.h"
@@ -123,6 +124,7 @@ Status Driver::Open(const std::string& folder, const std::string& name, const st
   lua_getfield(L, -1, "glim");
   OpenFlow(L, session, &unrun_);
   OpenTables(L, session);
+  OpenFolds(L);
   lua_pushlightuserdata(L, session->parts().env.get());
   lua_pushcclosure(L, MonotonicSeconds, 1);
   lua_setfield(L, -2, "seconds");

@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include <optional>
+
 #include "base/memory_budget.h"
 #include "base/try.h"
 #include "script/lua_support.h"
@@ -30,6 +32,71 @@ Result<FunctionSource> ToFunction(lua_State* L, int index, const char* what) {
   if (lua_type(L, index) == LUA_TSTRING) return FunctionSource(std::string(lua_tostring(L, index)));
   if (!lua_isfunction(L, index)) return WrongArgument(L, index, what, "a function");
   return CaptureFunction(L, index, {});
+}
+
+namespace {
+
+constexpr const char* kFold = "glim fold";
+// In the registry: which functions of the module stand for a fold where a fold is wanted.
+constexpr const char* kAlsoFolds = "glim functions that are folds, too";
+constexpr luaL_Reg kNothing[] = {{nullptr, nullptr}};
+
+// Null when there is none at `index`.
+std::optional<Fold> TestFold(lua_State* L, int index) {
+  if (void* memory = TestObject(L, index, kFold)) return *static_cast<Fold*>(memory);
+  lua_getfield(L, LUA_REGISTRYINDEX, kAlsoFolds);
+  lua_pushvalue(L, index);
+  lua_rawget(L, -2);
+  std::optional<Fold> fold;
+  if (lua_isnumber(L, -1)) fold = Fold(static_cast<Fold::Kind>(lua_tointeger(L, -1)));
+  lua_pop(L, 2);
+  return fold;
+}
+
+// glim.quantiles(0.5, 0.99)
+Result<int> NewQuantiles(lua_State* L) {
+  std::vector<double> at;
+  for (int i = 1; i <= lua_gettop(L); ++i) {
+    if (lua_type(L, i) != LUA_TNUMBER) return WrongArgument(L, i, "glim.quantiles", "numbers from 0 to 1");
+    at.push_back(lua_tonumber(L, i));
+  }
+  PushObject(L, kFold, Quantiles(std::move(at)));
+  return 1;
+}
+
+}  // namespace
+
+Result<FunctionSource> ToReducer(lua_State* L, int index, const char* what) {
+  if (auto fold = TestFold(L, index)) return FunctionSource(*std::move(fold));
+  if (!lua_istable(L, index)) return ToFunction(L, index, what);
+  std::vector<Fold> folds;
+  for (size_t i = 1; i <= lua_objlen(L, index); ++i) {
+    lua_rawgeti(L, index, static_cast<int>(i));
+    auto fold = TestFold(L, lua_gettop(L));
+    if (!fold.has_value()) return WrongArgument(L, lua_gettop(L), what, "a list of folds, such as glim.sum");
+    folds.push_back(*std::move(fold));
+    lua_pop(L, 1);
+  }
+  if (folds.empty()) return WrongArgument(L, index, what, "a function, a fold or a list of folds");
+  return FunctionSource(std::move(folds));
+}
+
+void OpenFolds(lua_State* L) {
+  RegisterType(L, kFold, kNothing, Collect<Fold>);
+  for (const Fold& fold : {Sum(), Mean(), CountDistinct(), ApproxCountDistinct()}) {
+    PushObject(L, kFold, fold);
+    lua_setfield(L, -2, ToString(fold).c_str());
+  }
+  lua_pushcfunction(L, Call<NewQuantiles>);
+  lua_setfield(L, -2, "quantiles");
+  lua_newtable(L);
+  for (const auto& [name, kind] : {std::pair("count", Fold::Kind::kCount), std::pair("min", Fold::Kind::kMin),
+                                   std::pair("max", Fold::Kind::kMax)}) {
+    lua_getfield(L, -2, name);
+    lua_pushinteger(L, static_cast<lua_Integer>(kind));
+    lua_rawset(L, -3);
+  }
+  lua_setfield(L, LUA_REGISTRYINDEX, kAlsoFolds);
 }
 
 Result<FunctionSource> ToFunctionWithOptions(lua_State* L, const char* what) {

@@ -25,7 +25,7 @@ Result<int> CallFunctionStep(lua_State* L) {
 template <StepName name, FunctionStep step>
 Result<int> CallReduce(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(FunctionSource function, ToFunction(L, 2, name.text));
+  ASSIGN_OR_RETURN(FunctionSource function, ToReducer(L, 2, name.text));
   return PushDataset(L, (self->*step)(std::move(function)));
 }
 
@@ -154,7 +154,7 @@ Result<int> CallCount(lua_State* L) {
 template <StepName name, Dataset (Dataset::*step)(FunctionSource, Fields) const>
 Result<int> CallReduceBy(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
-  ASSIGN_OR_RETURN(FunctionSource function, ToFunction(L, 2, name.text));
+  ASSIGN_OR_RETURN(FunctionSource function, ToReducer(L, 2, name.text));
   ASSIGN_OR_RETURN(Fields keys, ToFields(L, 3, name.text, Fields(1)));
   return PushDataset(L, (self->*step)(std::move(function), std::move(keys)));
 }
