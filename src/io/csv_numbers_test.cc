@@ -64,6 +64,32 @@ TEST(CsvNumbers, QuotedFieldsAndNilsStay) {
   EXPECT_TRUE(numbers.At(3).is_null());
 }
 
+// Columns of whole numbers of up to 8 digits are read another way, until a row is something else.
+TEST(CsvNumbers, AreTheSameAloneAndInAColumn) {
+  std::vector<std::string> texts;
+  for (int64_t n = 1; n < 1'000'000'000; n *= 3) texts.push_back(std::to_string(n));
+  texts.push_back("0");
+  const Column numbers = NumbersOf(Texts(texts), {});
+  EXPECT_EQ(numbers.type(), Type::kInt64);
+  for (size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(numbers.At(static_cast<int64_t>(i)).ToString(), texts[i]);
+  // Every byte at every place.
+  for (size_t size = 1; size <= 9; ++size) {
+    for (size_t place = 0; place < size; ++place) {
+      for (int byte = 0; byte < 256; ++byte) {
+        std::string text(size, '5');
+        text[place] = static_cast<char>(byte);
+        const bool digit = byte >= '0' && byte <= '9' && !(byte == '0' && place == 0 && size > 1);
+        const bool number = digit || (byte == '-' && place == 0 && size > 1) ||
+                            (place > 0 && place + 1 < size && (byte == '.' || byte == 'e' || byte == 'E'));
+        const Cell cell = NumbersOf(Texts({"12", text}), {}).At(1);
+        // 5e55555 is no double.
+        if (byte != 'e' && byte != 'E') EXPECT_EQ(cell.is_number(), number) << text;
+        if (digit) EXPECT_EQ(cell.ToString(), text);
+      }
+    }
+  }
+}
+
 RC_GTEST_PROP(CsvNumbers, AgreeWithAJsonParser, ()) {
   const auto text = *rc::gen::container<std::string>(rc::gen::element('0', '1', '9', '.', '-', '+', 'e', 'E'));
   const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
