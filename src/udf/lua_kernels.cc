@@ -2,10 +2,12 @@
 #include "udf/lua_kernels.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <lua.hpp>
 
 #include "glim/batch_builder.h"
+#include "udf/byte_set.h"
 #include "udf/kernel/function_kernel.h"
 #include "udf/kernel/reader.h"
 #include "udf/kernel/text_operations.h"
@@ -141,18 +143,26 @@ class TokenKernel : public LuaKernel {
   // Appends the tokens of `line`, with the bytes that stand at the same places from `text` on, which lies in `block` at
   // `offset` if it is longer than a view holds itself.
   void Scan(std::string_view line, const char* text, uint32_t block, uint32_t offset) {
-    const char* const begin = line.data();
-    const char* const end = begin + line.size();
-    for (const char* p = begin; p < end;) {
-      while (p < end && !member_[static_cast<unsigned char>(*p)]) ++p;
-      const char* const token = p;
-      while (p < end && member_[static_cast<unsigned char>(*p)]) ++p;
-      if (p == token) break;
-      if (count_ == capacity_) Grow();
-      views_->MutableAs<BytesView>()[count_++] =
-          BytesView::Make(text + (token - begin), static_cast<uint32_t>(p - token), block,
-                          offset + static_cast<uint32_t>(token - begin));
+    bool in_token = false;
+    size_t token = 0;
+    for (size_t at = 0; at < line.size(); at += 64) {
+      const uint64_t members = member_.Mask(line.data() + at, line.size() - at);
+      // A bit for each place where a token begins or ends.
+      for (uint64_t turns = members ^ (members << 1 | static_cast<uint64_t>(in_token)); turns != 0;
+           turns &= turns - 1) {
+        const size_t here = at + static_cast<size_t>(std::countr_zero(turns));
+        if (in_token) Add(text, token, here, block, offset);
+        token = here;
+        in_token = !in_token;
+      }
     }
+    if (in_token) Add(text, token, line.size(), block, offset);
+  }
+
+  void Add(const char* text, size_t begin, size_t end, uint32_t block, uint32_t offset) {
+    if (count_ == capacity_) Grow();
+    views_->MutableAs<BytesView>()[count_++] =
+        BytesView::Make(text + begin, static_cast<uint32_t>(end - begin), block, offset + static_cast<uint32_t>(begin));
   }
 
   void Grow() {
@@ -185,7 +195,7 @@ class TokenKernel : public LuaKernel {
     return Status::Ok();
   }
 
-  const LuaPattern::Set member_;
+  const ByteSet member_;
   const Case to_;
   const bool search_transformed_;
   const bool with_one_;
