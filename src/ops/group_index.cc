@@ -119,8 +119,15 @@ void GroupIndex::InsertRows(int64_t begin, int64_t end, std::vector<uint32_t>* g
   while ((keys_.size() + static_cast<size_t>(end - begin)) * 2 > slots_.size()) Grow();
   const uint64_t mask = slots_.size() - 1;
   Slot* const slots = slots_.data();
+  // Twice: the slot, then, when that is there, the key it points to.
+  const auto prefetch = [&](int64_t i) {
+    if (i + 2 * kPrefetchAhead < end) __builtin_prefetch(&slots[hashes[i + 2 * kPrefetchAhead] & mask]);
+    if (i + kPrefetchAhead >= end) return;
+    const uint32_t group_plus_one = slots[hashes[i + kPrefetchAhead] & mask].group_plus_one;
+    if (group_plus_one != 0) __builtin_prefetch(&keys_[group_plus_one - 1]);
+  };
   for (int64_t i = begin; i < end; ++i) {
-    if (i + kPrefetchAhead < end) __builtin_prefetch(&slots[hashes[i + kPrefetchAhead] & mask]);
+    prefetch(i);
     const uint64_t hash = hashes[i];
     for (uint64_t at = hash & mask;; at = (at + 1) & mask) {
       Slot& slot = slots[at];
@@ -153,7 +160,11 @@ void GroupIndex::Find(const Batch& batch, std::span<const int> key_columns, Rows
   const std::vector<uint64_t>& hashes = scratch->hashes_;
   const uint64_t mask = slots_.size() - 1;
   for (int64_t i = 0; i < n; ++i) {
-    if (i + kPrefetchAhead < n) __builtin_prefetch(&slots_[hashes[i + kPrefetchAhead] & mask]);
+    if (i + 2 * kPrefetchAhead < n) __builtin_prefetch(&slots_[hashes[i + 2 * kPrefetchAhead] & mask]);
+    if (i + kPrefetchAhead < n) {
+      const uint32_t group_plus_one = slots_[hashes[i + kPrefetchAhead] & mask].group_plus_one;
+      if (group_plus_one != 0) __builtin_prefetch(&keys_[group_plus_one - 1]);
+    }
     for (uint64_t at = hashes[i] & mask; slots_[at].group_plus_one != 0; at = (at + 1) & mask) {
       const Slot& slot = slots_[at];
       if (slot.hash == SlotHash(hashes[i]) && Matches(keys_[slot.group_plus_one - 1], scratch->keys_[i])) {
@@ -265,6 +276,7 @@ void GroupIndex::Grow() {
   slots_.assign(slots_.size() * 2, Slot{0, 0});
   const uint64_t mask = slots_.size() - 1;
   for (size_t g = 0; g < key_hashes_.size(); ++g) {
+    if (g + kPrefetchAhead < key_hashes_.size()) __builtin_prefetch(&slots_[key_hashes_[g + kPrefetchAhead] & mask], 1);
     uint64_t at = key_hashes_[g] & mask;
     while (slots_[at].group_plus_one != 0) at = (at + 1) & mask;
     slots_[at] = {SlotHash(key_hashes_[g]), static_cast<uint32_t>(g) + 1};
