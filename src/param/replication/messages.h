@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the members of a replicated shard, its clients and the master say to each other. Plain data; who sends what and
+// why is told in replica.h (servers), push_session.h (clients) and cluster/master.h.
+//
+//   client  -> primary   PushRequest, PullRequest       primary -> client   PushReply, PullReply
+//   primary -> replica   Append, SnapshotPart           replica -> primary  AppendReply, SnapshotReply
+//   master  -> replica   ViewUpdate                     replica -> master   ShardReport
+//
+// Messages may be lost, doubled and reordered: the state machines expect no more of a network.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "glim/status.h"
+
+namespace glim::param {
+
+// One start of a process. A process that starts again has another incarnation: what the old one held is gone.
+struct Member {
+  uint32_t node = 0;
+  uint64_t incarnation = 0;
+  auto operator<=>(const Member&) const = default;
+};
+
+struct ShardId {
+  uint64_t table = 0;  // Never used again after the table was dropped.
+  uint32_t shard = 0;
+  auto operator<=>(const ShardId&) const = default;
+};
+
+// Who pushes: a partition of a stage of a job, or a client of its own. It outlives the process that speaks for it.
+struct Producer {
+  uint64_t high = 0;
+  uint64_t low = 0;
+  auto operator<=>(const Producer&) const = default;
+};
+
+// Who holds a shard. Made by the master; numbers only grow. Until the master has written down that a view is active,
+// its primary answers nobody.
+struct View {
+  uint64_t number = 0;  // 0: none yet.
+  Member primary;
+  std::vector<Member> backups;   // With the primary: all that must hold a push before it is acknowledged.
+  std::optional<Member> joiner;  // Is being brought up to that.
+
+  bool Holds(const Member& member) const;  // As primary or backup.
+  bool operator==(const View&) const = default;
+};
+
+// Bytes that are shared, not copied, between the log, messages and the table.
+struct SharedBytes {
+  std::shared_ptr<const void> owner;
+  std::span<const std::byte> bytes;
+
+  static SharedBytes Of(std::string text);
+};
+
+enum class RecordKind : uint8_t {
+  kPush,     // Apply `op`.
+  kAttempt,  // From here on only this attempt of the producer may push.
+  kClose,    // The producer is done: forget it.
+};
+
+struct Record {
+  uint64_t lsn = 0;   // Position in the shard's log, from 1 on.
+  uint64_t view = 0;  // In which it was appended. Equal (lsn, view) means equal record, and equal records before it.
+  RecordKind kind = RecordKind::kPush;
+  Producer producer;
+  uint64_t attempt = 0;
+  uint64_t seq = 0;
+  SharedBytes op;
+};
+
+// ------------------------------------------------------------------------------------------------ clients and the
+// primary
+
+// `seq` counts the pushes of a producer to this shard, from 1 on, without holes.
+struct PushRequest {
+  ShardId shard;
+  Producer producer;
+  uint64_t attempt = 0;
+  uint64_t seq = 0;
+  RecordKind kind = RecordKind::kPush;  // Or kClose.
+  SharedBytes op;
+};
+
+enum class PushOutcome : uint8_t {
+  kApplied,     // All pushes up to `seq` are applied, each once.
+  kGap,         // `seq` is the last one the shard has; send from the next one on.
+  kRefused,     // Push `seq` makes no sense; neither it nor a later one was taken. See `error`.
+  kBusy,        // No room at the moment; nothing was taken.
+  kNotPrimary,  // Ask the master who is.
+  kFenced,      // A later attempt of this producer is at work.
+  kNoSession,   // The shard does not know the producer, and this is not its first push.
+};
+
+struct PushReply {
+  ShardId shard;
+  Producer producer;
+  uint64_t attempt = 0;
+  PushOutcome outcome = PushOutcome::kApplied;
+  uint64_t seq = 0;
+  uint64_t view = 0;
+  std::string error;
+};
+
+// Sees at least what is applied when `producer` has `after_seq` pushes in.
+struct PullRequest {
+  ShardId shard;
+  uint64_t request = 0;  // The client's own number for it.
+  Producer producer;
+  uint64_t after_seq = 0;
+  SharedBytes op;
+};
+
+enum class PullOutcome : uint8_t { kOk, kRefused, kBusy, kNotPrimary };
+
+struct PullReply {
+  ShardId shard;
+  uint64_t request = 0;
+  PullOutcome outcome = PullOutcome::kOk;
+  uint64_t view = 0;
+  uint64_t lsn = 0;  // The rows are those after this record.
+  SharedBytes rows;
+  std::string error;
+};
+
+// ------------------------------------------------------------------------------------------------------ primary and
+// others
+
+// Records that follow each other, the first after (prev_lsn, prev_view). Without records it asks whether those match.
+struct Append {
+  ShardId shard;
+  uint64_t view = 0;
+  Member from;
+  uint64_t prev_lsn = 0;
+  uint64_t prev_view = 0;
+  std::vector<Record> records;
+  uint64_t committed = 0;  // Apply up to here.
+  uint64_t needless = 0;   // Everybody has applied these; forget them.
+};
+
+struct AppendReply {
+  ShardId shard;
+  uint64_t view = 0;
+  Member from;
+  bool matched = false;
+  uint64_t held = 0;  // The log is the primary's up to here. When not matched: go on after this one.
+  uint64_t applied = 0;
+};
+
+struct SnapshotPart {
+  ShardId shard;
+  uint64_t view = 0;
+  Member from;
+  uint64_t lsn = 0;  // The state after this record ...
+  uint64_t lsn_view = 0;
+  uint64_t offset = 0;  // ... from this byte on,
+  uint64_t size = 0;    // of so many.
+  SharedBytes bytes;
+};
+
+struct SnapshotReply {
+  ShardId shard;
+  uint64_t view = 0;
+  Member from;
+  uint64_t lsn = 0;
+  uint64_t received = 0;  // Bytes from the beginning, without holes.
+  bool installed = false;
+};
+
+// ------------------------------------------------------------------------------------------------------- master and
+// members
+
+// Sent until the member's report says that it knows.
+struct ViewUpdate {
+  ShardId shard;
+  View view;
+  bool active = false;
+  bool dropped = false;  // The table is no more; forget the shard.
+  SharedBytes table;     // Its description, for a member that has not heard of it.
+};
+
+// What a member knows of its shard: its answer to a ViewUpdate, and whenever it changes.
+struct ShardReport {
+  ShardId shard;
+  uint64_t view = 0;  // Adopted.
+  bool active = false;
+  std::optional<Member> synced;  // The primary's word: this joiner holds all that was acknowledged, and always will.
+};
+
+// A member's sign of life.
+struct Beat {
+  Member member;
+  int64_t sent_at = 0;  // By the member's clock; comes back in the reply.
+  std::string address;  // Where others reach it.
+};
+
+struct BeatReply {
+  uint64_t epoch = 0;  // Of the master, one more with each of its starts.
+  int64_t sent_at = 0;
+  // The member may answer pulls for half the dead time from sent_at on: there is no view that it does not know.
+  bool leased = false;
+  bool fenced = false;  // Another incarnation of this node is at work: stop.
+};
+
+// All shards of a member, with the epoch of the master that asked by being a new one.
+struct FullReport {
+  Member member;
+  uint64_t epoch = 0;
+  std::vector<ShardReport> shards;
+};
+
+}  // namespace glim::param

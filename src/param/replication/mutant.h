@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Planted bugs, to test the test: `GLIM_MUTANT(kAckBeforeBackup)` is `false` in every program but one, the simulation
+// that was built to look whether it catches them (sim/mutants.cc). Each stands beside the rule that it breaks.
+#pragma once
+
+#ifdef GLIM_WITH_MUTANTS
+
+namespace glim::param {
+
+enum class Mutant {
+  kNone,
+  kAckBeforeBackup,          // A push is acknowledged when only the primary has it.
+  kSnapshotWithoutSessions,  // A snapshot carries the rows and not who pushed what.
+  kPrimaryDropsBackup,       // The primary goes on without a backup that is silent.
+  kWindowOfFive,             // Duplicates are known among the last five only, in any order.
+  kAckAppendedDuplicate,     // A push that is logged, and not yet everywhere, is acknowledged when it comes again.
+  kHeldWithHoles,            // A backup says that it holds what it has seen, although records before are missing.
+  kSyncedWithoutTail,        // A joiner counts as complete when it has the snapshot, without what was pushed meanwhile.
+  kSyncedBeforeCaughtUp,     // ... without what the primary took over and has not applied yet.
+  kAckWithoutJoiner,         // Acknowledged without the joiner that was reported complete.
+  kDropStateOnRemoval,       // A member that is removed forgets, although the view without it is not active.
+  kAckBeforeActive,          // A new primary acknowledges before the master has written its view down.
+  kDuplicateBeforeActive,    // ... only what it knows to be applied.
+  kIgnoreViewNumber,         // A backup takes records of a primary of an older view.
+  kReadBeforeCaughtUp,       // A new primary answers pulls before all that it took over is applied.
+  kReadWithoutLease,         // A primary that the master cannot reach answers pulls for ever.
+  kCommitBeforeActive,       // A new primary applies what it took over before its view is active.
+  kKeepTail,                 // A backup keeps records that the primary's log has not.
+  kForgetFence,              // An attempt fences older ones only once it has pushed something new.
+  kActiveBeforeWritten,      // The master says that a view is active before it is on its disk.
+  kRestartWithoutGrace,      // A master that has just started takes members it has not heard of for dead.
+};
+extern Mutant g_mutant;
+
+}  // namespace glim::param
+
+#define GLIM_MUTANT(name) (::glim::param::g_mutant == ::glim::param::Mutant::name)
+#else
+#define GLIM_MUTANT(name) false
+#endif

@@ -1,0 +1,540 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "param/replication/replica.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+
+namespace glim::param {
+namespace {
+
+uint64_t BytesOf(const Record& record) { return sizeof(Record) + record.op.bytes.size(); }
+
+void PutNumber(uint64_t number, std::string* to) {
+  char bytes[8];
+  for (int i = 0; i < 8; ++i) bytes[i] = static_cast<char>(number >> (8 * i));
+  to->append(bytes, sizeof(bytes));
+}
+
+bool TakeNumber(std::string_view* from, uint64_t* number) {
+  if (from->size() < 8) return false;
+  *number = 0;
+  for (int i = 0; i < 8; ++i) *number |= uint64_t{static_cast<unsigned char>((*from)[i])} << (8 * i);
+  from->remove_prefix(8);
+  return true;
+}
+
+}  // namespace
+
+bool View::Holds(const Member& member) const {
+  return primary == member || std::find(backups.begin(), backups.end(), member) != backups.end();
+}
+
+SharedBytes SharedBytes::Of(std::string text) {
+  auto owner = std::make_shared<const std::string>(std::move(text));
+  const std::span<const std::byte> bytes = std::as_bytes(std::span(*owner));
+  return {std::move(owner), bytes};
+}
+
+Replica::Replica(ShardId shard, Member self, std::unique_ptr<ShardState> state, const ReplicaOptions& options,
+                 ReplicaOutput& out)
+    : shard_(shard), self_(self), options_(options), out_(out), state_(std::move(state)) {}
+
+uint64_t Replica::ViewAt(uint64_t lsn) const { return lsn == base_lsn_ ? base_view_ : RecordAt(lsn).view; }
+
+ShardReport Replica::report() const { return {shard_, view_.number, active_, synced_ ? view_.joiner : std::nullopt}; }
+
+// ------------------------------------------------------------------------------------------------------------------
+// views
+
+void Replica::OnView(const View& view, bool active, int64_t now) {
+  if (view.number < view_.number) return;
+  if (view.number > view_.number) Adopt(view, now);
+  if (active && !active_) Activate(now);
+  // Others hold all that was acknowledged, and only they may be fallen back to: what R6 kept is needed no more.
+  if (active_ && !view_.Holds(self_) && view_.joiner != self_) Clear();
+  out_.Report(report());  // Also what was said before: the master may not have heard it.
+}
+
+void Replica::Adopt(const View& view, int64_t now) {
+  view_ = view;
+  active_ = false;
+  synced_ = false;
+  peers_.clear();
+  // R6: what is appended stays, whether we are in the view or not. It may have been acknowledged, and we may be the one
+  // that the master falls back to.
+  if (GLIM_MUTANT(kDropStateOnRemoval) && !view.Holds(self_)) Clear();
+  for (const auto& [producer, waiting] : std::exchange(waiting_, {})) {
+    out_.Answer(waiting.client,
+                PushReply{shard_, producer, waiting.attempt, PushOutcome::kNotPrimary, 0, view_.number, ""});
+  }
+  for (const WaitingPull& pull : std::exchange(waiting_pulls_, {})) {
+    AnswerPull(pull.from, pull.request, PullOutcome::kNotPrimary);
+  }
+  appended_.clear();
+  if (is_primary()) {
+    const auto add = [&](const Member& member, bool joiner) {
+      Peer peer;
+      peer.member = member;
+      peer.joiner = joiner;
+      peer.next = last_lsn() + 1;
+      peer.heard_at = now;
+      peers_.push_back(std::move(peer));
+    };
+    for (const Member& member : view.backups) add(member, false);
+    if (view.joiner) add(*view.joiner, true);
+  }
+  if (GLIM_MUTANT(kAckBeforeActive) && is_primary()) Activate(now);
+}
+
+void Replica::Clear() {
+  state_->Clear();
+  sessions_.clear();
+  incoming_.reset();
+  CutLog(base_lsn_);
+  base_lsn_ = base_view_ = applied_lsn_ = 0;
+}
+
+void Replica::Activate(int64_t now) {
+  active_ = true;
+  if (!is_primary()) return;
+  ready_lsn_ = last_lsn();
+  appended_ = sessions_;
+  for (uint64_t lsn = applied_lsn_ + 1; lsn <= last_lsn(); ++lsn) {
+    const Record& record = RecordAt(lsn);
+    if (record.kind == RecordKind::kClose) {
+      appended_.erase(record.producer);
+      continue;
+    }
+    Session& session = appended_[record.producer];
+    session.attempt = std::max(session.attempt, record.attempt);
+    if (record.kind == RecordKind::kPush && record.seq == session.hi + 1) session.hi = record.seq;
+  }
+  SendToAll(now);
+  Commit(now);
+}
+
+// --------------------------------------------------------------------------------------------------------------------
+// log
+
+void Replica::Append_(Record record) {
+  log_bytes_ += BytesOf(record);
+  log_.push_back(std::move(record));
+}
+
+void Replica::CutLog(uint64_t last) {
+  while (last_lsn() > last) {
+    log_bytes_ -= BytesOf(log_.back());
+    log_.pop_back();
+  }
+}
+
+void Replica::ForgetLog(uint64_t lsn) {
+  while (base_lsn_ < std::min(lsn, applied_lsn_)) {
+    ++base_lsn_;
+    base_view_ = log_.front().view;
+    log_bytes_ -= BytesOf(log_.front());
+    log_.pop_front();
+  }
+}
+
+bool Replica::MustHold(const Peer& peer, int64_t now) const {
+  if (GLIM_MUTANT(kAckBeforeBackup)) return false;
+  if (GLIM_MUTANT(kPrimaryDropsBackup) && !peer.joiner && now - peer.heard_at > 5 * options_.resend_nanos) return false;
+  if (!peer.joiner) return true;
+  return peer.installed && !GLIM_MUTANT(kAckWithoutJoiner);
+}
+
+void Replica::Commit(int64_t now) {
+  if (!is_primary() || !(active_ || GLIM_MUTANT(kCommitBeforeActive))) return;
+  uint64_t upto = last_lsn();
+  for (const Peer& peer : peers_) {
+    if (MustHold(peer, now)) upto = std::min(upto, peer.held);
+  }
+  if (upto > applied_lsn_) {
+    const uint64_t before = applied_lsn_;
+    ApplyUpTo(upto);
+    for (uint64_t lsn = before + 1; lsn <= upto; ++lsn) AnswerProducer(RecordAt(lsn).producer);
+  }
+  for (const Peer& peer : peers_) {
+    if (!peer.joiner || !peer.installed || synced_) continue;
+    // What we took over may have been acknowledged before, although it is not applied yet.
+    const uint64_t needed = GLIM_MUTANT(kSyncedBeforeCaughtUp) ? applied_lsn_ : std::max(applied_lsn_, ready_lsn_);
+    if (peer.matched && (peer.held >= needed || GLIM_MUTANT(kSyncedWithoutTail))) {
+      synced_ = true;
+      out_.Report(report());
+    }
+  }
+  ForgetNeedless();
+  AnswerPulls(now);
+}
+
+void Replica::ForgetNeedless() {
+  uint64_t needless = applied_lsn_;
+  for (const Peer& peer : peers_) {
+    needless = std::min(needless, peer.joiner && !peer.installed ? peer.snapshot_lsn : peer.applied);
+  }
+  ForgetLog(needless);
+}
+
+void Replica::ApplyUpTo(uint64_t lsn) {
+  while (applied_lsn_ < lsn) {
+    Apply(RecordAt(applied_lsn_ + 1));
+    ++applied_lsn_;
+    out_.Applied(shard_, RecordAt(applied_lsn_));
+  }
+}
+
+// R2: whatever the log holds, however often.
+void Replica::Apply(const Record& record) {
+  if (record.kind == RecordKind::kClose) {
+    sessions_.erase(record.producer);
+    return;
+  }
+  Session& session = sessions_[record.producer];
+  if (record.attempt < session.attempt) return;
+  session.attempt = record.attempt;
+  if (record.kind != RecordKind::kPush) return;
+  if (GLIM_MUTANT(kWindowOfFive) ? record.seq <= session.hi && record.seq + 5 > session.hi
+                                 : record.seq != session.hi + 1) {
+    return;
+  }
+  session.hi = std::max(session.hi, record.seq);
+  state_->Apply(record);
+}
+
+// ----------------------------------------------------------------------------------------------------------------
+// pushes
+
+void Replica::Refuse(ClientId to, const PushRequest& request, PushOutcome outcome, uint64_t seq, std::string error) {
+  out_.Answer(to, PushReply{shard_, request.producer, request.attempt, outcome, seq, view_.number, std::move(error)});
+}
+
+void Replica::OnPush(ClientId from, const PushRequest& request, int64_t now) {
+  const auto applied = sessions_.find(request.producer);
+  const uint64_t applied_hi = applied == sessions_.end() ? 0 : applied->second.hi;
+  const uint64_t applied_attempt = applied == sessions_.end() ? 0 : applied->second.attempt;
+  if (!is_active_primary()) {
+    if (GLIM_MUTANT(kDuplicateBeforeActive) && is_primary() && request.seq <= applied_hi) {
+      return Refuse(from, request, PushOutcome::kApplied, applied_hi);
+    }
+    return Refuse(from, request, PushOutcome::kNotPrimary, 0);
+  }
+  const auto it = appended_.find(request.producer);
+  const bool known = it != appended_.end();
+  Session session = known ? it->second : Session{request.attempt, 0};
+  // R9.
+  if (!known && request.seq != 1) return Refuse(from, request, PushOutcome::kNoSession, 0);
+  if (request.attempt < session.attempt) return Refuse(from, request, PushOutcome::kFenced, 0);
+  const bool fences = request.attempt > session.attempt;
+  session.attempt = request.attempt;
+  const auto append = [&](RecordKind kind, uint64_t seq, const SharedBytes& op) {
+    Append_({last_lsn() + 1, view_.number, kind, request.producer, request.attempt, seq, op});
+  };
+  // A task that is done again sends what was applied already. That, too, must end the one before it.
+  if (fences && !GLIM_MUTANT(kForgetFence)) {
+    append(RecordKind::kAttempt, 0, {});
+    appended_[request.producer] = session;
+  }
+
+  // R1.
+  const bool window = GLIM_MUTANT(kWindowOfFive);
+  if (request.seq <= applied_hi && !(window && request.seq + 5 <= applied_hi)) {
+    if (applied_attempt < request.attempt && !GLIM_MUTANT(kForgetFence)) {
+      waiting_[request.producer] = {from, request.attempt};  // The fence, too, must survive us.
+    } else {
+      Refuse(from, request, PushOutcome::kApplied, applied_hi);
+    }
+  } else if (request.seq <= session.hi && !window) {
+    waiting_[request.producer] = {from, request.attempt};
+    if (GLIM_MUTANT(kAckAppendedDuplicate)) Refuse(from, request, PushOutcome::kApplied, session.hi);
+  } else if (request.seq > session.hi + 1 && !window) {
+    Refuse(from, request, PushOutcome::kGap, session.hi);
+  } else if (request.kind == RecordKind::kClose) {
+    append(RecordKind::kClose, request.seq, {});
+    appended_.erase(request.producer);
+    waiting_[request.producer] = {from, request.attempt};
+  } else if (const Status status = state_->Check(request.op); !status.ok()) {
+    Refuse(from, request, PushOutcome::kRefused, request.seq, status.message());
+  } else if (log_bytes_ + request.op.bytes.size() > options_.log_bytes_max || !state_->Fits(request.op)) {
+    Refuse(from, request, PushOutcome::kBusy, session.hi);
+  } else {
+    append(RecordKind::kPush, request.seq, request.op);
+    session.hi = std::max(session.hi, request.seq);
+    appended_[request.producer] = session;
+    waiting_[request.producer] = {from, request.attempt};
+  }
+  SendToAll(now);
+  Commit(now);
+}
+
+void Replica::AnswerProducer(const Producer& producer) {
+  const auto waiting = waiting_.find(producer);
+  if (waiting == waiting_.end()) return;
+  const auto it = sessions_.find(producer);
+  // Closed: the last push is in, whatever its number.
+  const Session session = it == sessions_.end() ? Session{~uint64_t{0}, ~uint64_t{0}} : it->second;
+  const Waiting to = waiting->second;
+  if (session.attempt < to.attempt && !GLIM_MUTANT(kForgetFence)) return;
+  const auto appended = appended_.find(producer);
+  if (appended == appended_.end() || appended->second.hi <= session.hi) waiting_.erase(waiting);
+  out_.Answer(to.client, PushReply{shard_, producer, to.attempt, PushOutcome::kApplied, session.hi, view_.number, ""});
+}
+
+// -----------------------------------------------------------------------------------------------------------------
+// pulls
+
+bool Replica::Sees(const PullRequest& request) const {
+  if (applied_lsn_ < ready_lsn_ && !GLIM_MUTANT(kReadBeforeCaughtUp)) return false;
+  if (request.after_seq == 0) return true;
+  const auto it = sessions_.find(request.producer);
+  return it != sessions_.end() && it->second.hi >= request.after_seq;
+}
+
+void Replica::OnPull(ClientId from, const PullRequest& request, int64_t now) {
+  // R8: another primary may be at work when the master has not answered us for long.
+  if (!is_active_primary() || (now >= lease_until_ && !GLIM_MUTANT(kReadWithoutLease))) {
+    return AnswerPull(from, request, PullOutcome::kNotPrimary);
+  }
+  if (Sees(request)) return AnswerPull(from, request, PullOutcome::kOk);
+  if (waiting_pulls_.size() >= options_.waiting_pulls_max) return AnswerPull(from, request, PullOutcome::kBusy);
+  waiting_pulls_.push_back({from, request, now + options_.pull_wait_nanos});
+}
+
+void Replica::AnswerPulls(int64_t now) {
+  std::erase_if(waiting_pulls_, [&](const WaitingPull& pull) {
+    const bool leased = now < lease_until_ || GLIM_MUTANT(kReadWithoutLease);
+    if (leased && !Sees(pull.request) && now < pull.until) return false;
+    AnswerPull(pull.from, pull.request,
+               !leased              ? PullOutcome::kNotPrimary
+               : Sees(pull.request) ? PullOutcome::kOk
+                                    : PullOutcome::kBusy);
+    return true;
+  });
+}
+
+void Replica::AnswerPull(ClientId to, const PullRequest& request, PullOutcome outcome) {
+  PullReply reply{shard_, request.request, outcome, view_.number, applied_lsn_, {}, ""};
+  if (outcome == PullOutcome::kOk) {
+    if (auto rows = state_->Read(request.op); rows.ok()) {
+      reply.rows = *std::move(rows);
+    } else {
+      reply.outcome = PullOutcome::kRefused;
+      reply.error = rows.status().message();
+    }
+  }
+  out_.Answer(to, std::move(reply));
+}
+
+// ------------------------------------------------------------------------------------------------------------
+// replication
+
+Replica::Peer* Replica::FindPeer(const Member& member) {
+  for (Peer& peer : peers_) {
+    if (peer.member == member) return &peer;
+  }
+  return nullptr;
+}
+
+void Replica::SendToAll(int64_t now) {
+  for (Peer& peer : peers_) {
+    if (!peer.matched || peer.next <= last_lsn()) SendTo(peer, now);
+  }
+}
+
+// One message. What it leaves follows when it was answered, or with the next push.
+void Replica::SendTo(Peer& peer, int64_t now) {
+  if (peer.joiner && !peer.installed) return SendSnapshot(peer, now);
+  peer.next = std::max(peer.next, base_lsn_ + 1);
+  Append message{shard_, view_.number, self_, peer.next - 1, ViewAt(peer.next - 1), {}, applied_lsn_, base_lsn_};
+  uint64_t bytes = 0;
+  while (peer.next <= last_lsn() && bytes < options_.message_bytes_max) {
+    message.records.push_back(RecordAt(peer.next++));
+    bytes += BytesOf(message.records.back());
+  }
+  out_.Send(peer.member, std::move(message));
+  peer.sent_at = now;
+}
+
+void Replica::SendSnapshot(Peer& peer, int64_t now) {
+  // R6: a snapshot replaces what the joiner has, so nobody sends one who may not become the primary after all.
+  if (!active_) return;
+  constexpr uint64_t kPartsAtOnce = 4;
+  if (!peer.snapshot) {
+    peer.snapshot = std::make_shared<const std::string>(SaveAll());
+    peer.snapshot_lsn = applied_lsn_;
+    peer.snapshot_view = ViewAt(applied_lsn_);
+    peer.part_next = peer.held = 0;
+  }
+  // Until it is installed, `held` counts its bytes.
+  const uint64_t size = peer.snapshot->size();
+  const uint64_t window = peer.held + kPartsAtOnce * options_.message_bytes_max;
+  while (peer.part_next < std::min(size, window)) {
+    const auto part = std::as_bytes(std::span(*peer.snapshot))
+                          .subspan(peer.part_next, std::min(options_.message_bytes_max, size - peer.part_next));
+    out_.Send(peer.member, SnapshotPart{shard_, view_.number, self_, peer.snapshot_lsn, peer.snapshot_view,
+                                        peer.part_next, size, SharedBytes{peer.snapshot, part}});
+    peer.part_next += part.size();
+  }
+  peer.sent_at = now;
+}
+
+void Replica::OnPeer(const PeerMessage& message, int64_t now) {
+  if (const auto* append = std::get_if<Append>(&message)) return OnAppend(*append);
+  if (const auto* reply = std::get_if<AppendReply>(&message)) return OnAppendReply(*reply, now);
+  if (const auto* part = std::get_if<SnapshotPart>(&message)) return OnSnapshotPart(*part);
+  OnSnapshotReply(std::get<SnapshotReply>(message), now);
+}
+
+void Replica::OnAppend(const Append& message) {
+  // R4.
+  const bool current = message.view == view_.number && message.from == view_.primary;
+  if (!current && !(GLIM_MUTANT(kIgnoreViewNumber) && message.view < view_.number && !is_primary())) return;
+  if (is_primary() || (view_.joiner == self_ && installed_view_ != view_.number)) return;
+
+  AppendReply reply{shard_, message.view, self_, false, applied_lsn_, applied_lsn_};
+  // What is applied is the same everywhere; beyond it our log may be that of a primary which did not get so far.
+  const uint64_t prev = message.prev_lsn;
+  const bool matches = prev <= last_lsn() && (prev <= applied_lsn_ || ViewAt(prev) == message.prev_view);
+  if (!matches && !GLIM_MUTANT(kHeldWithHoles)) {
+    out_.Send(message.from, reply);
+    return;
+  }
+  uint64_t held = std::max(prev, applied_lsn_);
+  for (const Record& record : message.records) {
+    if (record.lsn <= applied_lsn_) continue;
+    if (GLIM_MUTANT(kHeldWithHoles) && record.lsn > last_lsn() + 1) {
+      held = record.lsn;
+      continue;
+    }
+    if (record.lsn > last_lsn() + 1) break;  // Not what a primary sends.
+    if (record.lsn <= last_lsn() && ViewAt(record.lsn) != record.view && !GLIM_MUTANT(kKeepTail))
+      CutLog(record.lsn - 1);
+    if (record.lsn > last_lsn()) Append_(record);
+    held = std::max(held, record.lsn);
+  }
+  ApplyUpTo(std::min({message.committed, held, last_lsn()}));
+  ForgetLog(message.needless);
+  reply.matched = true;
+  reply.held = held;
+  reply.applied = applied_lsn_;
+  out_.Send(message.from, reply);
+}
+
+void Replica::OnAppendReply(const AppendReply& message, int64_t now) {
+  Peer* peer = FindPeer(message.from);
+  if (message.view != view_.number || peer == nullptr || (peer->joiner && !peer->installed)) return;
+  peer->heard_at = now;
+  if (!message.matched) {
+    if (peer->matched) return;  // Said before it knew.
+    peer->next = std::min(message.held, last_lsn()) + 1;
+    return SendTo(*peer, now);
+  }
+  peer->matched = true;
+  peer->held = std::max(peer->held, std::min(message.held, last_lsn()));
+  peer->applied = std::max(peer->applied, std::min(message.applied, last_lsn()));
+  peer->next = std::max(peer->next, peer->held + 1);
+  if (peer->next <= last_lsn()) SendTo(*peer, now);
+  Commit(now);
+}
+
+void Replica::OnSnapshotPart(const SnapshotPart& message) {
+  if (message.view != view_.number || message.from != view_.primary || view_.joiner != self_) return;
+  SnapshotReply reply{shard_, message.view, self_, message.lsn, 0, false};
+  if (installed_view_ == view_.number) {
+    reply.installed = true;
+    reply.lsn = base_lsn_;
+    out_.Send(message.from, reply);
+    return;
+  }
+  if (!incoming_ || incoming_->view != message.view || incoming_->lsn != message.lsn) {
+    incoming_ = Incoming{message.view, message.lsn, {}};
+  }
+  std::string& bytes = incoming_->bytes;
+  if (message.offset == bytes.size() && bytes.size() + message.bytes.bytes.size() <= options_.snapshot_bytes_max) {
+    bytes.append(reinterpret_cast<const char*>(message.bytes.bytes.data()), message.bytes.bytes.size());
+  }
+  reply.received = bytes.size();
+  if (bytes.size() == message.size) {
+    if (const Status status = RestoreAll(bytes); status.ok()) {
+      CutLog(base_lsn_);
+      base_lsn_ = applied_lsn_ = message.lsn;
+      base_view_ = message.lsn_view;
+      installed_view_ = view_.number;
+      reply.installed = true;
+    } else {
+      reply.received = 0;
+    }
+    incoming_.reset();
+  }
+  out_.Send(message.from, reply);
+}
+
+void Replica::OnSnapshotReply(const SnapshotReply& message, int64_t now) {
+  Peer* peer = FindPeer(message.from);
+  if (message.view != view_.number || peer == nullptr || !peer->joiner || peer->installed) return;
+  if (message.lsn != peer->snapshot_lsn || !peer->snapshot) return;
+  peer->heard_at = now;
+  if (!message.installed) {
+    peer->held = std::min<uint64_t>(std::max(peer->held, message.received), peer->snapshot->size());
+    return SendSnapshot(*peer, now);
+  }
+  peer->installed = true;
+  peer->snapshot.reset();
+  peer->held = peer->applied = peer->snapshot_lsn;
+  peer->next = peer->snapshot_lsn + 1;
+  SendTo(*peer, now);
+}
+
+void Replica::OnTick(int64_t now) {
+  if (!is_primary()) return;
+  if (synced_) out_.Report(report());
+  for (Peer& peer : peers_) {
+    if (now - peer.sent_at < options_.resend_nanos) continue;
+    if (peer.joiner && !peer.installed) {
+      peer.part_next = peer.held;
+      SendSnapshot(peer, now);
+    } else if (!peer.matched || peer.applied < last_lsn()) {
+      if (peer.matched) peer.next = peer.held + 1;
+      SendTo(peer, now);
+    }
+  }
+  Commit(now);
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// snapshot
+
+std::string Replica::SaveAll() const {
+  std::string bytes;
+  PutNumber(GLIM_MUTANT(kSnapshotWithoutSessions) ? 0 : sessions_.size(), &bytes);
+  for (const auto& [producer, session] : sessions_) {
+    if (GLIM_MUTANT(kSnapshotWithoutSessions)) break;
+    for (const uint64_t number : {producer.high, producer.low, session.attempt, session.hi}) PutNumber(number, &bytes);
+  }
+  return bytes + state_->Save();
+}
+
+Status Replica::RestoreAll(const std::string& bytes) {
+  std::string_view left = bytes;
+  uint64_t count = 0;
+  Sessions sessions;
+  bool whole = TakeNumber(&left, &count);
+  for (uint64_t i = 0; whole && i < count; ++i) {
+    Producer producer;
+    Session session;
+    whole = TakeNumber(&left, &producer.high) && TakeNumber(&left, &producer.low) &&
+            TakeNumber(&left, &session.attempt) && TakeNumber(&left, &session.hi);
+    if (whole) sessions[producer] = session;
+  }
+  if (!whole) return Status::Corrupt("a snapshot of a shard ends within its list of producers");
+  if (Status status = state_->Restore(std::as_bytes(std::span(left))); !status.ok()) return status;
+  sessions_ = std::move(sessions);
+  return Status::Ok();
+}
+
+}  // namespace glim::param

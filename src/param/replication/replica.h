@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One member's copy of a replicated shard: the rules by which pushes are applied exactly once and survive their
+// servers. A state machine without I/O, clock or threads: the server feeds it from sockets, the simulation (sim/) from
+// a seeded queue.
+//
+//   rows + rule state + who pushed what (sessions) + position are one object, changed by records of one log only
+//   primary: appends a push to its log, sends it to all others of its view, applies and acknowledges it when all hold
+//   it others:  hold records in order, apply what the primary says is committed
+//
+// The rules, by the numbers that the simulation and docs/design/servers.md use:
+//   R1 order       a push is appended if its seq is the next one of its producer; smaller ones are answered, not
+//   appended R2 one state   the same test is made again where a record is applied, on every member, in the order of the
+//   log R3 then ack    applied, and acknowledged, when every member of the view holds all records up to there R4 views
+//   a message of another view is not looked at; nobody but the master leaves a member out R5 activation  a new primary
+//   applies and answers nothing before the master has written down that its view is active R6 keep        a member that
+//   is left out keeps its state until a view without it is active R7 join        a joiner gets a snapshot and every
+//   record after it; before it is reported complete, acks wait for it too R8 pulls       by the active primary, from
+//   what is applied, once all that it took over is; not after its lease ran out R9 sessions    a producer begins with
+//   seq 1; unknown with a larger one is an error, never a new producer R10 attempts   the first word of a later attempt
+//   goes through the log, and is answered when it is applied: from then on
+//                  no older one is heard, on any member
+//
+// A log holds what somebody in the view may still need; when it is full, or the state has no room, pushes are answered
+// kBusy. The state of two members at the same position is equal bit by bit.
+//
+// Thread: that of its owner.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "param/replication/messages.h"
+#include "param/replication/mutant.h"
+#include "param/replication/shard_state.h"
+
+namespace glim::param {
+
+// Where answers go; the server's own number of a connection.
+using ClientId = uint64_t;
+
+using PeerMessage = std::variant<Append, AppendReply, SnapshotPart, SnapshotReply>;
+
+// What a replica makes happen. Calls do not come back into the replica.
+class ReplicaOutput {
+ public:
+  virtual ~ReplicaOutput() = default;
+  virtual void Send(const Member& to, PeerMessage message) = 0;
+  virtual void Answer(ClientId to, PushReply reply) = 0;
+  virtual void Answer(ClientId to, PullReply reply) = 0;
+  virtual void Report(const ShardReport& report) = 0;
+  // Everything up to `record` is applied.
+  virtual void Applied(const ShardId& shard, const Record& record) {}
+};
+
+struct ReplicaOptions {
+  int64_t resend_nanos = 100'000'000;
+  int64_t pull_wait_nanos = 30'000'000'000;  // For the pushes that a pull is to see.
+  uint64_t log_bytes_max = 64 << 20;
+  uint64_t message_bytes_max = 1 << 20;  // Of records or snapshot in one message; one record may be larger.
+  uint64_t snapshot_bytes_max = uint64_t{1} << 34;
+  size_t waiting_pulls_max = 1024;
+};
+
+class Replica {
+ public:
+  // `out` must live as long. The state is that before the first operation.
+  Replica(ShardId shard, Member self, std::unique_ptr<ShardState> state, const ReplicaOptions& options,
+          ReplicaOutput& out);
+
+  // The master's word. Older views than the one adopted are passed over.
+  void OnView(const View& view, bool active, int64_t now);
+  // Pulls may be answered until then.
+  void OnLease(int64_t until) { lease_until_ = until; }
+  void OnPeer(const PeerMessage& message, int64_t now);
+  void OnPush(ClientId from, const PushRequest& request, int64_t now);
+  void OnPull(ClientId from, const PullRequest& request, int64_t now);
+  // Now and then, at least every resend_nanos.
+  void OnTick(int64_t now);
+
+  ShardReport report() const;
+  const View& view() const { return view_; }
+  bool is_active_primary() const { return active_ && is_primary(); }
+  // Active, and all that it took over is applied: pulls are answered.
+  bool is_serving() const { return is_active_primary() && applied_lsn_ >= ready_lsn_; }
+  uint64_t applied_lsn() const { return applied_lsn_; }
+  uint64_t log_bytes() const { return log_bytes_; }
+  size_t session_count() const { return sessions_.size(); }
+  const ShardState& state() const { return *state_; }
+
+ private:
+  struct Session {
+    uint64_t attempt = 0;
+    uint64_t hi = 0;  // Pushes 1 to hi are in.
+  };
+  using Sessions = std::map<Producer, Session>;
+
+  // What the primary knows of another member, in this view.
+  struct Peer {
+    Member member;
+    bool joiner = false;
+    bool matched = false;  // Its log is known to be ours up to `held`.
+    uint64_t next = 1;     // To be sent.
+    uint64_t held = 0;
+    uint64_t applied = 0;
+    int64_t sent_at = 0;
+    int64_t heard_at = 0;
+    // A joiner's.
+    bool installed = false;
+    std::shared_ptr<const std::string> snapshot;
+    uint64_t snapshot_lsn = 0;
+    uint64_t snapshot_view = 0;
+    uint64_t part_next = 0;
+  };
+
+  struct Waiting {
+    ClientId client = 0;
+    uint64_t attempt = 0;
+  };
+
+  struct WaitingPull {
+    ClientId from = 0;
+    PullRequest request;
+    int64_t until = 0;
+  };
+
+  // A snapshot that is arriving.
+  struct Incoming {
+    uint64_t view = 0;
+    uint64_t lsn = 0;
+    std::string bytes;
+  };
+
+  bool is_primary() const { return view_.number > 0 && view_.primary == self_; }
+  uint64_t last_lsn() const { return base_lsn_ + log_.size(); }
+  uint64_t ViewAt(uint64_t lsn) const;
+  const Record& RecordAt(uint64_t lsn) const { return log_[lsn - base_lsn_ - 1]; }
+
+  void Adopt(const View& view, int64_t now);
+  void Activate(int64_t now);
+  void Clear();
+
+  void Append_(Record record);
+  void CutLog(uint64_t last_lsn);
+  void ForgetLog(uint64_t lsn);
+  void Commit(int64_t now);
+  void ApplyUpTo(uint64_t lsn);
+  void Apply(const Record& record);
+  bool MustHold(const Peer& peer, int64_t now) const;
+  void ForgetNeedless();
+
+  void SendTo(Peer& peer, int64_t now);
+  void SendSnapshot(Peer& peer, int64_t now);
+  void SendToAll(int64_t now);
+  Peer* FindPeer(const Member& member);
+
+  void OnAppend(const Append& message);
+  void OnAppendReply(const AppendReply& message, int64_t now);
+  void OnSnapshotPart(const SnapshotPart& message);
+  void OnSnapshotReply(const SnapshotReply& message, int64_t now);
+
+  void Refuse(ClientId to, const PushRequest& request, PushOutcome outcome, uint64_t seq, std::string error = "");
+  void AnswerProducer(const Producer& producer);
+  void AnswerPulls(int64_t now);
+  bool Sees(const PullRequest& request) const;
+  void AnswerPull(ClientId to, const PullRequest& request, PullOutcome outcome);
+
+  std::string SaveAll() const;
+  Status RestoreAll(const std::string& bytes);
+
+  const ShardId shard_;
+  const Member self_;
+  const ReplicaOptions options_;
+  ReplicaOutput& out_;
+
+  View view_;
+  bool active_ = false;
+  bool synced_ = false;          // The view's joiner was reported complete.
+  uint64_t installed_view_ = 0;  // In which we, a joiner, got our snapshot.
+  uint64_t ready_lsn_ = 0;       // What an active primary took over ends here.
+  int64_t lease_until_ = 0;
+
+  // Records (base_lsn_, last_lsn()]; those up to applied_lsn_ are applied, and the same on every member.
+  std::deque<Record> log_;
+  uint64_t base_lsn_ = 0;
+  uint64_t base_view_ = 0;
+  uint64_t applied_lsn_ = 0;
+  uint64_t log_bytes_ = 0;
+
+  std::unique_ptr<ShardState> state_;
+  Sessions sessions_;  // As of applied_lsn_.
+
+  // An active primary's.
+  Sessions appended_;  // As of last_lsn().
+  std::vector<Peer> peers_;
+  std::map<Producer, Waiting> waiting_;  // For an acknowledgement.
+  std::vector<WaitingPull> waiting_pulls_;
+
+  std::optional<Incoming> incoming_;
+};
+
+}  // namespace glim::param

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The rules of a replicated shard one by one, without a network: messages are delivered when the test says so. What
+// they do together, and under faults, is for sim/.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <map>
+#include <memory>
+
+#include "param/replication/push_session.h"
+#include "param/replication/replica.h"
+
+namespace glim::param {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+// Remembers texts in the order in which they came.
+class ListState final : public ShardState {
+ public:
+  Status Check(const SharedBytes& op) const override {
+    return Text(op) == "bad" ? Status::Invalid("no such key") : Status::Ok();
+  }
+  bool Fits(const SharedBytes& op) const override { return Text(op) != "big"; }
+  void Apply(const Record& record) override { all += Text(record.op) + " "; }
+  Result<SharedBytes> Read(const SharedBytes& request) const override { return SharedBytes::Of(all); }
+  std::string Save() const override { return all; }
+  Status Restore(std::span<const std::byte> bytes) override {
+    all.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return Status::Ok();
+  }
+  void Clear() override { all.clear(); }
+
+  static std::string Text(const SharedBytes& bytes) {
+    return {reinterpret_cast<const char*>(bytes.bytes.data()), bytes.bytes.size()};
+  }
+
+  std::string all;
+};
+
+constexpr ShardId kShard{1, 0};
+constexpr Producer kProducer{1, 2};
+const Member kA{1, 10}, kB{2, 20}, kC{3, 30};
+
+std::string Show(const PushReply& reply) {
+  static constexpr const char* kNames[] = {"applied", "gap", "refused", "busy", "not primary", "fenced", "no session"};
+  return std::string(kNames[static_cast<int>(reply.outcome)]) + " " + std::to_string(reply.seq);
+}
+
+// Three replicas of one shard.
+class Replication : public testing::Test {
+ protected:
+  struct Node final : ReplicaOutput {
+    Node(Replication& all, Member self, const ReplicaOptions& options)
+        : all(all), replica(kShard, self, std::make_unique<ListState>(), options, *this) {
+      replica.OnLease(1'000'000'000);
+    }
+    void Send(const Member& to, PeerMessage message) override { all.messages.push_back({to, std::move(message)}); }
+    void Answer(ClientId to, PushReply reply) override { all.push_replies.push_back(Show(reply)); }
+    void Answer(ClientId to, PullReply reply) override {
+      all.pull_replies.push_back(reply.outcome == PullOutcome::kOk        ? ListState::Text(reply.rows)
+                                 : reply.outcome == PullOutcome::kRefused ? "refused"
+                                 : reply.outcome == PullOutcome::kBusy    ? "busy"
+                                                                          : "not primary");
+    }
+    void Report(const ShardReport& report) override { reported = report; }
+    std::string text() const { return static_cast<const ListState&>(replica.state()).all; }
+
+    Replication& all;
+    ShardReport reported;
+    Replica replica;
+  };
+
+  void Start(const View& view, const ReplicaOptions& options = {}) {
+    for (const Member& member : {kA, kB, kC}) {
+      if (!nodes.contains(member)) nodes[member] = std::make_unique<Node>(*this, member, options);
+    }
+    Tell(view, false);
+    Tell(view, true);
+    DeliverAll();
+  }
+  void Tell(const View& view, bool active) {
+    for (const auto& [member, node] : nodes) node->replica.OnView(view, active, now);
+  }
+  void DeliverAll() {
+    while (!messages.empty()) {
+      const auto [to, message] = std::move(messages.front());
+      messages.pop_front();
+      nodes.at(to)->replica.OnPeer(message, now);
+    }
+  }
+  void Push(const Member& to, uint64_t seq, const std::string& text, uint64_t attempt = 0) {
+    nodes.at(to)->replica.OnPush(
+        1, PushRequest{kShard, kProducer, attempt, seq, RecordKind::kPush, SharedBytes::Of(text)}, now);
+  }
+  void Pull(const Member& to, uint64_t after_seq = 0) {
+    nodes.at(to)->replica.OnPull(1, PullRequest{kShard, 1, kProducer, after_seq, {}}, now);
+  }
+  Node& node(const Member& member) { return *nodes.at(member); }
+
+  int64_t now = 0;
+  std::map<Member, std::unique_ptr<Node>> nodes;
+  std::deque<std::pair<Member, PeerMessage>> messages;
+  std::vector<std::string> push_replies;
+  std::vector<std::string> pull_replies;
+};
+
+TEST_F(Replication, APushIsAcknowledgedWhenAllHoldIt) {
+  Start({1, kA, {kB, kC}, {}});
+  Push(kA, 1, "one");
+  EXPECT_THAT(push_replies, IsEmpty());
+  EXPECT_EQ(node(kA).text(), "");
+  messages.pop_back();  // What C was sent is lost.
+  DeliverAll();
+  EXPECT_THAT(push_replies, IsEmpty());
+  now += 200'000'000;
+  node(kA).replica.OnTick(now);
+  DeliverAll();
+  EXPECT_THAT(push_replies, ElementsAre("applied 1"));
+  EXPECT_EQ(node(kA).text(), "one ");
+}
+
+TEST_F(Replication, ARepeatedPushIsAnsweredAndNotApplied) {
+  Start({1, kA, {kB}, {}});
+  Push(kA, 1, "one");
+  Push(kA, 1, "one");
+  DeliverAll();
+  Push(kA, 1, "one");
+  EXPECT_THAT(push_replies, ElementsAre("applied 1", "applied 1"));
+  EXPECT_EQ(node(kA).text(), "one ");
+}
+
+TEST_F(Replication, HolesUnknownProducersAndBadPushesAreRefused) {
+  Start({1, kA, {}, {}});
+  Push(kA, 2, "two");
+  Push(kA, 1, "one");
+  Push(kA, 3, "three");
+  Push(kA, 2, "bad");
+  Push(kA, 2, "big");
+  Push(kB, 2, "two");
+  EXPECT_THAT(push_replies, ElementsAre("no session 0", "applied 1", "gap 1", "refused 2", "busy 1", "not primary 0"));
+  EXPECT_EQ(node(kA).text(), "one ");
+}
+
+TEST_F(Replication, ALaterAttemptEndsTheOneBeforeAlsoOnTheNextPrimary) {
+  Start({1, kA, {kB}, {}});
+  Push(kA, 1, "one", 0);
+  DeliverAll();
+  Push(kA, 1, "one", 1);  // A duplicate, which must be remembered all the same.
+  EXPECT_THAT(push_replies, ElementsAre("applied 1"));
+  DeliverAll();
+  EXPECT_THAT(push_replies, ElementsAre("applied 1", "applied 1"));
+  Start({2, kB, {kC}, {}});
+  Push(kB, 2, "two", 0);
+  DeliverAll();
+  EXPECT_EQ(push_replies.back(), "fenced 0");
+}
+
+TEST_F(Replication, ALogThatIsFullAnswersBusy) {
+  Start({1, kA, {kB}, {}}, {.log_bytes_max = 1000});
+  uint64_t seq = 0;
+  while (push_replies.empty()) Push(kA, ++seq, std::string(100, 'x'));
+  EXPECT_EQ(push_replies.back(), "busy " + std::to_string(seq - 1));
+  EXPECT_LT(node(kA).replica.log_bytes(), 1200U);
+  DeliverAll();
+  now += 200'000'000;
+  node(kA).replica.OnTick(now);
+  DeliverAll();
+  Push(kA, seq, "x");
+  DeliverAll();
+  EXPECT_EQ(push_replies.back(), "applied " + std::to_string(seq));
+  EXPECT_LT(node(kA).replica.log_bytes(), 1000U);
+}
+
+TEST_F(Replication, APullSeesItsOwnPushesAndNeedsTheLease) {
+  Start({1, kA, {kB}, {}});
+  Push(kA, 1, "one");
+  Pull(kA, 1);
+  EXPECT_THAT(pull_replies, IsEmpty());
+  Pull(kA, 0);
+  DeliverAll();
+  EXPECT_THAT(pull_replies, ElementsAre("", "one "));
+  Pull(kB, 0);
+  now = 2'000'000'000;
+  Pull(kA, 0);
+  EXPECT_THAT(pull_replies, ElementsAre("", "one ", "not primary", "not primary"));
+}
+
+TEST_F(Replication, ANewPrimaryAnswersNothingBeforeItIsActive) {
+  Start({1, kA, {kB, kC}, {}});
+  Push(kA, 1, "one");
+  DeliverAll();
+  const View next{2, kB, {kC}, {}};
+  node(kB).replica.OnView(next, false, now);
+  node(kC).replica.OnView(next, false, now);
+  Push(kB, 1, "one");
+  EXPECT_EQ(push_replies.back(), "not primary 0");
+  Pull(kB, 0);
+  EXPECT_EQ(pull_replies.back(), "not primary");
+  // A has not heard of it, and goes on in vain.
+  push_replies.clear();
+  Push(kA, 2, "two");
+  DeliverAll();
+  EXPECT_THAT(push_replies, IsEmpty());
+  EXPECT_EQ(node(kA).text(), "one ");
+  Start(next);
+  EXPECT_EQ(node(kA).text(), "");  // Needed no more.
+  Push(kB, 1, "one");
+  EXPECT_EQ(push_replies.back(), "applied 1");
+  EXPECT_EQ(node(kB).text(), "one ");
+}
+
+TEST_F(Replication, AJoinerGetsAllInPartsAndCountsFromThen) {
+  Start({1, kA, {}, {}}, {.message_bytes_max = 10});
+  for (uint64_t seq = 1; seq <= 20; ++seq) Push(kA, seq, "push" + std::to_string(seq));
+  Start({2, kA, {}, kC});
+  EXPECT_EQ(node(kA).reported.synced, kC);
+  Push(kA, 21, "last");
+  EXPECT_NE(push_replies.back(), "applied 21");
+  DeliverAll();
+  EXPECT_EQ(push_replies.back(), "applied 21");
+  const std::string all = node(kA).text();
+  EXPECT_TRUE(all.ends_with("push20 last "));
+  Start({3, kC, {}, {}});
+  EXPECT_EQ(node(kC).text(), all);
+  push_replies.clear();
+  Push(kC, 21, "last");  // It knows who pushed what.
+  EXPECT_THAT(push_replies, ElementsAre("applied 21"));
+  EXPECT_EQ(node(kC).text(), all);
+}
+
+TEST_F(Replication, ASnapshotThatIsCutIsNotTaken) {
+  Start({1, kA, {}, kC});
+  nodes.at(kC)->replica.OnPeer(SnapshotPart{kShard, 1, kA, 7, 1, 0, 3, SharedBytes::Of("abc")}, now);
+  const auto& reply = std::get<SnapshotReply>(messages.back().second);
+  EXPECT_FALSE(reply.installed && reply.lsn == 7);
+}
+
+// -----------------------------------------------------------------------------------------------------------------
+// client
+
+struct SessionLog final : PushSessionOutput {
+  void Send(const Member& primary, PushRequest request) override { sent.push_back(request.seq); }
+  void WantRoute(const ShardId& shard) override { ++routes_wanted; }
+  void Done(uint64_t push, PushResult result, const std::string& error) override {
+    static constexpr const char* kNames[] = {"applied", "refused", "unknown"};
+    done.push_back(std::to_string(push) + " " + kNames[static_cast<int>(result)]);
+  }
+  PushReply Reply(PushOutcome outcome, uint64_t seq, uint64_t view = 1) const {
+    return {kShard, kProducer, 0, outcome, seq, view, "because"};
+  }
+
+  std::vector<uint64_t> sent;
+  std::vector<std::string> done;
+  int routes_wanted = 0;
+};
+
+TEST(PushSession, SendsAgainUnderTheSameNumberUntilItIsAcknowledged) {
+  SessionLog log;
+  PushSession session(kShard, kProducer, 0, {.in_flight_max = 2, .queued_max = 3, .resend_nanos = 100}, log);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(session.Push(SharedBytes::Of("x"), 1000, 0).ok());
+  EXPECT_EQ(session.Push(SharedBytes::Of("x"), 1000, 0).status().code(), Code::kExhausted);
+  EXPECT_THAT(log.sent, IsEmpty());
+  EXPECT_EQ(log.routes_wanted, 3);
+  session.OnRoute(kA, 0);
+  EXPECT_THAT(log.sent, ElementsAre(1, 2));
+  session.OnTick(150);
+  EXPECT_THAT(log.sent, ElementsAre(1, 2, 1, 2));
+  session.OnReply(log.Reply(PushOutcome::kApplied, 1), 160);
+  EXPECT_THAT(log.sent, ElementsAre(1, 2, 1, 2, 3));
+  EXPECT_THAT(log.done, ElementsAre("1 applied"));
+  // At its deadline a push is unknown, and goes on being sent.
+  session.OnTick(2000);
+  EXPECT_THAT(log.done, ElementsAre("1 applied", "2 unknown", "3 unknown"));
+  EXPECT_EQ(session.queued(), 2U);
+  session.OnReply(log.Reply(PushOutcome::kApplied, 3), 2010);
+  EXPECT_EQ(session.queued(), 0U);
+  EXPECT_EQ(log.done.size(), 3U);
+}
+
+TEST(PushSession, ARefusedPushEndsItAndWhatIsBehind) {
+  SessionLog log;
+  PushSession session(kShard, kProducer, 0, {}, log);
+  session.OnRoute(kA, 0);
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(session.Push(SharedBytes::Of("x"), 1000, 0).ok());
+  session.OnReply(log.Reply(PushOutcome::kRefused, 3), 10);
+  EXPECT_THAT(log.done, ElementsAre("4 refused", "3 refused"));
+  EXPECT_EQ(session.Push(SharedBytes::Of("x"), 1000, 0).status().message(), "because");
+  session.OnReply(log.Reply(PushOutcome::kApplied, 2), 20);
+  EXPECT_THAT(log.done, ElementsAre("4 refused", "3 refused", "1 applied", "2 applied"));
+}
+
+TEST(PushSession, OnlyAPrimaryOfALaterViewCanHaveLostSomething) {
+  SessionLog log;
+  PushSession session(kShard, kProducer, 0, {}, log);
+  session.OnRoute(kA, 0);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(session.Push(SharedBytes::Of("x"), 1000, 0).ok());
+  session.OnReply(log.Reply(PushOutcome::kApplied, 2, 5), 10);
+  session.OnReply(log.Reply(PushOutcome::kGap, 0, 5), 20);
+  session.OnReply(log.Reply(PushOutcome::kNoSession, 0, 4), 20);
+  EXPECT_TRUE(session.status().ok());
+  session.OnReply(log.Reply(PushOutcome::kGap, 0, 6), 30);
+  EXPECT_EQ(session.status().code(), Code::kStale);
+  EXPECT_THAT(log.done, ElementsAre("1 applied", "2 applied", "3 unknown"));
+}
+
+}  // namespace
+}  // namespace glim::param

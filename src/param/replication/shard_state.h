@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a replicated shard replicates: a state that is a pure function of the operations applied to it. In a server
+// these are the rows and rule state of a table; the simulation has one that counts.
+//
+// Thread: that of the replica.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "glim/status.h"
+#include "param/replication/messages.h"
+
+namespace glim::param {
+
+class ShardState {
+ public:
+  virtual ~ShardState() = default;
+
+  // Whether an operation makes sense. Depends on nothing but the operation and the table's description, so that clients
+  // can look for themselves, and a refused push is refused whenever it is sent again.
+  virtual Status Check(const SharedBytes& op) const = 0;
+  // Whether there is room for it now.
+  virtual bool Fits(const SharedBytes& op) const = 0;
+  // Expects: Check(record.op).ok(). The same records in the same order give the same bits on every machine.
+  virtual void Apply(const Record& record) = 0;
+
+  virtual Result<SharedBytes> Read(const SharedBytes& request) const = 0;
+
+  // The whole state as bytes, and back. Restore leaves the old state when it fails.
+  virtual std::string Save() const = 0;
+  virtual Status Restore(std::span<const std::byte> bytes) = 0;
+  // Back to the state before the first operation.
+  virtual void Clear() = 0;
+};
+
+}  // namespace glim::param
