@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cluster/master.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace glim::cluster {
+
+using param::Member;
+using param::ShardId;
+using param::View;
+
+namespace {
+
+std::vector<Member> HoldersOf(const View& view) {
+  std::vector<Member> members{view.primary};
+  members.insert(members.end(), view.backups.begin(), view.backups.end());
+  return members;
+}
+
+bool Contains(const std::vector<Member>& members, const Member& member) {
+  return std::find(members.begin(), members.end(), member) != members.end();
+}
+
+}  // namespace
+
+Master::Master(const MasterOptions& options, std::span<const Decision> log, int64_t now, MasterOutput& out)
+    : options_(options), out_(out), started_at_(now) {
+  for (const Decision& decision : log) Apply(decision);
+  for (auto& [id, shard] : shards_) {
+    for (const View* view : {&shard.view, &shard.last_active}) {
+      if (view->number == 0) continue;
+      for (const Member& member : HoldersOf(*view)) shard.informed[member] = {};
+      if (view->joiner) shard.informed[*view->joiner] = {};
+    }
+  }
+  Decide(EpochBegun{epoch_ + 1});
+}
+
+// --------------------------------------------------------------------------------------------------------------
+// decisions
+
+void Master::Decide(const Decision& decision) {
+  unwritten_.push_back(decision);
+  out_.Write(decision);
+}
+
+// What it means, now that it is on the disk; also when the log is replayed.
+void Master::Apply(const Decision& decision) {
+  if (const auto* begun = std::get_if<EpochBegun>(&decision)) {
+    epoch_ = begun->epoch;
+  } else if (const auto* created = std::get_if<TableCreated>(&decision)) {
+    next_table_ = std::max(next_table_, created->table.id + 1);
+    tables_[created->table.id] = created->table;
+    for (uint32_t i = 0; i < created->table.shards; ++i) shards_[{created->table.id, i}];
+  } else if (const auto* dropped = std::get_if<TableDropped>(&decision)) {
+    tables_.erase(dropped->id);
+    std::erase_if(shards_, [&](const auto& entry) { return entry.first.table == dropped->id; });
+  } else if (const auto* made = std::get_if<ViewMade>(&decision)) {
+    const auto it = shards_.find(made->shard);
+    if (it == shards_.end()) return;
+    Shard& shard = it->second;
+    shard.view = made->view;
+    shard.active = false;
+    shard.synced.reset();
+  } else {
+    const auto& activated = std::get<ViewActivated>(decision);
+    const auto it = shards_.find(activated.shard);
+    if (it == shards_.end() || it->second.view.number != activated.number) return;
+    it->second.active = true;
+    it->second.last_active = it->second.view;
+  }
+}
+
+void Master::OnWritten(uint64_t count, int64_t now) {
+  while (written_ < count && !unwritten_.empty()) {
+    const Decision decision = std::move(unwritten_.front());
+    unwritten_.pop_front();
+    ++written_;
+    Apply(decision);
+    Act(decision, now);
+  }
+}
+
+void Master::Act(const Decision& decision, int64_t now) {
+  if (std::holds_alternative<EpochBegun>(decision)) {
+    begun_ = true;
+  } else if (const auto* created = std::get_if<TableCreated>(&decision)) {
+    names_deciding_.erase(created->table.name);
+    for (auto& [id, shard] : shards_) {
+      if (id.table == created->table.id) Consider(id, shard, now);
+    }
+  } else if (const auto* made = std::get_if<ViewMade>(&decision)) {
+    const auto it = shards_.find(made->shard);
+    if (it == shards_.end()) return;
+    it->second.deciding = false;
+    for (const Member& member : HoldersOf(made->view)) it->second.informed.try_emplace(member);
+    if (made->view.joiner) it->second.informed.try_emplace(*made->view.joiner);
+    Inform(it->first, it->second, now);
+  } else if (const auto* activated = std::get_if<ViewActivated>(&decision)) {
+    const auto it = shards_.find(activated->shard);
+    if (it == shards_.end()) return;
+    it->second.deciding = false;
+    Inform(it->first, it->second, now);
+  }
+}
+
+// ----------------------------------------------------------------------------------------------------------------
+// members
+
+bool Master::IsAlive(const Member& member, int64_t now) const {
+  const auto it = nodes_.find(member.node);
+  if (it == nodes_.end()) return now < started_at_ + options_.dead_nanos && !GLIM_MUTANT(kRestartWithoutGrace);
+  return it->second.incarnation == member.incarnation && now < it->second.heard_at + options_.dead_nanos;
+}
+
+std::string Master::AddressOf(const Member& member) const {
+  const auto it = nodes_.find(member.node);
+  return it == nodes_.end() || it->second.incarnation != member.incarnation ? "" : it->second.address;
+}
+
+bool Master::IsDraining(const Member& member) const {
+  const auto it = nodes_.find(member.node);
+  return it != nodes_.end() && it->second.draining;
+}
+
+bool Master::SetDraining(uint32_t node, bool draining) {
+  const auto it = nodes_.find(node);
+  if (it == nodes_.end()) return false;
+  it->second.draining = draining;
+  return true;
+}
+
+bool Master::MayHoldLease(const Member& member) const {
+  if (nodes_.at(member.node).reported_epoch != epoch_) return false;
+  for (const auto& [id, shard] : shards_) {
+    const auto informed = shard.informed.find(member);
+    if (informed != shard.informed.end() && informed->second.view < shard.view.number) return false;
+  }
+  return true;
+}
+
+void Master::OnBeat(const param::Beat& beat, int64_t now) {
+  if (!begun_) return;
+  auto [it, is_new] = nodes_.try_emplace(beat.member.node);
+  Node& node = it->second;
+  if (!is_new && beat.member.incarnation < node.incarnation) {
+    out_.Send(beat.member, param::BeatReply{epoch_, beat.sent_at, false, true});
+    return;
+  }
+  if (beat.member.incarnation > node.incarnation) node = Node{beat.member.incarnation, now, 0, false, beat.address};
+  node.heard_at = now;
+  node.address = beat.address;
+  out_.Send(beat.member, param::BeatReply{epoch_, beat.sent_at, MayHoldLease(beat.member), false});
+}
+
+void Master::OnReport(const Member& from, const param::ShardReport& report, int64_t now) {
+  const auto it = shards_.find(report.shard);
+  if (it == shards_.end()) {
+    if (begun_) out_.Send(from, param::ViewUpdate{report.shard, {}, false, true, {}});
+    return;
+  }
+  Shard& shard = it->second;
+  param::ShardReport& known = shard.informed[from];
+  if (report.view < known.view) return;
+  known = report;
+  if (report.view == shard.view.number && from == shard.view.primary && report.synced &&
+      report.synced == shard.view.joiner) {
+    shard.synced = report.synced;
+  }
+  if (!Knows(shard, report)) {
+    SendUpdate(from, it->first, shard);
+  } else if (shard.active && !shard.view.Holds(from) && shard.view.joiner != from) {
+    shard.informed.erase(from);  // Out, and has forgotten.
+  }
+  Consider(it->first, shard, now);
+}
+
+void Master::OnFullReport(const param::FullReport& report, int64_t now) {
+  const auto it = nodes_.find(report.member.node);
+  if (report.epoch != epoch_ || it == nodes_.end() || it->second.incarnation != report.member.incarnation) return;
+  for (const param::ShardReport& shard : report.shards) OnReport(report.member, shard, now);
+  it->second.reported_epoch = epoch_;
+}
+
+// ------------------------------------------------------------------------------------------------------------------
+// views
+
+bool Master::Knows(const Shard& shard, const param::ShardReport& report) const {
+  return report.view == shard.view.number && (report.active || !shard.active);
+}
+
+void Master::SendUpdate(const Member& to, const ShardId& id, const Shard& shard) {
+  out_.Send(to, param::ViewUpdate{id, shard.view, shard.active, false, tables_.at(id.table).spec});
+}
+
+void Master::Inform(const ShardId& id, Shard& shard, int64_t now) {
+  shard.sent_at = now;
+  for (auto it = shard.informed.begin(); it != shard.informed.end();) {
+    const auto& [member, report] = *it;
+    const auto node = nodes_.find(member.node);
+    if (node != nodes_.end() && node->second.incarnation > member.incarnation) {
+      it = shard.informed.erase(it);  // Is no more.
+      continue;
+    }
+    if (!Knows(shard, report)) SendUpdate(member, id, shard);
+    ++it;
+  }
+}
+
+std::vector<Member> Master::Spare(const std::vector<Member>& but, int64_t now) const {
+  std::map<Member, size_t> load;
+  for (const auto& [number, node] : nodes_) {
+    const Member member{number, node.incarnation};
+    if (!node.draining && IsAlive(member, now) && !Contains(but, member)) load[member] = 0;
+  }
+  for (const auto& [id, shard] : shards_) {
+    for (const Member& member : HoldersOf(shard.view)) {
+      if (const auto it = load.find(member); it != load.end()) ++it->second;
+    }
+  }
+  std::vector<Member> spare;
+  for (const auto& [member, shards] : load) spare.push_back(member);
+  std::stable_sort(spare.begin(), spare.end(), [&](const Member& a, const Member& b) { return load[a] < load[b]; });
+  return spare;
+}
+
+void Master::MakeView(const ShardId& id, Shard& shard, Member primary, std::vector<Member> others,
+                      std::optional<Member> joiner) {
+  shard.deciding = true;
+  Decide(ViewMade{id, View{shard.view.number + 1, primary, std::move(others), joiner}});
+}
+
+void Master::Consider(const ShardId& id, Shard& shard, int64_t now) {
+  if (!begun_ || shard.deciding) return;
+  if (shard.active) return ConsiderActive(id, shard, now);
+  ConsiderPending(id, shard, now);
+}
+
+void Master::ConsiderPending(const ShardId& id, Shard& shard, int64_t now) {
+  const View& view = shard.view;
+  if (view.number > 0 && IsAlive(view.primary, now)) {
+    const auto adopted = [&](const Member& member) {
+      const auto it = shard.informed.find(member);
+      return it != shard.informed.end() && it->second.view == view.number;
+    };
+    if (!adopted(view.primary)) return;
+    // Whoever was the primary answers pulls until it knows, or has lost its lease.
+    const Member& before = shard.last_active.primary;
+    if (shard.last_active.number > 0 && before != view.primary && IsAlive(before, now) && !adopted(before)) return;
+    shard.deciding = true;
+    Decide(ViewActivated{id, view.number});
+    if (GLIM_MUTANT(kActiveBeforeWritten)) {
+      out_.Send(view.primary, param::ViewUpdate{id, view, true, false, tables_.at(id.table).spec});
+    }
+    return;
+  }
+  // The primary is not there, or none was chosen yet. All members of the last active view hold what was acknowledged;
+  // when no view was active, nothing was.
+  std::vector<Member> living;
+  if (shard.last_active.number > 0) {
+    for (const Member& member : HoldersOf(shard.last_active)) {
+      if (IsAlive(member, now)) living.push_back(member);
+    }
+  } else {
+    living = Spare({}, now);
+    living.resize(std::min<size_t>(living.size(), tables_.at(id.table).replicas));
+  }
+  if (living.empty()) return;
+  const Member primary = living.front();
+  living.erase(living.begin());
+  MakeView(id, shard, primary, std::move(living), std::nullopt);
+}
+
+void Master::ConsiderActive(const ShardId& id, Shard& shard, int64_t now) {
+  const View& view = shard.view;
+  std::vector<Member> living, staying;
+  for (const Member& member : HoldersOf(view)) {
+    if (!IsAlive(member, now)) continue;
+    living.push_back(member);
+    if (!IsDraining(member)) staying.push_back(member);
+  }
+  if (living.empty()) return;
+  const size_t holders = 1 + view.backups.size();
+  const size_t replicas = tables_.at(id.table).replicas;
+  const auto make = [&](std::vector<Member> members, std::optional<Member> joiner) {
+    const Member primary = members.front();
+    members.erase(members.begin());
+    MakeView(id, shard, primary, std::move(members), joiner);
+  };
+  if (living.size() < holders) return make(living, std::nullopt);
+  if (view.joiner && !IsAlive(*view.joiner, now)) return make(living, std::nullopt);
+  if (view.joiner && shard.synced == view.joiner) {
+    living.push_back(*view.joiner);
+    return make(living, std::nullopt);
+  }
+  if (view.joiner) return;
+  if (staying.size() >= replicas) {
+    staying.resize(replicas);
+    if (staying.size() < living.size()) make(staying, std::nullopt);
+    return;
+  }
+  const std::vector<Member> spare = Spare(living, now);
+  if (!spare.empty()) make(living, spare.front());
+}
+
+void Master::OnTick(int64_t now) {
+  for (auto& [id, shard] : shards_) {
+    Consider(id, shard, now);
+    if (begun_ && shard.view.number > 0 && now - shard.sent_at >= options_.resend_nanos) Inform(id, shard, now);
+  }
+}
+
+// -----------------------------------------------------------------------------------------------------------------
+// tables
+
+Result<uint64_t> Master::CreateTable(TableEntry table, int64_t now) {
+  if (!begun_) return Status::Unavailable("the master is starting");
+  if (FindTable(table.name) != nullptr || !names_deciding_.insert(table.name).second) {
+    return Status::Invalid(fmt::format("there is a table \"{}\" already", table.name));
+  }
+  const size_t living = Spare({}, now).size();
+  if (living < table.replicas) {
+    names_deciding_.erase(table.name);
+    return Status::Unavailable(
+        fmt::format("table \"{}\" wants {} replicas, and there are {} servers", table.name, table.replicas, living));
+  }
+  table.id = next_table_++;
+  Decide(TableCreated{table});
+  return table.id;
+}
+
+Status Master::DropTable(const std::string& name) {
+  const TableEntry* table = FindTable(name);
+  if (table == nullptr) return Status::NotFound(fmt::format("there is no table \"{}\"", name));
+  Decide(TableDropped{table->id});
+  return Status::Ok();
+}
+
+const TableEntry* Master::FindTable(const std::string& name) const {
+  for (const auto& [id, table] : tables_) {
+    if (table.name == name) return &table;
+  }
+  return nullptr;
+}
+
+std::optional<Route> Master::FindRoute(const ShardId& shard) const {
+  const auto it = shards_.find(shard);
+  if (it == shards_.end() || it->second.view.number == 0) return std::nullopt;
+  return Route{it->second.view, it->second.active};
+}
+
+std::map<ShardId, Master::ShardStatus> Master::ShardStatuses() const {
+  std::map<ShardId, ShardStatus> all;
+  for (const auto& [id, shard] : shards_) all[id] = {shard.view, shard.active, shard.last_active, shard.deciding};
+  return all;
+}
+
+}  // namespace glim::cluster

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who holds what: the members of a cluster, its tables, and the view of each shard. No data passes through it.
+//
+//   members  beat; who was silent for the dead time, or whose node has started anew, is dead
+//   views    made here only: without the dead, with a joiner while there are too few, with the joiner once its primary
+//            says that it is complete, without a member that is to be drained
+//   active   a view counts when its primary has adopted it and that is written down. Until then any member of the last
+//            active view may be made the primary instead
+//   lease    a member may answer pulls as long as there is no view that it has not heard of; so whoever is replaced has
+//            stopped before its successor starts
+//
+// A decision (a table, a view, that a view is active) is written to the log first and acted on when the log is on the
+// disk. All else can be heard again: a master that starts anew replays its log, takes everybody for alive until the
+// dead time is over, and members report their shards to it before they get a lease.
+//
+// A state machine without I/O, clock or threads; the process feeds it from sockets, the simulation from a seeded queue.
+// Thread: that of its owner.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "param/replication/messages.h"
+#include "param/replication/mutant.h"
+
+namespace glim::cluster {
+
+struct TableEntry {
+  uint64_t id = 0;
+  std::string name;
+  uint32_t shards = 1;
+  uint32_t replicas = 1;
+  param::SharedBytes spec;  // The table's description, which the master does not look into.
+};
+
+struct EpochBegun {
+  uint64_t epoch = 0;
+};
+struct TableCreated {
+  TableEntry table;
+};
+struct TableDropped {
+  uint64_t id = 0;
+};
+struct ViewMade {
+  param::ShardId shard;
+  param::View view;
+};
+struct ViewActivated {
+  param::ShardId shard;
+  uint64_t number = 0;
+};
+using Decision = std::variant<EpochBegun, TableCreated, TableDropped, ViewMade, ViewActivated>;
+
+class MasterOutput {
+ public:
+  virtual ~MasterOutput() = default;
+  // To the end of the log. OnWritten says when it is there.
+  virtual void Write(const Decision& decision) = 0;
+  virtual void Send(const param::Member& to, const param::ViewUpdate& update) = 0;
+  virtual void Send(const param::Member& to, const param::BeatReply& reply) = 0;
+};
+
+struct MasterOptions {
+  int64_t dead_nanos = 3'000'000'000;
+  int64_t resend_nanos = 200'000'000;
+};
+
+// Where a client finds a shard.
+struct Route {
+  param::View view;
+  bool active = false;
+};
+
+class Master {
+ public:
+  // With the decisions of its log; `out` must live as long. Writes that a new epoch has begun.
+  Master(const MasterOptions& options, std::span<const Decision> log, int64_t now, MasterOutput& out);
+
+  // The first `count` decisions that this master wrote are on the disk.
+  void OnWritten(uint64_t count, int64_t now);
+  void OnBeat(const param::Beat& beat, int64_t now);
+  void OnReport(const param::Member& from, const param::ShardReport& report, int64_t now);
+  void OnFullReport(const param::FullReport& report, int64_t now);
+  // Now and then, at least every resend_nanos.
+  void OnTick(int64_t now);
+
+  // The table is there when FindTable finds it. kInvalid when the name is taken; kUnavailable when there are fewer
+  // living members than replicas. The id is the new table's.
+  Result<uint64_t> CreateTable(TableEntry table, int64_t now);
+  Status DropTable(const std::string& name);
+  const TableEntry* FindTable(const std::string& name) const;
+  // Nothing while there is no such shard.
+  std::optional<Route> FindRoute(const param::ShardId& shard) const;
+  // While it is draining, a node's shards move to others and it gets no new ones. False when no such node is known.
+  bool SetDraining(uint32_t node, bool draining);
+
+  uint64_t epoch() const { return epoch_; }
+  bool IsAlive(const param::Member& member, int64_t now) const;
+  std::string AddressOf(const param::Member& member) const;
+
+  struct ShardStatus {
+    param::View view;
+    bool active = false;
+    param::View last_active;  // Number 0: none was.
+    bool deciding = false;
+  };
+  std::map<param::ShardId, ShardStatus> ShardStatuses() const;
+
+ private:
+  struct Node {
+    uint64_t incarnation = 0;
+    int64_t heard_at = 0;
+    uint64_t reported_epoch = 0;
+    bool draining = false;
+    std::string address;
+  };
+
+  struct Shard {
+    param::View view;
+    bool active = false;
+    param::View last_active;
+    bool deciding = false;                // A decision about it is on its way to the disk.
+    std::optional<param::Member> synced;  // Of the active view.
+    // Who is to know (view, active), and what each has said it does. Members of older views too: they hold no lease
+    // until they know that they are out.
+    std::map<param::Member, param::ShardReport> informed;
+    int64_t sent_at = 0;
+  };
+
+  void Apply(const Decision& decision);
+  void Decide(const Decision& decision);
+  void Act(const Decision& decision, int64_t now);
+  void Consider(const param::ShardId& id, Shard& shard, int64_t now);
+  void ConsiderPending(const param::ShardId& id, Shard& shard, int64_t now);
+  void ConsiderActive(const param::ShardId& id, Shard& shard, int64_t now);
+  void MakeView(const param::ShardId& id, Shard& shard, param::Member primary, std::vector<param::Member> others,
+                std::optional<param::Member> joiner);
+  void Inform(const param::ShardId& id, Shard& shard, int64_t now);
+  bool Knows(const Shard& shard, const param::ShardReport& report) const;
+  void SendUpdate(const param::Member& to, const param::ShardId& id, const Shard& shard);
+  bool IsDraining(const param::Member& member) const;
+  // Living, not draining, the ones with the fewest shards first.
+  std::vector<param::Member> Spare(const std::vector<param::Member>& but, int64_t now) const;
+  bool MayHoldLease(const param::Member& member) const;
+
+  const MasterOptions options_;
+  MasterOutput& out_;
+  const int64_t started_at_;
+  uint64_t epoch_ = 0;
+  bool begun_ = false;  // The epoch is on the disk.
+  uint64_t next_table_ = 1;
+  std::map<uint32_t, Node> nodes_;
+  std::map<uint64_t, TableEntry> tables_;
+  std::set<std::string> names_deciding_;
+  std::map<param::ShardId, Shard> shards_;
+  std::deque<Decision> unwritten_;
+  uint64_t written_ = 0;
+};
+
+}  // namespace glim::cluster

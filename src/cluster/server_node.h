@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A server of a cluster: its replicas, and what it says to the master. It beats, tells what it knows of its shards,
+// hands messages to the replica they are for, and lets replicas answer pulls as long as the master's lease lasts.
+//
+// A state machine without I/O, clock or threads. Thread: that of its owner.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "param/replication/replica.h"
+
+namespace glim::cluster {
+
+class ServerNodeOutput {
+ public:
+  virtual ~ServerNodeOutput() = default;
+  virtual void Send(const param::Member& to, param::PeerMessage message) = 0;
+  virtual void Answer(param::ClientId to, param::PushReply reply) = 0;
+  virtual void Answer(param::ClientId to, param::PullReply reply) = 0;
+  virtual void SendToMaster(const param::Beat& beat) = 0;
+  virtual void SendToMaster(const param::ShardReport& report) = 0;
+  virtual void SendToMaster(const param::FullReport& report) = 0;
+  virtual void Applied(const param::ShardId& shard, const param::Record& record) {}
+};
+
+struct ServerNodeOptions {
+  int64_t beat_nanos = 250'000'000;
+  int64_t dead_nanos = 3'000'000'000;  // The master's.
+  param::ReplicaOptions replica;
+};
+
+// The state of a shard from its table's description.
+using StateFactory =
+    std::function<Result<std::unique_ptr<param::ShardState>>(param::ShardId shard, const param::SharedBytes& table)>;
+
+class ServerNode final : private param::ReplicaOutput {
+ public:
+  // `out` must live as long.
+  ServerNode(param::Member self, std::string address, StateFactory make_state, const ServerNodeOptions& options,
+             ServerNodeOutput& out);
+
+  void OnBeatReply(const param::BeatReply& reply, int64_t now);
+  void OnViewUpdate(const param::ViewUpdate& update, int64_t now);
+  void OnPeer(const param::PeerMessage& message, int64_t now);
+  void OnPush(param::ClientId from, const param::PushRequest& request, int64_t now);
+  void OnPull(param::ClientId from, const param::PullRequest& request, int64_t now);
+  // Now and then, at least every resend_nanos of the replicas.
+  void OnTick(int64_t now);
+
+  // Another process of this node has taken over: stop.
+  bool fenced() const { return fenced_; }
+  const std::map<param::ShardId, std::unique_ptr<param::Replica>>& replicas() const { return replicas_; }
+
+ private:
+  void Send(const param::Member& to, param::PeerMessage message) override { out_.Send(to, std::move(message)); }
+  void Answer(param::ClientId to, param::PushReply reply) override { out_.Answer(to, std::move(reply)); }
+  void Answer(param::ClientId to, param::PullReply reply) override { out_.Answer(to, std::move(reply)); }
+  void Report(const param::ShardReport& report) override { out_.SendToMaster(report); }
+  void Applied(const param::ShardId& shard, const param::Record& record) override { out_.Applied(shard, record); }
+
+  const param::Member self_;
+  const std::string address_;
+  const StateFactory make_state_;
+  const ServerNodeOptions options_;
+  ServerNodeOutput& out_;
+  std::map<param::ShardId, std::unique_ptr<param::Replica>> replicas_;
+  uint64_t master_epoch_ = 0;  // The newest seen.
+  int64_t beat_at_ = 0;
+  int64_t lease_until_ = 0;
+  bool fenced_ = false;
+};
+
+}  // namespace glim::cluster
