@@ -272,10 +272,28 @@ class Dev(unittest.TestCase):
         for wrong in (("x",), ("1", "none"), ("1", "a", "b")):
             self.assertEqual(self.dev("fuzz", *wrong).returncode, 2)
 
+    def fake_simulation(self, body="exit 0"):
+        os.makedirs(self.path("build/release"), exist_ok=True)
+        self.write("build/release/glim_sim", f'#!/bin/sh\necho "$*" >>{self.root}/simulated\n{body}\n', runs=True)
+
+    def test_sim_runs_seeds_and_then_the_planted_bugs(self):
+        self.fake_build()
+        self.fake_simulation()
+        self.assertEqual(self.dev("sim", "7").returncode, 0)
+        with open(self.path("simulated"), encoding="utf-8") as file:
+            self.assertEqual([line.split(" --threads")[0] for line in file], ["--seeds 7", "--mutants"])
+        for wrong in (("x",), ("0",), ("1", "2")):
+            self.assertEqual(self.dev("sim", *wrong).returncode, 2)
+        self.fake_simulation("exit 1")
+        done = self.dev("sim")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("a rule is broken", done.stderr)
+
     def test_ci_runs_everything_and_ends_with_ctest(self):
         self.fake_build()
         self.fake_checks()
         self.fake_fuzz_target("a")
+        self.fake_simulation()
         done = self.dev("ci")
         self.assertEqual(done.returncode, 0, done.stderr)
         tests = [line for line in self.built() if line.startswith("ctest")]

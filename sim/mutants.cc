@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mutants.h"
+
+namespace glim::param {
+
+Mutant g_mutant = Mutant::kNone;
+
+}  // namespace glim::param
+
+namespace glim::sim {
+
+std::span<const MutantEntry> Mutants() {
+  using enum param::Mutant;
+  static constexpr MutantEntry kMutants[] = {
+      {kAckBeforeBackup, "ack-before-backup", 200},
+      {kSnapshotWithoutSessions, "snapshot-without-sessions", 200},
+      {kPrimaryDropsBackup, "primary-drops-backup", 200},
+      {kWindowOfFive, "window-of-five", 200},
+      {kAckAppendedDuplicate, "ack-appended-duplicate", 200},
+      {kHeldWithHoles, "held-with-holes", 200},
+      {kSyncedWithoutTail, "synced-without-tail", 2000},
+      {kSyncedBeforeCaughtUp, "synced-before-caught-up", 60000},
+      {kAckWithoutJoiner, "ack-without-joiner", 2000},
+      {kDropStateOnRemoval, "drop-state-on-removal", 2000},
+      {kAckBeforeActive, "ack-before-active", 2000},
+      {kDuplicateBeforeActive, "duplicate-before-active", 20000},
+      {kIgnoreViewNumber, "ignore-view-number", 20000},
+      {kReadBeforeCaughtUp, "read-before-caught-up", 2000},
+      {kReadWithoutLease, "read-without-lease", 20000},
+      {kCommitBeforeActive, "commit-before-active", 20000},
+      {kKeepTail, "keep-tail", 2000},
+      {kForgetFence, "forget-fence", 2000},
+      {kActiveBeforeWritten, "active-before-written", 20000},
+      {kRestartWithoutGrace, "restart-without-grace", 60000},
+  };
+  return kMutants;
+}
+
+}  // namespace glim::sim

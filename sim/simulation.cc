@@ -1,0 +1,776 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "simulation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "cluster/master.h"
+#include "cluster/server_node.h"
+#include "counting_state.h"
+#include "param/replication/push_session.h"
+#include "random.h"
+
+namespace glim::sim {
+namespace {
+
+using cluster::Decision;
+using cluster::Master;
+using cluster::ServerNode;
+using param::Member;
+using param::ShardId;
+
+constexpr int64_t kMilli = 1'000'000;
+constexpr int64_t kSecond = 1'000'000'000;
+constexpr int64_t kPeaceMax = 45 * kSecond;
+constexpr uint32_t kMasterNode = 0;
+constexpr uint32_t kFirstClient = 100;  // Client c, attempt a: node kFirstClient + 10 * c + a.
+constexpr uint32_t kAttemptsMax = 4;
+
+// What is drawn once for a run.
+struct Weather {
+  uint32_t servers;
+  uint32_t replicas;
+  uint32_t shards;
+  uint32_t clients;
+  uint64_t pushes;  // Of each client to each shard.
+  uint64_t loss_per_mille;
+  uint64_t double_per_mille;
+  uint64_t late_per_mille;
+  uint64_t busy_per_mille;
+  int64_t push_pause_max;
+  int64_t fault_pause_max;
+  int64_t faults_until;
+
+  explicit Weather(Random& dice)
+      : servers(3 + dice.Below(3)),
+        replicas(1 + dice.Below(3)),
+        shards(1 + dice.Below(2)),
+        clients(2 + dice.Below(2)),
+        pushes(40 + dice.Below(100)),
+        loss_per_mille(dice.Chance(500) ? 0 : dice.Below(300)),
+        double_per_mille(dice.Chance(500) ? 0 : dice.Below(300)),
+        late_per_mille(dice.Chance(300) ? 0 : dice.Below(200)),
+        busy_per_mille(dice.Chance(700) ? 0 : dice.Below(200)),
+        push_pause_max(dice.Between(1, 400) * kMilli),
+        fault_pause_max(dice.Between(300, 4000) * kMilli),
+        faults_until(dice.Between(5, 30) * kSecond) {}
+};
+
+class Run;
+
+struct Process {
+  bool up = false;
+  uint64_t start = 0;  // Counts its starts; what was meant for an earlier one is lost.
+  int64_t paused_until = 0;
+};
+
+class Server final : public cluster::ServerNodeOutput {
+ public:
+  Server(Run& run, Member self);
+  void Send(const Member& to, param::PeerMessage message) override;
+  void Answer(param::ClientId to, param::PushReply reply) override;
+  void Answer(param::ClientId to, param::PullReply reply) override;
+  void SendToMaster(const param::Beat& beat) override;
+  void SendToMaster(const param::ShardReport& report) override;
+  void SendToMaster(const param::FullReport& report) override;
+  void Applied(const ShardId& shard, const param::Record& record) override;
+
+  Run& run;
+  const Member self;
+  ServerNode node;
+};
+
+class MasterProcess final : public cluster::MasterOutput {
+ public:
+  MasterProcess(Run& run, size_t first);
+  void Write(const Decision& decision) override;
+  void Send(const Member& to, const param::ViewUpdate& update) override;
+  void Send(const Member& to, const param::BeatReply& reply) override;
+
+  Run& run;
+  const size_t first;  // Of its decisions on the disk.
+  std::optional<Master> master;
+};
+
+// One attempt of a task: pushes 1, 2, 3, ... to every shard, pulls now and then. The next attempt does the same again.
+class Client final : public param::PushSessionOutput {
+ public:
+  Client(Run& run, uint32_t number, uint32_t attempt);
+  void Send(const Member& primary, param::PushRequest request) override;
+  void WantRoute(const ShardId& shard) override;
+  void Done(uint64_t push, param::PushResult result, const std::string& error) override;
+
+  void Tick();
+  void PushNext(size_t shard);
+  void Pull(size_t shard);
+  void OnRoute(const ShardId& shard, const Member& primary);
+  void OnPushReply(const param::PushReply& reply);
+  void OnPullReply(const param::PullReply& reply);
+  bool finished() const;
+  uint32_t process() const { return kFirstClient + 10 * number + attempt; }
+  param::Producer producer() const { return {7, number}; }
+
+  struct ToShard {
+    std::unique_ptr<param::PushSession> session;
+    std::optional<Member> primary;
+    std::optional<Member> primary_before;
+    uint64_t next_id = 1;
+    std::map<uint64_t, uint64_t> ids;  // Push of the session -> id.
+  };
+  struct PendingPull {
+    size_t shard = 0;
+    uint64_t own_id = 0;   // It pushed this far, and is to see it.
+    LastIds acknowledged;  // When it was made.
+  };
+
+  Run& run;
+  const uint32_t number;
+  const uint32_t attempt;
+  size_t working_on = 0;  // The shard whose session is being called.
+  std::vector<ToShard> shards;
+  std::map<uint64_t, PendingPull> pulls;
+  uint64_t next_pull = 1;
+};
+
+struct Event {
+  int64_t time = 0;
+  uint64_t order = 0;
+  uint32_t process = 0;
+  uint64_t start = 0;
+  std::function<void()> work;
+};
+struct Later {
+  bool operator()(const Event& a, const Event& b) const {
+    return a.time != b.time ? a.time > b.time : a.order > b.order;
+  }
+};
+
+class Run {
+ public:
+  Run(uint64_t seed, bool trace) : dice(seed), weather(dice), trace_(trace) {}
+  Report Go();
+
+  // --- what the processes use
+
+  void At(int64_t delay, uint32_t process, std::function<void()> work) {
+    queue_.push({now + delay, ++order_, process, processes[process].start, std::move(work)});
+  }
+  // `deliver` runs in process `to`, perhaps late, twice or never.
+  void Transmit(uint32_t from, uint32_t to, std::function<void()> deliver) {
+    ++report.messages;
+    int copies = dice.Chance(weather.double_per_mille) && !peace ? 2 : 1;
+    for (; copies > 0; --copies) {
+      if (!peace && dice.Chance(weather.loss_per_mille)) continue;
+      int64_t delay = dice.Between(50'000, 2 * kMilli);
+      if (!peace && dice.Chance(weather.late_per_mille)) delay = dice.Between(1, 600) * kMilli;
+      At(delay, to, [this, from, to, deliver] {
+        if (!cuts.contains({from, to})) deliver();
+      });
+    }
+  }
+  Server* FindServer(const Member& member) {
+    const auto it = servers.find(member.node);
+    return it != servers.end() && it->second && it->second->self == member ? it->second.get() : nullptr;
+  }
+  void Violation(std::string what) {
+    if (report.violation.empty()) report.violation = fmt::format("at {:.3f} s: {}", now / 1e9, what);
+  }
+  template <class... Args>
+  void Say(fmt::format_string<Args...> format, Args&&... args) {
+    if (!trace_) return;
+    std::fputs(fmt::format("{:9.3f} {}\n", now / 1e9, fmt::format(format, std::forward<Args>(args)...)).c_str(),
+               stderr);
+  }
+
+  void OnDecision(const Decision& decision);
+  void OnApplied(const Member& member, const ShardId& shard, const param::Record& record);
+  void OnEffective(const ShardId& shard, const param::Record& record, uint64_t last_id);
+  void OnServing(Server& server, const ShardId& shard, uint64_t view);
+
+  Random dice;
+  const Weather weather;
+  int64_t now = 0;
+  bool peace = false;
+  Report report;
+  std::map<uint32_t, Process> processes;
+  std::map<uint32_t, std::unique_ptr<Server>> servers;
+  std::unique_ptr<MasterProcess> master;
+  std::vector<Decision> disk;
+  size_t disk_safe = 0;
+  int64_t disk_ready_at = 0;
+  std::map<uint32_t, std::unique_ptr<Client>> clients;  // By process.
+  std::set<std::pair<uint32_t, uint32_t>> cuts;         // From, to.
+  std::vector<ShardId> shards;
+
+  // What the checks remember.
+  std::map<ShardId, LastIds> acknowledged;
+  std::map<ShardId, std::map<uint64_t, uint64_t>> ended;  // Of each producer the attempt that was heard of.
+  std::map<ShardId, std::map<uint64_t, std::pair<uint64_t, uint64_t>>> log;  // lsn -> what stood there first.
+  std::map<std::pair<ShardId, uint64_t>, Member> primaries;
+
+ private:
+  void StartMaster();
+  void StartServer(uint32_t number);
+  void StartClient(uint32_t number, uint32_t attempt);
+  void Every(int64_t period, uint32_t process, std::function<void()> work);
+  void Fault();
+  void CrashServer(uint32_t server, int64_t down);
+  void CrashMaster(int64_t down);
+  void Cut();
+  bool MayLose(uint32_t server);
+  void Crash(uint32_t process);
+  void Peace();
+  std::string Unfinished();  // What has not ended yet, or nothing.
+  void CheckEnd();
+
+  const bool trace_;
+  std::priority_queue<Event, std::vector<Event>, Later> queue_;
+  uint64_t order_ = 0;
+};
+
+// -----------------------------------------------------------------------------------------------------------------
+// server
+
+Server::Server(Run& run, Member self)
+    : run(run),
+      self(self),
+      node(
+          self, fmt::format("server-{}", self.node),
+          [&run, self](ShardId shard, const param::SharedBytes&) -> Result<std::unique_ptr<param::ShardState>> {
+            return std::unique_ptr<param::ShardState>(std::make_unique<CountingState>(
+                [&run] { return run.peace || !run.dice.Chance(run.weather.busy_per_mille); },
+                [&run, shard](const param::Record& record, uint64_t last) { run.OnEffective(shard, record, last); }));
+          },
+          {.replica = {.message_bytes_max = 300}}, *this) {}
+
+void Server::Send(const Member& to, param::PeerMessage message) {
+  run.Transmit(self.node, to.node, [&run = run, to, message = std::move(message)] {
+    if (Server* server = run.FindServer(to)) server->node.OnPeer(message, run.now);
+  });
+}
+
+void Server::Answer(param::ClientId to, param::PushReply reply) {
+  if (reply.outcome == param::PushOutcome::kApplied) run.OnServing(*this, reply.shard, reply.view);
+  run.Transmit(self.node, static_cast<uint32_t>(to), [&run = run, to, reply] {
+    if (const auto it = run.clients.find(to); it != run.clients.end()) it->second->OnPushReply(reply);
+  });
+}
+
+void Server::Answer(param::ClientId to, param::PullReply reply) {
+  run.Transmit(self.node, static_cast<uint32_t>(to), [&run = run, to, reply] {
+    if (const auto it = run.clients.find(to); it != run.clients.end()) it->second->OnPullReply(reply);
+  });
+}
+
+void Server::SendToMaster(const param::Beat& beat) {
+  run.Transmit(self.node, kMasterNode, [&run = run, beat] { run.master->master->OnBeat(beat, run.now); });
+}
+void Server::SendToMaster(const param::ShardReport& report) {
+  run.Transmit(self.node, kMasterNode,
+               [&run = run, self = self, report] { run.master->master->OnReport(self, report, run.now); });
+}
+void Server::SendToMaster(const param::FullReport& report) {
+  run.Transmit(self.node, kMasterNode, [&run = run, report] { run.master->master->OnFullReport(report, run.now); });
+}
+
+void Server::Applied(const ShardId& shard, const param::Record& record) { run.OnApplied(self, shard, record); }
+
+// -----------------------------------------------------------------------------------------------------------------
+// master
+
+MasterProcess::MasterProcess(Run& run, size_t first) : run(run), first(first) {
+  master.emplace(cluster::MasterOptions{}, std::span<const Decision>(run.disk).first(first), run.now, *this);
+}
+
+void MasterProcess::Write(const Decision& decision) {
+  run.disk.push_back(decision);
+  const size_t end = run.disk.size();
+  const int64_t slow = !run.peace && run.dice.Chance(40) ? 500 * kMilli : 3 * kMilli;
+  run.OnDecision(decision);
+  run.disk_ready_at = std::max(run.disk_ready_at, run.now + run.dice.Between(100'000, slow));
+  run.At(run.disk_ready_at - run.now, kMasterNode, [&run = run, end, first = first] {
+    run.disk_safe = std::max(run.disk_safe, end);
+    run.master->master->OnWritten(end - first, run.now);
+  });
+}
+
+void MasterProcess::Send(const Member& to, const param::ViewUpdate& update) {
+  run.Say("master -> {}: shard {} view {} primary {}{}", to.node, update.shard.shard, update.view.number,
+          update.view.primary.node, update.active ? " active" : "");
+  run.Transmit(kMasterNode, to.node, [&run = run, to, update] {
+    if (Server* server = run.FindServer(to)) server->node.OnViewUpdate(update, run.now);
+  });
+}
+
+void MasterProcess::Send(const Member& to, const param::BeatReply& reply) {
+  run.Transmit(kMasterNode, to.node, [&run = run, to, reply] {
+    if (Server* server = run.FindServer(to)) server->node.OnBeatReply(reply, run.now);
+  });
+}
+
+// -----------------------------------------------------------------------------------------------------------------
+// client
+
+Client::Client(Run& run, uint32_t number, uint32_t attempt) : run(run), number(number), attempt(attempt) {
+  shards.resize(run.shards.size());
+  for (size_t i = 0; i < shards.size(); ++i) {
+    shards[i].session = std::make_unique<param::PushSession>(
+        run.shards[i], producer(), attempt, param::PushSessionOptions{.in_flight_max = 16, .queued_max = 64}, *this);
+  }
+}
+
+void Client::Send(const Member& primary, param::PushRequest request) {
+  run.Transmit(process(), primary.node, [&run = run, primary, request, from = process()] {
+    if (Server* server = run.FindServer(primary)) server->node.OnPush(from, request, run.now);
+  });
+}
+
+void Client::WantRoute(const ShardId& shard) {
+  run.Transmit(process(), kMasterNode, [&run = run, shard, from = process()] {
+    const auto route = run.master->master->FindRoute(shard);
+    if (!route || !route->active) return;
+    run.Transmit(kMasterNode, from, [&run, shard, from, primary = route->view.primary] {
+      if (const auto it = run.clients.find(from); it != run.clients.end()) it->second->OnRoute(shard, primary);
+    });
+  });
+}
+
+void Client::Done(uint64_t push, param::PushResult result, const std::string& error) {
+  ToShard& to = shards[working_on];
+  const ShardId shard = run.shards[working_on];
+  const uint64_t id = to.ids.at(push);
+  const bool was_bad = id > run.weather.pushes;
+  if (result == param::PushResult::kApplied) {
+    if (was_bad) run.Violation(fmt::format("client {} is told that its bad push {} is applied", number, id));
+    uint64_t& last = run.acknowledged[shard][number];
+    last = std::max(last, id);
+    ++run.report.applied;
+    uint64_t& ended = run.ended[shard][number];
+    ended = std::max<uint64_t>(ended, attempt);
+  } else if (result == param::PushResult::kRefused) {
+    if (!was_bad) run.Violation(fmt::format("push {} of client {} is refused: {}", id, number, error));
+  } else {
+    ++run.report.unknown;
+  }
+}
+
+void Client::PushNext(size_t shard) {
+  ToShard& to = shards[shard];
+  if (!to.session->status().ok() || to.next_id > run.weather.pushes + 1) return;
+  working_on = shard;
+  // The last one is bad, for every second client.
+  const Operation operation{to.next_id, to.next_id > run.weather.pushes};
+  if (operation.is_bad && number % 2 == 1) {
+    ++to.next_id;
+    return;
+  }
+  const auto push = to.session->Push(Encode(operation), run.now + run.dice.Between(200, 5000) * kMilli, run.now);
+  if (!push.ok()) return;
+  to.ids[*push] = to.next_id++;
+}
+
+void Client::Pull(size_t shard) {
+  ToShard& to = shards[shard];
+  if (!to.primary || pulls.size() > 100 || !to.session->status().ok()) return;
+  // Now and then of one that it knows from before.
+  const Member primary = to.primary_before && run.dice.Chance(300) ? *to.primary_before : *to.primary;
+  PendingPull pull{shard, 0, run.acknowledged[run.shards[shard]]};
+  pull.own_id = std::min(to.next_id - 1, run.weather.pushes);
+  const uint64_t request = next_pull++;
+  pulls[request] = pull;
+  param::PullRequest message{run.shards[shard], request, producer(), pull.own_id, {}};
+  run.Transmit(process(), primary.node, [&run = run, primary, message, from = process()] {
+    if (Server* server = run.FindServer(primary)) server->node.OnPull(from, message, run.now);
+  });
+}
+
+void Client::Tick() {
+  for (size_t i = 0; i < shards.size(); ++i) {
+    working_on = i;
+    shards[i].session->OnTick(run.now);
+  }
+}
+
+void Client::OnRoute(const ShardId& shard, const Member& primary) {
+  working_on = shard.shard;
+  ToShard& to = shards[working_on];
+  if (to.primary && to.primary != primary) to.primary_before = to.primary;
+  to.primary = primary;
+  shards[working_on].session->OnRoute(primary, run.now);
+}
+
+void Client::OnPushReply(const param::PushReply& reply) {
+  working_on = reply.shard.shard;
+  shards[working_on].session->OnReply(reply, run.now);
+}
+
+void Client::OnPullReply(const param::PullReply& reply) {
+  const auto it = pulls.find(reply.request);
+  if (it == pulls.end()) return;
+  const PendingPull pull = std::move(it->second);
+  pulls.erase(it);
+  if (reply.outcome != param::PullOutcome::kOk) return;
+  ++run.report.pulls;
+  LastIds seen = DecodeLastIds(reply.rows.bytes);
+  for (const auto& [client, id] : pull.acknowledged) {
+    if (seen[client] < id) {
+      run.Violation(fmt::format("a pull of shard {} in view {} shows push {} of client {}; {} was acknowledged before",
+                                pull.shard, reply.view, seen[client], client, id));
+    }
+  }
+  if (seen[number] < pull.own_id) {
+    run.Violation(fmt::format("a pull does not show its own client's push {}", pull.own_id));
+  }
+}
+
+bool Client::finished() const {
+  for (const ToShard& to : shards) {
+    if (to.session->status().ok() && to.next_id <= run.weather.pushes + 1) return false;
+    if (to.session->queued() > 0) return false;
+  }
+  return true;
+}
+
+// -----------------------------------------------------------------------------------------------------------------
+// checks
+
+void Run::OnApplied(const Member& member, const ShardId& shard, const param::Record& record) {
+  const uint64_t what = record.producer.low * 1'000'003 + record.seq * 31 + static_cast<uint64_t>(record.kind) * 7 +
+                        (record.op.bytes.empty() ? 0 : DecodeOperation(record.op).id) * 65'537;
+  const auto [it, is_new] = log[shard].try_emplace(record.lsn, record.view, what);
+  if (!is_new && it->second != std::pair(record.view, what)) {
+    Violation(fmt::format("server {} applies another record {} of shard {} (views {} and {})", member.node, record.lsn,
+                          shard.shard, record.view, it->second.first));
+  }
+}
+
+void Run::OnEffective(const ShardId& shard, const param::Record& record, uint64_t last_id) {
+  const Operation operation = DecodeOperation(record.op);
+  if (operation.is_bad) Violation("a bad push is applied");
+  if (operation.id != last_id + 1) {
+    Violation(fmt::format("push {} of client {} is applied after {}", operation.id, record.producer.low, last_id));
+  }
+  // Only the first member to apply a record can break the order; the others come later.
+  if (log[shard].contains(record.lsn)) return;
+  if (record.attempt < ended[shard][record.producer.low]) {
+    Violation(fmt::format("push {} of client {} is applied for attempt {}, which attempt {} had ended", operation.id,
+                          record.producer.low, record.attempt, ended[shard][record.producer.low]));
+  }
+}
+
+void Run::OnServing(Server& server, const ShardId& shard, uint64_t view) {
+  const auto [it, is_new] = primaries.try_emplace({shard, view}, server.self);
+  if (it->second != server.self) {
+    Violation(fmt::format("servers {} and {} both answer for shard {} in view {}", it->second.node, server.self.node,
+                          shard.shard, view));
+  }
+}
+
+// What was acknowledged must be in every primary that the master knows to be active, and members must agree.
+void Run::CheckEnd() {
+  for (const auto& [id, status] : master->master->ShardStatuses()) {
+    const param::View& view = status.view;
+    std::vector<Member> holders{view.primary};
+    holders.insert(holders.end(), view.backups.begin(), view.backups.end());
+    std::map<uint64_t, std::string> states;
+    for (const Member& member : holders) {
+      Server* server = FindServer(member);
+      if (server == nullptr) return Violation(fmt::format("server {} of a view is not there", member.node));
+      const param::Replica& replica = *server->node.replicas().at(id);
+      const auto& state = static_cast<const CountingState&>(replica.state());
+      const auto [it, is_new] = states.try_emplace(replica.applied_lsn(), state.Save());
+      if (it->second != state.Save()) Violation(fmt::format("members of shard {} differ", id.shard));
+    }
+    const param::Replica& primary = *FindServer(view.primary)->node.replicas().at(id);
+    LastIds last = static_cast<const CountingState&>(primary.state()).last_ids();
+    for (uint32_t client = 0; client < weather.clients; ++client) {
+      if (last[client] != weather.pushes) {
+        uint32_t attempt = 0;
+        while (clients.contains(kFirstClient + 10 * client + attempt + 1)) ++attempt;
+        const auto& session = *clients.at(kFirstClient + 10 * client + attempt)->shards[id.shard].session;
+        Violation(fmt::format("shard {} ends with {} of {} pushes of client {} ({})", id.shard, last[client],
+                              weather.pushes, client, session.status().ok() ? "ok" : session.status().message()));
+      }
+    }
+  }
+}
+
+// -----------------------------------------------------------------------------------------------------------------
+// faults
+
+void Run::Every(int64_t period, uint32_t process, std::function<void()> work) {
+  At(dice.Between(period / 2, period), process, [this, period, process, work = std::move(work)] {
+    work();
+    Every(period, process, work);
+  });
+}
+
+void Run::StartMaster() {
+  Process& process = processes[kMasterNode];
+  process = {true, process.start + 1, 0};
+  master.reset();
+  disk.resize(disk_safe + dice.Below(disk.size() - disk_safe + 1));
+  disk_safe = disk.size();
+  master = std::make_unique<MasterProcess>(*this, disk.size());
+  Every(100 * kMilli, kMasterNode, [this] { master->master->OnTick(now); });
+  if (shards.empty()) return;
+  // A user who asks until the table is there.
+  Every(500 * kMilli, kMasterNode, [this] {
+    if (master->master->FindTable("t") == nullptr) {
+      (void)master->master->CreateTable({0, "t", weather.shards, weather.replicas, {}}, now);
+    }
+  });
+}
+
+void Run::StartServer(uint32_t number) {
+  Process& process = processes[number];
+  process = {true, process.start + 1, 0};
+  servers[number] = std::make_unique<Server>(*this, Member{number, process.start});
+  Every(50 * kMilli, number, [this, number] { servers[number]->node.OnTick(now); });
+}
+
+void Run::StartClient(uint32_t number, uint32_t attempt) {
+  const uint32_t id = kFirstClient + 10 * number + attempt;
+  processes[id] = {true, 1, 0};
+  Client& client = *(clients[id] = std::make_unique<Client>(*this, number, attempt));
+  Every(50 * kMilli, id, [&client] { client.Tick(); });
+  for (size_t shard = 0; shard < shards.size(); ++shard) {
+    Every(weather.push_pause_max, id, [this, &client, shard] {
+      for (uint64_t i = peace ? 20 : 1 + dice.Below(4); i > 0; --i) client.PushNext(shard);
+    });
+    Every(300 * kMilli, id, [&client, shard] { client.Pull(shard); });
+  }
+}
+
+// Does everything that was acknowledged survive without this server? One who may be made the primary next must be left.
+bool Run::MayLose(uint32_t number) {
+  for (const auto& [id, status] : master->master->ShardStatuses()) {
+    const auto left = [&](const param::View& view) {
+      std::set<Member> members;
+      const auto add = [&](const Member& member) {
+        if (member.node != number && FindServer(member) != nullptr && processes[member.node].up) members.insert(member);
+      };
+      add(view.primary);
+      for (const Member& member : view.backups) add(member);
+      return members;
+    };
+    if (status.last_active.number > 0 && left(status.last_active).empty()) return false;
+    // It may be written down as active at any moment, by the word of a primary that is no more.
+    if (status.view.number > 0 && left(status.view).empty()) return false;
+  }
+  return true;
+}
+
+void Run::Crash(uint32_t process) {
+  ++report.crashes;
+  Say("crash of {}", process);
+  processes[process].up = false;
+  ++processes[process].start;
+}
+
+void Run::CrashServer(uint32_t server, int64_t down) {
+  if (!processes[server].up || !MayLose(server)) return;
+  Crash(server);
+  servers[server].reset();
+  queue_.push({now + down, ++order_, ~0U, 0, [this, server] {
+                 if (!processes[server].up) StartServer(server);  // Peace may have come first.
+               }});
+}
+
+void Run::CrashMaster(int64_t down) {
+  if (!processes[kMasterNode].up) return;
+  Crash(kMasterNode);
+  queue_.push({now + down, ++order_, ~0U, 0, [this] {
+                 if (!processes[kMasterNode].up) StartMaster();
+               }});
+}
+
+// A decision is on its way to the disk: the moment to lose the master, and then the one whom it was about.
+void Run::OnDecision(const Decision& decision) {
+  const auto* activated = std::get_if<cluster::ViewActivated>(&decision);
+  if (peace || activated == nullptr || !dice.Chance(200)) return;
+  const auto statuses = master->master->ShardStatuses();
+  const uint32_t primary = statuses.at(activated->shard).view.primary.node;
+  const int64_t first = dice.Between(0, 300) * kMilli;
+  const auto later = [&](int64_t delay, std::function<void()> work) {
+    queue_.push({now + delay, ++order_, ~0U, 0, [this, work = std::move(work)] {
+                   if (!peace) work();
+                 }});
+  };
+  later(first, [this] { CrashMaster(dice.Between(10, 800) * kMilli); });
+  later(first + dice.Between(1, 200) * kMilli, [this, primary] { CrashServer(primary, dice.Between(1, 3) * kSecond); });
+}
+
+void Run::Cut() {
+  const auto any = [&]() -> uint32_t {
+    const uint64_t which = dice.Below(weather.servers + 2);
+    if (which == 0) return kMasterNode;
+    if (which <= weather.servers) return which;
+    auto it = clients.begin();
+    std::advance(it, dice.Below(clients.size()));
+    return it->first;
+  };
+  const uint32_t a = any(), b = dice.Chance(200) ? kMasterNode : any();
+  ++report.cuts;
+  std::vector<std::pair<uint32_t, uint32_t>> links;
+  if (dice.Chance(300)) {  // One against all.
+    for (const auto& [other, process] : processes) {
+      links.push_back({a, other});
+      if (dice.Chance(800)) links.push_back({other, a});
+    }
+  } else {
+    links.push_back({a, b});
+    if (dice.Chance(500)) links.push_back({b, a});
+  }
+  Say("cut of {} and {}", a, b);
+  cuts.insert(links.begin(), links.end());
+  queue_.push({now + dice.Between(50, 8000) * kMilli, ++order_, ~0U, 0, [this, links] {
+                 for (const auto& link : links) cuts.erase(link);
+               }});
+}
+
+void Run::Fault() {
+  if (peace) return;
+  const int64_t down = dice.Between(50, dice.Chance(300) ? 8000 : 1500) * kMilli;
+  const uint32_t server = 1 + dice.Below(weather.servers);
+  switch (dice.Below(8)) {
+    case 0:
+    case 1: CrashServer(server, down); break;
+    case 2: CrashMaster(down); break;
+    case 3:
+    case 4: {
+      ++report.pauses;
+      const uint32_t process = dice.Chance(150) ? kMasterNode : server;
+      Say("pause of {}", process);
+      processes[process].paused_until = now + down;
+      break;
+    }
+    case 5: Cut(); break;
+    case 6: {  // A task is done again, while the one before it may still be at work.
+      const uint32_t number = dice.Below(weather.clients);
+      uint32_t attempt = 1;
+      while (clients.contains(kFirstClient + 10 * number + attempt)) ++attempt;
+      if (attempt > kAttemptsMax) break;
+      const uint32_t before = kFirstClient + 10 * number + attempt - 1;
+      if (dice.Chance(500)) {
+        Crash(before);
+      } else {
+        processes[before].paused_until = now + down;
+      }
+      Say("attempt {} of client {}", attempt, number);
+      StartClient(number, attempt);
+      break;
+    }
+    default:
+      if (dice.Chance(300) && processes[kMasterNode].up) master->master->SetDraining(server, dice.Chance(700));
+      break;
+  }
+  if (now < weather.faults_until) {
+    queue_.push({now + dice.Between(1, weather.fault_pause_max), ++order_, ~0U, 0, [this] { Fault(); }});
+  }
+}
+
+void Run::Peace() {
+  peace = true;
+  Say("peace");
+  cuts.clear();
+  for (auto& [number, process] : processes) process.paused_until = 0;
+  if (!processes[kMasterNode].up) StartMaster();
+  for (uint32_t server = 1; server <= weather.servers; ++server) {
+    if (!processes[server].up) StartServer(server);
+    master->master->SetDraining(server, false);
+  }
+}
+
+std::string Run::Unfinished() {
+  if (!processes[kMasterNode].up) return "the master is not there";
+  for (const auto& [id, client] : clients) {
+    const bool last = !clients.contains(id + 1) || clients.at(id + 1)->number != client->number;
+    if (!last || client->finished()) continue;
+    std::string what = fmt::format("client {} attempt {}:", client->number, client->attempt);
+    for (const Client::ToShard& to : client->shards) {
+      what += fmt::format(" {} made, {} up to {} wait;", to.next_id - 1, to.session->queued(), to.session->last_seq());
+    }
+    for (const auto& [number, server] : servers) {
+      for (const auto& [shard, replica] : server->node.replicas()) {
+        what += fmt::format(" server {} shard {}: view {}, {} applied, {} bytes of log{};", number, shard.shard,
+                            replica->view().number, replica->applied_lsn(), replica->log_bytes(),
+                            replica->is_serving() ? ", serves" : "");
+      }
+    }
+    return what;
+  }
+  const auto statuses = master->master->ShardStatuses();
+  if (statuses.empty()) return "there is no table";
+  for (const auto& [id, status] : statuses) {
+    const param::View& view = status.view;
+    if (!status.active || status.deciding || view.joiner || 1 + view.backups.size() != weather.replicas) {
+      return fmt::format("view {} of shard {}: {} members{}{}", view.number, id.shard, 1 + view.backups.size(),
+                         status.active ? "" : ", not active", view.joiner ? ", with a joiner" : "");
+    }
+    for (const Member& member : view.backups) {
+      if (FindServer(member) == nullptr) return "the master has not missed a server that crashed";
+    }
+    if (FindServer(view.primary) == nullptr) return "the master has not missed a primary that crashed";
+  }
+  return "";
+}
+
+Report Run::Go() {
+  for (uint32_t i = 0; i < weather.shards; ++i) shards.push_back({1, i});
+  StartMaster();
+  for (uint32_t i = 1; i <= weather.servers; ++i) StartServer(i);
+  for (uint32_t i = 0; i < weather.clients; ++i) StartClient(i, 0);
+  queue_.push({dice.Between(0, 2 * kSecond), ++order_, ~0U, 0, [this] { Fault(); }});
+  queue_.push({weather.faults_until, ++order_, ~0U, 0, [this] { Peace(); }});
+
+  int64_t looked_at = 0;
+  while (report.violation.empty()) {
+    Event event = queue_.top();
+    queue_.pop();
+    now = event.time;
+    if (now > weather.faults_until + kPeaceMax) {
+      Violation("left in peace, this does not end: " + Unfinished());
+      break;
+    }
+    if (event.process != ~0U) {
+      Process& process = processes[event.process];
+      if (event.start != process.start || !process.up) continue;
+      if (process.paused_until > now) {
+        event.time = process.paused_until;
+        event.order = ++order_;
+        queue_.push(std::move(event));
+        continue;
+      }
+    }
+    ++report.events;
+    report.hash = (report.hash ^ static_cast<uint64_t>(now) ^ (uint64_t{event.process} << 40)) * 0x100000001b3;
+    event.work();
+    if (peace && now - looked_at > 100 * kMilli) {
+      looked_at = now;
+      if (Unfinished().empty()) {
+        CheckEnd();
+        break;
+      }
+    }
+  }
+  for (const auto& [id, status] : master->master->ShardStatuses()) report.views += status.view.number;
+  report.nanos = now;
+  return report;
+}
+
+}  // namespace
+
+Report Simulate(uint64_t seed, bool trace) { return Run(seed, trace).Go(); }
+
+}  // namespace glim::sim
