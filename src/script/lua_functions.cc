@@ -44,6 +44,7 @@ constexpr luaL_Reg kNothing[] = {{nullptr, nullptr}};
 // Null when there is none at `index`.
 std::optional<Fold> TestFold(lua_State* L, int index) {
   if (void* memory = TestObject(L, index, kFold)) return *static_cast<Fold*>(memory);
+  if (!lua_isfunction(L, index)) return std::nullopt;
   lua_getfield(L, LUA_REGISTRYINDEX, kAlsoFolds);
   lua_pushvalue(L, index);
   lua_rawget(L, -2);
@@ -68,7 +69,7 @@ Result<int> NewQuantiles(lua_State* L) {
 
 Result<FunctionSource> ToReducer(lua_State* L, int index, const char* what) {
   if (auto fold = TestFold(L, index)) return FunctionSource(*std::move(fold));
-  if (!lua_istable(L, index)) return ToFunction(L, index, what);
+  if (!lua_istable(L, index) || lua_objlen(L, index) == 0) return ToFunction(L, index, what);
   std::vector<Fold> folds;
   for (size_t i = 1; i <= lua_objlen(L, index); ++i) {
     lua_rawgeti(L, index, static_cast<int>(i));
@@ -77,7 +78,6 @@ Result<FunctionSource> ToReducer(lua_State* L, int index, const char* what) {
     folds.push_back(*std::move(fold));
     lua_pop(L, 1);
   }
-  if (folds.empty()) return WrongArgument(L, index, what, "a function, a fold or a list of folds");
   return FunctionSource(std::move(folds));
 }
 
