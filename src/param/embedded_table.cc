@@ -17,17 +17,6 @@ namespace glim::param {
 namespace {
 
 constexpr size_t kSliceKeys = 65536;
-constexpr uint32_t kVariableLengthMax = 1 << 22;
-
-partition::Kind KindOf(Partitioner partitioner) {
-  switch (partitioner) {
-    case Partitioner::kRange: return partition::Kind::kRange;
-    case Partitioner::kCyclic: return partition::Kind::kCyclic;
-    case Partitioner::kDefault:
-    case Partitioner::kHash: break;
-  }
-  return partition::Kind::kHash;
-}
 
 // What a request needs of memory, kept for the thread's next one. At most some MiB, as it serves a slice at a time.
 struct Scratch {
@@ -47,23 +36,13 @@ std::vector<T> Copy(std::span<const T> span) {
 
 EmbeddedTable::EmbeddedTable(env::Env& env, TableSpec spec, std::function<void(EmbeddedTable*)> dropped)
     : env_(env),
-      spec_(std::move(spec)),
-      row_bytes_(spec_.is_variable() ? 0 : size_t{spec_.width} * ValueBytes(spec_.value_type)),
-      partition_(KindOf(spec_.partitioner), spec_.keys.key_count, spec_.shards),
-      kernel_(table::MakeRowKernel(spec_)),
+      layout_(std::move(spec)),
+      spec_(layout_.spec()),
+      row_bytes_(layout_.row_bytes()),
       dropped_(std::move(dropped)),
       slots_(spec_.shards) {
-  Shards shards = MakeShards();
+  Shards shards = layout_.MakeShards();
   for (uint32_t s = 0; s < spec_.shards; ++s) slots_[s].shard = std::move(shards[s]);
-}
-
-EmbeddedTable::Shards EmbeddedTable::MakeShards() const {
-  const bool sliced = spec_.keys.kind != KeySpace::Kind::kSparse && partition_.kind() != partition::Kind::kHash;
-  Shards shards;
-  for (uint32_t s = 0; s < spec_.shards; ++s) {
-    shards.push_back(table::MakeShard({spec_.width, sliced ? partition_.Slice(s) : partition::KeySlice{}}, *kernel_));
-  }
-  return shards;
 }
 
 // Without `after` the request is made here and now; the deadline is for those who have to wait.
@@ -125,19 +104,19 @@ Future<VariableBytes> EmbeddedTable::VPull(std::span<const Key> keys, const Pull
 }
 
 Status EmbeddedTable::PushNow(std::span<const Key> keys, std::span<const std::byte> values) {
-  RETURN_IF_ERROR(CheckFixed("Push"));
-  RETURN_IF_ERROR(CheckKeys(keys));
-  RETURN_IF_ERROR(CheckRows("values", keys.size(), values.size()));
-  RETURN_IF_ERROR(CheckValues(keys, values, nullptr));
+  RETURN_IF_ERROR(layout_.CheckFixed("Push"));
+  RETURN_IF_ERROR(layout_.CheckKeys(keys));
+  RETURN_IF_ERROR(layout_.CheckRows("values", keys.size(), values.size()));
+  RETURN_IF_ERROR(layout_.CheckValues(keys, values, nullptr));
   return ForEachShard(keys, [&](table::Shard& shard, const table::KeyList& list, size_t first) {
     shard.Push(list, values.data() + first * row_bytes_);
   });
 }
 
 Status EmbeddedTable::PullNow(std::span<const Key> keys, std::span<std::byte> out) {
-  RETURN_IF_ERROR(CheckFixed("Pull"));
-  RETURN_IF_ERROR(CheckKeys(keys));
-  RETURN_IF_ERROR(CheckRows("room", keys.size(), out.size()));
+  RETURN_IF_ERROR(layout_.CheckFixed("Pull"));
+  RETURN_IF_ERROR(layout_.CheckKeys(keys));
+  RETURN_IF_ERROR(layout_.CheckRows("room", keys.size(), out.size()));
   return ForEachShard(keys, [&](table::Shard& shard, const table::KeyList& list, size_t first) {
     shard.Pull(list, out.data() + first * row_bytes_);
   });
@@ -145,11 +124,11 @@ Status EmbeddedTable::PullNow(std::span<const Key> keys, std::span<std::byte> ou
 
 Status EmbeddedTable::PushPullNow(std::span<const Key> keys, std::span<const std::byte> values,
                                   std::span<std::byte> out) {
-  RETURN_IF_ERROR(CheckFixed("PushPull"));
-  RETURN_IF_ERROR(CheckKeys(keys));
-  RETURN_IF_ERROR(CheckRows("values", keys.size(), values.size()));
-  RETURN_IF_ERROR(CheckRows("room", keys.size(), out.size()));
-  RETURN_IF_ERROR(CheckValues(keys, values, nullptr));
+  RETURN_IF_ERROR(layout_.CheckFixed("PushPull"));
+  RETURN_IF_ERROR(layout_.CheckKeys(keys));
+  RETURN_IF_ERROR(layout_.CheckRows("values", keys.size(), values.size()));
+  RETURN_IF_ERROR(layout_.CheckRows("room", keys.size(), out.size()));
+  RETURN_IF_ERROR(layout_.CheckValues(keys, values, nullptr));
   return ForEachShard(keys, [&](table::Shard& shard, const table::KeyList& list, size_t first) {
     shard.Push(list, values.data() + first * row_bytes_);
     shard.Pull(list, out.data() + first * row_bytes_);
@@ -168,20 +147,10 @@ Status EmbeddedTable::VPushNow(std::span<const Key> keys, std::span<const std::b
     return Status::Invalid(fmt::format("table \"{}\": row {} of the push has {} values, the table's rows have {}",
                                        spec_.name, other - lengths.begin(), *other, spec_.width));
   }
-  std::vector<uint64_t> begins(keys.size() + 1);
-  for (size_t i = 0; i < keys.size(); ++i) {
-    if (lengths[i] > kVariableLengthMax) {
-      return Status::Invalid(fmt::format("table \"{}\": row {} of the push has {} values; at most {}", spec_.name, i,
-                                         lengths[i], kVariableLengthMax));
-    }
-    begins[i + 1] = begins[i] + lengths[i];
-  }
-  if (values.size() != begins.back() * ValueBytes(spec_.value_type)) {
-    return Status::Invalid(fmt::format("table \"{}\": the lengths say {} values, the push has {}", spec_.name,
-                                       begins.back(), values.size() / ValueBytes(spec_.value_type)));
-  }
-  RETURN_IF_ERROR(CheckKeys(keys));
-  RETURN_IF_ERROR(CheckValues(keys, values, begins.data()));
+  std::vector<uint64_t> begins;
+  RETURN_IF_ERROR(layout_.CheckLengths(values.size(), lengths, &begins));
+  RETURN_IF_ERROR(layout_.CheckKeys(keys));
+  RETURN_IF_ERROR(layout_.CheckValues(keys, values, begins.data()));
   return ForEachShard(keys, [&](table::Shard& shard, const table::KeyList& list, size_t first) {
     shard.VPush(list, values.data(), begins.data() + first, lengths.data() + first);
   });
@@ -194,7 +163,7 @@ Status EmbeddedTable::VPullNow(std::span<const Key> keys, VariableBytes* rows) {
     std::fill(rows->lengths.begin(), rows->lengths.end(), spec_.width);
     return PullNow(keys, rows->values);
   }
-  RETURN_IF_ERROR(CheckKeys(keys));
+  RETURN_IF_ERROR(layout_.CheckKeys(keys));
   const size_t bytes = ValueBytes(spec_.value_type);
   // Lengths and values must be of one moment, so each shard's rows are staged while it is locked, and put in order at
   // the end.
@@ -224,7 +193,7 @@ Status EmbeddedTable::VPullNow(std::span<const Key> keys, VariableBytes* rows) {
 template <class Work>
 Status EmbeddedTable::ForEachShard(std::span<const Key> keys, Work work) {
   if (keys.size() == 1) {
-    Slot& slot = slots_[partition_.ShardOf(keys[0])];
+    Slot& slot = slots_[layout_.partition().ShardOf(keys[0])];
     std::lock_guard lock(slot.mutex);
     if (slot.shard == nullptr) [[unlikely]]
       return Dropped();
@@ -234,7 +203,7 @@ Status EmbeddedTable::ForEachShard(std::span<const Key> keys, Work work) {
   Gate::Pass pass(gate_);
   partition::SplitKeys& split = ThreadScratch().split;
   for (size_t first = 0; first < keys.size(); first += kSliceKeys) {
-    partition_.Split(keys.subspan(first, std::min(keys.size() - first, kSliceKeys)), &split);
+    layout_.partition().Split(keys.subspan(first, std::min(keys.size() - first, kSliceKeys)), &split);
     for (uint32_t s = 0; s < spec_.shards; ++s) {
       const uint32_t begin = split.begin(s), end = split.end(s);
       if (begin == end) continue;
@@ -256,57 +225,6 @@ Status EmbeddedTable::ForEachSlot(Work work) const {
     work(*slot.shard);
   }
   return Status::Ok();
-}
-
-Status EmbeddedTable::CheckFixed(std::string_view call) const {
-  if (!spec_.is_variable()) [[likely]]
-    return Status::Ok();
-  return Status::Invalid(fmt::format("table \"{}\" has rows of variable length; use V{} instead of {}", spec_.name,
-                                     call == "Pull" ? "Pull" : "Push", call));
-}
-
-Status EmbeddedTable::CheckKeys(std::span<const Key> keys) const {
-  const uint64_t key_count = spec_.keys.key_count;
-  if (key_count == 0) return Status::Ok();
-  Key most = 0;
-  for (Key key : keys) most = std::max(most, key);
-  if (most < key_count || keys.empty()) [[likely]]
-    return Status::Ok();
-  return Status::Invalid(
-      fmt::format("table \"{}\": key {} is out of range; there are keys 0 to {}", spec_.name, most, key_count - 1));
-}
-
-Status EmbeddedTable::CheckRows(std::string_view what, size_t keys, size_t bytes) const {
-  if (bytes == keys * row_bytes_) [[likely]]
-    return Status::Ok();
-  const uint32_t value_bytes = ValueBytes(spec_.value_type);
-  if (bytes % value_bytes != 0) {
-    return Status::Invalid(fmt::format("table \"{}\": {} bytes are no whole number of {}", spec_.name, bytes,
-                                       ValueTypeName(spec_.value_type)));
-  }
-  return Status::Invalid(fmt::format("table \"{}\": {} for {} numbers, but {} keys of width {} make {}", spec_.name,
-                                     what, bytes / value_bytes, keys, spec_.width, keys * spec_.width));
-}
-
-Status EmbeddedTable::CheckValues(std::span<const Key> keys, std::span<const std::byte> values,
-                                  const uint64_t* begins) const {
-  const size_t bad = table::FindBadValue(spec_, values);
-  const size_t bytes = ValueBytes(spec_.value_type);
-  if (bad == values.size() / bytes) [[likely]]
-    return Status::Ok();
-  double value;
-  if (spec_.value_type == ValueType::kF32) {
-    float narrow;
-    std::memcpy(&narrow, values.data() + bad * bytes, bytes);
-    value = narrow;
-  } else {
-    std::memcpy(&value, values.data() + bad * bytes, bytes);
-  }
-  const size_t row =
-      begins == nullptr ? bad / spec_.width : std::upper_bound(begins, begins + keys.size(), bad) - begins - 1;
-  return Status::Invalid(
-      fmt::format("table \"{}\": value {} of the push, for key {}, is {}; the rule {} cannot take it", spec_.name, bad,
-                  keys[row], value, ToString(spec_.rule)));
 }
 
 Status EmbeddedTable::Dropped() const { return Status::NotFound(fmt::format("table \"{}\" was dropped", spec_.name)); }
@@ -352,7 +270,7 @@ Status EmbeddedTable::Save(const std::string& folder, const SaveOptions& options
     for (Slot& slot : slots_) locks.emplace_back(slot.mutex);
   }
   if (slots_[0].shard == nullptr) return Dropped();
-  ModelWriter writer(env_, folder, spec_, *kernel_, options.rule_state);
+  ModelWriter writer(env_, folder, spec_, layout_.kernel(), options.rule_state);
   Status status = writer.Begin();
   for (uint32_t s = 0; s < spec_.shards && status.ok(); ++s) {
     status = writer.Write(*slots_[s].shard);
@@ -368,8 +286,8 @@ Status EmbeddedTable::Save(const std::string& folder, const SaveOptions& options
 Status EmbeddedTable::Load(const std::string& folder, const LoadOptions& options) {
   std::lock_guard loading(save_mutex_);
   // Into new shards, which take the place of the old ones when all is read and found good.
-  Shards shards = MakeShards();
-  Status status = ReadModel(env_, folder, spec_, *kernel_, options.rule_state, partition_, shards);
+  Shards shards = layout_.MakeShards();
+  Status status = ReadModel(env_, folder, spec_, layout_.kernel(), options.rule_state, layout_.partition(), shards);
   if (!status.ok()) return std::move(status).With(fmt::format("loading table \"{}\" from \"{}\"", spec_.name, folder));
   ClosedGate closed(gate_);
   std::vector<std::unique_lock<ShardMutex>> locks;

@@ -28,8 +28,7 @@
 #include "glim/table.h"
 #include "param/gate.h"
 #include "param/shard_mutex.h"
-#include "partition/key_partition.h"
-#include "table/row_kernel.h"
+#include "param/table_layout.h"
 #include "table/shard.h"
 
 namespace glim::param {
@@ -71,10 +70,6 @@ class EmbeddedTable final : public TableClient, public std::enable_shared_from_t
   Status VPushNow(std::span<const Key> keys, std::span<const std::byte> values, std::span<const uint32_t> lengths);
   Status VPullNow(std::span<const Key> keys, VariableBytes* rows);
 
-  Status CheckFixed(std::string_view call) const;
-  Status CheckKeys(std::span<const Key> keys) const;
-  Status CheckRows(std::string_view what, size_t keys, size_t bytes) const;
-  Status CheckValues(std::span<const Key> keys, std::span<const std::byte> values, const uint64_t* begins) const;
   Status Dropped() const;
 
   // Calls work(shard, list, first) for the keys of each shard, under its lock; rows of the list are counted from key
@@ -84,13 +79,11 @@ class EmbeddedTable final : public TableClient, public std::enable_shared_from_t
   // Calls work(slot) for each shard under its lock.
   template <class Work>
   Status ForEachSlot(Work work) const;
-  Shards MakeShards() const;
 
   env::Env& env_;
-  const TableSpec spec_;
+  const TableLayout layout_;
+  const TableSpec& spec_;
   const size_t row_bytes_;  // 0 for rows of variable length.
-  const partition::KeyPartition partition_;
-  const std::unique_ptr<const table::RowKernel> kernel_;
   const std::function<void(EmbeddedTable*)> dropped_;
   Gate gate_;
   std::mutex save_mutex_;  // One Save or Load at a time.

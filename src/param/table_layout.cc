@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "param/table_layout.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace glim::param {
+namespace {
+
+constexpr uint32_t kVariableLengthMax = 1 << 22;
+
+partition::Kind KindOf(Partitioner partitioner) {
+  switch (partitioner) {
+    case Partitioner::kRange: return partition::Kind::kRange;
+    case Partitioner::kCyclic: return partition::Kind::kCyclic;
+    case Partitioner::kDefault:
+    case Partitioner::kHash: break;
+  }
+  return partition::Kind::kHash;
+}
+
+}  // namespace
+
+TableLayout::TableLayout(TableSpec spec)
+    : spec_(std::move(spec)),
+      row_bytes_(spec_.is_variable() ? 0 : size_t{spec_.width} * ValueBytes(spec_.value_type)),
+      partition_(KindOf(spec_.partitioner), spec_.keys.key_count, spec_.shards),
+      kernel_(table::MakeRowKernel(spec_)) {}
+
+std::unique_ptr<table::Shard> TableLayout::MakeShard(uint32_t shard) const {
+  const bool sliced = spec_.keys.kind != KeySpace::Kind::kSparse && partition_.kind() != partition::Kind::kHash;
+  return table::MakeShard({spec_.width, sliced ? partition_.Slice(shard) : partition::KeySlice{}}, *kernel_);
+}
+
+std::vector<std::unique_ptr<table::Shard>> TableLayout::MakeShards() const {
+  std::vector<std::unique_ptr<table::Shard>> shards;
+  for (uint32_t s = 0; s < spec_.shards; ++s) shards.push_back(MakeShard(s));
+  return shards;
+}
+
+Status TableLayout::CheckFixed(std::string_view call) const {
+  if (!spec_.is_variable()) [[likely]]
+    return Status::Ok();
+  return Status::Invalid(fmt::format("table \"{}\" has rows of variable length; use V{} instead of {}", spec_.name,
+                                     call == "Pull" ? "Pull" : "Push", call));
+}
+
+Status TableLayout::CheckKeys(std::span<const Key> keys) const {
+  const uint64_t key_count = spec_.keys.key_count;
+  if (key_count == 0) return Status::Ok();
+  Key most = 0;
+  for (Key key : keys) most = std::max(most, key);
+  if (most < key_count || keys.empty()) [[likely]]
+    return Status::Ok();
+  return Status::Invalid(
+      fmt::format("table \"{}\": key {} is out of range; there are keys 0 to {}", spec_.name, most, key_count - 1));
+}
+
+Status TableLayout::CheckRows(std::string_view what, size_t keys, size_t bytes) const {
+  if (bytes == keys * row_bytes_) [[likely]]
+    return Status::Ok();
+  const uint32_t value_bytes = ValueBytes(spec_.value_type);
+  if (bytes % value_bytes != 0) {
+    return Status::Invalid(fmt::format("table \"{}\": {} bytes are no whole number of {}", spec_.name, bytes,
+                                       ValueTypeName(spec_.value_type)));
+  }
+  return Status::Invalid(fmt::format("table \"{}\": {} for {} numbers, but {} keys of width {} make {}", spec_.name,
+                                     what, bytes / value_bytes, keys, spec_.width, keys * spec_.width));
+}
+
+Status TableLayout::CheckValues(std::span<const Key> keys, std::span<const std::byte> values,
+                                const uint64_t* begins) const {
+  const size_t bad = table::FindBadValue(spec_, values);
+  const size_t bytes = ValueBytes(spec_.value_type);
+  if (bad == values.size() / bytes) [[likely]]
+    return Status::Ok();
+  double value;
+  if (spec_.value_type == ValueType::kF32) {
+    float narrow;
+    std::memcpy(&narrow, values.data() + bad * bytes, bytes);
+    value = narrow;
+  } else {
+    std::memcpy(&value, values.data() + bad * bytes, bytes);
+  }
+  const size_t row =
+      begins == nullptr ? bad / spec_.width : std::upper_bound(begins, begins + keys.size(), bad) - begins - 1;
+  return Status::Invalid(
+      fmt::format("table \"{}\": value {} of the push, for key {}, is {}; the rule {} cannot take it", spec_.name, bad,
+                  keys[row], value, ToString(spec_.rule)));
+}
+
+Status TableLayout::CheckLengths(size_t value_bytes, std::span<const uint32_t> lengths,
+                                 std::vector<uint64_t>* begins) const {
+  begins->assign(lengths.size() + 1, 0);
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    if (lengths[i] > kVariableLengthMax) {
+      return Status::Invalid(fmt::format("table \"{}\": row {} of the push has {} values; at most {}", spec_.name, i,
+                                         lengths[i], kVariableLengthMax));
+    }
+    (*begins)[i + 1] = (*begins)[i] + lengths[i];
+  }
+  if (value_bytes != begins->back() * ValueBytes(spec_.value_type)) {
+    return Status::Invalid(fmt::format("table \"{}\": the lengths say {} values, the push has {}", spec_.name,
+                                       begins->back(), value_bytes / ValueBytes(spec_.value_type)));
+  }
+  return Status::Ok();
+}
+
+}  // namespace glim::param
