@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "param/replication/table_state.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+namespace glim::param {
+namespace {
+
+using testing::HasSubstr;
+
+std::shared_ptr<const TableLayout> Layout(TableSpec spec) {
+  spec.name = "t";
+  spec.shards = 3;
+  auto checked = CheckTableSpec(std::move(spec));
+  EXPECT_TRUE(checked.ok()) << checked.status().message();
+  return std::make_shared<const TableLayout>(*std::move(checked));
+}
+
+TableSpec Spec(KeySpace keys, uint32_t width, UpdateRule rule) {
+  TableSpec spec;
+  spec.keys = keys;
+  spec.width = width;
+  spec.rule = rule;
+  return spec;
+}
+
+// The first `count` keys that shard 1 has.
+std::vector<Key> OwnKeys(const TableLayout& layout, size_t count) {
+  std::vector<Key> keys;
+  for (Key key = 0; keys.size() < count; ++key) {
+    if (layout.partition().ShardOf(key) == 1) keys.push_back(key);
+  }
+  return keys;
+}
+
+SharedBytes PushOf(const std::vector<Key>& keys, const std::vector<float>& values) {
+  return EncodeTableRequest({TableCall::kPush, keys, {}, std::as_bytes(std::span(values))});
+}
+
+std::vector<float> Floats(const SharedBytes& bytes) {
+  std::vector<float> floats(bytes.bytes.size() / 4);
+  std::memcpy(floats.data(), bytes.bytes.data(), floats.size() * 4);
+  return floats;
+}
+
+std::vector<float> PullAll(const TableState& state, const std::vector<Key>& keys) {
+  auto rows = state.Read(EncodeTableRequest({TableCall::kPull, keys, {}, {}}));
+  EXPECT_TRUE(rows.ok()) << rows.status().message();
+  return Floats(*rows);
+}
+
+constexpr uint64_t kPlenty = 1 << 30;
+
+// A second shard that is restored from the first goes on exactly as the first does, whatever the rule.
+RC_GTEST_PROP(TableState, GoesOnAsTheOneItWasRestoredFrom, ()) {
+  const auto layout =
+      Layout(Spec(SparseKeys(), 2, *rc::gen::element<UpdateRule>(Add{}, Adam{}, Ftrl{.l1 = 0.1f}, AdaGrad{})));
+  const std::vector<Key> keys = OwnKeys(*layout, 20);
+  TableState first(layout, 1, kPlenty), second(layout, 1, kPlenty);
+  const auto push = [&](TableState* state, const std::vector<size_t>& which, int salt) {
+    std::vector<Key> pushed;
+    std::vector<float> values;
+    for (const size_t i : which) {
+      pushed.push_back(keys[i]);
+      values.push_back(static_cast<float>(i) * 0.25f + static_cast<float>(salt));
+      values.push_back(-1.5f);
+    }
+    const SharedBytes op = PushOf(pushed, values);
+    RC_ASSERT(state->Check(op).ok());
+    state->Apply(Record{.op = op});
+  };
+  const auto some = [&] { return *rc::gen::container<std::vector<size_t>>(rc::gen::inRange<size_t>(0, 20)); };
+  for (int i = 0; i < 3; ++i) push(&first, some(), i);
+  const std::string saved = first.Save();
+  RC_ASSERT(second.Restore(std::as_bytes(std::span(saved))).ok());
+  const auto more = some();
+  push(&first, more, 7);
+  push(&second, more, 7);
+  RC_ASSERT(PullAll(first, keys) == PullAll(second, keys));
+  RC_ASSERT(first.rows().keys_stored() == second.rows().keys_stored());
+}
+
+TEST(TableState, VariableRowsAreKeptAndGivenWithTheirLengths) {
+  const auto layout = Layout(Spec(SparseKeys(), kVariableWidth, Assign{}));
+  const std::vector<Key> keys = OwnKeys(*layout, 3);
+  TableState state(layout, 1, kPlenty);
+  const std::vector<float> values{1, 2, 3};
+  const SharedBytes op =
+      EncodeTableRequest({TableCall::kVariablePush, {keys[0], keys[2]}, {2, 1}, std::as_bytes(std::span(values))});
+  ASSERT_TRUE(state.Check(op).ok());
+  state.Apply(Record{.op = op});
+  TableState second(layout, 1, kPlenty);
+  const std::string saved = state.Save();
+  ASSERT_TRUE(second.Restore(std::as_bytes(std::span(saved))).ok());
+  const auto answer = second.Read(EncodeTableRequest({TableCall::kVariablePull, keys, {}, {}}));
+  ASSERT_TRUE(answer.ok());
+  uint32_t lengths[3];
+  std::memcpy(lengths, answer->bytes.data(), sizeof(lengths));
+  EXPECT_THAT(lengths, testing::ElementsAre(2, 0, 1));
+  EXPECT_THAT(Floats({nullptr, answer->bytes.subspan(12)}), testing::ElementsAre(1, 2, 3));
+}
+
+TEST(TableState, WhatMakesNoSenseIsRefusedAndTouchesNothing) {
+  const auto layout = Layout(Spec(DenseKeys(30), 2, Add{}));
+  const std::vector<Key> keys = OwnKeys(*layout, 2);
+  TableState state(layout, 1, kPlenty);
+  const auto why = [&](const SharedBytes& op) { return state.Check(op).message(); };
+  EXPECT_THAT(why(PushOf({keys[0]}, {1, 2, 3})), HasSubstr("values for 3 numbers, but 1 keys of width 2 make 2"));
+  EXPECT_THAT(why(PushOf({keys[0], 30}, {1, 2, 3, 4})), HasSubstr("key 30 is out of range"));
+  EXPECT_THAT(why(PushOf({0}, {1, 2})), HasSubstr("key 0 belongs to shard 0, and was sent to shard 1"));
+  EXPECT_THAT(why(PushOf({keys[1]}, {1, NAN})), HasSubstr("is nan"));
+  EXPECT_THAT(why(EncodeTableRequest({TableCall::kPull, keys, {}, {}})), HasSubstr("a pull was sent as a push"));
+  EXPECT_THAT(why(EncodeTableRequest({TableCall::kVariablePush, {}, {}, {}})), HasSubstr("rows of fixed width"));
+  EXPECT_EQ(state.rows().keys_stored(), 0U);
+  EXPECT_FALSE(state.Read(PushOf({keys[0]}, {1, 2})).ok());
+  EXPECT_FALSE(TableState(layout, 1, 10).Fits(PushOf({keys[0]}, {1, 2})));
+  EXPECT_TRUE(state.Fits(PushOf({keys[0]}, {1, 2})));
+}
+
+// Whatever a request or a snapshot is cut or changed to, it is an error or another good one, never a crash.
+RC_GTEST_PROP(TableState, AnyBytesAreAnErrorOrARequest, ()) {
+  const auto layout = Layout(Spec(SparseKeys(), 1, Add{}));
+  const std::vector<Key> keys = OwnKeys(*layout, 3);
+  TableState state(layout, 1, kPlenty);
+  state.Apply(Record{.op = PushOf(keys, {1, 2, 3})});
+  const auto damage = [](std::string bytes) {
+    for (int i = *rc::gen::inRange(0, 4); i > 0 && !bytes.empty(); --i) {
+      bytes[*rc::gen::inRange<size_t>(0, bytes.size())] = *rc::gen::arbitrary<char>();
+    }
+    bytes.resize(*rc::gen::inRange<size_t>(0, bytes.size() + 9));
+    return bytes;
+  };
+  const SharedBytes op = PushOf(keys, {1, 2, 3});
+  const std::string text(reinterpret_cast<const char*>(op.bytes.data()), op.bytes.size());
+  const SharedBytes bad = SharedBytes::Of(damage(text));
+  if (state.Check(bad).ok()) state.Apply(Record{.op = bad});
+  (void)state.Read(bad);
+  const std::string saved = damage(state.Save());
+  const auto before = PullAll(state, keys);
+  if (!state.Restore(std::as_bytes(std::span(saved))).ok()) RC_ASSERT(PullAll(state, keys) == before);
+}
+
+}  // namespace
+}  // namespace glim::param
