@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "param/replication/table_state.h"
+#include "param/table_state.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
