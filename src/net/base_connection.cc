@@ -56,9 +56,10 @@ void ConnectionSet::TellIfEmpty() {
 void ConnectionSet::AddStranger(const std::shared_ptr<BaseConnection>& connection, size_t max) {
   strangers_.push_back(connection.get());
   if (strangers_.size() <= max) return;
-  strangers_.front()->shared_from_this()->BeginClose(
-      CloseReason::kRefused,
-      Status::Exhausted(fmt::format("more than {} connections have not shown who they are", max)));
+  BaseConnection* const oldest = strangers_.front();
+  strangers_.pop_front();
+  oldest->BeginClose(CloseReason::kRefused,
+                     Status::Exhausted(fmt::format("more than {} connections have not shown who they are", max)));
 }
 
 void ConnectionSet::RemoveStranger(const BaseConnection* connection) {
@@ -104,10 +105,27 @@ Status BaseConnection::Send(Frame&& frame, SentCallback on_sent) {
   {
     const std::lock_guard lock(mutex_);
     RETURN_IF_ERROR(Full(bytes));
-    queue_.push_back({std::move(frame), std::move(on_sent), std::move(head), bytes});
+    const bool in_loop = loop_.InLoop();
+    Outgoing outgoing{std::move(frame), std::move(on_sent), std::move(head), bytes};
+    size_t written = 0;
+    if (!in_loop && queue_.empty() && !writing_ && sent_bytes_ < granted_bytes_) written = WriteAtOnce(outgoing);
+    if (written > 0) {
+      sent_bytes_ += bytes;
+      spoke_ = true;
+      if (written == bytes) {
+        if (outgoing.on_sent) {
+          loop_.Post([on_sent = std::move(outgoing.on_sent)] { on_sent(Status::Ok()); });
+        }
+        return {};
+      }
+      writing_ = true;
+      begun_ = Begun{std::move(outgoing), written};
+    } else {
+      queue_.push_back(std::move(outgoing));
+    }
     ++queued_frames_;
     queued_bytes_ += bytes;
-    if (!loop_.InLoop()) {
+    if (!in_loop) {
       PumpSoon();
       return {};
     }
@@ -170,14 +188,33 @@ bool BaseConnection::Received(size_t bytes) {
 }
 
 void BaseConnection::OnGrant(uint64_t bytes) {
-  granted_bytes_ = std::max(granted_bytes_, bytes);
+  {
+    const std::lock_guard lock(mutex_);
+    granted_bytes_ = std::max(granted_bytes_, bytes);
+  }
   if (!dispatching_) Pump();
 }
 
-std::optional<BaseConnection::Outgoing> BaseConnection::NextOutgoing() {
-  if (!open() || sent_bytes_ >= granted_bytes_) return std::nullopt;
+std::optional<BaseConnection::Begun> BaseConnection::BeginWriting() {
   const std::lock_guard lock(mutex_);
-  if (queue_.empty()) return std::nullopt;
+  writing_ = true;
+  return std::exchange(begun_, std::nullopt);
+}
+
+void BaseConnection::HoldWriting() {
+  const std::lock_guard lock(mutex_);
+  writing_ = true;
+}
+
+void BaseConnection::EndWriting() {
+  const std::lock_guard lock(mutex_);
+  writing_ = false;
+}
+
+std::optional<BaseConnection::Outgoing> BaseConnection::NextOutgoing() {
+  if (!open()) return std::nullopt;
+  const std::lock_guard lock(mutex_);
+  if (queue_.empty() || sent_bytes_ >= granted_bytes_) return std::nullopt;
   Outgoing outgoing = std::move(queue_.front());
   queue_.pop_front();
   sent_bytes_ += outgoing.bytes;
@@ -209,7 +246,10 @@ void BaseConnection::ExpectOpenWithin(int64_t nanos, std::string waiting_for) {
 void BaseConnection::Opened(Peer peer, uint64_t granted_bytes, std::shared_ptr<ConnectionHandler> handler) {
   peer_ = std::move(peer);
   if (handler) handler_ = std::move(handler);
-  granted_bytes_ = granted_bytes;
+  {
+    const std::lock_guard lock(mutex_);
+    granted_bytes_ = granted_bytes;
+  }
   open_ = true;
   timer_->Start(options_->heartbeat_nanos, [this] { Tick(); });
   handler_->OnOpen(*this);
@@ -225,7 +265,12 @@ void BaseConnection::Tick() {
                                                                      silent_nanos / 1'000'000)));
     return;
   }
-  if (!std::exchange(spoke_, false)) SendHeartbeat();
+  bool spoke = false;
+  {
+    const std::lock_guard lock(mutex_);
+    spoke = std::exchange(spoke_, false);
+  }
+  if (!spoke) SendHeartbeat();
   if (!closing()) timer_->Start(options_->heartbeat_nanos, [this] { Tick(); });
 }
 
@@ -246,6 +291,7 @@ void BaseConnection::FinishClose() {
   {
     const std::lock_guard lock(mutex_);
     dropped.swap(queue_);
+    if (begun_) dropped.push_front(std::move(std::exchange(begun_, std::nullopt)->outgoing));
   }
   for (Outgoing& outgoing : dropped) DoneWith(outgoing, closing_->status);
   timer_.reset();

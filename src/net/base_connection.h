@@ -7,7 +7,7 @@
 // FinishClose() when nothing touches its memory any more. The set owns it meanwhile. Users may hold it longer; then it
 // is only a shell that says kUnavailable, and needs no loop.
 //
-// Thread: Send, Close and Release from any; all else in the loop.
+// Thread: Send, Close and Release from any; all else in the loop, or under the mutex.
 #pragma once
 
 #include <deque>
@@ -78,6 +78,21 @@ class BaseConnection : public Connection, public Credit::Account, public std::en
   // Tells the peer that it may send so many bytes in all.
   virtual void SendGrant(uint64_t bytes) = 0;
   virtual std::string EncodeHead(const Frame& frame) { return {}; }
+  // Called by the sender's thread, with the mutex held, when nothing else is being written: gives what it can to the
+  // wire at once and returns how many bytes that were. Else the sender would wake the loop first, which takes longer
+  // than to send a short frame.
+  virtual size_t WriteAtOnce(const Outgoing& outgoing) { return 0; }
+
+  // Between these two the loop writes, and nobody else. Begin gives what a sender could write only in part: the frame,
+  // and how much of it is out.
+  struct Begun {
+    Outgoing outgoing;
+    size_t written = 0;
+  };
+  std::optional<Begun> BeginWriting();
+  void EndWriting();
+  // Something is to be written before what senders have; BeginWriting comes later.
+  void HoldWriting();
 
   // BeginClose(kTimeout) after so long, if it is not open by then.
   void ExpectOpenWithin(int64_t nanos, std::string waiting_for);
@@ -121,11 +136,7 @@ class BaseConnection : public Connection, public Credit::Account, public std::en
 
   std::optional<Timer> timer_;  // First that of the handshake, then the heart.
   bool heard_ = false;
-  bool spoke_ = false;
   int64_t silent_ticks_ = 0;
-
-  uint64_t sent_bytes_ = 0;     // Of frames taken from the queue,
-  uint64_t granted_bytes_ = 0;  // and what the peer allows in all.
   uint64_t received_bytes_ = 0;
   uint64_t grant_told_ = 0;  // What we allow it in all.
 
@@ -133,6 +144,11 @@ class BaseConnection : public Connection, public Credit::Account, public std::en
   std::deque<Outgoing> queue_;
   size_t queued_frames_ = 0;  // Those that were taken but are not sent yet included.
   size_t queued_bytes_ = 0;
+  uint64_t sent_bytes_ = 0;     // Of frames taken from the queue,
+  uint64_t granted_bytes_ = 0;  // and what the peer allows in all; 0 until this is open.
+  bool spoke_ = false;
+  bool writing_ = false;  // The loop writes, or has to go on with begun_.
+  std::optional<Begun> begun_;
   uint64_t released_bytes_ = 0;
   bool wants_writable_ = false;
   bool pump_posted_ = false;

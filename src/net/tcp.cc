@@ -271,6 +271,20 @@ class TcpConnection final : public WireConnection {
     AwaitReadable();
   }
 
+  // Reading in the loop and one write elsewhere may go on side by side: neither changes the socket object. It is there,
+  // as the mutex is held and the connection open; it is closed only after that was said under the mutex.
+  size_t WriteAtOnce(const Outgoing& outgoing) override {
+    if (tls_) return 0;
+    std::array<asio::const_buffer, 2 + kSegmentsMax> buffers;
+    size_t count = 0;
+    const auto add = [&](std::string_view piece) { buffers[count++] = asio::buffer(piece.data(), piece.size()); };
+    add(outgoing.head);
+    add(outgoing.frame.body);
+    for (const Segment& segment : outgoing.frame.segments) add(segment.bytes);
+    Error error;  // Is the loop's to find.
+    return socket_->write_some(std::span<const asio::const_buffer>(buffers).first(count), error);
+  }
+
   Result<size_t> WriteSome(std::span<const std::string_view> pieces) override {
     std::transform(pieces.begin(), pieces.end(), buffers_.begin(),
                    [](std::string_view piece) { return asio::buffer(piece.data(), piece.size()); });

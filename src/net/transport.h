@@ -102,7 +102,8 @@ class Connection {
   // may not send. May be called before the connection is open.
   virtual Status Send(Frame&& frame, SentCallback on_sent = {}) = 0;
 
-  // What was not sent yet is dropped. OnClosed comes later.
+  // What was not sent yet is dropped, and what was sent may not arrive: who wants to be sure waits for an answer first.
+  // OnClosed comes later; frames may come until then.
   virtual void Close() = 0;
 
   // Loop thread. If payload of `request` is being received into a target of OnBody, it goes there no more and its frame

@@ -111,6 +111,19 @@ TEST_P(TransportTest, FramesComeWholeAndInOrderBothWays) {
   }
 }
 
+TEST_P(TransportTest, WhatIsSentWhileAConnectionOpensComesBehindItsOpening) {
+  Begin();
+  for (int i = 0; i < 100; ++i) {
+    const auto recorder = std::make_shared<Recorder>();
+    const auto connection = Connect(recorder);
+    const auto [server, accepted] = Accepted(i);
+    for (uint64_t j = 0; j < 10; ++j) ASSERT_TRUE(server->Send(MessageOf(j)).ok());
+    ASSERT_TRUE(recorder->Wait([&] { return recorder->frames.size() == 10 || recorder->closed_count > 0; }));
+    ASSERT_EQ(recorder->closed_count, 0) << recorder->closed.status.message();
+    for (uint64_t j = 0; j < 10; ++j) EXPECT_EQ(recorder->frames[j].header.request, j);
+  }
+}
+
 TEST_P(TransportTest, ThreadsThatSendOnOneConnectionKeepTheirOwnOrder) {
   Begin();
   const auto recorder = std::make_shared<Recorder>();

@@ -38,6 +38,7 @@ void WireConnection::Start(std::string peer_address) {
 void WireConnection::SendOwn(Frame frame) {
   std::string head = EncodeFrameHead(frame);
   sending_bytes_ += frame.wire_bytes();
+  HoldWriting();  // Nothing shall overtake the welcome.
   sending_.push_back({std::move(frame), {}, std::move(head), 0});
   if (!dispatching_) Pump();
 }
@@ -72,8 +73,16 @@ void WireConnection::Pump() {
   // Gather and on_sent may come back to Pump.
   const bool nested = std::exchange(dispatching_, true);
   while (!closing() && !wire_full_) {
+    if (auto begun = BeginWriting()) {
+      sending_bytes_ += begun->outgoing.bytes;
+      written_ = begun->written;
+      sending_.push_front(std::move(begun->outgoing));
+    }
     Gather();
-    if (sending_.empty()) break;
+    if (sending_.empty()) {
+      EndWriting();
+      break;
+    }
     pieces_.clear();
     size_t skip = written_;
     for (const Outgoing& outgoing : sending_) {
