@@ -2,4 +2,3 @@
 //
 // Asio itself, compiled once (BOOST_ASIO_SEPARATE_COMPILATION) instead of in each file that uses it.
 #include <boost/asio/impl/src.hpp>
-#include <boost/asio/ssl/impl/src.hpp>

@@ -12,16 +12,14 @@
 #include <array>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl.hpp>
 #include <charconv>
 #include <memory>
 #include <optional>
 #include <vector>
 
-#include "base/check.h"
 #include "base/try.h"
 #include "net/asio_loop.h"
-#include "net/crypto.h"
+#include "net/tls_session.h"
 #include "net/transport_base.h"
 #include "net/wire_connection.h"
 
@@ -33,6 +31,8 @@ using asio::ip::tcp;
 using Error = boost::system::error_code;
 
 constexpr size_t kStagingBytes = 64 * 1024;
+constexpr size_t kTlsRecordBytes = 16 * 1024;
+constexpr size_t kTlsBytes = 256 * 1024;  // Encrypted at a time.
 // Reads of one connection before others on the loop have their turn.
 constexpr int kReadsInTurn = 16;
 
@@ -82,33 +82,14 @@ void SetOptions(tcp::socket& socket, int64_t dead_nanos) {
   socket.non_blocking(true, ignored);
 }
 
-// Without a key, neither side can speak TLS.
-struct TlsContexts {
-  explicit TlsContexts(const Key* key) {
-    if (key == nullptr) return;
-    // AES-128 is the fastest of those that TLS 1.3 allows.
-    constexpr const char* kCiphers = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
-    client.emplace(asio::ssl::context::tlsv13_client);
-    CHECK_EQ(SSL_CTX_set_ciphersuites(client->native_handle(), kCiphers), 1);
-    if (!key->of_cluster()) return;
-    server.emplace(asio::ssl::context::tlsv13_server);
-    CHECK_EQ(SSL_CTX_set_ciphersuites(server->native_handle(), kCiphers), 1);
-    // Nobody resumes a session.
-    CHECK_EQ(SSL_CTX_set_num_tickets(server->native_handle(), 0), 1);
-    Error error;
-    server->use_certificate(asio::buffer(key->certificate), asio::ssl::context::pem, error);
-    CHECK(!error);
-    server->use_private_key(asio::buffer(key->private_key), asio::ssl::context::pem, error);
-    CHECK(!error);
-  }
-  std::optional<asio::ssl::context> client, server;
-};
-
 // What all connections of a transport share.
 struct Shared {
-  explicit Shared(TransportOptions wanted) : options(std::move(wanted)), tls(options.key.get()) {}
+  explicit Shared(TransportOptions wanted) : options(std::move(wanted)) {
+    if (options.key) tls_client.emplace(*options.key, TlsContext::Side::kClient);
+    if (options.key && options.key->of_cluster()) tls_server.emplace(*options.key, TlsContext::Side::kServer);
+  }
   const TransportOptions options;
-  TlsContexts tls;
+  std::optional<TlsContext> tls_client, tls_server;  // Without a key, neither side can speak TLS.
 };
 
 class TcpConnection final : public WireConnection {
@@ -180,68 +161,99 @@ class TcpConnection final : public WireConnection {
       return AwaitReadable();
     }
     peer_.address = Words(remote);
-    auto& context = is_server_ ? shared_->tls.server : shared_->tls.client;
+    const auto& context = is_server_ ? shared_->tls_server : shared_->tls_client;
     if (!context) {
       return BeginClose(
           CloseReason::kRefused,
           Status::Invalid(fmt::format("{} is another machine: connections with it need a key", peer_.address)));
     }
-    tls_.emplace(*socket_, *context);
-    ++tls_operations_;
-    tls_->async_handshake(is_server_ ? asio::ssl::stream_base::server : asio::ssl::stream_base::client,
-                          [self = Self()](const Error& error) {
-                            if (!self->TlsDone()) return;
-                            if (error) return self->BeginClose(CloseReason::kBroken, self->Broken(error).With("TLS"));
-                            self->OnTls();
-                          });
+    tls_.emplace(*context);
+    plain_.resize(kStagingBytes);
+    ShakeHands();
+    AwaitReadable();
   }
 
   // ------------------------------------------------------------------------------------------------------------- TLS
 
-  // An operation of TLS has ended; false when the connection is to end, too.
-  bool TlsDone() {
-    --tls_operations_;
-    if (!closing()) return true;
-    if (tls_operations_ == 0) FinishLater();
-    return false;
-  }
-
-  void OnTls() {
-    if (!is_server_ && !IsOurServer()) {
+  void ShakeHands() {
+    const auto done = tls_->Handshake();
+    // Also after a failure: an alert tells the peer why.
+    if (!SendCiphertext() || closing()) return;
+    if (!done.ok()) return BeginClose(CloseReason::kBroken, Status(done.status()).With(peer_.address));
+    if (!*done) return;
+    if (!is_server_ && tls_->PeerFingerprint() != options().key->fingerprint) {
       return BeginClose(CloseReason::kRefused,
                         Status::Invalid(peer_.address + " has a certificate that is not the one of this key"));
     }
+    shook_hands_ = true;
     Start(peer_.address);
-    ReadTls();
   }
 
-  bool IsOurServer() {
-    const std::unique_ptr<X509, decltype(&X509_free)> certificate(SSL_get1_peer_certificate(tls_->native_handle()),
-                                                                  &X509_free);
-    return certificate && CertificateFingerprint(certificate.get()) == options().key->fingerprint;
+  void OnCiphertext(std::string_view bytes) {
+    tls_->Take(bytes);
+    if (!shook_hands_) ShakeHands();
+    while (shook_hands_ && !closing()) {
+      const auto direct = Direct();
+      const auto place = direct.empty() ? std::span(plain_) : direct;
+      // All records that are there, so that what answers them goes out together.
+      size_t filled = 0;
+      Result<size_t> count = size_t{0};
+      do {
+        count = tls_->Read(place.subspan(filled));
+        if (count.ok()) filled += *count;
+      } while (count.ok() && *count > 0 && filled < place.size());
+      if (filled > 0) OnBytes(direct.empty() ? 0 : filled, {place.data(), direct.empty() ? filled : 0});
+      if (closing()) return;
+      if (!count.ok()) {
+        SendCiphertext();
+        return BeginClose(CloseReason::kBroken, Status(count.status()).With(peer_.address));
+      }
+      if (tls_->ended()) return OnEnd();
+      if (*count == 0) break;
+    }
+    if (!closing()) SendCiphertext();
   }
 
-  void ReadTls() {
-    if (closing()) return;
-    ++tls_operations_;
-    tls_->async_read_some(asio::buffer(staging_), [self = Self()](const Error& error, size_t bytes) {
-      if (!self->TlsDone()) return;
-      // Who dies does not say goodbye in TLS; the framing knows whether something is missing.
-      if (error == asio::error::eof || error == asio::ssl::error::stream_truncated) return self->OnEnd();
-      if (error) return self->BeginClose(CloseReason::kBroken, self->Broken(error));
-      self->OnBytes(0, {self->staging_.data(), bytes});
-      self->ReadTls();
-    });
+  // Sends what TLS has to send. False when the connection broke on it.
+  bool SendCiphertext() {
+    tls_->Drain(&ciphertext_);
+    while (ciphertext_sent_ < ciphertext_.size() && !waits_to_write_) {
+      const auto rest = std::string_view(ciphertext_).substr(ciphertext_sent_);
+      const auto taken = WritePlain({{asio::buffer(rest.data(), rest.size())}});
+      if (!taken.ok()) {
+        BeginClose(CloseReason::kBroken, taken.status());
+        return false;
+      }
+      ciphertext_sent_ += *taken;
+    }
+    if (ciphertext_sent_ == ciphertext_.size()) {
+      ciphertext_.clear();
+      ciphertext_sent_ = 0;
+    }
+    return true;
   }
 
-  size_t WriteTls(std::span<const asio::const_buffer> buffers) {
-    ++tls_operations_;
-    tls_->async_write_some(buffers, [self = Self()](const Error& error, size_t bytes) {
-      if (!self->TlsDone()) return;
-      if (error) return self->BeginClose(CloseReason::kBroken, self->Broken(error));
-      self->OnWritable(bytes);
-    });
-    return 0;
+  Result<size_t> WriteTls(std::span<const std::string_view> pieces) {
+    if (!ciphertext_.empty()) return size_t{0};  // OnWritableSocket goes on with it.
+    size_t taken = 0;
+    // What is short shares a record.
+    std::string record;
+    const auto write_record = [&] { return record.empty() ? Status::Ok() : tls_->Write(std::exchange(record, {})); };
+    for (std::string_view piece : pieces) {
+      piece = piece.substr(0, kTlsBytes - taken);
+      taken += piece.size();
+      if (record.size() + piece.size() <= kTlsRecordBytes) {
+        record += piece;
+        continue;
+      }
+      RETURN_IF_ERROR(write_record());
+      RETURN_IF_ERROR(tls_->Write(piece));
+      if (taken == kTlsBytes) break;
+    }
+    RETURN_IF_ERROR(write_record());
+    // An error shows again at the next call.
+    if (!SendCiphertext()) return Status::Unavailable("the connection broke");
+    return taken;
   }
 
   // ----------------------------------------------------------------------------------------------------------- plain
@@ -255,7 +267,7 @@ class TcpConnection final : public WireConnection {
 
   void ReadSome() {
     for (int turn = 0; turn < kReadsInTurn && !closing(); ++turn) {
-      const auto direct = Direct();
+      const auto direct = tls_ ? std::span<char>() : Direct();
       const std::array<asio::mutable_buffer, 2> places = {asio::buffer(direct.data(), direct.size()),
                                                           asio::buffer(staging_)};
       Error error;
@@ -264,7 +276,12 @@ class TcpConnection final : public WireConnection {
       if (error == asio::error::eof) return OnEnd();
       if (error) return BeginClose(CloseReason::kBroken, Broken(error));
       const size_t to_direct = std::min(bytes, direct.size());
-      OnBytes(to_direct, {staging_.data(), bytes - to_direct});
+      const std::string_view staged(staging_.data(), bytes - to_direct);
+      if (tls_) {
+        OnCiphertext(staged);
+      } else {
+        OnBytes(to_direct, staged);
+      }
       // Less than there was room for: that was all for now.
       if (bytes < direct.size() + staging_.size()) break;
     }
@@ -286,20 +303,31 @@ class TcpConnection final : public WireConnection {
   }
 
   Result<size_t> WriteSome(std::span<const std::string_view> pieces) override {
-    std::transform(pieces.begin(), pieces.end(), buffers_.begin(),
+    if (tls_) return WriteTls(pieces);
+    std::array<asio::const_buffer, kPiecesMax> buffers;
+    std::transform(pieces.begin(), pieces.end(), buffers.begin(),
                    [](std::string_view piece) { return asio::buffer(piece.data(), piece.size()); });
-    const auto buffers = std::span<const asio::const_buffer>(buffers_).first(pieces.size());
-    if (tls_) return WriteTls(buffers);
+    return WritePlain(std::span<const asio::const_buffer>(buffers).first(pieces.size()));
+  }
+
+  Result<size_t> WritePlain(std::span<const asio::const_buffer> buffers) {
     Error error;
     const size_t bytes = socket_->write_some(buffers, error);
     if (error == asio::error::would_block || error == asio::error::try_again) {
+      waits_to_write_ = true;
       socket_->async_wait(tcp::socket::wait_write, [self = Self()](const Error& error) {
-        if (!error) self->OnWritable(0);
+        if (!error && !self->closing()) self->OnWritableSocket();
       });
       return size_t{0};
     }
     if (error) return Broken(error);
     return bytes;
+  }
+
+  void OnWritableSocket() {
+    waits_to_write_ = false;
+    if (tls_ && (!SendCiphertext() || waits_to_write_)) return;
+    OnWritable(0);
   }
 
   Status Broken(const Error& error) {
@@ -311,17 +339,12 @@ class TcpConnection final : public WireConnection {
     Error ignored;
     if (connecting_) connecting_->close(ignored);
     if (socket_) socket_->close(ignored);
-    // An operation of TLS that is under way still looks at the memory of frames; it ends soon, as its socket is closed.
-    if (tls_operations_ == 0) FinishLater();
-  }
-
-  // Not at once: whoever found the error may still be at work on this connection.
-  void FinishLater() {
+    // Not at once: whoever found the error may still be at work on this connection.
     loop().Post([self = Self()] {
       self->resolver_.reset();
       self->connecting_.reset();
-      self->tls_.reset();
       self->socket_.reset();
+      self->tls_.reset();
       self->DropSending();
     });
   }
@@ -331,10 +354,14 @@ class TcpConnection final : public WireConnection {
   std::optional<tcp::resolver> resolver_;
   std::optional<tcp::socket> connecting_;
   std::optional<tcp::socket> socket_;
-  std::optional<asio::ssl::stream<tcp::socket&>> tls_;
-  int tls_operations_ = 0;
   std::vector<char> staging_ = std::vector<char>(kStagingBytes);
-  std::array<asio::const_buffer, kPiecesMax> buffers_;
+  bool waits_to_write_ = false;
+
+  std::optional<TlsSession> tls_;
+  bool shook_hands_ = false;
+  std::vector<char> plain_;  // Decrypted, for heads and bodies.
+  std::string ciphertext_;   // To be sent: the first ciphertext_sent_ bytes are.
+  size_t ciphertext_sent_ = 0;
 };
 
 class TcpListener final : public ListenerCore, public std::enable_shared_from_this<TcpListener> {
@@ -355,7 +382,7 @@ class TcpListener final : public ListenerCore, public std::enable_shared_from_th
     const auto found = resolver.resolve(parsed.host, parsed.port, tcp::resolver::passive, error);
     if (error || found.empty()) return CannotListen(address, error);
     const tcp::endpoint endpoint = found.begin()->endpoint();
-    if (!endpoint.address().is_loopback() && !shared_->tls.server) {
+    if (!endpoint.address().is_loopback() && !shared_->tls_server) {
       return Status::Invalid(fmt::format(
           "refusing to listen at {}, where other machines can connect, without a cluster key; `glim init` makes one",
           address));
