@@ -460,7 +460,6 @@ class TypedReducer : public Reducer {
   Status Update(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) override {
     at_ = -1;
     if (values.column_count() != static_cast<int>(kWidth)) return WidthError(values, kWidth);
-    accumulators_.reserve(group_count);
     Arguments arguments;
     return ForRows(values, &at_, [&](int64_t row) -> Status {
       if (Status read = ReadRow(values, row, &arguments, std::make_index_sequence<kWidth>()); !read.ok()) return read;
