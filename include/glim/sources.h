@@ -92,8 +92,9 @@ struct Tsv : Csv {
 //   flow.Input(JsonLines("events-*.jsonl.gz", {.columns = {"user.id", "tags[0]", "at"}}))
 struct JsonLinesOptions {
   // Paths into the value: names with dots between them, elements of arrays from 0, `["a.b"]` for a name with dots. A
-  // path that leads nowhere gives nil; whole numbers are integers where they fit into 64 bits, other ones doubles;
-  // arrays are lists, and objects are their JSON text. Without columns a row is the line itself, checked.
+  // path that leads nowhere gives nil; whole numbers are integers where they fit into 64 bits, and their text where
+  // they do not; other numbers are doubles, arrays are lists, and objects are their JSON text. Without columns a row is
+  // the line itself, checked.
   std::vector<std::string> columns{};
   bool skip_bad = false;   // Lines that are no JSON are skipped; how many is said on stderr at the end.
   bool recursive = false;  // Of folders, as in TextFile.

@@ -33,8 +33,8 @@ bool Fits(std::string_view digits, bool negative) {
   return error == std::errc() && (!negative || value <= uint64_t{1} << 63);
 }
 
-// Whole numbers beyond 64 bits written as `123.0`, which simdjson reads as doubles; it refuses them otherwise.
-std::string WidenIntegers(std::string_view line) {
+// Whole numbers beyond 64 bits written as texts; simdjson refuses them otherwise.
+std::string QuoteIntegers(std::string_view line) {
   std::string out;
   bool in_string = false;
   for (size_t i = 0; i < line.size();) {
@@ -52,9 +52,13 @@ std::string WidenIntegers(std::string_view line) {
     }
     const size_t end = std::min(line.find_first_not_of("0123456789.eE+-", i), line.size());
     const std::string_view number = line.substr(i, end - i);
-    out += number;
-    if (number.find_first_of(".eE+-") == std::string_view::npos && !Fits(number, i > 0 && line[i - 1] == '-'))
-      out += ".0";
+    const bool negative = i > 0 && line[i - 1] == '-';
+    if (number.find_first_of(".eE+-") != std::string_view::npos || Fits(number, negative)) {
+      out += number;
+    } else {
+      if (negative) out.pop_back();
+      out += fmt::format("\"{}{}\"", negative ? "-" : "", number);
+    }
     i = end;
   }
   return out;
@@ -75,7 +79,8 @@ void AppendValue(const element& value, ColumnBuilder* column) {
     case element_type::NULL_VALUE: return column->AppendNull();
     case element_type::BOOL: return column->AppendBool(value.get_bool().value_unsafe());
     case element_type::INT64: return column->AppendInt64(value.get_int64().value_unsafe());
-    case element_type::UINT64: return column->AppendDouble(static_cast<double>(value.get_uint64().value_unsafe()));
+    // A double would be another number, and no error would say so.
+    case element_type::UINT64: return column->AppendBytes(std::to_string(value.get_uint64().value_unsafe()));
     case element_type::DOUBLE: return column->AppendDouble(value.get_double().value_unsafe());
     case element_type::STRING: return column->AppendBytes(value.get_string().value_unsafe());
     case element_type::ARRAY: {
@@ -150,8 +155,8 @@ class JsonReader : public Reader {
     const auto error = parser_.parse(line.data(), line.size(), /*realloc_if_needed=*/false).get(*value);
     if (error == simdjson::SUCCESS) return error;
     // How an integer that is too long is called depends on the version of simdjson.
-    const std::string widened = WidenIntegers(line);
-    return widened.size() == line.size() ? error : parser_.parse(widened).get(*value);
+    const std::string quoted = QuoteIntegers(line);
+    return quoted.size() == line.size() ? error : parser_.parse(quoted).get(*value);
   }
 
   Status Fail(const Batch& lines, int64_t row, simdjson::error_code error, std::string_view line) const {
