@@ -22,7 +22,7 @@ namespace glim {
 
 // What TextFile reads besides the lines.
 struct TextFileOptions {
-  bool recursive = false;  // Folders and all below them.
+  bool recursive = false;  // Folders and all below them; those behind symbolic links only when a path names them.
   std::string pattern{};   // Of file names in folders: "*.pm". Empty: all.
   bool file_name = false;  // One more column with the path of the line's file.
   bool offset = false;     // And one with the byte in that file where the line starts, from 0: names a line for good.

@@ -85,6 +85,7 @@ struct FileStat {
 struct DirectoryEntry {
   std::string name;  // Without its folder.
   FileKind kind = FileKind::kFile;
+  bool is_link = false;  // A symbolic one; the kind is that of what it leads to.
 };
 
 class FileSystem {

@@ -15,7 +15,6 @@
 namespace glim::io {
 namespace {
 
-// A link to a folder above itself would never end.
 constexpr int kFolderDepthMax = 64;
 
 bool HasMagic(std::string_view part) { return part.find_first_of("*?[") != std::string_view::npos; }
@@ -84,14 +83,14 @@ class Globber {
     const bool last = part + 1 == parts_.size();
     if (pattern == "**") {
       if (!last) RETURN_IF_ERROR(Walk(folder, part + 1, depth));
-      return WalkEntries(folder, "*", [&](const std::string& path, bool is_folder) {
-        if (is_folder) return Walk(path, part, depth + 1);
+      return WalkEntries(folder, "*", [&](const std::string& path, bool is_folder, bool is_link) {
+        if (is_folder) return is_link ? Status::Ok() : Walk(path, part, depth + 1);
         if (last) found.push_back(path);
         return Status::Ok();
       });
     }
     if (!HasMagic(pattern)) return WalkPlain(env::JoinPath(folder, pattern), part, depth);
-    return WalkEntries(folder, pattern, [&](const std::string& path, bool is_folder) {
+    return WalkEntries(folder, pattern, [&](const std::string& path, bool is_folder, bool) {
       if (last && !is_folder) found.push_back(path);
       return !last && is_folder ? Walk(path, part + 1, depth + 1) : Status::Ok();
     });
@@ -116,7 +115,7 @@ class Globber {
     for (const env::DirectoryEntry& entry : entries) {
       if (IsHidden(entry.name) && !IsHidden(pattern)) continue;
       if (!MatchesName(pattern, entry.name)) continue;
-      RETURN_IF_ERROR(visit(env::JoinPath(folder, entry.name), entry.kind == env::FileKind::kFolder));
+      RETURN_IF_ERROR(visit(env::JoinPath(folder, entry.name), entry.kind == env::FileKind::kFolder, entry.is_link));
     }
     return Status::Ok();
   }
@@ -141,7 +140,7 @@ Status AddFolder(env::FileSystem& files, const std::string& folder, const PathOp
     if (IsHidden(entry.name)) continue;
     const std::string path = env::JoinPath(folder, entry.name);
     if (entry.kind == env::FileKind::kFolder) {
-      if (options.recursive) RETURN_IF_ERROR(AddFolder(files, path, options, depth + 1, found));
+      if (options.recursive && !entry.is_link) RETURN_IF_ERROR(AddFolder(files, path, options, depth + 1, found));
     } else if (entry.kind == env::FileKind::kFile) {
       if (options.pattern.empty() || MatchesName(options.pattern, entry.name)) found->push_back(path);
     }

@@ -5,6 +5,8 @@
 // A path is a file, a glob (`*`, `?`, `[a-z]`; `**` for folders of any depth), a folder (its regular files), "-" for
 // stdin, or an address with http:// or https://. A path that matches nothing is an error that names it; a file without
 // bytes gives no rows. Names with a leading dot are left out of globs and folders, unless the glob spells the dot.
+// Folders behind symbolic links are not entered by `recursive` and `**`, or what is in them might be read twice; where
+// a path names the link, they are.
 //
 // What is compressed (io/compression.h), behind http (io/http_file.h) or no regular file (a pipe, a terminal, "-") is
 // read in sequence, as one split.

@@ -256,7 +256,9 @@ class PosixFileSystem : public FileSystem {
         made.kind = FileKind::kFolder;
       } else if (entry->d_type != DT_REG) {
         struct stat found = {};
-        if (::fstatat(::dirfd(open), entry->d_name, &found, 0) != 0) continue;
+        if (::fstatat(::dirfd(open), entry->d_name, &found, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        made.is_link = S_ISLNK(found.st_mode);
+        if (made.is_link && ::fstatat(::dirfd(open), entry->d_name, &found, 0) != 0) continue;
         made.kind = KindOf(found.st_mode);
       }
       entries.push_back(std::move(made));
