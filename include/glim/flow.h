@@ -135,9 +135,16 @@ template <class F>
 concept NativeCallable = !std::convertible_to<F, FunctionSource> && !std::convertible_to<F, std::string_view> &&
                          !std::convertible_to<F, std::shared_ptr<const Function>>;
 
+// Of Pipe.
+struct PipeOptions {
+  bool lines = false;  // What the program prints is rows of one field, its lines; they are not split at tabs.
+};
+
+// Of PipeAsArgs.
 struct PipeAsArgsOptions {
-  int parallel = 1;  // So many commands run side by side in each task. Their rows come in the order of the rows they
-                     // are for all the same.
+  int parallel = 1;    // So many commands run side by side in each task. Their rows come in the order of the rows they
+                       // are for all the same.
+  bool lines = false;  // As in PipeOptions.
 };
 
 // Run(Explain()) prints the stages instead of running them.
@@ -314,7 +321,7 @@ class Dataset {
   // ---- Unix programs ----
   // One `sh -c command` per partition: rows as tab separated lines into its stdin, its lines, split at tabs, out. A
   // non-zero exit fails the run.
-  Dataset Pipe(std::string command) const;
+  Dataset Pipe(std::string command, PipeOptions options = {}) const;
   // One `sh -c command` per row; $1, $2, ... are the row's fields, given as arguments and never parsed by the shell.
   Dataset PipeAsArgs(std::string command, PipeAsArgsOptions options = {}) const;
 

@@ -143,6 +143,8 @@ class ChildProcess {
   // before; what the child left running in its group is killed. kCancelled when the Env was interrupted meanwhile and
   // the child was not killed: Kill() it.
   virtual Result<int> Wait() = 0;
+  // As Wait() would give it; nullopt while the child runs. What it wrote is still there to be read.
+  virtual std::optional<int> ExitCode() = 0;
   // The child and its whole group. Wait() then gives 137 soon, unless the child had ended by itself.
   virtual void Kill() = 0;
 };

@@ -236,11 +236,13 @@ std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow
       inputs.right.keys = group.right_keys;
       return std::make_unique<ops::CoGroupOperator>(std::move(context), group.left_keys, std::move(inputs.right));
     }
-    case OperatorKind::kPipe:
-      return std::make_unique<ops::PipeOperator>(std::move(context), Body<flow::PipeStep>(graph, op.step).command);
+    case OperatorKind::kPipe: {
+      const auto& pipe = Body<flow::PipeStep>(graph, op.step);
+      return std::make_unique<ops::PipeOperator>(std::move(context), pipe.command, pipe.lines);
+    }
     case OperatorKind::kPipeAsArgs: {
       const auto& pipe = Body<flow::PipeStep>(graph, op.step);
-      return std::make_unique<ops::PipeAsArgsOperator>(std::move(context), pipe.command, pipe.parallel);
+      return std::make_unique<ops::PipeAsArgsOperator>(std::move(context), pipe.command, pipe.lines, pipe.parallel);
     }
     case OperatorKind::kLookup: {
       const auto& lookup = Body<flow::LookupStep>(graph, op.step);

@@ -445,10 +445,10 @@ Dataset Dataset::CoGroup(const Dataset& right, Fields left_keys, Fields right_ke
   return WithRight("CoGroup", right, left_keys, right_keys, flow::CoGroupStep{});
 }
 
-Dataset Dataset::Pipe(std::string command) const {
+Dataset Dataset::Pipe(std::string command, PipeOptions options) const {
   std::string arguments = Quoted(command);
   if (command.empty()) graph_->Fail(Status::Invalid("Pipe needs a command"));
-  return Then({"Pipe", std::move(arguments), {}, flow::PipeStep{std::move(command), false}});
+  return Then({"Pipe", std::move(arguments), {}, flow::PipeStep{std::move(command), false, options.lines}});
 }
 
 Dataset Dataset::PipeAsArgs(std::string command, PipeAsArgsOptions options) const {
@@ -460,7 +460,10 @@ Dataset Dataset::PipeAsArgs(std::string command, PipeAsArgsOptions options) cons
         fmt::format("PipeAsArgs: 1 to {} commands run side by side, not {}", kParallelMax, options.parallel)));
   }
   if (options.parallel > 1) arguments += fmt::format(", {} in parallel", options.parallel);
-  return Then({"PipeAsArgs", std::move(arguments), {}, flow::PipeStep{std::move(command), true, options.parallel}});
+  return Then({"PipeAsArgs",
+               std::move(arguments),
+               {},
+               flow::PipeStep{std::move(command), true, options.lines, options.parallel}});
 }
 
 Dataset Dataset::As(std::vector<std::string> names) const {

@@ -158,6 +158,7 @@ struct CoGroupStep {
 struct PipeStep {
   std::string command;
   bool as_arguments;
+  bool lines;
   int parallel = 1;  // Of PipeAsArgs.
 };
 struct LookupStep {

@@ -64,7 +64,7 @@ Status TsvReader::Feed(BufferRef chunk, size_t size) {
   if (carried != nullptr) CutLine(carried->data(), carried->size(), blocks);
 
   size_t field = line;
-  ForEachMatch(data, line, size, {'\t', '\n'}, [&](size_t hit) {
+  ForEachMatch(data, line, size, {delimiter_, '\n'}, [&](size_t hit) {
     line_views_.push_back(
         MakeView(data + field, size - field, static_cast<uint32_t>(hit - field), kChunk, static_cast<uint32_t>(field)));
     field = hit + 1;
@@ -122,7 +122,7 @@ void TsvReader::CutLine(const char* data, size_t size, const Blocks& blocks) {
     field = end + 1;
     return true;
   };
-  ForEachMatch(data, 0, size, {'\t'}, add);
+  ForEachMatch(data, 0, size, {delimiter_}, add);
   add(size);
   EndLine(blocks);
 }

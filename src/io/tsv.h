@@ -32,6 +32,8 @@ inline Status AppendTsv(const Batch& batch, std::string* out) { return AppendTsv
 
 class TsvReader {
  public:
+  // `whole_lines`: each line is one field, tabs and all.
+  explicit TsvReader(bool whole_lines = false) : delimiter_(whole_lines ? '\n' : '\t') {}
   // The first `size` bytes of `chunk`, kept alive as long as a batch points into it. Do not write to them afterwards.
   Status Feed(BufferRef chunk, size_t size);
   // Copies `bytes`.
@@ -52,6 +54,7 @@ class TsvReader {
   void EndLine(const Blocks& blocks);
   void CutBatch(const Blocks& blocks);
 
+  const char delimiter_;
   std::string partial_;  // The line begun by the chunks so far.
   std::deque<Batch> ready_;
   size_t width_ = 0;                   // Columns of the rows in views_.

@@ -40,8 +40,11 @@ size_t ArithmeticEnd(std::string_view command, size_t at) {
 
 }  // namespace
 
-PipeOperator::PipeOperator(OperatorContext context, std::string command)
-    : Operator(std::move(context)), command_(std::move(command)), buffer_(Buffer::Allocate(kBufferBytes)) {}
+PipeOperator::PipeOperator(OperatorContext context, std::string command, bool lines)
+    : Operator(std::move(context)),
+      command_(std::move(command)),
+      reader_(lines),
+      buffer_(Buffer::Allocate(kBufferBytes)) {}
 
 Status PipeOperator::DoOpen() {
   ASSIGN_OR_RETURN(child_, context().env->processes().Start({.argv = {"sh", "-c", command_}, .environment = {}}));
@@ -94,9 +97,10 @@ Status PipeOperator::DoFinish() {
   return CheckExit(code);
 }
 
-PipeAsArgsOperator::PipeAsArgsOperator(OperatorContext context, std::string command, int parallel)
+PipeAsArgsOperator::PipeAsArgsOperator(OperatorContext context, std::string command, bool lines, int parallel)
     : Operator(std::move(context)),
       script_(QuoteArguments(command)),
+      lines_(lines),
       parallel_(static_cast<size_t>(parallel)),
       buffer_(std::make_unique<char[]>(kBufferBytes)) {}
 
@@ -132,25 +136,25 @@ Status PipeAsArgsOperator::Start(const Batch& batch, int64_t row) {
 Status PipeAsArgsOperator::Await() {
   const Running earliest = std::move(running_.front());
   running_.pop_front();
-  Status status = Drain(earliest.child.get());
-  if (status.ok() || full()) return Status::Ok();
-  if (status.code() != Code::kUserCode) return status;
-  return Status::UserCode(status.message() + ", row " + earliest.batch.RowToDebugString(earliest.row));
-}
-
-Status PipeAsArgsOperator::Drain(env::ChildProcess* child) {
-  io::TsvReader reader;
+  io::TsvReader reader(lines_);
   for (bool ended = false; !ended;) {
     if (context().cancelled->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
     if (full()) return Status::Ok();
-    ASSIGN_OR_RETURN(const auto moved, child->Exchange({}, {buffer_.get(), kBufferBytes}, kWaitNanos));
+    for (const Running& other : running_) RETURN_IF_ERROR(CheckExit(other, other.child->ExitCode().value_or(0)));
+    ASSIGN_OR_RETURN(const auto moved, earliest.child->Exchange({}, {buffer_.get(), kBufferBytes}, kWaitNanos));
     RETURN_IF_ERROR(reader.Feed({buffer_.get(), moved.read}));
     ended = moved.output_ended;
     if (ended) RETURN_IF_ERROR(reader.Finish());
     while (std::optional<Batch> rows = reader.Next()) RETURN_IF_ERROR(Emit(*std::move(rows)));
   }
-  ASSIGN_OR_RETURN(const int code, child->Wait());
-  return CheckExit(code);
+  ASSIGN_OR_RETURN(const int code, earliest.child->Wait());
+  return full() ? Status::Ok() : CheckExit(earliest, code);
+}
+
+Status PipeAsArgsOperator::CheckExit(const Running& running, int code) const {
+  const Status status = ops::CheckExit(code);
+  if (status.ok()) return status;
+  return Status::UserCode(status.message() + ", row " + running.batch.RowToDebugString(running.row));
 }
 
 std::string QuoteArguments(std::string_view command) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Unix programs as steps. Rows go out as tab separated lines and lines come back as rows of bytes (io/tsv.h).
+// Unix programs as steps. Rows go out as tab separated lines and lines come back as rows of bytes (io/tsv.h),
+// split at tabs unless whole lines are wanted.
 //
 // Pipe runs one `sh -c command` per task, fed and drained at the same time so that neither side can block the other.
 // PipeAsArgs runs one per row, with the row's fields as $1, $2, ...: they are passed as arguments and stand quoted in
@@ -21,7 +22,7 @@ namespace glim::ops {
 
 class PipeOperator : public Operator {
  public:
-  PipeOperator(OperatorContext context, std::string command);
+  PipeOperator(OperatorContext context, std::string command, bool lines);
   bool full() const override { return input_closed_ || Operator::full(); }
 
  protected:
@@ -47,7 +48,7 @@ class PipeOperator : public Operator {
 // pipes, which hold 64 KB, and wait when those are full. So rows keep their order, and memory its bound.
 class PipeAsArgsOperator : public Operator {
  public:
-  PipeAsArgsOperator(OperatorContext context, std::string command, int parallel);
+  PipeAsArgsOperator(OperatorContext context, std::string command, bool lines, int parallel);
 
  protected:
   Status DoPush(Batch batch) override;
@@ -60,11 +61,12 @@ class PipeAsArgsOperator : public Operator {
     int64_t row;
   };
   Status Start(const Batch& batch, int64_t row);
-  // To the end of the earliest one.
+  // To the end of the earliest one. One that fails meanwhile ends the step at once.
   Status Await();
-  Status Drain(env::ChildProcess* child);
+  Status CheckExit(const Running& running, int code) const;
 
   const std::string script_;  // With $N quoted.
+  const bool lines_;
   const size_t parallel_;
   const std::unique_ptr<char[]> buffer_;
   std::deque<Running> running_;

@@ -151,20 +151,17 @@ Result<int> NewFixedWidth(lua_State* L) {
   return 1;
 }
 
-constexpr luaL_Reg kNothing[] = {{nullptr, nullptr}};
+constexpr Function kFormats[] = {{"csv", Call<NewCsv>, 2},
+                                 {"tsv", Call<NewTsv>, 2},
+                                 {"json_lines", Call<NewJsonLines>, 2},
+                                 {"fixed_width", Call<NewFixedWidth>, 2},
+                                 {}};
 
 }  // namespace
 
 void OpenFormats(lua_State* L) {
-  RegisterType(L, kFormat, kNothing, Collect<Format>);
-  constexpr luaL_Reg kFormats[] = {{"csv", Call<NewCsv>},
-                                   {"tsv", Call<NewTsv>},
-                                   {"json_lines", Call<NewJsonLines>},
-                                   {"fixed_width", Call<NewFixedWidth>}};
-  for (const luaL_Reg& format : kFormats) {
-    lua_pushcfunction(L, format.func);
-    lua_setfield(L, -2, format.name);
-  }
+  RegisterType(L, kFormat, kNoFunctions, Collect<Format>);
+  SetFunctions(L, kFormats, CalledWith::kDot);
 }
 
 Result<Dataset> InputFormat(lua_State* L, int index, Flow* flow) {
@@ -193,9 +190,16 @@ Result<ListenOptions> ToListenOptions(lua_State* L, int index, const char* what)
                                   });
 }
 
+Result<PipeOptions> ToPipeOptions(lua_State* L, int index, const char* what) {
+  return ToOptions<PipeOptions>(L, index, what, {"lines"}, [](lua_State* L, int table, PipeOptions* options) -> Status {
+    return ReadField(L, table, "lines", &options->lines);
+  });
+}
+
 Result<PipeAsArgsOptions> ToPipeAsArgsOptions(lua_State* L, int index, const char* what) {
-  return ToOptions<PipeAsArgsOptions>(L, index, what, {"parallel"},
+  return ToOptions<PipeAsArgsOptions>(L, index, what, {"parallel", "lines"},
                                       [](lua_State* L, int table, PipeAsArgsOptions* options) -> Status {
+                                        RETURN_IF_ERROR(ReadField(L, table, "lines", &options->lines));
                                         return WithField(L, table, "parallel", [&](int field) -> Status {
                                           ASSIGN_OR_RETURN(options->parallel, ToInt(L, field, "parallel"));
                                           return Status::Ok();

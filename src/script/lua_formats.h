@@ -21,6 +21,7 @@ Result<Dataset> InputFormat(lua_State* L, int index, Flow* flow);
 // No table at `index`: the defaults. `what` names the call.
 Result<TextFileOptions> ToTextOptions(lua_State* L, int index, const char* what);
 Result<ListenOptions> ToListenOptions(lua_State* L, int index, const char* what);
+Result<PipeOptions> ToPipeOptions(lua_State* L, int index, const char* what);
 Result<PipeAsArgsOptions> ToPipeAsArgsOptions(lua_State* L, int index, const char* what);
 Result<ZipFileOptions> ToZipOptions(lua_State* L, int index, const char* what);
 Result<SqlOptions> ToSqlOptions(lua_State* L, int index, const char* what);

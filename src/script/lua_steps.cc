@@ -209,7 +209,8 @@ Result<int> CallJoin(lua_State* L) {
 Result<int> Pipe(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
   ASSIGN_OR_RETURN(std::string command, ToText(L, 2, "Pipe"));
-  return PushDataset(L, self->Pipe(std::move(command)));
+  ASSIGN_OR_RETURN(const PipeOptions options, ToPipeOptions(L, 3, "Pipe"));
+  return PushDataset(L, self->Pipe(std::move(command), options));
 }
 
 Result<int> PipeAsArgs(lua_State* L) {

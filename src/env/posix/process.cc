@@ -146,6 +146,14 @@ class PosixChild : public ChildProcess {
     return exit_code_;
   }
 
+  std::optional<int> ExitCode() override {
+    if (exit_code_ >= 0) return exit_code_;
+    siginfo_t info = {};
+    const int asked = ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT);
+    if (asked != 0 || info.si_pid == 0) return std::nullopt;
+    return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+  }
+
   void Kill() override {
     if (exit_code_ >= 0) return;
     killed_ = true;
