@@ -67,6 +67,8 @@ struct CsvOptions {
   // whole numbers stay bytes. An empty field is then nil, unless `null` names another text.
   bool numbers = false;
   std::vector<CsvColumn> columns{};  // These, in this order. Empty: all.
+  bool skip_bad = false;             // Rows with another number of columns are skipped; how many is said on stderr at
+                                     // the end. Quotes that make no sense are an error all the same.
   bool recursive = false;            // Of folders, as in TextFile.
   std::string pattern{};
 };

@@ -40,7 +40,7 @@ Result<CsvReader::FirstRow> CsvReader::ParseFirstRow() {
 }
 
 Result<std::unique_ptr<CsvReader>> CsvReader::Open(env::Env& env, const Split& split, const CsvOptions& options,
-                                                   CsvQuotes* quotes) {
+                                                   CsvQuotes* quotes, std::atomic<int64_t>* skipped) {
   const bool first = split.begin == 0;
   CsvQuotes::Start start{.row = split.begin};
   if (!first && quotes != nullptr) {
@@ -52,6 +52,7 @@ Result<std::unique_ptr<CsvReader>> CsvReader::Open(env::Env& env, const Split& s
   const uint64_t begin = search ? split.begin - CsvQuotes::kContext : start.row;
   ASSIGN_OR_RETURN(auto blocks, BlockReader::Open(env, split.path, begin, split.end, split.threads));
   auto reader = std::unique_ptr<CsvReader>(new CsvReader(env, std::move(blocks), split.end, options, quotes));
+  reader->skipped_ = skipped;
   if (first) return reader;
   reader->prepared_ = true;
   reader->lines_from_ = begin;
@@ -261,10 +262,12 @@ void CsvReader::TakePlainRows() {
 Status CsvReader::TakeRow() {
   const size_t width = fields_.size();
   if (width_ == 0) RETURN_IF_ERROR(ChooseColumns(FieldTexts()));
-  if (width != width_) {
+  if (width != width_ && skipped_ == nullptr) {
     return Fail(line_, fmt::format("{} column{}, expected {}", width, width == 1 ? "" : "s", width_));
   }
-  if (!header_left_) {
+  if (width != width_) {
+    skipped_->fetch_add(1, std::memory_order_relaxed);
+  } else if (!header_left_) {
     for (size_t i = 0; i < width; ++i) {
       const auto begin = static_cast<uint32_t>(fields_[i].begin);
       const auto size = static_cast<uint32_t>(Unquote(fields_[i]));

@@ -9,6 +9,7 @@
 // Thread: one.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,10 +31,10 @@ class CsvReader : public Reader {
   // Of "-" too: what was read goes back to standard input.
   static Result<FirstRow> ReadFirstRow(env::Env& env, const std::string& path, const CsvOptions& options);
 
-  // A split that begins in the middle of its file comes with `quotes`, which knows that cut; others may have none. Both
-  // outlive the reader.
+  // A split that begins in the middle of its file comes with `quotes`, which knows that cut; others may have none. Rows
+  // with a wrong number of columns are an error, or skipped and counted. All outlive the reader.
   static Result<std::unique_ptr<CsvReader>> Open(env::Env& env, const Split& split, const CsvOptions& options,
-                                                 CsvQuotes* quotes);
+                                                 CsvQuotes* quotes, std::atomic<int64_t>* skipped = nullptr);
 
   Result<std::optional<Batch>> Next() override;
 
@@ -78,6 +79,7 @@ class CsvReader : public Reader {
   const uint64_t end_;  // Rows that start from here on are not ours.
   const CsvOptions& options_;
   CsvQuotes* const quotes_;
+  std::atomic<int64_t>* skipped_ = nullptr;
   bool prepared_ = false;
   bool header_left_;
   std::optional<QuoteState> skipping_;  // Our first row is not found yet; the state before the byte at row_.

@@ -4,9 +4,11 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include <atomic>
 #include <map>
 #include <mutex>
 
+#include "base/log.h"
 #include "base/try.h"
 #include "env/path.h"
 #include "io/block_reader.h"
@@ -26,6 +28,12 @@ class CsvSource : public Source {
  public:
   CsvSource(std::vector<std::string> files, CsvOptions options)
       : files_(std::move(files)), options_(std::move(options)) {}
+
+  ~CsvSource() override {
+    if (const int64_t rows = skipped_.load(); rows > 0) {
+      base::LogWarning("{}: {} row{} skipped with another number of columns", Describe(), rows, rows == 1 ? "" : "s");
+    }
+  }
 
   std::string Describe() const override {
     if (files_.size() == 1) return fmt::format("Csv(\"{}\")", files_[0]);
@@ -66,7 +74,8 @@ class CsvSource : public Source {
       std::lock_guard lock(mutex_);
       if (const auto found = quotes_.find(split.path); found != quotes_.end()) quotes = found->second;
     }
-    ASSIGN_OR_RETURN(auto reader, CsvReader::Open(env, split, options_, quotes.get()));
+    ASSIGN_OR_RETURN(auto reader,
+                     CsvReader::Open(env, split, options_, quotes.get(), options_.skip_bad ? &skipped_ : nullptr));
     return std::unique_ptr<Reader>(std::move(reader));
   }
 
@@ -142,6 +151,7 @@ class CsvSource : public Source {
 
   const std::vector<std::string> files_;
   const CsvOptions options_;
+  mutable std::atomic<int64_t> skipped_{0};
   // Of the run at hand; what readers find out about quotes helps the others.
   mutable std::mutex mutex_;
   mutable std::map<std::string, std::shared_ptr<CsvQuotes>> quotes_;

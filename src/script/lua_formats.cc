@@ -89,6 +89,7 @@ Status ReadCsvOptions(lua_State* L, int table, CsvOptions* options) {
   }));
   RETURN_IF_ERROR(ReadField(L, table, "numbers", &options->numbers));
   RETURN_IF_ERROR(ReadColumns(L, table, &options->columns));
+  RETURN_IF_ERROR(ReadField(L, table, "skip_bad", &options->skip_bad));
   RETURN_IF_ERROR(ReadField(L, table, "recursive", &options->recursive));
   return ReadField(L, table, "pattern", &options->pattern);
 }
