@@ -365,8 +365,9 @@ class Dataset {
   // CSV as RFC 4180 has it, and the same with tabs for commas.
   Dataset WriteCsv(std::string path, CsvWriteOptions options = {}) const;
   Dataset WriteTsv(std::string path, CsvWriteOptions options = {}) const;
-  // One JSON object per row and line, a name for each column. nil is null; bytes must be UTF-8.
-  Dataset WriteJsonLines(std::string path, std::vector<std::string> names, WriteOptions options = {}) const;
+  // One JSON object per row and line, a name for each column; without `names`, those of the fields. nil is null; bytes
+  // must be UTF-8.
+  Dataset WriteJsonLines(std::string path, std::vector<std::string> names = {}, WriteOptions options = {}) const;
   // The fields, which must be bytes, one after the other with nothing between them: records of fixed width, for one.
   Dataset WriteBinary(std::string path, WriteOptions options = {}) const;
   // Into a table of a database ("sqlite:shop.db", "postgresql://ann@host/shop"), with a column for each field.

@@ -28,7 +28,8 @@ struct WriteOptions {
 // RFC 4180: fields with a delimiter, quote or line end are quoted, quotes doubled, lines end with "\n". Read with the
 // same options, the rows come back as they were, as bytes.
 struct CsvWriteOptions {
-  std::vector<std::string> header{};  // Names of the columns, as the first row of each file. Empty: no such row.
+  std::vector<std::string> header{};  // Names of the columns, as the first row of each file. Empty: no such row, or
+  bool field_names = false;           // the names of the fields (`header = true` in Lua).
   char delimiter = ',';
   char quote = '"';    // 0: none; a field that would need one fails the run.
   std::string null{};  // What nil is written as; a value of that text is quoted. (A row of one nil is `""`, for an

@@ -16,4 +16,7 @@ enum class JoinKind : uint8_t {
   kAnti,   // Left rows without one, as they are.
 };
 
+inline bool KeepsLeft(JoinKind kind) { return kind == JoinKind::kLeft || kind == JoinKind::kFull; }
+inline bool KeepsRight(JoinKind kind) { return kind == JoinKind::kRight || kind == JoinKind::kFull; }
+
 }  // namespace glim::batch

@@ -529,6 +529,11 @@ class PlanRun {
         inputs.right.reader = right.MakeReader(begin, end, LastReader(op.build));
         inputs.right.width = right.width();
         inputs.left_width = run.input->width();
+        if (const auto* join = std::get_if<flow::JoinStep>(&plan_.graph->steps()[op.step].body)) {
+          // A side without a row still has as many columns as its names.
+          if (inputs.right.width == 0) inputs.right.width = join->right_width;
+          if (inputs.left_width == 0) inputs.left_width = join->left_width;
+        }
       }
       chain->push_back(
           MakeOperator(op, *plan_.graph, functions_,

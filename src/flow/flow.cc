@@ -540,7 +540,6 @@ Dataset Dataset::WriteTsv(std::string path, CsvWriteOptions options) const {
 }
 
 Dataset Dataset::WriteJsonLines(std::string path, std::vector<std::string> names, WriteOptions options) const {
-  if (names.empty()) graph_->Fail(Status::Invalid("WriteJsonLines needs a name for each column"));
   return WriteFile("WriteJsonLines", {std::move(path), flow::JsonFormat{std::move(names)}, std::move(options)});
 }
 

@@ -151,6 +151,7 @@ struct JoinStep {
   batch::JoinKind kind;
   bool broadcast;  // HashJoin: the right side goes to every task whole.
   std::vector<int> left_keys, right_keys;
+  int left_width = 0, right_width = 0;  // As far as they are known without any row; filled when names are resolved.
 };
 struct CoGroupStep {
   std::vector<int> left_keys, right_keys;
@@ -195,7 +196,7 @@ struct FirstRowSink {
 struct TextFormat {};  // Of WriteText.
 struct BinaryFormat {};
 struct JsonFormat {
-  std::vector<std::string> names;
+  std::vector<std::string> names;  // Empty: those of the fields; filled when names are resolved.
 };
 using FileFormat = std::variant<TextFormat, CsvWriteOptions, JsonFormat, BinaryFormat>;
 struct FileSink {

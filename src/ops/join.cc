@@ -11,11 +11,11 @@
 namespace glim::ops {
 
 using batch::JoinKind;
+using batch::KeepsLeft;
+using batch::KeepsRight;
 
 namespace {
 
-bool KeepsLeft(JoinKind kind) { return kind == JoinKind::kLeft || kind == JoinKind::kFull; }
-bool KeepsRight(JoinKind kind) { return kind == JoinKind::kRight || kind == JoinKind::kFull; }
 // Only whether a left row has a partner matters.
 bool AsksOnly(JoinKind kind) { return kind == JoinKind::kSemi || kind == JoinKind::kAnti; }
 

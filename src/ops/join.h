@@ -4,7 +4,8 @@
 //
 // All pairs of equal keys come out; rows out: the keys, the left's other columns, the right's other columns. nil equals
 // nil. Where a side has no row for a key its columns are nil, as many as that side has anywhere (not only in this
-// task); a side without any row has none. When the right side fits into memory, pairs come in the left's order, then
+// task); of a side without any row, as many as are known
+// without one. When the right side fits into memory, pairs come in the left's order, then
 // the right's, and right rows without a partner last.
 //
 // A join of two partitioned sides builds one table per task; HashJoin builds one for all tasks, which then share it and
@@ -26,7 +27,8 @@ namespace glim::ops {
 // Right rows by key. Thread: Add by one; afterwards any may look.
 class JoinTable {
  public:
-  // `width`: of the right side's rows; 0 when it has none at all. `kind`: of the join that will use it.
+  // `width`: of the right side's rows; 0 when it has none at all and nobody knows. `kind`: of the join that will use
+  // it.
   JoinTable(batch::JoinKind kind, std::vector<int> keys, int width, base::Reservation memory);
 
   // The caller reserves what memory_bytes() says then in memory().
@@ -67,7 +69,7 @@ class JoinTable {
 // The right side of a join, as its operator gets it.
 struct RightSide {
   std::vector<int> keys;
-  int width = 0;                                      // 0: it has no rows anywhere.
+  int width = 0;                                      // 0: it has no rows anywhere, and nobody knows.
   std::shared_ptr<const JoinTable> table;             // That of all tasks, or
   std::unique_ptr<exchange::PartitionReader> reader;  // the task's rows.
 };

@@ -259,7 +259,13 @@ Result<CsvWriteOptions> ToCsvWriteOptions(lua_State* L, int index, const char* w
   return ToOptions<CsvWriteOptions>(L, index, what,
                                     {"header", "delimiter", "quote", "null", "per_partition", "compression"},
                                     [](lua_State* L, int table, CsvWriteOptions* options) -> Status {
-                                      RETURN_IF_ERROR(ReadTexts(L, table, "header", &options->header));
+                                      RETURN_IF_ERROR(WithField(L, table, "header", [&](int field) -> Status {
+                                        // True: the names of the fields.
+                                        options->field_names = lua_toboolean(L, field) != 0;
+                                        if (lua_isboolean(L, field)) return Status::Ok();
+                                        ASSIGN_OR_RETURN(options->header, ToTexts(L, field, "header"));
+                                        return Status::Ok();
+                                      }));
                                       RETURN_IF_ERROR(ReadByte(L, table, "delimiter", false, &options->delimiter));
                                       RETURN_IF_ERROR(ReadByte(L, table, "quote", true, &options->quote));
                                       RETURN_IF_ERROR(ReadField(L, table, "null", &options->null));

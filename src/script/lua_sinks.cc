@@ -60,7 +60,11 @@ Result<int> CallWriteCsv(lua_State* L) {
 Result<int> WriteJsonLines(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
   ASSIGN_OR_RETURN(std::string path, ToText(L, 2, "WriteJsonLines"));
-  ASSIGN_OR_RETURN(std::vector<std::string> names, ToTexts(L, 3, "WriteJsonLines"));
+  std::vector<std::string> names;  // Of the fields.
+  if (!lua_isnoneornil(L, 3)) {
+    ASSIGN_OR_RETURN(names, ToTexts(L, 3, "WriteJsonLines"));
+    if (names.empty()) return Status::Invalid("WriteJsonLines needs a name for each column");
+  }
   ASSIGN_OR_RETURN(WriteOptions options, ToWriteOptions(L, 4, "WriteJsonLines"));
   return PushDataset(L, self->WriteJsonLines(std::move(path), std::move(names), std::move(options)));
 }
