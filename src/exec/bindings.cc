@@ -195,6 +195,8 @@ std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow
                                                      Body<flow::FunctionStep>(graph, op.step).role);
     case OperatorKind::kSelect:
       return std::make_unique<ops::SelectOperator>(std::move(context), Body<flow::SelectStep>(graph, op.step).columns);
+    case OperatorKind::kAs:
+      return std::make_unique<ops::AsOperator>(std::move(context), Body<flow::AsStep>(graph, op.step).names.size());
     case OperatorKind::kLimit:
       return std::make_unique<ops::LimitOperator>(std::move(context), op.count, op.offset, inputs.progress);
     case OperatorKind::kSample: {

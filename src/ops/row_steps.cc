@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/row_steps.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -18,6 +20,15 @@ Status FunctionOperator::DoOpen() {
 Status SelectOperator::DoPush(Batch batch) {
   RETURN_IF_ERROR(CheckColumns(batch, columns_));
   return Emit(batch.Select(columns_));
+}
+
+Status AsOperator::DoPush(Batch batch) {
+  if (batch.row_count() > 0 && batch.column_count() != names_) {
+    return Status::Invalid(fmt::format("{} name{} for {} field{}, row {}", names_, names_ == 1 ? "" : "s",
+                                       batch.column_count(), batch.column_count() == 1 ? "" : "s",
+                                       batch.RowToDebugString(0)));
+  }
+  return Emit(std::move(batch));
 }
 
 int64_t LimitProgress::RowsBefore(int task) const {

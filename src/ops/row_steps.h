@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Operators that look at one row at a time and keep none: Map, FlatMap, Filter, ForEach, ForEachBatch, Select, Limit,
-// Sample, ZipWithIndex.
+// Operators that look at one row at a time and keep none: Map, FlatMap, Filter, ForEach, ForEachBatch, Select, As,
+// Limit, Sample, ZipWithIndex.
 #pragma once
 
 #include <memory>
@@ -51,6 +51,18 @@ class SelectOperator : public Operator {
 
  private:
   std::vector<int> columns_;
+};
+
+// Passes rows on that have as many columns as there are names for.
+class AsOperator : public Operator {
+ public:
+  AsOperator(OperatorContext context, size_t names) : Operator(std::move(context)), names_(static_cast<int>(names)) {}
+
+ protected:
+  Status DoPush(Batch batch) override;
+
+ private:
+  const int names_;
 };
 
 // How many rows each task of a stage has let through, so that a later partition stops when the earlier ones have

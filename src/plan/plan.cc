@@ -206,7 +206,7 @@ class Planner {
               }
               return Append(stage, {OperatorKind::kLimit, i, {}, limit.count, limit.offset});
             },
-            [&](const flow::AsStep&) { return Continue(step.inputs[0]); },
+            [&](const flow::AsStep&) { return Append(Continue(step.inputs[0]), {OperatorKind::kAs, i, {}}); },
             [&](const flow::SampleStep&) { return LowerSample(i, Continue(step.inputs[0])); },
             // Kept first, because a task numbers its rows after all rows of the tasks before it.
             [&](const flow::ZipWithIndexStep&) {
@@ -301,8 +301,9 @@ class Planner {
 
   // Are the rows of a split at the end of the stage its own, in the order of the source?
   bool KeepsSplits(const Stage& stage) const {
-    constexpr OperatorKind kRowByRow[] = {OperatorKind::kFunction, OperatorKind::kSelect, OperatorKind::kSample,
-                                          OperatorKind::kJoin,     OperatorKind::kLookup, OperatorKind::kPushTo};
+    constexpr OperatorKind kRowByRow[] = {OperatorKind::kFunction, OperatorKind::kSelect, OperatorKind::kAs,
+                                          OperatorKind::kSample,   OperatorKind::kJoin,   OperatorKind::kLookup,
+                                          OperatorKind::kPushTo};
     const bool has_splits = stage.parts.empty() ? stage.source >= 0 && !filled_[stage.source]
                                                 : std::all_of(stage.parts.begin(), stage.parts.end(),
                                                               [&](int part) { return KeepsSplits(stages_[part]); });
@@ -496,6 +497,7 @@ RowCount AtMost(const RowCount& in) { return {in.most, in.exact && in.most == 0}
 RowCount After(const Operator& op, const flow::Step& step, bool one_task, const RowCount& in) {
   switch (op.kind) {
     case OperatorKind::kSelect:
+    case OperatorKind::kAs:
     case OperatorKind::kZipWithIndex:
     case OperatorKind::kSort:
     case OperatorKind::kLookup: return in;

@@ -27,6 +27,7 @@ namespace glim::plan {
 enum class OperatorKind {
   kFunction,
   kSelect,
+  kAs,  // Looks whether there are as many columns as names.
   kLimit,
   kSample,
   kZipWithIndex,
