@@ -611,7 +611,7 @@ class Sinks(Case):
                           'job.lua:2: WriteText: saving "out": ', "file too large")
         self.assertEqual(os.listdir(self.folder), ["job.lua"])
         # A loop without end, too: its rows do not fit into memory.
-        for step, name in (("Sort()", "Sort(1)"), ("Partition(2):LocalDistinct()", "exchange after ForEach")):
+        for step, name in (("Sort()", "Sort(1)"), ("Partition(2):LocalDistinct()", "Partition(2, field 1)")):
             self.assert_fails(self.run_job("flow:Ints{1}:ForEach(function(x) while true do writeRow(x) end end)"
                                            f":{step}:WriteText('out'):Run()", "--memory", "4M", "--tmp-dir", ".",
                                            preexec_fn=small), f"job.lua:2: ", name, "--tmp-dir", '".": file too large')

@@ -217,9 +217,8 @@ Status Exchange::Keep(int producer, int consumer, Batch batch, int64_t bytes) {
   // Nils take nothing, but 0 would mean that the batch is not here.
   bytes = std::max<int64_t>(bytes, 1);
   Held held;
-  auto fits = budget_->Reserve(bytes);
-  if (!fits.ok()) return std::move(fits).status().With(name_);
-  if (!*fits) {
+  ASSIGN_OR_RETURN(const bool fits, budget_->Reserve(bytes));
+  if (!fits) {
     if (Status status = file_.Write(batch, block_bytes_, &held.blocks); !status.ok()) {
       return std::move(status).With(name_);
     }
@@ -228,7 +227,7 @@ Status Exchange::Keep(int producer, int consumer, Batch batch, int64_t bytes) {
   Slot& slot = slots_[SlotNumber(producer, consumer)];
   slot.row_count += batch.row_count();
   width_ = std::max(width_, batch.column_count());
-  if (*fits) {
+  if (fits) {
     held.batch = std::move(batch);
     held.bytes = bytes;
     slot.bytes += bytes;

@@ -307,8 +307,8 @@ class PlanRun {
   }
 
   std::string OutputName(const StageRun& run) const {
-    const int step = run.stage->operators.empty() ? run.stage->source : run.stage->operators.back().step;
-    return step < 0 ? "exchange" : "exchange after " + plan_.graph->steps()[step].name;
+    const int step = run.stage->output_for;
+    return step < 0 ? "exchange" : StepName(plan_.graph->steps()[step]);
   }
 
   static Status FillCache(const StageRun& run, const flow::Graph& graph) {

@@ -125,6 +125,7 @@ class Planner {
     next.in_order = rows.in_order && !dealt && !to_engines_partitions;
     next.dealt = dealt || (exchange.kind == ExchangeKind::kGather && rows.dealt);
     stages_[stage].output = std::move(exchange);
+    stages_[stage].output_for = lowered_;
     return NewStage(std::move(next));
   }
 
@@ -138,6 +139,7 @@ class Planner {
   }
 
   void AddStep(int i) {
+    lowered_ = i;
     const flow::Step& step = steps()[i];
     if (std::holds_alternative<flow::TableStep>(step.body)) {
       stage_of_[i] = Continue(step.inputs[0]);
@@ -276,6 +278,7 @@ class Planner {
               }
               const int right = Continue(step.inputs[1]);
               stages_[right].output = {ExchangeKind::kGather, 1, {}, {}};
+              stages_[right].output_for = i;
               const int left = Append(Continue(step.inputs[0]), {OperatorKind::kJoin, i, {}});
               stages_[left].operators.back().build = right;
               stages_[left].operators.back().build_whole = true;
@@ -363,6 +366,7 @@ class Planner {
     const int partitions = stages_[left].user_partitions;
     stages_[left].output = {ExchangeKind::kHash, partitions, left_keys, {}};
     stages_[right].output = {ExchangeKind::kHash, partitions, right_keys, {}};
+    stages_[left].output_for = stages_[right].output_for = i;
     op.build = right;
     Stage stage;
     stage.input = left;
@@ -403,6 +407,7 @@ class Planner {
   std::vector<int> readers_;   // Per step.
   std::vector<int> stage_of_;  // Per step: the stage that has its rows at the end of its operators.
   std::vector<Stage> stages_;
+  int lowered_ = -1;  // The step at hand.
 };
 
 std::string_view Suffix(OperatorKind kind, bool last) {

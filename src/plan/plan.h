@@ -74,6 +74,7 @@ struct Stage {
   std::vector<Operator> operators;
   std::vector<int> tables;  // Stages that fill the tables that its functions read.
   ExchangeSpec output;
+  int output_for = -1;      // The step that made us send them; for messages.
   int sink = -1;            // A step, when output is kNone.
   int cache = -1;           // A step: what this stage keeps (kKeep) is for later runs too.
   bool one_task = false;    // All rows must pass through one task, in order.
