@@ -231,7 +231,7 @@ std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow
       const auto& join = Body<flow::JoinStep>(graph, op.step);
       inputs.right.keys = join.right_keys;
       return std::make_unique<ops::JoinOperator>(std::move(context), join.kind, join.left_keys, std::move(inputs.right),
-                                                 inputs.left_width);
+                                                 inputs.left_width, inputs.key_kinds);
     }
     case OperatorKind::kCoGroup: {
       const auto& group = Body<flow::CoGroupStep>(graph, op.step);

@@ -36,6 +36,7 @@ struct OperatorInputs {
   ops::LimitProgress* progress = nullptr;  // kLimit; may be null.
   ops::RightSide right;                    // kJoin, kCoGroup; its keys are filled in.
   int left_width = 0;                      // kJoin: of the rows that will be pushed.
+  ops::KeyKinds* key_kinds = nullptr;      // kJoin: of all its tasks.
   int64_t rows_before = 0;                 // kZipWithIndex, kSample by place: in the tasks before this one.
   const uint64_t* split = nullptr;         // kSample by split: the number of the one that is being read.
   uint64_t partition = 0;                  // kSample by copies: of the user's partitions; 0 without any.

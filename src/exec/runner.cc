@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/try.h"
 #include "exchange/exchange.h"
 #include "exec/bindings.h"
@@ -130,6 +131,7 @@ struct StageRun {
   // Per operator; null where it is no limit, or no join that all tasks share.
   std::vector<std::unique_ptr<ops::LimitProgress>> limits;
   std::vector<std::shared_ptr<const ops::JoinTable>> tables;
+  std::vector<std::unique_ptr<ops::KeyKinds>> key_kinds;  // Null where it is no join.
 };
 
 using Chain = std::vector<std::unique_ptr<ops::Operator>>;
@@ -333,7 +335,7 @@ class PlanRun {
   }
 
   // The right side of a join, for all tasks.
-  Result<std::shared_ptr<const ops::JoinTable>> BuildTable(const plan::Operator& op) const {
+  Result<std::shared_ptr<const ops::JoinTable>> BuildTable(const plan::Operator& op, ops::KeyKinds* kinds) const {
     const flow::Step& step = plan_.graph->steps()[op.step];
     const auto& join = std::get<flow::JoinStep>(step.body);
     Exchange& right = *stages_[op.build].output;
@@ -345,6 +347,7 @@ class PlanRun {
       ASSIGN_OR_RETURN(const std::optional<Batch> batch, reader->Next());
       if (!batch.has_value()) break;
       Status status = table->Add(*batch);
+      if (status.ok()) kinds->AddRight(*batch, join.right_keys);
       if (status.ok()) status = table->memory()->Resize(table->memory_bytes());
       if (!status.ok()) return std::move(status).With(StepName(step));
     }
@@ -363,8 +366,10 @@ class PlanRun {
                                ? std::make_unique<ops::LimitProgress>(run.tasks)
                                : nullptr);
       run.tables.emplace_back();
+      const auto* join = std::get_if<flow::JoinStep>(&plan_.graph->steps()[op.step].body);
+      run.key_kinds.push_back(join == nullptr ? nullptr : std::make_unique<ops::KeyKinds>(join->left_keys.size()));
       if (op.kind == OperatorKind::kJoin && op.build_whole) {
-        ASSIGN_OR_RETURN(run.tables.back(), BuildTable(op));
+        ASSIGN_OR_RETURN(run.tables.back(), BuildTable(op, run.key_kinds.back().get()));
       }
     }
     if (run.part_of != nullptr) {
@@ -399,6 +404,7 @@ class PlanRun {
     ReportEnd(run);
     if (env_->interrupted()) Fail(Status::Cancelled("interrupted"));
     RETURN_IF_ERROR(first_failure_);
+    WarnOfKeys(run);
     if (run.sink != nullptr) {
       if (Status status = run.sink->Finish(); !status.ok()) return std::move(status).With(run.sink_name);
       run.sink.reset();
@@ -409,6 +415,17 @@ class PlanRun {
     if (stage.cache >= 0) RETURN_IF_ERROR(FillCache(run, *plan_.graph));
     LetGo(&run);
     return Status::Ok();
+  }
+
+  // Numbers never equal bytes, which is easily forgotten of a file's columns.
+  void WarnOfKeys(const StageRun& run) const {
+    for (const StageRun* part : run.parts) WarnOfKeys(*part);
+    for (size_t i = 0; i < run.key_kinds.size(); ++i) {
+      const std::string why = run.key_kinds[i] == nullptr ? "" : run.key_kinds[i]->WhyNothingMatched();
+      if (!why.empty())
+        base::LogWarning("{}: no row has a partner: {}", StepName(plan_.graph->steps()[run.stage->operators[i].step]),
+                         why);
+    }
   }
 
   void ReportEnd(const StageRun& run) {
@@ -523,6 +540,7 @@ class PlanRun {
       inputs.split = split;
       if (stage.user_partitions > 0) inputs.partition = static_cast<uint64_t>(task);
       inputs.right.table = run.tables[i];
+      inputs.key_kinds = run.key_kinds[i].get();
       if (op.build >= 0 && inputs.right.table == nullptr) {
         Exchange& right = *stages_[op.build].output;
         const auto [begin, end] = Partitions(run, right, task);

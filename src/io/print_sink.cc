@@ -58,7 +58,18 @@ class TableSink : public Sink {
     }
     return Status::Ok();
   }
-  Status Finish() override { return Flush(); }
+  // Of no rows the names at least: nothing at all would look like a mistake.
+  Status Finish() override {
+    RETURN_IF_ERROR(Flush());
+    if (headed_) return Status::Ok();
+    std::string head, line;
+    for (size_t c = 0; c < names_.size(); ++c) {
+      const char* const end = c + 1 == names_.size() ? "\n" : "  ";
+      head += NameOf(c) + end;
+      line += std::string(Characters(NameOf(c)), '-') + end;
+    }
+    return file_->Append(head + line + "(no rows)\n");
+  }
   void Abort() override {}
 
  private:

@@ -25,6 +25,22 @@ std::vector<int> KeysFirst(const std::vector<int>& keys, int width) {
   return order;
 }
 
+// Of the keys of one side, as bits.
+enum : uint8_t { kBool = 1, kNumber = 2, kBytes = 4, kList = 8, kAnyKind = 15 };
+
+uint8_t KindOf(Type type) {
+  switch (type) {
+    case Type::kNull: return 0;  // Meets those of the other side, if it has any.
+    case Type::kBool: return kBool;
+    case Type::kInt64:
+    case Type::kDouble: return kNumber;
+    case Type::kBytes: return kBytes;
+    case Type::kList: return kList;
+    case Type::kAny: return kAnyKind;
+  }
+  return kAnyKind;
+}
+
 Status PushInPieces(const Batch& batch, exchange::PartitionWriter* writer) {
   for (int64_t begin = 0; begin < batch.row_count(); begin += kRowsPerBatch) {
     RETURN_IF_ERROR(writer->Push(batch.Slice(begin, std::min(kRowsPerBatch, batch.row_count() - begin))));
@@ -33,6 +49,30 @@ Status PushInPieces(const Batch& batch, exchange::PartitionWriter* writer) {
 }
 
 }  // namespace
+
+std::string KeyKinds::WhyNothingMatched() const {
+  constexpr std::pair<uint8_t, const char*> kNames[] = {
+      {kBool, "true or false"}, {kNumber, "a number"}, {kBytes, "bytes"}, {kList, "a list"}};
+  const auto text = [&](uint8_t kinds) {
+    std::string names;
+    for (const auto& [kind, name] : kNames) {
+      if ((kinds & kind) != 0) names += (names.empty() ? "" : " or ") + std::string(name);
+    }
+    return names;
+  };
+  for (size_t i = 0; i < left_.size() && !matched(); ++i) {
+    const uint8_t left = left_[i], right = right_[i];
+    if (left == 0 || right == 0 || (left & right) != 0) continue;
+    return fmt::format("key {} is {} on the left, {} on the right", i + 1, text(left), text(right));
+  }
+  return "";
+}
+
+void KeyKinds::Add(const Batch& batch, const std::vector<int>& keys, Kinds* kinds) {
+  for (size_t i = 0; i < keys.size(); ++i) {
+    (*kinds)[i].fetch_or(KindOf(batch.column(keys[i]).type()), std::memory_order_relaxed);
+  }
+}
 
 JoinTable::JoinTable(JoinKind kind, std::vector<int> keys, int width, base::Reservation memory)
     : kind_(kind),
@@ -90,12 +130,13 @@ void JoinTable::Finish() {
 }
 
 JoinOperator::JoinOperator(OperatorContext context, JoinKind kind, std::vector<int> left_keys, RightSide right,
-                           int left_width, int level)
+                           int left_width, KeyKinds* kinds, int level)
     : Operator(std::move(context)),
       kind_(kind),
       keys_(std::move(left_keys)),
       right_(std::move(right)),
       left_width_(left_width),
+      kinds_(kinds),
       level_(level),
       table_(right_.table) {}
 
@@ -120,6 +161,7 @@ Result<bool> JoinOperator::BuildTable() {
     ASSIGN_OR_RETURN(const std::optional<Batch> batch, right_.reader->Next());
     if (!batch.has_value()) break;
     RETURN_IF_ERROR(table->Add(*batch));
+    if (kinds_ != nullptr) kinds_->AddRight(*batch, right_.keys);
     const int64_t bytes = table->memory_bytes();
     ASSIGN_OR_RETURN(const bool fits, Fits(table->memory(), bytes));
     if (fits) continue;
@@ -162,12 +204,17 @@ Status JoinOperator::DealOut(JoinTable* table) {
 
 Status JoinOperator::DoPush(Batch left) {
   RETURN_IF_ERROR(CheckColumns(left, keys_));
+  if (kinds_ != nullptr) kinds_->AddLeft(left, keys_);
   if (left_writer_ != nullptr) return left_writer_->Push(std::move(left));
   table_->index().Find(left, keys_, &scratch_, &groups_);
   return Match(left);
 }
 
 Status JoinOperator::Match(const Batch& left) {
+  if (kinds_ != nullptr && !kinds_->matched() &&
+      std::any_of(groups_.begin(), groups_.end(), [](uint32_t group) { return group != GroupIndex::kNone; })) {
+    kinds_->SetMatched();
+  }
   if (!AsksOnly(kind_)) return PushPairs(left, KeepsLeft(kind_));
   for (uint32_t row = 0; row < groups_.size(); ++row) {
     if ((groups_[row] == GroupIndex::kNone) == (kind_ == JoinKind::kAnti)) left_rows_.push_back(row);
@@ -246,7 +293,8 @@ Status JoinOperator::JoinParts() {
     right.reader = right_parts_->MakeReader(part, part + 1, true);
     // Nearly all in one part: that is one key, which no other hash divides.
     const bool one_key = right_parts_->RowCount(part, part + 1) > rows / 10 * 9;
-    JoinOperator nested(context(), kind_, keys_, std::move(right), left_width_, one_key ? kLevelMax : level_ + 1);
+    JoinOperator nested(context(), kind_, keys_, std::move(right), left_width_, kinds_,
+                        one_key ? kLevelMax : level_ + 1);
     RETURN_IF_ERROR(RunNested(&nested, left_parts_->MakeReader(part, part + 1, true).get()));
   }
   return Status::Ok();
@@ -271,6 +319,7 @@ Status JoinOperator::JoinPiece() {
     ASSIGN_OR_RETURN(const std::optional<Batch> left, reader->Next());
     if (!left.has_value()) break;
     table_->index().Find(*left, keys_, &scratch_, &groups_);
+    if (kinds_ != nullptr) kinds_->SetMatched();  // One key only, that of many rows: not worth a look.
     for (size_t row = 0; row < groups_.size() && !left_matched_.empty(); ++row) {
       if (groups_[row] != GroupIndex::kNone) left_matched_[begin + row] = true;
     }

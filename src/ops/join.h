@@ -14,7 +14,9 @@
 // right side that fits with all left rows, from disk.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "batch/join_kind.h"
@@ -23,6 +25,26 @@
 #include "ops/operator.h"
 
 namespace glim::ops {
+
+// What the keys of both sides are, to tell who joins numbers with texts that nothing matched and why.
+// Thread: any; shared by the tasks of a join.
+class KeyKinds {
+ public:
+  explicit KeyKinds(size_t keys) : left_(keys), right_(keys) {}
+  void AddLeft(const Batch& batch, const std::vector<int>& keys) { Add(batch, keys, &left_); }
+  void AddRight(const Batch& batch, const std::vector<int>& keys) { Add(batch, keys, &right_); }
+  void SetMatched() { matched_.store(true, std::memory_order_relaxed); }
+  bool matched() const { return matched_.load(std::memory_order_relaxed); }
+  // "key 1 is a number on the left, bytes on the right"; empty when they may have met.
+  std::string WhyNothingMatched() const;
+
+ private:
+  using Kinds = std::vector<std::atomic<uint8_t>>;  // Of each key, a bit for each kind that was seen.
+  static void Add(const Batch& batch, const std::vector<int>& keys, Kinds* kinds);
+
+  Kinds left_, right_;
+  std::atomic<bool> matched_{false};
+};
 
 // Right rows by key. Thread: Add by one; afterwards any may look.
 class JoinTable {
@@ -79,7 +101,7 @@ class JoinOperator : public Operator {
   // `left_width`: of the left side's rows, for the nils of right rows without a partner (kRight and kFull, which expect
   // the task's own rows).
   JoinOperator(OperatorContext context, batch::JoinKind kind, std::vector<int> left_keys, RightSide right,
-               int left_width, int level = 0);
+               int left_width, KeyKinds* kinds = nullptr, int level = 0);
 
  protected:
   // Reads the right side.
@@ -107,6 +129,7 @@ class JoinOperator : public Operator {
   const std::vector<int> keys_;
   RightSide right_;
   const int left_width_;
+  KeyKinds* const kinds_;  // May be null.
   const int level_;
   std::shared_ptr<const JoinTable> table_;
   std::vector<bool> matched_;  // Per group.
