@@ -60,9 +60,14 @@ std::string Extension(const flow::FileFormat& format) {
   return std::holds_alternative<flow::BinaryFormat>(format) ? ".bin" : ".txt";
 }
 
-Result<std::unique_ptr<io::Sink>> MakeFileSink(const flow::FileSink& sink) {
+Result<std::unique_ptr<io::Sink>> MakeFileSink(const flow::FileSink& sink, env::Env& env) {
   ASSIGN_OR_RETURN(auto encoder, MakeEncoder(sink.format));
   const std::string& named = sink.options.compression;
+  if (sink.path == "-") {
+    if (!named.empty() || sink.options.per_partition)
+      return Status::Invalid("standard output, \"-\", is written plain and in one piece");
+    return io::MakeEncodedSink(std::move(encoder), &env.standard_output());
+  }
   io::Compression compression = io::CompressionOf(sink.path);
   if (!named.empty()) {
     ASSIGN_OR_RETURN(compression, io::CompressionNamed(named));
@@ -143,7 +148,7 @@ Result<std::unique_ptr<io::Sink>> MakeSink(const flow::Step& step, env::Env& env
   }
   if (const auto* first = std::get_if<flow::FirstRowSink>(&step.body)) return io::MakeFirstRowSink(first->save);
   if (const auto* file = std::get_if<flow::FileSink>(&step.body)) {
-    auto sink = MakeFileSink(*file);
+    auto sink = MakeFileSink(*file, env);
     if (!sink.ok()) return std::move(sink).status().With(step.name);
     return sink;
   }

@@ -146,6 +146,10 @@ class EncodedSink : public Sink {
 
 }  // namespace
 
+std::unique_ptr<Sink> MakeEncodedSink(std::unique_ptr<RowEncoder> encoder, env::WritableFile* file) {
+  return std::make_unique<EncodedSink>(std::move(encoder), file);
+}
+
 Result<std::unique_ptr<Sink>> MakePrintSink(PrintFormat format, std::vector<std::string> names, bool is_terminal,
                                             env::WritableFile* file) {
   if (format == PrintFormat::kAuto) format = is_terminal ? PrintFormat::kTable : PrintFormat::kCsv;
@@ -169,7 +173,7 @@ Result<std::unique_ptr<Sink>> MakePrintSink(PrintFormat format, std::vector<std:
       }
       break;
   }
-  return std::unique_ptr<Sink>(std::make_unique<EncodedSink>(std::move(encoder), file));
+  return MakeEncodedSink(std::move(encoder), file);
 }
 
 }  // namespace glim::io

@@ -12,9 +12,13 @@
 #include <vector>
 
 #include "glim/sinks.h"
+#include "io/row_encoder.h"
 #include "io/sink.h"
 
 namespace glim::io {
+
+// The bytes of the rows as they come, with the head of the encoder before them. `file` outlives the sink.
+std::unique_ptr<Sink> MakeEncodedSink(std::unique_ptr<RowEncoder> encoder, env::WritableFile* file);
 
 // kAuto: a table on a terminal, else CSV. `file` is not owned.
 // `names` of the columns head the table, CSV and TSV, and make JSON objects; empty: numbers, no head, arrays.
