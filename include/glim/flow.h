@@ -343,11 +343,9 @@ class Dataset {
   Dataset PipeOut(std::function<Status(std::string_view bytes)> writer) const;
   // Rows to stdout, for people or for the next program.
   Dataset Print(PrintFormat format = PrintFormat::kAuto) const;
-  // Runs at once, and prints the first `count` rows as a table.
-  Status Show(int64_t count = 20) const { return Limit(count).Print(PrintFormat::kTable).Run(); }
-  Status Show(Session& session, int64_t count = 20) const {
-    return Limit(count).Print(PrintFormat::kTable).Run(session);
-  }
+  // Runs at once, and prints the first `count` rows as a table. No later run of the flow prints them again.
+  Status Show(int64_t count = 20) const;
+  Status Show(Session& session, int64_t count = 20) const;
   // Rows as they come, in order, one call at a time; with `parallel` by many threads at once and in no order, as
   // ForEach and ForEachBatch are called.
   Dataset Output(std::function<Status(const Batch&)> function, OutputOptions options = {}) const;
@@ -396,6 +394,7 @@ class Dataset {
   Dataset LimitStep(std::string name, int64_t count, int64_t offset, bool local) const;
   Dataset GroupStep(std::string name, const Fields& keys, bool local) const;
   Dataset DistinctStep(std::string name, const Fields& fields, bool local) const;
+  Dataset Shown(int64_t count) const;
   Dataset FirstRow(std::function<Status(const Row&)> save) const;
   template <class Body>
   Dataset WithRight(std::string name, const Dataset& right, const Fields& left_keys, const Fields& right_keys,
@@ -481,7 +480,8 @@ class Flow {
 
   const std::string& name() const;
 
-  // Embedded: with all cores of this machine.
+  // Runs all ends that no run has finished yet; when there are none left, all of them anew. Embedded: with all cores of
+  // this machine.
   Status Run();
   Status Run(Session& session);
   Status Run(Explain explain);

@@ -40,7 +40,7 @@ Status Flow::Run() {
 
 Status Flow::Run(Session& session) { return session.Run(*this); }
 
-Status Flow::Run(Explain explain) { return PrintPlan(graph_, graph_->Ends(), explain); }
+Status Flow::Run(Explain explain) { return PrintPlan(graph_, graph_->EndsToRun(), explain); }
 
 Status Dataset::Run() const {
   Session session;
@@ -48,6 +48,10 @@ Status Dataset::Run() const {
 }
 
 Status Dataset::Run(Session& session) const { return session.Run(graph_, graph_->EndsFor(step_)); }
+
+Status Dataset::Show(int64_t count) const { return Shown(count).Run(); }
+
+Status Dataset::Show(Session& session, int64_t count) const { return Shown(count).Run(session); }
 
 Status Dataset::Run(Explain explain) const { return PrintPlan(graph_, graph_->EndsFor(step_), explain); }
 

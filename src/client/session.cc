@@ -213,7 +213,7 @@ int64_t Session::counter(std::string_view name) const { return parts_->counters.
 
 Status Session::DropTable(const std::string& name) { return parts_->catalogue->DropTable(name); }
 
-Status Session::Run(const Flow& flow) { return Run(flow.graph(), flow.graph()->Ends()); }
+Status Session::Run(const Flow& flow) { return Run(flow.graph(), flow.graph()->EndsToRun()); }
 
 Status Session::Run(const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends) {
   Status status = RunEnds(graph, std::move(ends));

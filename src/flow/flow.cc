@@ -42,6 +42,16 @@ bool IsSink(const Step& step) {
          std::holds_alternative<FileSink>(step.body) || std::holds_alternative<SqlSink>(step.body);
 }
 
+namespace {
+
+// Of a call that has run it already, or tried.
+bool IsForOnce(const Step& step) {
+  const auto* print = std::get_if<PrintSink>(&step.body);
+  return print != nullptr && print->once;
+}
+
+}  // namespace
+
 std::vector<int> Graph::Ends() const {
   std::vector<bool> read(steps_.size());
   for (const Step& step : steps_) {
@@ -55,17 +65,26 @@ std::vector<int> Graph::Ends() const {
   return ends;
 }
 
+std::vector<int> Graph::EndsToRun() const {
+  std::vector<int> unfinished, all;
+  for (const int end : Ends()) {
+    if (IsForOnce(steps_[end])) continue;
+    if (!IsFinished(end)) unfinished.push_back(end);
+    all.push_back(end);
+  }
+  return unfinished.empty() ? all : unfinished;
+}
+
 std::vector<int> Graph::EndsFor(int own) const {
   const auto acts = [](const Step& step) {
     const auto* function = std::get_if<FunctionStep>(&step.body);
-    return IsSink(step) || std::holds_alternative<PushToStep>(step.body) ||
+    return (IsSink(step) && !IsForOnce(step)) || std::holds_alternative<PushToStep>(step.body) ||
            (function != nullptr &&
             (function->role == FunctionRole::kForEach || function->role == FunctionRole::kForEachBatch));
   };
   std::vector<int> ends = {own};
   for (const int end : Ends()) {
-    const bool finished = end < static_cast<int>(finished_.size()) && finished_[end];
-    if (end != own && !finished && acts(steps_[end])) ends.push_back(end);
+    if (end != own && !IsFinished(end) && acts(steps_[end])) ends.push_back(end);
   }
   return ends;
 }
@@ -490,7 +509,11 @@ Dataset Dataset::Fprintf(FILE* file, std::string format) const {
 
 bool Dataset::ends_in_sink() const { return flow::IsSink(graph_->steps()[step_]); }
 
-Dataset Dataset::Print(PrintFormat format) const { return Then({"Print", "", {}, flow::PrintSink{format}}); }
+Dataset Dataset::Print(PrintFormat format) const { return Then({"Print", "", {}, flow::PrintSink{.format = format}}); }
+
+Dataset Dataset::Shown(int64_t count) const {
+  return Limit(count).Then({"Print", "", {}, flow::PrintSink{.format = PrintFormat::kTable, .once = true}});
+}
 
 Dataset Dataset::PipeOut(FILE* file) const { return Then({"PipeOut", "", {}, flow::PipeOutSink{file, {}}}); }
 

@@ -177,6 +177,7 @@ struct PrintfSink {
 };
 struct PrintSink {
   PrintFormat format;
+  bool once = false;                 // Of Show: not for a later run of the flow.
   std::vector<std::string> names{};  // Of the columns, where they are known; filled when names are resolved.
 };
 struct PipeOutSink {
@@ -242,8 +243,10 @@ class Graph {
   const std::vector<Step>& steps() const { return steps_; }
   const Status& status() const { return status_; }
 
-  // The steps that a run is for: sinks, and steps whose rows nobody reads.
+  // Sinks, and steps whose rows nobody reads.
   std::vector<int> Ends() const;
+  // What a run of the whole flow is for: the ends that no run has finished, or else all of them again.
+  std::vector<int> EndsToRun() const;
   // `own`, and the ends that do something (sinks, ForEach, PushTo) and that no run has finished.
   std::vector<int> EndsFor(int own) const;
   void MarkFinished(const std::vector<int>& ends);
@@ -254,6 +257,8 @@ class Graph {
   bool has_names() const { return !names_.empty(); }
   // For the resolver: a copy of the graph with other steps.
   std::shared_ptr<Graph> WithSteps(std::vector<Step> steps) const;
+
+  bool IsFinished(int end) const { return end < static_cast<int>(finished_.size()) && finished_[end]; }
 
   // The Lua prelude for steps added from now on.
   std::string init;

@@ -34,9 +34,8 @@ Result<int> Show(lua_State* L) {
   if (!lua_isnoneornil(L, 2)) {
     ASSIGN_OR_RETURN(count, ToInteger(L, 2, "Show"));
   }
-  const Dataset shown = self->Limit(count).Print(PrintFormat::kTable);
-  TheUnrunFlows(L)->Remove(shown.graph().get());
-  RETURN_IF_ERROR(shown.Run(*TheSession(L)));
+  TheUnrunFlows(L)->Remove(self->graph().get());
+  RETURN_IF_ERROR(self->Show(*TheSession(L), count));
   return 0;
 }
 
