@@ -61,11 +61,14 @@ int ExitCode(const Status& status) {
     // What print and printf still hold; nobody else looks whether it arrives.
     errno = 0;
     if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+    if (errno == EPIPE) return env::kOutputClosedCode;
     const std::string why = errno != 0 ? env::ErrorWords(errno) : "not all of it could be written";
     std::fprintf(stderr, "glim: standard output: %s\n", why.c_str());
     return kFailed;
   }
   std::fflush(stdout);
+  // As programs are that a signal ends for it: nobody asked for more, so nothing went wrong.
+  if (status.code() == Code::kCancelled && env::OutputClosed()) return env::kOutputClosedCode;
   std::fprintf(stderr, "glim: %s\n", status.message().c_str());
   if (!status.details().empty()) std::fprintf(stderr, "%s\n", status.details().c_str());
   if (status.code() == Code::kUsage) return kWrongUsage;

@@ -232,4 +232,13 @@ std::string ErrorWords(int error);
 // The signal that interrupted this process, 0 when none did. For exit codes.
 int InterruptSignal();
 
+// Whoever read our standard output has closed it, as `head` does; writing there is kCancelled.
+bool OutputClosed();
+void NoteOutputClosed();  // By who writes there through the C library.
+// What a shell says of a program that wrote there all the same and was ended for it, as most are.
+inline constexpr int kOutputClosedCode = 141;
+
+// Ends the process at once, as a second interrupt does: for when a thread cannot be stopped.
+[[noreturn]] void ExitNow(int code);
+
 }  // namespace glim::env

@@ -147,6 +147,7 @@ Status Driver::Run(const std::string& text, const std::string& name, env::Env& e
   }
   if (lua_pcall(L, 0, LUA_MULTRET, 1) == 0) return Status::Ok();
   if (env.interrupted()) return Status::Cancelled("interrupted");
+  if (env::OutputClosed()) return Status::Cancelled("nobody reads standard output any more");
   return TakeError(L);
 }
 

@@ -4,10 +4,13 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <lua.hpp>
 
 #include "base/hash.h"
 #include "base/memory_budget.h"
+#include "env/env.h"
 #include "udf/lua_gmatch.h"
 #include "udf/lua_kernels.h"
 #include "udf/lua_side.h"
@@ -104,7 +107,10 @@ int Print(lua_State* L) {
   luaL_pushresult(&line);
   size_t size = 0;
   const char* text = lua_tolstring(L, -1, &size);
-  std::fwrite(text, 1, size, stdout);
+  if (std::fwrite(text, 1, size, stdout) != size && errno == EPIPE) {
+    env::NoteOutputClosed();
+    return luaL_error(L, "nobody reads standard output any more");
+  }
   return 0;
 }
 

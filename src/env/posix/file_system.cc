@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <filesystem>
 #include <utility>
@@ -125,6 +126,8 @@ class PosixSequentialFile : public SequentialFile {
   const bool may_wait_;
 };
 
+std::atomic<bool> output_closed{false};
+
 class PosixWritableFile : public WritableFile {
  public:
   PosixWritableFile(std::string name, int descriptor, Descriptor owned, bool may_wait)
@@ -144,6 +147,9 @@ class PosixWritableFile : public WritableFile {
         bytes.remove_prefix(static_cast<size_t>(count));
       } else if (errno == EAGAIN) {
         RETURN_IF_ERROR(AwaitReady(descriptor_, POLLOUT, name_));
+      } else if (errno == EPIPE && descriptor_ == STDOUT_FILENO) {
+        NoteOutputClosed();
+        return Status::Cancelled(name_ + ": nobody reads it any more");
       } else if (errno != EINTR) {
         return SystemError(errno, name_);
       }
@@ -345,6 +351,10 @@ std::unique_ptr<FileSystem> MakePosixFileSystem() { return std::make_unique<Posi
 std::unique_ptr<SequentialFile> BorrowForReading(int descriptor, std::string name) {
   return std::make_unique<PosixSequentialFile>(std::move(name), descriptor, Descriptor(), MayWait(descriptor));
 }
+
+void NoteOutputClosed() { output_closed.store(true, std::memory_order_relaxed); }
+
+bool OutputClosed() { return output_closed.load(std::memory_order_relaxed); }
 
 std::unique_ptr<WritableFile> BorrowForWriting(int descriptor, std::string name) {
   return std::make_unique<PosixWritableFile>(std::move(name), descriptor, Descriptor(), MayWait(descriptor));

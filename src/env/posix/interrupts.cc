@@ -61,6 +61,8 @@ void UnwatchInterrupts() {
 
 int InterruptSignal() { return first_signal.load(std::memory_order_relaxed); }
 
+void ExitNow(int code) { ::_exit(code); }
+
 bool Interrupted() { return InterruptSignal() != 0; }
 
 int InterruptDescriptor() { return interrupt_descriptor.load(std::memory_order_relaxed); }
