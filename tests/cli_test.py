@@ -737,7 +737,17 @@ class Interrupts(Case):
                 os.close(write)
                 self.assert_nothing_left()
 
-    def test_a_second_signal_ends_an_endless_function_and_its_neighbours(self):
+    def test_an_endless_function_and_its_neighbours_end_with_the_program(self):
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            process = self.start("local d = flow:Ints{1} d:Pipe('touch started; sleep 1000'):WriteText('a')\n"
+                                 "d:Map(function(x) while true do end end):WriteText('b') flow:Run()", "--threads", "2")
+            self.assertTrue(wait_until(lambda: os.path.exists(self.path("started"))))
+            _, errors = self.assert_ends(process, number, code)
+            self.assertEqual(errors, b"glim: interrupted\n")
+            os.remove(self.path("started"))
+            self.assertEqual(os.listdir(self.folder), ["job.lua"])
+
+    def test_a_second_signal_ends_an_endless_function_at_once(self):
         process = self.start("local d = flow:Ints{1} d:Pipe('touch started; sleep 1000'):WriteText('a')\n"
                              "d:Map(function(x) while true do end end):WriteText('b') flow:Run()", "--threads", "2")
         self.assertTrue(wait_until(lambda: os.path.exists(self.path("started"))))

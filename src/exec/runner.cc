@@ -343,7 +343,7 @@ class PlanRun {
                                                   base::Reservation(&budget_, StepName(step)));
     const auto reader = right.MakeReader(0, right.consumers(), LastReader(op.build));
     while (true) {
-      RETURN_IF_ERROR(Continue());
+      if (env_->interrupted()) return Status::Cancelled("interrupted");
       ASSIGN_OR_RETURN(const std::optional<Batch> batch, reader->Next());
       if (!batch.has_value()) break;
       Status status = table->Add(*batch);
@@ -397,7 +397,10 @@ class PlanRun {
     pool_->RunJob(
         run.tasks, [&](int task, udf::Hosts& hosts) { Fail(RunTask(&run, task, hosts)); },
         [&] {
-          if (env_->interrupted()) Fail(Status::Cancelled("interrupted"));
+          if (env_->interrupted()) {
+            Fail(Status::Cancelled("interrupted"));
+            EndIfStuck();
+          }
           if (cancelled_.load() && run.ordered != nullptr) run.ordered->Wake();
           progress_.Draw();
         });
@@ -448,6 +451,20 @@ class PlanRun {
     // A neighbour that was cancelled is no news.
     if (first_failure_.ok()) first_failure_ = std::move(status);
     cancelled_.store(true);
+  }
+
+  // Nothing stops a Lua function that has no end, once it is machine code. Who asked to stop has waited long enough
+  // then: what is half written is taken away, and the process ends.
+  void EndIfStuck() {
+    constexpr int64_t kGraceNanos = 600'000'000;
+    if (!interrupted_at_.has_value()) interrupted_at_ = Now();
+    if (Now() - *interrupted_at_ < kGraceNanos) return;
+    for (StageRun& run : stages_) {
+      if (run.sink != nullptr) run.sink->Abort();
+    }
+    progress_.Clear();
+    static_cast<void>(env_->standard_error().Append("glim: interrupted\n"));
+    env::ExitNow(128 + env::InterruptSignal());
   }
 
   Status RunTask(StageRun* run, int task, udf::Hosts& hosts) {
@@ -695,6 +712,7 @@ class PlanRun {
   RunEnv run_env_{env_, &cancelled_};
   std::vector<StageRun> stages_;
 
+  std::optional<int64_t> interrupted_at_;  // Of the driver's thread.
   std::mutex failure_mutex_;
   Status first_failure_;
   std::mutex counters_mutex_;
