@@ -291,7 +291,7 @@ class Arguments(Case):
         self.assert_call_fails("data:Fprintf('%d')", "Fprintf expects an open file such as io.stdout")
         self.assert_call_fails("local f = io.open('x', 'w') f:close() data:Fprintf(f, '%d')", "Fprintf: the file is closed")
         self.assert_call_fails("data.Map(print)", "with a colon")
-        self.assert_call_fails("data:Prinft('%d')", "has no Prinft; it has ", "Printf")
+        self.assert_call_fails("data:Prinft('%d')", "has no Prinft; did you mean Printf?")
 
     def test_sources(self):
         for call, *parts in (("TextFile()", "TextFile expects a string, got nothing"),
@@ -314,7 +314,7 @@ class Arguments(Case):
                              ("Table(3)", "Table expects a table made by glim.table, got 3"),
                              ("Table('none')", 'Table: there is no table "none"'),
                              ("Init(3)", "Init expects a string, got 3"),
-                             ("TextFiel('a')", "has no TextFiel; it has ", "TextFile")):
+                             ("TextFiel('a')", "has no TextFiel; did you mean TextFile?")):
             self.assert_call_fails("flow:" + call, *parts)
         self.assert_call_fails("glim.flow({})", "glim.flow expects a string, got a table")
         self.assert_call_fails("glim.glob('none*')", '"none*": no file matches')

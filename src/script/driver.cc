@@ -83,14 +83,17 @@ std::string SetPath(lua_State* L, const std::string& folder) {
   return path;
 }
 
+// Its upvalue: the Env.
 int MonotonicSeconds(lua_State* L) {
   auto* env = static_cast<env::Env*>(lua_touserdata(L, lua_upvalueindex(1)));
   lua_pushnumber(L, static_cast<double>(env->clock().MonotonicNanos()) / 1e9);
   return 1;
 }
 
+constexpr Function kClock[] = {{"seconds", MonotonicSeconds, 0}, {}};
+
 constexpr char kExpressionPrelude[] = R"lua(
-local glim = require "glim"
+glim = require "glim"
 local flow = glim.flow("e")
 for name, value in pairs(glim) do
   if _G[name] == nil then _G[name] = value end
@@ -98,13 +101,14 @@ end
 local function input(kind)
   return function(...) return flow:Input(kind(...)) end
 end
-function lines(paths, options) return paths and flow:TextFile(paths, options) or flow:Stdin() end
+function stdin(...) return flow:Stdin(...) end
+function lines(paths, ...) return paths and flow:TextFile(paths, ...) or flow:Stdin(...) end
 csv, tsv, json_lines = input(glim.csv), input(glim.tsv), input(glim.json_lines)
-function range(first, last) return flow:Range(first, last and last + 1) end
-function ints(values) return flow:Ints(values) end
-function strings(values) return flow:Strings(values) end
-function rows(values) return flow:Rows(values) end
-function sql(database, query, options) return flow:Sql(database, query, options) end
+function range(first, last, ...) return flow:Range(first, last and last + 1, ...) end
+function ints(...) return flow:Ints(...) end
+function strings(...) return flow:Strings(...) end
+function rows(...) return flow:Rows(...) end
+function sql(...) return flow:Sql(...) end
 )lua";
 
 }  // namespace
@@ -125,9 +129,8 @@ Status Driver::Open(const std::string& folder, const std::string& name, const st
   OpenFlow(L, session, &unrun_);
   OpenTables(L, session);
   OpenFolds(L);
-  lua_pushlightuserdata(L, session->parts().env.get());
-  lua_pushcclosure(L, MonotonicSeconds, 1);
-  lua_setfield(L, -2, "seconds");
+  SetFunctions(L, kClock, CalledWith::kDot, session->parts().env.get());
+  RejectUnknown(L, "glim");
   lua_settop(L, 0);
   lua_pushcfunction(L, AddTraceback);
   return Status::Ok();

@@ -40,6 +40,7 @@ Result<Fields> ToFieldList(lua_State* L, int index, const char* what) {
     fields.push_back(std::move(field));
     return Fields(std::move(fields));
   }
+  RETURN_IF_ERROR(IsList(L, index, what));
   for (size_t i = 1; i <= lua_objlen(L, index); ++i) {
     lua_rawgeti(L, index, static_cast<int>(i));
     ASSIGN_OR_RETURN(FieldRef field, ToField(L, lua_gettop(L), what));
@@ -50,9 +51,9 @@ Result<Fields> ToFieldList(lua_State* L, int index, const char* what) {
 }
 
 Result<Fields> ToFields(lua_State* L, int index, const char* what, Fields otherwise) {
-  if (lua_isnoneornil(L, index)) return otherwise;
+  if (index > CountArguments(L)) return otherwise;
   std::vector<FieldRef> fields;
-  for (; index <= lua_gettop(L) && !lua_isnil(L, index); ++index) {
+  for (const int last = CountArguments(L); index <= last; ++index) {
     ASSIGN_OR_RETURN(const Fields more, ToFieldList(L, index, what));
     fields.insert(fields.end(), more.list().begin(), more.list().end());
   }
@@ -61,7 +62,7 @@ Result<Fields> ToFields(lua_State* L, int index, const char* what, Fields otherw
 
 Result<std::vector<OrderBy>> ToOrders(lua_State* L, int index, const char* what) {
   std::vector<OrderBy> orders;
-  for (; index <= lua_gettop(L); ++index) {
+  for (const int last = CountArguments(L); index <= last; ++index) {
     if (void* memory = TestObject(L, index, kOrder)) {
       orders.push_back(*static_cast<OrderBy*>(memory));
       continue;

@@ -23,9 +23,9 @@ inline constexpr const char* kOrder = "glim order";
 inline constexpr const char* kFields = "glim field";
 
 // Lists that end with nulls.
-extern const luaL_Reg kStepMethods[];    // Of datasets.
-extern const luaL_Reg kSinkMethods[];    // Of datasets.
-extern const luaL_Reg kSourceMethods[];  // Of flows.
+extern const Function kStepMethods[];    // Of datasets.
+extern const Function kSinkMethods[];    // Of datasets.
+extern const Function kSourceMethods[];  // Of flows.
 
 Result<int> PushDataset(lua_State* L, Dataset dataset);
 // The object before the colon.

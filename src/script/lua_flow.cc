@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include <optional>
+
 #include "base/try.h"
 #include "client/session_parts.h"
 #include "glim/flow.h"
@@ -77,13 +79,11 @@ Result<int> NewField(lua_State* L) {
 
 Result<int> NewOrder(lua_State* L) {
   ASSIGN_OR_RETURN(FieldRef field, ToField(L, 1, "glim.order_by"));
-  int64_t order = Ascending;
-  if (!lua_isnoneornil(L, 2)) {
-    ASSIGN_OR_RETURN(order, ToInteger(L, 2, "glim.order_by"));
+  const auto order = lua_isnoneornil(L, 2) ? std::optional<int64_t>(Ascending) : udf::ReadInteger(L, 2);
+  if (order != Ascending && order != Descending) {
+    return WrongArgument(L, 2, "glim.order_by", "a field and glim.ascending or glim.descending");
   }
-  if (order != Ascending && order != Descending)
-    return Status::Invalid("glim.order_by: the order is glim.ascending or glim.descending");
-  PushObject(L, kOrder, OrderBy(std::move(field), static_cast<SortOrder>(order)));
+  PushObject(L, kOrder, OrderBy(std::move(field), static_cast<SortOrder>(*order)));
   return 1;
 }
 
@@ -108,34 +108,16 @@ Result<int> Counter(lua_State* L) {
   return 1;
 }
 
-constexpr luaL_Reg kNothing[] = {{nullptr, nullptr}};
-
-// What a function of the module finds in its upvalues.
-struct Driver {
-  Session* session;
-  UnrunFlows* unrun;
-};
-
-void SetFunction(lua_State* L, const Driver& driver, const char* name, lua_CFunction function) {
-  lua_pushlightuserdata(L, driver.session);
-  lua_pushlightuserdata(L, driver.unrun);
-  lua_pushcclosure(L, function, 2);
-  lua_setfield(L, -2, name);
-}
-
-void AddMethods(lua_State* L, const char* type, const luaL_Reg* methods) {
-  luaL_getmetatable(L, type);
-  lua_getfield(L, -1, "__index");
-  luaL_register(L, nullptr, methods);
-  lua_pop(L, 2);
-}
-
-void AddMethod(lua_State* L, const Driver& driver, const char* type, const char* name, lua_CFunction function) {
-  luaL_getmetatable(L, type);
-  lua_getfield(L, -1, "__index");
-  SetFunction(L, driver, name, function);
-  lua_pop(L, 2);
-}
+// These have the session and the flows that were not run in their upvalues.
+constexpr Function kDatasetRuns[] = {{"Run", Call<RunDataset>, 0}, {"Show", Call<Show>, 1}, {}};
+constexpr Function kFlowRuns[] = {{"Run", Call<RunFlow>, 0}, {"Table", Call<TableRows>, 1}, {}};
+constexpr Function kModule[] = {{"flow", Call<NewFlow>, 1},
+                                {"field", Call<NewField>},
+                                {"on", Call<NewField>},
+                                {"order_by", Call<NewOrder>, 2},
+                                {"glob", Call<Glob>, 2},
+                                {"counter", Call<Counter>, 1},
+                                {}};
 
 }  // namespace
 
@@ -184,29 +166,18 @@ Status ShowValue(lua_State* L, int index, int64_t rows, Session* session) {
 }
 
 void OpenFlow(lua_State* L, Session* session, UnrunFlows* unrun) {
-  const Driver driver{session, unrun};
   RegisterType(L, kDataset, kStepMethods, Collect<Dataset>);
   AddMethods(L, kDataset, kSinkMethods);
   RegisterType(L, kFlow, kSourceMethods, Collect<Flow>);
-  RegisterType(L, kOrder, kNothing, Collect<OrderBy>);
-  RegisterType(L, kFields, kNothing, Collect<Fields>);
-  AddMethod(L, driver, kDataset, "Run", Call<RunDataset>);
-  AddMethod(L, driver, kDataset, "Show", Call<Show>);
-  AddMethod(L, driver, kFlow, "Run", Call<RunFlow>);
-  AddMethod(L, driver, kFlow, "Table", Call<TableRows>);
+  RegisterType(L, kOrder, kNoFunctions, Collect<OrderBy>);
+  RegisterType(L, kFields, kNoFunctions, Collect<Fields>);
+  AddMethods(L, kDataset, kDatasetRuns, session, unrun);
+  AddMethods(L, kFlow, kFlowRuns, session, unrun);
   RejectUnknownMethods(L, kDataset);
   RejectUnknownMethods(L, kFlow);
 
-  SetFunction(L, driver, "flow", Call<NewFlow>);
-  lua_pushcfunction(L, Call<NewField>);
-  lua_setfield(L, -2, "field");
-  lua_pushcfunction(L, Call<NewField>);
-  lua_setfield(L, -2, "on");
-  lua_pushcfunction(L, Call<NewOrder>);
-  lua_setfield(L, -2, "order_by");
+  SetFunctions(L, kModule, CalledWith::kDot, session, unrun);
   OpenFormats(L);
-  SetFunction(L, driver, "glob", Call<Glob>);
-  SetFunction(L, driver, "counter", Call<Counter>);
   lua_pushinteger(L, Ascending);
   lua_setfield(L, -2, "ascending");
   lua_pushinteger(L, Descending);

@@ -16,16 +16,21 @@ constexpr const char* kFormat = "glim format";
 using Format = std::variant<Csv, JsonLines, FixedWidth>;
 
 // The options stand beside the files in one table, glim.csv{"a.csv", header = true}, or in a second argument.
-int OptionsIndex(lua_State* L) { return lua_istable(L, 1) ? 1 : 2; }
+int OptionsIndex(lua_State* L) { return lua_istable(L, 1) && lua_isnoneornil(L, 2) ? 1 : 2; }
+
+// The files of a format, in argument 1.
+Result<std::vector<std::string>> ToFiles(lua_State* L, const char* what) {
+  return ToTexts(L, 1, what, OptionsIndex(L) == 1);
+}
 
 // No table at `index`: the defaults.
 template <class Options, class Read>
 Result<Options> ToOptions(lua_State* L, int index, const char* what, std::initializer_list<const char*> names,
-                          Read read) {
+                          Read read, bool beside_files = false) {
   Options options;
   if (lua_isnoneornil(L, index)) return options;
   if (!lua_istable(L, index)) return WrongArgument(L, index, what, "a table of options");
-  RETURN_IF_ERROR(AllowOnly(L, index, what, names));
+  RETURN_IF_ERROR(AllowOnly(L, index, what, names, beside_files));
   if (Status status = read(L, index, &options); !status.ok()) return std::move(status).With(what);
   return options;
 }
@@ -95,12 +100,12 @@ Status ReadCsvOptions(lua_State* L, int table, CsvOptions* options) {
 }
 
 Result<Csv> ToCsv(lua_State* L, const char* what) {
-  ASSIGN_OR_RETURN(std::vector<std::string> files, ToTexts(L, 1, what));
+  ASSIGN_OR_RETURN(std::vector<std::string> files, ToFiles(L, what));
   const int table = OptionsIndex(L);
   ASSIGN_OR_RETURN(const CsvOptions options, ToOptions<CsvOptions>(L, table, what,
                                                                    {"header", "delimiter", "quote", "null", "numbers",
-                                                                    "columns", "recursive", "pattern"},
-                                                                   ReadCsvOptions));
+                                                                    "columns", "skip_bad", "recursive", "pattern"},
+                                                                   ReadCsvOptions, table == 1));
   return Csv(std::move(files), options);
 }
 
@@ -118,16 +123,17 @@ Result<int> NewTsv(lua_State* L) {
 
 Result<int> NewJsonLines(lua_State* L) {
   constexpr const char* kName = "glim.json_lines";
-  ASSIGN_OR_RETURN(std::vector<std::string> files, ToTexts(L, 1, kName));
-  ASSIGN_OR_RETURN(
-      const JsonLinesOptions options,
-      ToOptions<JsonLinesOptions>(L, OptionsIndex(L), kName, {"columns", "skip_bad", "recursive", "pattern"},
-                                  [](lua_State* L, int table, JsonLinesOptions* options) -> Status {
-                                    RETURN_IF_ERROR(ReadTexts(L, table, "columns", &options->columns));
-                                    RETURN_IF_ERROR(ReadField(L, table, "skip_bad", &options->skip_bad));
-                                    RETURN_IF_ERROR(ReadField(L, table, "recursive", &options->recursive));
-                                    return ReadField(L, table, "pattern", &options->pattern);
-                                  }));
+  ASSIGN_OR_RETURN(std::vector<std::string> files, ToFiles(L, kName));
+  ASSIGN_OR_RETURN(const JsonLinesOptions options,
+                   ToOptions<JsonLinesOptions>(
+                       L, OptionsIndex(L), kName, {"columns", "skip_bad", "recursive", "pattern"},
+                       [](lua_State* L, int table, JsonLinesOptions* options) -> Status {
+                         RETURN_IF_ERROR(ReadTexts(L, table, "columns", &options->columns));
+                         RETURN_IF_ERROR(ReadField(L, table, "skip_bad", &options->skip_bad));
+                         RETURN_IF_ERROR(ReadField(L, table, "recursive", &options->recursive));
+                         return ReadField(L, table, "pattern", &options->pattern);
+                       },
+                       OptionsIndex(L) == 1));
   PushObject(L, kFormat, Format(JsonLines(std::move(files), options)));
   return 1;
 }
@@ -135,19 +141,20 @@ Result<int> NewJsonLines(lua_State* L) {
 // glim.fixed_width{"data", widths = {10, 90}}
 Result<int> NewFixedWidth(lua_State* L) {
   constexpr const char* kName = "glim.fixed_width";
-  ASSIGN_OR_RETURN(std::vector<std::string> files, ToTexts(L, 1, kName));
-  ASSIGN_OR_RETURN(
-      const FixedWidth format,
-      ToOptions<FixedWidth>(L, OptionsIndex(L), kName, {"widths", "recursive", "pattern"},
-                            [](lua_State* L, int table, FixedWidth* format) -> Status {
-                              RETURN_IF_ERROR(WithField(L, table, "widths", [&](int field) -> Status {
-                                ASSIGN_OR_RETURN(const std::vector<int64_t> widths, ToIntegers(L, field, "widths"));
-                                format->widths.assign(widths.begin(), widths.end());
-                                return Status::Ok();
-                              }));
-                              RETURN_IF_ERROR(ReadField(L, table, "recursive", &format->options.recursive));
-                              return ReadField(L, table, "pattern", &format->options.pattern);
-                            }));
+  ASSIGN_OR_RETURN(std::vector<std::string> files, ToFiles(L, kName));
+  ASSIGN_OR_RETURN(const FixedWidth format,
+                   ToOptions<FixedWidth>(
+                       L, OptionsIndex(L), kName, {"widths", "recursive", "pattern"},
+                       [](lua_State* L, int table, FixedWidth* format) -> Status {
+                         RETURN_IF_ERROR(WithField(L, table, "widths", [&](int field) -> Status {
+                           ASSIGN_OR_RETURN(const std::vector<int64_t> widths, ToIntegers(L, field, "widths"));
+                           format->widths.assign(widths.begin(), widths.end());
+                           return Status::Ok();
+                         }));
+                         RETURN_IF_ERROR(ReadField(L, table, "recursive", &format->options.recursive));
+                         return ReadField(L, table, "pattern", &format->options.pattern);
+                       },
+                       OptionsIndex(L) == 1));
   PushObject(L, kFormat, Format(FixedWidth(std::move(files), format.widths, format.options)));
   return 1;
 }

@@ -39,7 +39,6 @@ namespace {
 constexpr const char* kFold = "glim fold";
 // In the registry: which functions of the module stand for a fold where a fold is wanted.
 constexpr const char* kAlsoFolds = "glim functions that are folds, too";
-constexpr luaL_Reg kNothing[] = {{nullptr, nullptr}};
 
 // Null when there is none at `index`.
 std::optional<Fold> TestFold(lua_State* L, int index) {
@@ -65,11 +64,14 @@ Result<int> NewQuantiles(lua_State* L) {
   return 1;
 }
 
+constexpr Function kQuantiles[] = {{"quantiles", Call<NewQuantiles>}, {}};
+
 }  // namespace
 
 Result<FunctionSource> ToReducer(lua_State* L, int index, const char* what) {
   if (auto fold = TestFold(L, index)) return FunctionSource(*std::move(fold));
   if (!lua_istable(L, index) || lua_objlen(L, index) == 0) return ToFunction(L, index, what);
+  RETURN_IF_ERROR(IsList(L, index, what));
   std::vector<Fold> folds;
   for (size_t i = 1; i <= lua_objlen(L, index); ++i) {
     lua_rawgeti(L, index, static_cast<int>(i));
@@ -82,13 +84,12 @@ Result<FunctionSource> ToReducer(lua_State* L, int index, const char* what) {
 }
 
 void OpenFolds(lua_State* L) {
-  RegisterType(L, kFold, kNothing, Collect<Fold>);
+  RegisterType(L, kFold, kNoFunctions, Collect<Fold>);
   for (const Fold& fold : {Sum(), Mean(), CountDistinct(), ApproxCountDistinct()}) {
     PushObject(L, kFold, fold);
     lua_setfield(L, -2, ToString(fold).c_str());
   }
-  lua_pushcfunction(L, Call<NewQuantiles>);
-  lua_setfield(L, -2, "quantiles");
+  SetFunctions(L, kQuantiles, CalledWith::kDot);
   lua_newtable(L);
   for (const auto& [name, kind] : {std::pair("count", Fold::Kind::kCount), std::pair("min", Fold::Kind::kMin),
                                    std::pair("max", Fold::Kind::kMax)}) {

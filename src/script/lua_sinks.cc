@@ -152,24 +152,24 @@ Result<int> Print(lua_State* L) {
 
 }  // namespace
 
-const luaL_Reg kSinkMethods[] = {
-    {"Print", Call<Print>},
-    {"Printf", Call<CallPrintf<"Printf", &Dataset::Printf>>},
-    {"Fprintf", Call<CallFprintf<"Fprintf", &Dataset::Fprintf>>},
-    {"Printlnf", Call<CallPrintf<"Printlnf", &Dataset::Printlnf>>},
-    {"Fprintlnf", Call<CallFprintf<"Fprintlnf", &Dataset::Fprintlnf>>},
-    {"PipeOut", Call<PipeOut>},
-    {"WriteText", Call<CallWrite<"WriteText", &Dataset::WriteText>>},
-    {"WriteBinary", Call<CallWrite<"WriteBinary", &Dataset::WriteBinary>>},
-    {"WriteCsv", Call<CallWriteCsv<"WriteCsv", &Dataset::WriteCsv>>},
-    {"WriteTsv", Call<CallWriteCsv<"WriteTsv", &Dataset::WriteTsv>>},
-    {"WriteJsonLines", Call<WriteJsonLines>},
-    {"WriteSql", Call<WriteSql>},
-    {"Output", Call<Output<false>>},
-    {"OutputRow", Call<Output<true>>},
-    {"Collect", Call<CollectRows>},
-    {"SaveFirstRowTo", Call<SaveFirstRowTo>},
-    {nullptr, nullptr},
+const Function kSinkMethods[] = {
+    {"Print", Call<Print>, 1},
+    {"Printf", Call<CallPrintf<"Printf", &Dataset::Printf>>, 1},
+    {"Fprintf", Call<CallFprintf<"Fprintf", &Dataset::Fprintf>>, 2},
+    {"Printlnf", Call<CallPrintf<"Printlnf", &Dataset::Printlnf>>, 1},
+    {"Fprintlnf", Call<CallFprintf<"Fprintlnf", &Dataset::Fprintlnf>>, 2},
+    {"PipeOut", Call<PipeOut>, 1},
+    {"WriteText", Call<CallWrite<"WriteText", &Dataset::WriteText>>, 2},
+    {"WriteBinary", Call<CallWrite<"WriteBinary", &Dataset::WriteBinary>>, 2},
+    {"WriteCsv", Call<CallWriteCsv<"WriteCsv", &Dataset::WriteCsv>>, 2},
+    {"WriteTsv", Call<CallWriteCsv<"WriteTsv", &Dataset::WriteTsv>>, 2},
+    {"WriteJsonLines", Call<WriteJsonLines>, 3},
+    {"WriteSql", Call<WriteSql>, 3},
+    {"Output", Call<Output<false>>, 1},
+    {"OutputRow", Call<Output<true>>, 1},
+    {"Collect", Call<CollectRows>, 1},
+    {"SaveFirstRowTo", Call<SaveFirstRowTo>, 1},
+    {},
 };
 
 }  // namespace glim::script

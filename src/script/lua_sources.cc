@@ -3,6 +3,8 @@
 // Sources of flows: flow:TextFile("*.log"). See lua_dataset.h.
 #include <fmt/core.h>
 
+#include <cmath>
+
 #include "base/try.h"
 #include "script/lua_dataset.h"
 #include "script/lua_formats.h"
@@ -50,13 +52,21 @@ Result<int> Range(lua_State* L) {
   return PushDataset(L, flow->Range(begin, end));
 }
 
-// The largest whole key of the table on top of the stack: nils within a row count, and `n` says so where they end it.
-int RowWidth(lua_State* L) {
-  lua_getfield(L, -1, "n");
-  auto width = static_cast<int>(lua_tointeger(L, -1));
-  lua_pop(L, 1);
+// The largest key of the table on top of the stack: nils within a row count, and `n` says so where they end it.
+Result<int> RowWidth(lua_State* L, int row) {
+  constexpr int kMax = 1 << 20;
+  int width = 0;
   for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
-    if (lua_type(L, -2) == LUA_TNUMBER) width = std::max(width, static_cast<int>(lua_tonumber(L, -2)));
+    const bool is_count = lua_type(L, -2) == LUA_TSTRING && std::string_view(lua_tostring(L, -2)) == "n";
+    const double key = is_count ? lua_tonumber(L, -1) : lua_type(L, -2) == LUA_TNUMBER ? lua_tonumber(L, -2) : 0;
+    if (key < (is_count ? 0 : 1) || key > kMax || key != std::floor(key)) {
+      const std::string shown = lua_type(L, -2) == LUA_TSTRING   ? Cell::Bytes(lua_tostring(L, -2)).ToDebugString()
+                                : lua_type(L, -2) == LUA_TNUMBER ? fmt::format("{}", lua_tonumber(L, -2))
+                                                                 : "a " + std::string(luaL_typename(L, -2));
+      return Status::Invalid(
+          fmt::format("Rows: row {} is a list of values, like {{\"ann\", 3}}; it has the key {}", row, shown));
+    }
+    width = std::max(width, static_cast<int>(key));
   }
   return width;
 }
@@ -65,13 +75,15 @@ int RowWidth(lua_State* L) {
 Result<int> Rows(lua_State* L) {
   ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
   if (!lua_istable(L, 2)) return WrongArgument(L, 2, "Rows", "a list of lists");
+  RETURN_IF_ERROR(IsList(L, 2, "Rows"));
   std::vector<Row> rows;
   for (int r = 1; r <= static_cast<int>(lua_objlen(L, 2)); ++r) {
     lua_rawgeti(L, 2, r);
     if (!lua_istable(L, -1)) {
       return WrongArgument(L, lua_gettop(L), "Rows", fmt::format("a list as row {}", r).c_str());
     }
-    BatchBuilder builder(RowWidth(L));
+    ASSIGN_OR_RETURN(const int width, RowWidth(L, r));
+    BatchBuilder builder(width);
     for (int c = 0; c < builder.column_count(); ++c) {
       lua_rawgeti(L, -1, c + 1);
       std::string error;
@@ -149,11 +161,15 @@ Result<int> Init(lua_State* L) {
 
 }  // namespace
 
-const luaL_Reg kSourceMethods[] = {
-    {"TextFile", Call<TextFile>}, {"Stdin", Call<Stdin>},       {"Strings", Call<Strings>}, {"Lines", Call<Strings>},
-    {"Ints", Call<Ints>},         {"Range", Call<Range>},       {"Rows", Call<Rows>},       {"Input", Call<Input>},
-    {"Sql", Call<Sql>},           {"Generate", Call<Generate>}, {"Init", Call<Init>},       {"ZipFile", Call<ZipFile>},
-    {"Read", Call<Read>},         {"Listen", Call<Listen>},     {"Source", Call<Source>},   {nullptr, nullptr},
+const Function kSourceMethods[] = {
+    {"TextFile", Call<TextFile>, 2}, {"Stdin", Call<Stdin>, 0},
+    {"Strings", Call<Strings>, 1},   {"Lines", Call<Strings>, 1},
+    {"Ints", Call<Ints>, 1},         {"Range", Call<Range>, 2},
+    {"Rows", Call<Rows>, 1},         {"Input", Call<Input>, 1},
+    {"Sql", Call<Sql>, 3},           {"Generate", Call<Generate>, 2},
+    {"Init", Call<Init>, 1},         {"ZipFile", Call<ZipFile>, 2},
+    {"Read", Call<Read>, 1},         {"Listen", Call<Listen>, 3},
+    {"Source", Call<Source>, 1},     {},
 };
 
 }  // namespace glim::script

@@ -56,7 +56,7 @@ Result<int> SelectKV(lua_State* L) {
 Result<int> As(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
   std::vector<std::string> names;
-  for (int i = 2; i <= lua_gettop(L); ++i) {
+  for (int i = 2, last = CountArguments(L); i <= last; ++i) {
     ASSIGN_OR_RETURN(const std::vector<std::string> more, ToTexts(L, i, "As"));
     names.insert(names.end(), more.begin(), more.end());
   }
@@ -87,7 +87,8 @@ Result<int> ZipWithIndex(lua_State* L) {
 Result<int> Union(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
   std::vector<Dataset> others;
-  if (lua_istable(L, 2) && TestObject(L, 2, kDataset) == nullptr) {
+  if (lua_istable(L, 2)) {
+    RETURN_IF_ERROR(IsList(L, 2, "Union"));
     for (size_t i = 1; i <= lua_objlen(L, 2); ++i) {
       lua_rawgeti(L, 2, static_cast<int>(i));
       ASSIGN_OR_RETURN(Dataset * other, ToObject<Dataset>(L, -1, kDataset, "Union"));
@@ -95,7 +96,10 @@ Result<int> Union(lua_State* L) {
       lua_pop(L, 1);
     }
   } else {
-    for (int i = 2; i <= lua_gettop(L) && !lua_isboolean(L, i); ++i) {
+    // Gleam's last argument says whether to read side by side, which we always do.
+    int last = CountArguments(L);
+    if (lua_isboolean(L, last)) --last;
+    for (int i = 2; i <= last; ++i) {
       ASSIGN_OR_RETURN(Dataset * other, ToObject<Dataset>(L, i, kDataset, "Union"));
       others.push_back(*other);
     }
@@ -197,7 +201,7 @@ template <StepName name, Dataset (Dataset::*step)(const Dataset&, Fields, Fields
 Result<int> CallJoin(lua_State* L) {
   ASSIGN_OR_RETURN(Dataset * self, Self(L));
   ASSIGN_OR_RETURN(Dataset * right, ToObject<Dataset>(L, 2, kDataset, name.text));
-  if (lua_gettop(L) > 4 || lua_isnoneornil(L, 4) || lua_isstring(L, 3)) {
+  if (CountArguments(L) != 4 || lua_isstring(L, 3)) {
     ASSIGN_OR_RETURN(const Fields keys, ToFields(L, 3, name.text, Fields(1)));
     return PushDataset(L, (self->*step)(*right, keys, keys));
   }
@@ -238,48 +242,48 @@ Result<int> PushTo(lua_State* L) {
 
 }  // namespace
 
-const luaL_Reg kStepMethods[] = {
-    {"Map", Call<CallFunctionStep<"Map", &Dataset::Map>>},
-    {"FlatMap", Call<CallFunctionStep<"FlatMap", &Dataset::FlatMap>>},
-    {"Filter", Call<CallFunctionStep<"Filter", &Dataset::Filter>>},
-    {"ForEach", Call<CallFunctionStep<"ForEach", &Dataset::ForEach>>},
-    {"ForEachBatch", Call<CallFunctionStep<"ForEachBatch", &Dataset::ForEachBatch>>},
-    {"Reduce", Call<CallReduce<"Reduce", &Dataset::Reduce>>},
+const Function kStepMethods[] = {
+    {"Map", Call<CallFunctionStep<"Map", &Dataset::Map>>, 2},
+    {"FlatMap", Call<CallFunctionStep<"FlatMap", &Dataset::FlatMap>>, 2},
+    {"Filter", Call<CallFunctionStep<"Filter", &Dataset::Filter>>, 2},
+    {"ForEach", Call<CallFunctionStep<"ForEach", &Dataset::ForEach>>, 2},
+    {"ForEachBatch", Call<CallFunctionStep<"ForEachBatch", &Dataset::ForEachBatch>>, 2},
+    {"Reduce", Call<CallReduce<"Reduce", &Dataset::Reduce>>, 1},
     {"Select", Call<Select>},
     {"Partition", Call<Partition>},
-    {"SelectKV", Call<SelectKV>},
+    {"SelectKV", Call<SelectKV>, 2},
     {"As", Call<As>},
-    {"Limit", Call<CallLimit<"Limit", &Dataset::Limit>>},
-    {"LocalLimit", Call<CallLimit<"LocalLimit", &Dataset::LocalLimit>>},
-    {"Sample", Call<Sample>},
-    {"ZipWithIndex", Call<ZipWithIndex>},
-    {"RoundRobin", Call<CallCount<"RoundRobin", &Dataset::RoundRobin>>},
-    {"Broadcast", Call<CallCount<"Broadcast", &Dataset::Broadcast>>},
-    {"MergeTo", Call<CallCount<"MergeTo", &Dataset::MergeTo>>},
+    {"Limit", Call<CallLimit<"Limit", &Dataset::Limit>>, 2},
+    {"LocalLimit", Call<CallLimit<"LocalLimit", &Dataset::LocalLimit>>, 2},
+    {"Sample", Call<Sample>, 2},
+    {"ZipWithIndex", Call<ZipWithIndex>, 1},
+    {"RoundRobin", Call<CallCount<"RoundRobin", &Dataset::RoundRobin>>, 1},
+    {"Broadcast", Call<CallCount<"Broadcast", &Dataset::Broadcast>>, 1},
+    {"MergeTo", Call<CallCount<"MergeTo", &Dataset::MergeTo>>, 1},
     {"MergeSortedTo", Call<MergeSortedTo>},
-    {"PartitionByKey", Call<Partition>},
+    {"PartitionByKey", Call<Partition>, 1},
     {"Union", Call<Union>},
-    {"LocalReduce", Call<CallReduce<"LocalReduce", &Dataset::LocalReduce>>},
+    {"LocalReduce", Call<CallReduce<"LocalReduce", &Dataset::LocalReduce>>, 1},
     {"ReduceBy", Call<CallReduceBy<"ReduceBy", &Dataset::ReduceBy>>},
-    {"ReduceByKey", Call<CallReduceBy<"ReduceByKey", &Dataset::ReduceBy>>},
+    {"ReduceByKey", Call<CallReduceBy<"ReduceByKey", &Dataset::ReduceBy>>, 1},
     {"LocalReduceBy", Call<CallReduceBy<"LocalReduceBy", &Dataset::LocalReduceBy>>},
     {"GroupBy", Call<CallFields<"GroupBy", &Dataset::GroupBy>>},
-    {"GroupByKey", Call<CallFields<"GroupByKey", &Dataset::GroupBy>>},
+    {"GroupByKey", Call<CallFields<"GroupByKey", &Dataset::GroupBy>>, 0},
     {"LocalGroupBy", Call<CallFields<"LocalGroupBy", &Dataset::LocalGroupBy>>},
     {"Distinct", Call<CallFields<"Distinct", &Dataset::Distinct, true>>},
-    {"DistinctByKey", Call<CallFields<"DistinctByKey", &Dataset::Distinct>>},
+    {"DistinctByKey", Call<CallFields<"DistinctByKey", &Dataset::Distinct>>, 0},
     {"LocalDistinct", Call<CallFields<"LocalDistinct", &Dataset::LocalDistinct, true>>},
     {"Sort", Call<CallFields<"Sort", &Dataset::Sort>>},
-    {"SortByKey", Call<CallFields<"SortByKey", &Dataset::Sort>>},
+    {"SortByKey", Call<CallFields<"SortByKey", &Dataset::Sort>>, 0},
     {"LocalSort", Call<CallFields<"LocalSort", &Dataset::LocalSort>>},
     {"SortBy", Call<CallSortBy<"SortBy", &Dataset::SortBy>>},
     {"LocalSortBy", Call<CallSortBy<"LocalSortBy", &Dataset::LocalSortBy>>},
     {"Top", Call<CallTop<"Top", &Dataset::Top>>},
     {"LocalTop", Call<CallTop<"LocalTop", &Dataset::LocalTop>>},
-    {"Cache", Call<Cache>},
-    {"AsTable", Call<AsTable>},
-    {"Do", Call<Do>},
-    {"OnDisk", Call<Do>},
+    {"Cache", Call<Cache>, 0},
+    {"AsTable", Call<AsTable>, 1},
+    {"Do", Call<Do>, 1},
+    {"OnDisk", Call<Do>, 1},
     {"Hint", Call<Hint>},
     {"Join", Call<CallJoin<"Join", &Dataset::Join>>},
     {"LeftOuterJoin", Call<CallJoin<"LeftOuterJoin", &Dataset::LeftOuterJoin>>},
@@ -289,16 +293,16 @@ const luaL_Reg kStepMethods[] = {
     {"AntiJoin", Call<CallJoin<"AntiJoin", &Dataset::AntiJoin>>},
     {"HashJoin", Call<CallJoin<"HashJoin", &Dataset::HashJoin>>},
     {"CoGroup", Call<CallJoin<"CoGroup", &Dataset::CoGroup>>},
-    {"JoinByKey", Call<CallJoin<"JoinByKey", &Dataset::Join>>},
-    {"LeftOuterJoinByKey", Call<CallJoin<"LeftOuterJoinByKey", &Dataset::LeftOuterJoin>>},
-    {"RightOuterJoinByKey", Call<CallJoin<"RightOuterJoinByKey", &Dataset::RightOuterJoin>>},
-    {"FullOuterJoinByKey", Call<CallJoin<"FullOuterJoinByKey", &Dataset::FullOuterJoin>>},
-    {"CoGroupByKey", Call<CallJoin<"CoGroupByKey", &Dataset::CoGroup>>},
-    {"Pipe", Call<Pipe>},
-    {"PipeAsArgs", Call<PipeAsArgs>},
-    {"Lookup", Call<Lookup>},
-    {"PushTo", Call<PushTo>},
-    {nullptr, nullptr},
+    {"JoinByKey", Call<CallJoin<"JoinByKey", &Dataset::Join>>, 1},
+    {"LeftOuterJoinByKey", Call<CallJoin<"LeftOuterJoinByKey", &Dataset::LeftOuterJoin>>, 1},
+    {"RightOuterJoinByKey", Call<CallJoin<"RightOuterJoinByKey", &Dataset::RightOuterJoin>>, 1},
+    {"FullOuterJoinByKey", Call<CallJoin<"FullOuterJoinByKey", &Dataset::FullOuterJoin>>, 1},
+    {"CoGroupByKey", Call<CallJoin<"CoGroupByKey", &Dataset::CoGroup>>, 1},
+    {"Pipe", Call<Pipe>, 2},
+    {"PipeAsArgs", Call<PipeAsArgs>, 2},
+    {"Lookup", Call<Lookup>, 2},
+    {"PushTo", Call<PushTo>, 1},
+    {},
 };
 
 }  // namespace glim::script

@@ -67,20 +67,46 @@ int Collect(lua_State* L) {
   return 0;
 }
 
-// Registers the metatable `name` with these methods (and __index to them); leaves nothing on the stack.
-void RegisterType(lua_State* L, const char* name, const luaL_Reg* methods, lua_CFunction collect);
+// A function of the module or a method of its objects. More arguments than it takes are an error of the caller, who
+// expects something of them; nils at the end are none.
+struct Function {
+  const char* name = nullptr;  // Null ends a list.
+  lua_CFunction function = nullptr;
+  int arguments_max = kAny;  // Behind the colon.
+  static constexpr int kAny = -1;
+};
+inline constexpr Function kNoFunctions[] = {{}};
 
-// Once all methods of `name` are there: asking for another one is an error that lists them, not nil.
+// The number of arguments, nils at the end not counted.
+int CountArguments(lua_State* L);
+
+// Into the table on top of the stack; `list` lives as long as the state. With `a` and `b` as the upvalues of each.
+enum class CalledWith { kDot, kColon };
+void SetFunctions(lua_State* L, const Function* list, CalledWith with, void* a = nullptr, void* b = nullptr);
+
+// Registers the metatable `name` with these methods (and __index to them); leaves nothing on the stack.
+void RegisterType(lua_State* L, const char* name, const Function* methods, lua_CFunction collect);
+// More methods of it.
+void AddMethods(lua_State* L, const char* name, const Function* methods, void* a = nullptr, void* b = nullptr);
+
+// Once all functions of the table on top of the stack, or methods of `name`, are there: asking for another one is an
+// error that says which one may be meant, not nil.
+void RejectUnknown(lua_State* L, const char* what);
 void RejectUnknownMethods(lua_State* L, const char* name);
 
 // ---- Arguments. `what` names the call: "TextFile". ----
 Result<std::string> ToText(lua_State* L, int index, const char* what);
 Result<int64_t> ToInteger(lua_State* L, int index, const char* what);
 Result<int> ToInt(lua_State* L, int index, const char* what);
-Result<std::vector<std::string>> ToTexts(lua_State* L, int index, const char* what);  // A string or a list of strings.
-Result<std::vector<int64_t>> ToIntegers(lua_State* L, int index, const char* what);   // A number or a list of numbers.
-// Fields of an options table; absent ones leave *out as it is. An unknown name is an error: call AllowOnly first.
-Status AllowOnly(lua_State* L, int index, const char* what, std::initializer_list<const char*> names);
+// The table has the keys 1, 2, ... and no others, but for those below, as `arg` has them.
+Status IsList(lua_State* L, int index, const char* what);
+// A string or a list of strings; of a table that may have options besides, only its list.
+Result<std::vector<std::string>> ToTexts(lua_State* L, int index, const char* what, bool options_besides = false);
+Result<std::vector<int64_t>> ToIntegers(lua_State* L, int index, const char* what);  // A number or a list of numbers.
+// Fields of an options table; absent ones leave *out as it is. An unknown name is an error: call AllowOnly first. So is
+// a value without a name, unless it is of a list that stands beside the options.
+Status AllowOnly(lua_State* L, int index, const char* what, std::initializer_list<const char*> names,
+                 bool list_besides = false);
 Status ReadField(lua_State* L, int index, const char* name, bool* out);
 Status ReadField(lua_State* L, int index, const char* name, double* out);
 Status ReadField(lua_State* L, int index, const char* name, int64_t* out);

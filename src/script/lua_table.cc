@@ -137,7 +137,8 @@ Result<int> Save(lua_State* L) {
   ASSIGN_OR_RETURN(const TableHandle table, Self(L));
   ASSIGN_OR_RETURN(const std::string folder, ToText(L, 2, "Save"));
   SaveOptions options;
-  if (lua_istable(L, 3)) {
+  if (!lua_isnoneornil(L, 3)) {
+    if (!lua_istable(L, 3)) return WrongArgument(L, 3, "Save", "a table of options");
     RETURN_IF_ERROR(AllowOnly(L, 3, "Save", {"rule_state"}));
     RETURN_IF_ERROR(ReadField(L, 3, "rule_state", &options.rule_state));
   }
@@ -177,12 +178,16 @@ Result<int> Describe(lua_State* L) {
   return 1;
 }
 
-constexpr luaL_Reg kTableMethods[] = {
-    {"Push", Call<Push>}, {"Pull", Call<Pull>},         {"PushPull", Call<PushPull>}, {"Save", Call<Save>},
-    {"Drop", Call<Drop>}, {"Describe", Call<Describe>}, {nullptr, nullptr},
+constexpr Function kTableMethods[] = {
+    {"Push", Call<Push>, 2},
+    {"Pull", Call<Pull>, 1},
+    {"PushPull", Call<PushPull>, 2},
+    {"Save", Call<Save>, 2},
+    {"Drop", Call<Drop>, 0},
+    {"Describe", Call<Describe>, 0},
+    {},
 };
-constexpr luaL_Reg kFutureMethods[] = {{"Wait", Call<Wait>}, {"Get", Call<Get>}, {nullptr, nullptr}};
-constexpr luaL_Reg kNothing[] = {{nullptr, nullptr}};
+constexpr Function kFutureMethods[] = {{"Wait", Call<Wait>, 0}, {"Get", Call<Get>, 0}, {}};
 
 // In any state, once.
 void RegisterTypes(lua_State* L) {
@@ -194,7 +199,8 @@ void RegisterTypes(lua_State* L) {
   // PushSharedObject gives the metatable its __gc; the methods are ours.
   luaL_newmetatable(L, kTable);
   lua_newtable(L);
-  luaL_register(L, nullptr, kTableMethods);
+  SetFunctions(L, kTableMethods, CalledWith::kColon);
+  RejectUnknown(L, "a glim table");
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
 }
@@ -210,7 +216,10 @@ Status Options(lua_State* L, const char* rule, std::initializer_list<std::pair<c
   lua_pushnil(L);
   while (lua_next(L, 1) != 0) {
     lua_pop(L, 1);
-    const std::string key = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    if (lua_type(L, -1) != LUA_TSTRING)
+      return Status::Invalid(
+          fmt::format("glim.{}: options have names, like {{{} = ...}}", rule, options.begin()->first));
+    const std::string key = lua_tostring(L, -1);
     bool known = false;
     for (const auto& option : options) known = known || key == option.first;
     if (!known) return Status::Invalid(fmt::format("glim.{} has no option \"{}\"", rule, key));
@@ -344,6 +353,22 @@ Result<int> ListTables(lua_State* L) {
   return 1;
 }
 
+constexpr Function kModule[] = {
+    {"add", Call<NewPlainRule<Add>>, 0},
+    {"assign", Call<NewPlainRule<Assign>>, 0},
+    {"min", Call<NewPlainRule<Min>>, 0},
+    {"max", Call<NewPlainRule<Max>>, 0},
+    {"sgd", Call<NewSgd>, 1},
+    {"adagrad", Call<NewAdaGrad>, 1},
+    {"adam", Call<NewAdam>, 1},
+    {"ftrl", Call<NewFtrl>, 1},
+    {"table", Call<NewTable>, 1},
+    {"open_table", Call<OpenTable>, 1},
+    {"load_table", Call<LoadTable>, 2},
+    {"list_tables", Call<ListTables>, 0},
+    {},
+};
+
 }  // namespace
 
 Result<TableHandle> ToTable(lua_State* L, int index, const char* what) {
@@ -353,30 +378,8 @@ Result<TableHandle> ToTable(lua_State* L, int index, const char* what) {
 
 void OpenTables(lua_State* L, Session* session) {
   RegisterTypes(L);
-  RegisterType(L, kRule, kNothing, Collect<UpdateRule>);
-  constexpr luaL_Reg kRules[] = {
-      {"add", Call<NewPlainRule<Add>>},
-      {"assign", Call<NewPlainRule<Assign>>},
-      {"min", Call<NewPlainRule<Min>>},
-      {"max", Call<NewPlainRule<Max>>},
-      {"sgd", Call<NewSgd>},
-      {"adagrad", Call<NewAdaGrad>},
-      {"adam", Call<NewAdam>},
-      {"ftrl", Call<NewFtrl>},
-  };
-  for (const luaL_Reg& rule : kRules) {
-    lua_pushcfunction(L, rule.func);
-    lua_setfield(L, -2, rule.name);
-  }
-  constexpr luaL_Reg kCalls[] = {{"table", Call<NewTable>},
-                                 {"open_table", Call<OpenTable>},
-                                 {"load_table", Call<LoadTable>},
-                                 {"list_tables", Call<ListTables>}};
-  for (const luaL_Reg& call : kCalls) {
-    lua_pushlightuserdata(L, session);
-    lua_pushcclosure(L, call.func, 1);
-    lua_setfield(L, -2, call.name);
-  }
+  RegisterType(L, kRule, kNoFunctions, Collect<UpdateRule>);
+  SetFunctions(L, kModule, CalledWith::kDot, session);
 }
 
 }  // namespace glim::script

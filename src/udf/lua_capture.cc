@@ -237,8 +237,9 @@ class Capturer {
       lua_rawgeti(L_, globals, i);
       const std::string name = lua_tostring(L_, -1);
       lua_getglobal(L_, name.c_str());
-      if (!lua_isnil(L_, -1) && StandardName(L_, lua_gettop(L_)) != name && name != "arg" &&
-          globals_.insert(name).second) {
+      // The module is no global variable of the tasks, as it may be of the script.
+      const bool is_there = StandardName(L_, lua_gettop(L_)) == name && name != "glim";
+      if (!lua_isnil(L_, -1) && !is_there && name != "arg" && globals_.insert(name).second) {
         CapturedValue value;
         RETURN_IF_ERROR(Value(-1, name, &value));
         captured_.globals.emplace_back(name, std::move(value));

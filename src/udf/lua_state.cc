@@ -52,7 +52,13 @@ int HandleError(lua_State* L) {
   return 1;
 }
 
+// As SetFunctions of the script module sees to it for the rest of the module.
+void TakesAtMost(lua_State* L, int count, const char* name) {
+  if (lua_gettop(L) > count) luaL_error(L, "%s takes at most %d arguments, got %d", name, count, lua_gettop(L));
+}
+
 int Hash(lua_State* L) {
+  TakesAtMost(L, 2, "glim.hash");
   size_t size = 0;
   const char* bytes = luaL_checklstring(L, 1, &size);
   const auto bits = static_cast<int>(luaL_optinteger(L, 2, 53));
@@ -62,6 +68,7 @@ int Hash(lua_State* L) {
 }
 
 int Partition(lua_State* L) {
+  TakesAtMost(L, 0, "glim.partition");
   const LuaState* state = StateOf(L);
   if (state == nullptr || state->task == nullptr) return luaL_error(L, "glim.partition() is for functions of a flow");
   lua_pushinteger(L, state->task->partition() + 1);
@@ -69,6 +76,7 @@ int Partition(lua_State* L) {
 }
 
 int Count(lua_State* L) {
+  TakesAtMost(L, 2, "glim.count");
   const LuaState* state = StateOf(L);
   if (state == nullptr || state->task == nullptr) return luaL_error(L, "glim.count() is for functions of a flow");
   size_t size = 0;
@@ -80,6 +88,7 @@ int Count(lua_State* L) {
 }
 
 int Log(lua_State* L) {
+  TakesAtMost(L, 1, "log");
   size_t size = 0;
   const char* text = luaL_checklstring(L, 1, &size);
   std::fprintf(stderr, "%.*s\n", static_cast<int>(size), text);
