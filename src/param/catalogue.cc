@@ -104,8 +104,8 @@ Status Catalogue::Enter(std::shared_ptr<EmbeddedTable> table) {
   if (is_new) return Status::Ok();
   const TableSpec& other = entry->second->spec();
   if (other == spec) {
-    return Status::Invalid(
-        fmt::format("there is a table \"{}\" already; open it with OpenTable, or drop it first", spec.name));
+    return Status::Invalid(fmt::format(
+        "there is a table \"{}\" already; open it (OpenTable, in Lua glim.open_table), or drop it first", spec.name));
   }
   auto text = [](const TableSpec& s) {
     return fmt::format("{}, {} x {}, {}", ToString(s.keys), s.is_variable() ? "variable" : std::to_string(s.width),

@@ -118,7 +118,12 @@ std::string ModelWriter::PathOf(std::string_view name) const { return Join(folde
 
 Result<table::Manifest> ReadManifest(env::FileSystem& files, const std::string& folder) {
   const std::string path = Join(folder, table::kManifestName);
-  ASSIGN_OR_RETURN(auto file, files.OpenRandom(path));
+  auto opened = files.OpenRandom(path);
+  if (!opened.ok() && opened.status().code() == Code::kNotFound) {
+    return Status::NotFound(fmt::format("\"{}\": there is no {}", folder,
+                                        files.Stat(folder).ok() ? "model in this folder" : "such folder"));
+  }
+  ASSIGN_OR_RETURN(const auto file, std::move(opened));
   if (file->size() > kManifestBytesMax)
     return Status::Corrupt(fmt::format("\"{}\" is too large to be a manifest", path));
   std::string text(file->size(), '\0');
