@@ -18,7 +18,14 @@ enum class ExchangeKind {
   kBroadcast,    // Every row to every partition.
   kHash,         // Rows with equal `columns` (none: equal rows) to the same partition:
                  // base::HashToRange(HashRows(columns), partitions).
-  kRoundRobin,   // Evenly.
+  kRoundRobin,   // Evenly, by `deal`.
+};
+
+// What tells RoundRobin the partition of a row, such that it is the same for any number of tasks.
+enum class Deal {
+  kByTask,   // Its place in its task, which is a partition of the user's or the only one.
+  kBySplit,  // Its place in its split of the source.
+  kByPlace,  // Its place among all rows.
 };
 
 struct ExchangeSpec {
@@ -26,8 +33,8 @@ struct ExchangeSpec {
   int partitions = 0;  // 0: the engine's choice (kHash), or as the stage has (kKeep).
   std::vector<int> columns;
   std::vector<SortKey> sort_keys;
-  int level = 0;          // Of kHash: rows that one level sends to one partition are dealt out by the next.
-  bool by_split = false;  // Of kRoundRobin: by a row's place in its split of the source, or else in its task.
+  int level = 0;  // Of kHash: rows that one level sends to one partition are dealt out by the next.
+  Deal deal{};    // Of kRoundRobin.
 };
 
 }  // namespace glim::batch

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <numeric>
 
@@ -527,6 +528,52 @@ TEST(Steps, RoundRobinDealsASourceAlikeForAnyNumberOfTasks) {
     ASSERT_EQ(got.size(), 3u);
     if (first.empty()) first = got;
     EXPECT_EQ(Text(got), Text(first)) << tasks;
+  }
+}
+
+// What is in each partition, as a step that works on whole partitions sees it.
+TEST(Steps, RoundRobinDealsAnyRowsAlikeForAnyNumberOfTasks) {
+  using Make = std::function<Dataset(Flow&)>;
+  const auto numbers = [](Flow& flow) { return flow.Range(0, 1'200'000); };  // Several splits.
+  const std::pair<const char*, Make> kinds[] = {
+      {"a fold",
+       [&](Flow& flow) {
+         return numbers(flow)
+             .Map([](int64_t n) { return std::pair(n % 1000, n); })
+             .ReduceBy([](int64_t a, int64_t b) { return a + b; })
+             .Select(2);
+       }},
+      {"distinct rows", [&](Flow& flow) { return numbers(flow).Map([](int64_t n) { return n % 1000; }).Distinct(); }},
+      {"a join", [&](Flow& flow) { return flow.Range(0, 1000).Join(flow.Range(0, 500)); }},
+      {"partitions", [&](Flow& flow) { return numbers(flow).Partition(2); }},
+      {"a sort", [&](Flow& flow) { return numbers(flow).Sort(); }},
+      {"what several steps read",
+       [&](Flow& flow) {
+         const Dataset all = numbers(flow);
+         all.Select(1);
+         return all.Filter([](int64_t n) { return n % 3 != 0; });
+       }},
+      {"rows with an index", [&](Flow& flow) { return numbers(flow).ZipWithIndex().Select(2); }},
+      {"partitions that were dealt", [&](Flow& flow) { return numbers(flow).Distinct().RoundRobin(2); }},
+  };
+  for (const auto& [name, make] : kinds) {
+    std::string first;
+    for (const int tasks : {1, 2, 3, 25}) {
+      SessionOptions options;
+      options.partitions = tasks;
+      Session session(options);
+      Flow flow;
+      std::vector<Row> got;
+      const Status status = make(flow)
+                                .RoundRobin(3)
+                                .LocalReduce([](int64_t a, int64_t b) { return (a + b) % 1'000'003; })
+                                .Collect(&got)
+                                .Run(session);
+      ASSERT_TRUE(status.ok()) << status.ToString();
+      ASSERT_EQ(got.size(), 3u) << name;
+      if (first.empty()) first = Text(got);
+      EXPECT_EQ(Text(got), first) << name << ", " << tasks << " tasks";
+    }
   }
 }
 

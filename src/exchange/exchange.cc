@@ -66,13 +66,13 @@ class SlotReader : public PartitionReader {
 
 class Writer : public PartitionWriter {
  public:
-  Writer(Exchange* exchange, int producer, const uint64_t* split)
+  Writer(Exchange* exchange, int producer, const uint64_t* split, int64_t rows_before)
       : exchange_(exchange),
         producer_(producer),
-        split_(exchange->spec_.by_split ? split : nullptr),
+        split_(exchange->spec_.deal == batch::Deal::kBySplit ? split : nullptr),
         builders_(exchange->consumers_),
         rows_(exchange->consumers_),
-        next_(exchange->spec_.by_split ? 0 : producer),
+        next_(exchange->spec_.deal == batch::Deal::kByTask ? producer : rows_before),
         memory_(exchange->budget_, exchange->name_) {}
 
   Status Push(Batch batch) override {
@@ -208,9 +208,9 @@ Exchange::~Exchange() {
   for (const Slot& slot : slots_) budget_->Release(slot.bytes);
 }
 
-std::unique_ptr<PartitionWriter> Exchange::MakeWriter(int producer, const uint64_t* split) {
+std::unique_ptr<PartitionWriter> Exchange::MakeWriter(int producer, const uint64_t* split, int64_t rows_before) {
   CHECK_LT(producer, producers_);
-  return std::make_unique<Writer>(this, producer, split);
+  return std::make_unique<Writer>(this, producer, split, rows_before);
 }
 
 Status Exchange::Keep(int producer, int consumer, Batch batch, int64_t bytes) {

@@ -51,8 +51,9 @@ class Exchange : public base::Evictor {
            std::string name);
   ~Exchange() override;
 
-  // `split`: where the producer says which split it is at, when it has any; outlives the writer.
-  std::unique_ptr<PartitionWriter> MakeWriter(int producer, const uint64_t* split = nullptr);
+  // `split`: where the producer says which split it is at, when it has any; outlives the writer. `rows_before`: of the
+  // producers before this one, where rows are dealt by place.
+  std::unique_ptr<PartitionWriter> MakeWriter(int producer, const uint64_t* split = nullptr, int64_t rows_before = 0);
   // Rows of consumers [begin, end), one after the other. `take`: nobody reads them again, so their memory is given back
   // as they are read. The exchange outlives the reader.
   std::unique_ptr<PartitionReader> MakeReader(int begin, int end, bool take);

@@ -323,7 +323,6 @@ class PlanRun {
       for (const Batch& batch : rows.partitions.back()) rows.bytes += batch.MemoryBytes();
     }
     rows.user_partitions = run.stage->user_partitions;
-    rows.dealt = run.stage->dealt;
     rows.in_order = run.stage->in_order;
     rows.filled = true;
     return Status::Ok();
@@ -479,7 +478,8 @@ class PlanRun {
     if (!in_parts && NothingToDo(*run, task)) return Status::Ok();
     Reading reading;
     if (run->output != nullptr) {
-      const auto writer = run->output->MakeWriter(task, &reading.split);
+      const bool by_place = run->stage->output.deal == batch::Deal::kByPlace;
+      const auto writer = run->output->MakeWriter(task, &reading.split, by_place ? run->input->RowCount(0, task) : 0);
       return RunChain(run, task, hosts, &reading, writer.get(), writer.get());
     }
     if (in_parts) {

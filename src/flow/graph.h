@@ -116,7 +116,6 @@ struct CachedRows {
   bool filled = false;
   std::vector<std::vector<Batch>> partitions;
   int user_partitions = 0;  // As the user asked for; 0: the engine's.
-  bool dealt = false;       // This and the next: as in plan::Stage.
   bool in_order = false;
   int64_t bytes = 0;
 };

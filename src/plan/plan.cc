@@ -108,7 +108,6 @@ class Planner {
     reader.input = kept;
     reader.one_task = rows.one_task;
     reader.user_partitions = rows.user_partitions;
-    reader.dealt = rows.dealt;
     reader.in_order = rows.in_order;
     return NewStage(std::move(reader));
   }
@@ -119,11 +118,8 @@ class Planner {
     next.input = stage;
     next.one_task = exchange.kind == ExchangeKind::kGather || exchange.kind == ExchangeKind::kMergeSorted;
     const Stage& rows = stages_[stage];
-    const bool one_deals = exchange.by_split || (rows.one_task && rows.in_order);
-    const bool dealt = exchange.kind == ExchangeKind::kRoundRobin && !one_deals;
     const bool to_engines_partitions = exchange.kind == ExchangeKind::kHash && exchange.partitions == 0;
-    next.in_order = rows.in_order && !dealt && !to_engines_partitions;
-    next.dealt = dealt || (exchange.kind == ExchangeKind::kGather && rows.dealt);
+    next.in_order = rows.in_order && !to_engines_partitions;
     stages_[stage].output = std::move(exchange);
     stages_[stage].output_for = lowered_;
     return NewStage(std::move(next));
@@ -153,7 +149,6 @@ class Planner {
                        !std::holds_alternative<flow::TableSource>(step.body);  // or that of the pushes.
       if (filled_[i]) {
         stage.user_partitions = Cached(step)->user_partitions;
-        stage.dealt = Cached(step)->dealt;
         stage.in_order = Cached(step)->in_order;
       }
       stage_of_[i] = NewStage(std::move(stage));
@@ -217,12 +212,7 @@ class Planner {
             [&](const flow::PartitionStep& partition) {
               return CutTo(partition.count, Continue(step.inputs[0]), {ExchangeKind::kHash, 0, partition.columns, {}});
             },
-            [&](const flow::RoundRobinStep& robin) {
-              const int stage = Continue(step.inputs[0]);
-              ExchangeSpec exchange{ExchangeKind::kRoundRobin, 0, {}, {}};
-              exchange.by_split = KeepsSplits(stages_[stage]);
-              return CutTo(robin.count, stage, std::move(exchange));
-            },
+            [&](const flow::RoundRobinStep& robin) { return LowerRoundRobin(robin.count, Continue(step.inputs[0])); },
             [&](const flow::BroadcastStep& broadcast) {
               return CutTo(broadcast.count, Continue(step.inputs[0]), {ExchangeKind::kBroadcast, 0, {}, {}});
             },
@@ -316,6 +306,28 @@ class Planner {
            });
   }
 
+  // A stage with the rows of `stage`, whose tasks know the number of rows before their own, as ZipWithIndex needs it.
+  int WithPlaces(int stage) {
+    const Stage& rows = stages_[stage];
+    if (rows.one_task || (rows.input >= 0 && rows.operators.empty())) return stage;
+    stages_[stage].output.kind = ExchangeKind::kKeep;
+    return Reader(stage);
+  }
+
+  int LowerRoundRobin(int count, int stage) {
+    const Stage& rows = stages_[stage];
+    // Their order is the engine's choice, so only what is in a row can tell where it goes.
+    if (!rows.in_order) return CutTo(count, stage, {ExchangeKind::kHash, 0, {}, {}});
+    ExchangeSpec exchange{ExchangeKind::kRoundRobin, 0, {}, {}};
+    if (KeepsSplits(rows)) {
+      exchange.deal = Deal::kBySplit;
+    } else if (!rows.one_task && rows.user_partitions == 0) {
+      exchange.deal = Deal::kByPlace;
+      stage = WithPlaces(stage);
+    }
+    return CutTo(count, stage, std::move(exchange));
+  }
+
   int LowerSample(int i, int stage) {
     Operator sample{OperatorKind::kSample, i, {}};
     if (KeepsSplits(stages_[stage])) {
@@ -325,19 +337,10 @@ class Planner {
     const Stage& rows = stages_[stage];
     if (rows.in_order) {
       sample.draw = Draw::kByPlace;
-      // As in ZipWithIndex: a task must know the number of rows before its own.
-      if (!rows.one_task && (rows.input < 0 || !rows.operators.empty())) {
-        stages_[stage].output.kind = ExchangeKind::kKeep;
-        stage = Reader(stage);
-      }
-      return Append(stage, std::move(sample));
+      return Append(WithPlaces(stage), std::move(sample));
     }
     sample.draw = Draw::kByCopies;
-    if (!rows.one_task && (rows.user_partitions == 0 || rows.dealt)) {
-      const int partitions = rows.user_partitions;
-      stage = Cut(stage, {ExchangeKind::kHash, partitions, {}, {}});
-      stages_[stage].user_partitions = partitions;
-    }
+    if (!rows.one_task && rows.user_partitions == 0) stage = Cut(stage, {ExchangeKind::kHash, 0, {}, {}});
     return Append(stage, std::move(sample));
   }
 
@@ -352,7 +355,6 @@ class Planner {
       if (partitions && stages_[part].user_partitions == 0) part = CutTo(1, part, {ExchangeKind::kGather, 0, {}, {}});
       all.parts.push_back(part);
       all.user_partitions += stages_[part].user_partitions;
-      all.dealt |= stages_[part].dealt;
       all.in_order &= stages_[part].in_order;
     }
     return NewStage(std::move(all));

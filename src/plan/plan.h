@@ -64,6 +64,7 @@ struct Operator {
   bool build_whole = false;  // all of them in every task, or else the task's partition.
 };
 
+using batch::Deal;
 using batch::ExchangeKind;
 using batch::ExchangeSpec;
 
@@ -79,7 +80,6 @@ struct Stage {
   int cache = -1;           // A step: what this stage keeps (kKeep) is for later runs too.
   bool one_task = false;    // All rows must pass through one task, in order.
   int user_partitions = 0;  // As asked for by Partition or RoundRobin; 0: none.
-  bool dealt = false;       // Which row is in which of these is the engine's choice (RoundRobin).
   bool in_order = false;    // Its rows come in an order that does not depend on the number of tasks.
 };
 
