@@ -118,6 +118,11 @@ TEST(Spill, Distinct) {
   SameInLittleMemory([](Flow& flow) { return Left(flow).Distinct(1).Select(1); });
 }
 
+// Behind an exchange, where rows are drawn by what is in them and by how often that came.
+TEST(Spill, SampleByValue) {
+  SameInLittleMemory([](Flow& flow) { return flow.Range(0, 400000).Distinct().Sample(0.25, 3); });
+}
+
 TEST(Spill, Joins) {
   SameInLittleMemory([](Flow& flow) { return Left(flow).Join(Right(flow)); });
   SameInLittleMemory([](Flow& flow) { return Left(flow).LeftOuterJoin(Right(flow)); });

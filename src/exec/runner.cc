@@ -529,6 +529,7 @@ class PlanRun {
         case OperatorKind::kTop:
         case OperatorKind::kJoin:
         case OperatorKind::kCoGroup: return true;
+        case OperatorKind::kSample: return op.draw == plan::Draw::kByCopies;
         default: return false;
       }
     };

@@ -80,12 +80,33 @@ Status SampleOperator::DoPush(Batch batch) {
   return drawn.empty() ? Status::Ok() : Emit(batch.Gather(drawn));
 }
 
-SampleCopiesOperator::SampleCopiesOperator(OperatorContext context, double fraction, uint64_t seed, uint64_t partition)
+SampleCopiesOperator::SampleCopiesOperator(OperatorContext context, double fraction, uint64_t seed, uint64_t partition,
+                                           int level)
     : Operator(std::move(context)),
       fraction_(fraction),
-      seed_(base::HashCombine(base::HashInt(seed), partition)),
-      rows_(1),
+      seed_(seed),
+      partition_(partition),
+      level_(level),
+      rows_(std::make_unique<GroupIndex>(1)),
       memory_(Reserve()) {}
+
+Status SampleCopiesOperator::Number(const Batch& hashes) {
+  constexpr int kHash[] = {0};
+  if (writer_ != nullptr) {
+    rows_->Find(hashes, kHash, &scratch_, &groups_);
+    return Status::Ok();
+  }
+  rows_->Insert(hashes, kHash, &groups_);
+  copies_.resize(rows_->group_count());
+  const int64_t bytes = rows_->memory_bytes() + static_cast<int64_t>(copies_.capacity() * sizeof(copies_[0]));
+  ASSIGN_OR_RETURN(const bool fits, Fits(&memory_, bytes));
+  if (fits) return Status::Ok();
+  if (level_ == kLevelMax) return memory_.Resize(bytes);
+  parts_ = MakeParts({}, level_ + 1);
+  writer_ = parts_->MakeWriter(0);
+  memory_.ForceResize(bytes);
+  return Status::Ok();
+}
 
 Status SampleCopiesOperator::DoPush(Batch batch) {
   std::vector<int> columns(batch.column_count());
@@ -93,16 +114,32 @@ Status SampleCopiesOperator::DoPush(Batch batch) {
   std::vector<uint64_t> hashes(batch.row_count());
   batch::HashRows(batch, columns, hashes);
   const std::vector<int64_t> keys(hashes.begin(), hashes.end());
-  constexpr int kHash[] = {0};
-  rows_.Insert(Batch({Column::FromInt64s(keys)}, batch.row_count()), kHash, &groups_);
-  copies_.resize(rows_.group_count());
-  RETURN_IF_ERROR(memory_.Resize(rows_.memory_bytes() + static_cast<int64_t>(copies_.capacity() * sizeof(copies_[0]))));
-  std::vector<uint32_t> drawn;
+  RETURN_IF_ERROR(Number(Batch({Column::FromInt64s(keys)}, batch.row_count())));
+  const uint64_t seed = base::HashCombine(base::HashInt(seed_), partition_);
+  std::vector<uint32_t> drawn, others;
   for (uint32_t row = 0; row < batch.row_count(); ++row) {
-    const uint64_t copy = base::HashCombine(base::HashCombine(seed_, hashes[row]), copies_[groups_[row]]++);
+    if (groups_[row] == GroupIndex::kNone) {
+      others.push_back(row);
+      continue;
+    }
+    const uint64_t copy = base::HashCombine(base::HashCombine(seed, hashes[row]), copies_[groups_[row]]++);
     if (IsDrawn(base::HashInt(copy), fraction_)) drawn.push_back(row);
   }
+  if (!others.empty()) RETURN_IF_ERROR(writer_->Push(batch.Gather(others)));
   return drawn.empty() ? Status::Ok() : Emit(batch.Gather(drawn));
+}
+
+Status SampleCopiesOperator::DoFinish() {
+  if (writer_ == nullptr) return Status::Ok();
+  RETURN_IF_ERROR(writer_->Finish());
+  rows_.reset();
+  copies_ = {};
+  memory_.Clear();
+  for (int part = 0; part < kParts && !full(); ++part) {
+    SampleCopiesOperator nested(context(), fraction_, seed_, partition_, level_ + 1);
+    RETURN_IF_ERROR(RunNested(&nested, parts_->MakeReader(part, part + 1, true).get()));
+  }
+  return Status::Ok();
 }
 
 Status ZipWithIndexOperator::DoPush(Batch batch) {

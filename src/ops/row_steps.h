@@ -114,21 +114,32 @@ class SampleOperator : public Operator {
 // For rows that come in any order: by a hash of the seed, the partition, the row and the number of rows equal to it
 // that came before. Equal as everywhere: 4 is 4.0, and which of the two is drawn depends on the order. Rows are counted
 // under 64 bits of hash: two that share them share their numbers. Keeps about 40 bytes for each that is unlike the
-// others.
+// others; when memory is short, new ones are dealt out to parts.
 class SampleCopiesOperator : public Operator {
  public:
-  SampleCopiesOperator(OperatorContext context, double fraction, uint64_t seed, uint64_t partition);
+  SampleCopiesOperator(OperatorContext context, double fraction, uint64_t seed, uint64_t partition, int level = 0);
 
  protected:
   Status DoPush(Batch batch) override;
+  Status DoFinish() override;
 
  private:
+  // Numbers the rows of a batch, given their hashes, in groups_: those that rows_ has and, while there is room, new
+  // ones.
+  Status Number(const Batch& hashes);
+
   const double fraction_;
   const uint64_t seed_;
-  GroupIndex rows_;
+  const uint64_t partition_;
+  const int level_;
+  std::unique_ptr<GroupIndex> rows_;
   std::vector<uint32_t> copies_;  // Per group of rows_.
   std::vector<uint32_t> groups_;
+  GroupIndex::Rows scratch_;
   base::Reservation memory_;
+  // Once memory was short: rows that rows_ does not have.
+  std::unique_ptr<exchange::Exchange> parts_;
+  std::unique_ptr<exchange::PartitionWriter> writer_;
 };
 
 // One more column: first, first + 1, ...
