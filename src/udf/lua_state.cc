@@ -12,6 +12,7 @@
 #include "base/memory_budget.h"
 #include "env/env.h"
 #include "udf/lua_gmatch.h"
+#include "udf/lua_json.h"
 #include "udf/lua_kernels.h"
 #include "udf/lua_side.h"
 #include "udf/lua_standard.h"
@@ -197,6 +198,8 @@ void OpenGlimRuntime(lua_State* L) {
   constexpr luaL_Reg kModule[] = {{"hash", Hash}, {"partition", Partition}, {"count", Count}, {"pairs", SidePairs},
                                   {"log", Log},   {nullptr, nullptr}};
   luaL_register(L, nullptr, kModule);
+  PushParseJson(L);
+  lua_setfield(L, -2, "parse_json");
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "loaded");
   lua_pushvalue(L, -3);
