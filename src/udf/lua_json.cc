@@ -56,14 +56,24 @@ void PushJson(lua_State* L, const element& value) {
   }
 }
 
-// Nothing here has a destructor when lua_error leaves: the parser belongs to the state.
+// One for each thread, kept from one text to the next. Not in a state's memory: what it holds would be lost to leak
+// checkers, and to us when a script ends the process.
+parser& ThreadParser() {
+  struct Shallow : parser {
+    // It grows with the texts; without memory the first one fails.
+    Shallow() { [[maybe_unused]] const auto error = allocate(0, kDepthMax); }
+  };
+  thread_local Shallow made;
+  return made;
+}
+
+// Nothing here has a destructor when lua_error leaves.
 int ParseJson(lua_State* L) {
   if (lua_gettop(L) > 1) return luaL_error(L, "glim.parse_json takes one argument, got %d", lua_gettop(L));
   size_t size = 0;
   const char* text = luaL_checklstring(L, 1, &size);
-  auto* const with = static_cast<parser*>(lua_touserdata(L, lua_upvalueindex(1)));
   element value;
-  const auto error = with->parse(text, size).get(value);
+  const auto error = ThreadParser().parse(text, size).get(value);
   if (error == simdjson::SUCCESS) {
     PushJson(L, value);
     return 1;
@@ -76,22 +86,8 @@ int ParseJson(lua_State* L) {
                     size > kShownMax ? "..." : "");
 }
 
-int Collect(lua_State* L) {
-  static_cast<parser*>(lua_touserdata(L, 1))->~parser();
-  return 0;
-}
-
 }  // namespace
 
-void PushParseJson(lua_State* L) {
-  auto* const made = new (lua_newuserdata(L, sizeof(parser))) parser;
-  // It grows with the texts; without memory the first one fails.
-  [[maybe_unused]] const auto error = made->allocate(0, kDepthMax);
-  lua_createtable(L, 0, 1);
-  lua_pushcfunction(L, Collect);
-  lua_setfield(L, -2, "__gc");
-  lua_setmetatable(L, -2);
-  lua_pushcclosure(L, ParseJson, 1);
-}
+void PushParseJson(lua_State* L) { lua_pushcfunction(L, ParseJson); }
 
 }  // namespace glim::udf

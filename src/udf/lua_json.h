@@ -13,7 +13,7 @@ struct lua_State;
 
 namespace glim::udf {
 
-// Pushes the function, with a parser of its own.
+// Pushes the function.
 void PushParseJson(lua_State* L);
 
 }  // namespace glim::udf
