@@ -10,6 +10,9 @@ import os
 import statistics
 
 
+MET = {True: "Met", False: "**Missed**", None: "Not measured"}
+
+
 def of_program(program):
     if program.failure:
         return {"name": program.name, "failure": next((line for line in program.failure.splitlines() if "rror" in line), program.failure)[:200]}
@@ -44,7 +47,7 @@ def markdown(heading, results):
         lines += [f"| {program['name']} | {program['median']:.3f} | {program['min']:.3f} | {program['max']:.3f} | {program['cpu']:.2f} | "
                   f"{program['peak_mb']} | {program['median'] / first['median']:.2f} |" for program in timed]
         lines += [f"| {program['name']} | failed | | | | | |" for program in result["programs"] if "failure" in program]
-        lines += [""] + [f"- {'Met' if mark['met'] else '**Missed**'}: {mark['text']}" for mark in result["marks"]] + [""]
+        lines += [""] + [f"- {MET[mark['met']]}: {mark['text']}" for mark in result["marks"]] + [""]
     return "\n".join(lines)
 
 
