@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "param/wire.h"
+
+#include <fmt/format.h>
+
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "net/bytes.h"
+
+namespace glim::param {
+namespace {
+
+template <class T>
+struct IsVector : std::false_type {};
+template <class T>
+struct IsVector<std::vector<T>> : std::true_type {};
+template <class T>
+struct IsOptional : std::false_type {};
+template <class T>
+struct IsOptional<std::optional<T>> : std::true_type {};
+
+// The fields of everything that travels, in the order of the wire. One list serves both ways, so they cannot differ.
+template <class A>
+void Fields(A& a, Member& m) {
+  a(m.node, m.incarnation);
+}
+template <class A>
+void Fields(A& a, ShardId& m) {
+  a(m.table, m.shard);
+}
+template <class A>
+void Fields(A& a, Producer& m) {
+  a(m.high, m.low);
+}
+template <class A>
+void Fields(A& a, View& m) {
+  a(m.number, m.primary, m.backups, m.joiner);
+}
+template <class A>
+void Fields(A& a, Record& m) {
+  a(m.lsn, m.view, m.kind, m.producer, m.attempt, m.seq, m.op);
+}
+template <class A>
+void Fields(A& a, PushRequest& m) {
+  a(m.shard, m.producer, m.attempt, m.seq, m.kind, m.op);
+}
+template <class A>
+void Fields(A& a, PushReply& m) {
+  a(m.shard, m.producer, m.attempt, m.outcome, m.seq, m.view, m.error);
+}
+template <class A>
+void Fields(A& a, PullRequest& m) {
+  a(m.shard, m.request, m.producer, m.after_seq, m.op);
+}
+template <class A>
+void Fields(A& a, PullReply& m) {
+  a(m.shard, m.request, m.outcome, m.view, m.lsn, m.rows, m.error);
+}
+template <class A>
+void Fields(A& a, Append& m) {
+  a(m.shard, m.view, m.from, m.prev_lsn, m.prev_view, m.committed, m.needless, m.records);
+}
+template <class A>
+void Fields(A& a, AppendReply& m) {
+  a(m.shard, m.view, m.from, m.matched, m.held, m.applied);
+}
+template <class A>
+void Fields(A& a, SnapshotPart& m) {
+  a(m.shard, m.view, m.from, m.lsn, m.lsn_view, m.offset, m.size, m.bytes);
+}
+template <class A>
+void Fields(A& a, SnapshotReply& m) {
+  a(m.shard, m.view, m.from, m.lsn, m.received, m.installed);
+}
+template <class A>
+void Fields(A& a, ViewUpdate& m) {
+  a(m.shard, m.view, m.active, m.dropped, m.table);
+}
+template <class A>
+void Fields(A& a, ShardReport& m) {
+  a(m.shard, m.view, m.active, m.synced);
+}
+template <class A>
+void Fields(A& a, Beat& m) {
+  a(m.member, m.sent_at, m.address);
+}
+template <class A>
+void Fields(A& a, BeatReply& m) {
+  a(m.epoch, m.sent_at, m.leased, m.fenced);
+}
+template <class A>
+void Fields(A& a, FullReport& m) {
+  a(m.member, m.epoch, m.shards);
+}
+
+// The last value of each enumeration.
+RecordKind LastOf(RecordKind) { return RecordKind::kClose; }
+PushOutcome LastOf(PushOutcome) { return PushOutcome::kNoSession; }
+PullOutcome LastOf(PullOutcome) { return PullOutcome::kNotPrimary; }
+
+template <class Message>
+struct TypeOf;
+#define GLIM_MESSAGE(Name)                                 \
+  template <>                                              \
+  struct TypeOf<Name> {                                    \
+    static constexpr MessageType kType = k##Name##Message; \
+    static constexpr std::string_view kName = #Name;       \
+  }
+using Push = PushRequest;
+using Pull = PullRequest;
+GLIM_MESSAGE(Push);
+GLIM_MESSAGE(PushReply);
+GLIM_MESSAGE(Pull);
+GLIM_MESSAGE(PullReply);
+GLIM_MESSAGE(Append);
+GLIM_MESSAGE(AppendReply);
+GLIM_MESSAGE(SnapshotPart);
+GLIM_MESSAGE(SnapshotReply);
+GLIM_MESSAGE(ViewUpdate);
+GLIM_MESSAGE(ShardReport);
+GLIM_MESSAGE(Beat);
+GLIM_MESSAGE(BeatReply);
+GLIM_MESSAGE(FullReport);
+#undef GLIM_MESSAGE
+
+class Writer {
+ public:
+  explicit Writer(net::Frame* frame) : frame_(frame) {}
+
+  template <class... T>
+  void operator()(T&... fields) {
+    (Put(fields), ...);
+  }
+
+ private:
+  template <class T>
+  void Put(T& field) {
+    if constexpr (std::is_enum_v<T> || std::is_integral_v<T>) {
+      net::PutNumber(field, &frame_->body);
+    } else if constexpr (std::is_same_v<T, std::string>) {
+      // A reason, or an address. A peer that sends more than fits has lost nothing we need.
+      net::PutText(std::string_view(field).substr(0, 4096), &frame_->body);
+    } else if constexpr (IsVector<T>::value) {
+      net::PutNumber(static_cast<uint32_t>(field.size()), &frame_->body);
+      for (auto& item : field) Put(item);
+    } else if constexpr (IsOptional<T>::value) {
+      net::PutNumber(static_cast<uint8_t>(field.has_value()), &frame_->body);
+      if (field) Put(*field);
+    } else if constexpr (std::is_same_v<T, SharedBytes>) {
+      PutPayload(field);
+    } else {
+      Fields(*this, field);
+    }
+  }
+
+  // A segment of its own, as long as there are any; then all that follows together in the last one.
+  void PutPayload(const SharedBytes& bytes) {
+    net::PutNumber(static_cast<uint32_t>(bytes.bytes.size()), &frame_->body);
+    if (bytes.bytes.empty()) return;
+    const std::string_view text(reinterpret_cast<const char*>(bytes.bytes.data()), bytes.bytes.size());
+    if (frame_->segments.size() + 1 < net::kSegmentsMax) {
+      frame_->segments.push_back({text, bytes.owner});
+      return;
+    }
+    if (rest_ == nullptr) {
+      rest_ = std::make_shared<std::string>();
+      frame_->segments.push_back({{}, rest_});
+    }
+    rest_->append(text);
+    frame_->segments.back().bytes = *rest_;
+  }
+
+  net::Frame* const frame_;
+  std::shared_ptr<std::string> rest_;
+};
+
+class Reader {
+ public:
+  explicit Reader(const net::Frame& frame) : frame_(frame), body_(frame.body) {}
+
+  template <class... T>
+  void operator()(T&... fields) {
+    (Take(fields), ...);
+  }
+  bool complete() const { return ok_ && body_.complete() && segment_ == frame_.segments.size(); }
+
+ private:
+  template <class T>
+  void Take(T& field) {
+    if (!ok_ || !body_.ok()) return;
+    if constexpr (std::is_enum_v<T>) {
+      using Number = std::underlying_type_t<T>;
+      const auto number = body_.Number<Number>();
+      ok_ = number <= static_cast<Number>(LastOf(T{}));
+      if (ok_) field = static_cast<T>(number);
+    } else if constexpr (std::is_same_v<T, bool>) {
+      const auto number = body_.Number<uint8_t>();
+      ok_ = number <= 1;
+      field = number == 1;
+    } else if constexpr (std::is_integral_v<T>) {
+      field = body_.Number<T>();
+    } else if constexpr (std::is_same_v<T, std::string>) {
+      field = body_.Text();
+    } else if constexpr (IsVector<T>::value) {
+      const auto count = body_.Number<uint32_t>();
+      // Each item takes a part of the body, so a count that lies ends with it.
+      for (uint32_t i = 0; i < count && ok_ && body_.ok(); ++i) Take(field.emplace_back());
+    } else if constexpr (IsOptional<T>::value) {
+      bool there = false;
+      Take(there);
+      if (there) Take(field.emplace());
+    } else if constexpr (std::is_same_v<T, SharedBytes>) {
+      TakePayload(&field);
+    } else {
+      Fields(*this, field);
+    }
+  }
+
+  void TakePayload(SharedBytes* field) {
+    const auto size = body_.Number<uint32_t>();
+    if (size == 0) return;
+    ok_ = segment_ < frame_.segments.size() && size <= frame_.segments[segment_].bytes.size() - offset_;
+    if (!ok_) return;
+    const net::Segment& segment = frame_.segments[segment_];
+    *field = {segment.owner, std::as_bytes(std::span(segment.bytes.substr(offset_, size)))};
+    offset_ += size;
+    if (offset_ < segment.bytes.size()) return;
+    ++segment_;
+    offset_ = 0;
+  }
+
+  const net::Frame& frame_;
+  net::ByteReader body_;
+  bool ok_ = true;
+  size_t segment_ = 0;  // Of the payload that comes next, from `offset_` on.
+  size_t offset_ = 0;
+};
+
+}  // namespace
+
+const net::MessageTable& ClusterMessages() {
+  static const net::MessageTable& table = *[] {
+    auto* made = new net::MessageTable;
+    using enum net::Role;
+    made->Add(kPushMessage, "push", kClient);
+    made->Add(kPushReplyMessage, "push reply", kNode);
+    made->Add(kPullMessage, "pull", kReadOnly);
+    made->Add(kPullReplyMessage, "pull reply", kNode);
+    made->Add(kAppendMessage, "append", kNode);
+    made->Add(kAppendReplyMessage, "append reply", kNode);
+    made->Add(kSnapshotPartMessage, "snapshot part", kNode);
+    made->Add(kSnapshotReplyMessage, "snapshot reply", kNode);
+    made->Add(kViewUpdateMessage, "view update", kNode);
+    made->Add(kShardReportMessage, "shard report", kNode);
+    made->Add(kBeatMessage, "beat", kNode);
+    made->Add(kBeatReplyMessage, "beat reply", kNode);
+    made->Add(kFullReportMessage, "full report", kNode);
+    return made;
+  }();
+  return table;
+}
+
+template <class Message>
+net::Frame ToFrame(const Message& message) {
+  net::Frame frame;
+  frame.header.type = TypeOf<Message>::kType;
+  Writer writer(&frame);
+  Fields(writer, const_cast<Message&>(message));  // A writer only looks.
+  return frame;
+}
+
+template <class Message>
+Result<Message> FromFrame(const net::Frame& frame) {
+  if (frame.header.type != TypeOf<Message>::kType) {
+    return Status::Corrupt(fmt::format("a frame of type {} is no {}", frame.header.type, TypeOf<Message>::kName));
+  }
+  Message message;
+  Reader reader(frame);
+  Fields(reader, message);
+  if (!reader.complete()) {
+    return Status::Corrupt(
+        fmt::format("a {} of {} bytes does not hold what one has", TypeOf<Message>::kName, frame.body.size()));
+  }
+  return message;
+}
+
+#define GLIM_MESSAGE(Name)                        \
+  template net::Frame ToFrame<Name>(const Name&); \
+  template Result<Name> FromFrame<Name>(const net::Frame&)
+GLIM_MESSAGE(PushRequest);
+GLIM_MESSAGE(PushReply);
+GLIM_MESSAGE(PullRequest);
+GLIM_MESSAGE(PullReply);
+GLIM_MESSAGE(Append);
+GLIM_MESSAGE(AppendReply);
+GLIM_MESSAGE(SnapshotPart);
+GLIM_MESSAGE(SnapshotReply);
+GLIM_MESSAGE(ViewUpdate);
+GLIM_MESSAGE(ShardReport);
+GLIM_MESSAGE(Beat);
+GLIM_MESSAGE(BeatReply);
+GLIM_MESSAGE(FullReport);
+#undef GLIM_MESSAGE
+
+}  // namespace glim::param

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The messages of the cluster (messages.h) as frames and back. What is small is the body, field after field,
+// little-endian, as docs/format/wire.md lists them; pushes, rows and snapshots are payload, sent from where they lie
+// and kept where they were received.
+//
+// Bytes from outside are believed no further than they reach: a count is never allocated ahead of what it counts, and
+// what does not end where the body ends is kCorrupt.
+//
+// Thread: functions and values.
+#pragma once
+
+#include <cstdint>
+
+#include "net/frame.h"
+#include "net/messages.h"
+#include "param/replication/messages.h"
+
+namespace glim::param {
+
+enum MessageType : uint16_t {
+  kPushMessage = 16,
+  kPushReplyMessage = 17,
+  kPullMessage = 18,
+  kPullReplyMessage = 19,
+  kAppendMessage = 20,
+  kAppendReplyMessage = 21,
+  kSnapshotPartMessage = 22,
+  kSnapshotReplyMessage = 23,
+  kViewUpdateMessage = 24,
+  kShardReportMessage = 25,
+  kBeatMessage = 26,
+  kBeatReplyMessage = 27,
+  kFullReportMessage = 28,
+};
+
+// Which role may send what.
+const net::MessageTable& ClusterMessages();
+
+// One for each message. The payload refers to the message's bytes and keeps their owners.
+template <class Message>
+net::Frame ToFrame(const Message& message);
+
+// kCorrupt: another type, or not the fields that it has. Payload of the message shares the frame's memory.
+template <class Message>
+Result<Message> FromFrame(const net::Frame& frame);
+
+}  // namespace glim::param
