@@ -79,8 +79,18 @@ void Master::OnWritten(uint64_t count, int64_t now) {
     const Decision decision = std::move(unwritten_.front());
     unwritten_.pop_front();
     ++written_;
+    if (const auto* dropped = std::get_if<TableDropped>(&decision)) TellDropped(dropped->id);
     Apply(decision);
     Act(decision, now);
+  }
+}
+
+// Who misses it hears it when it next reports the shard.
+void Master::TellDropped(uint64_t table) {
+  for (const auto& [id, shard] : shards_) {
+    if (id.table != table) continue;
+    for (const auto& [member, report] : shard.informed)
+      out_.Send(member, param::ViewUpdate{id, {}, false, true, {}, {}});
   }
 }
 
@@ -105,6 +115,20 @@ void Master::Act(const Decision& decision, int64_t now) {
     it->second.deciding = false;
     Inform(it->first, it->second, now);
   }
+}
+
+std::vector<Decision> Master::CompactLog() const {
+  std::vector<Decision> log{EpochBegun{epoch_}};
+  for (const auto& [id, table] : tables_) log.emplace_back(std::in_place_type<TableCreated>, table);
+  for (const auto& [id, shard] : shards_) {
+    const auto add = [&, id = id](const View& view) { log.emplace_back(std::in_place_type<ViewMade>, id, view); };
+    if (shard.last_active.number > 0) {
+      add(shard.last_active);
+      log.emplace_back(std::in_place_type<ViewActivated>, id, shard.last_active.number);
+    }
+    if (shard.view.number > shard.last_active.number) add(shard.view);
+  }
+  return log;
 }
 
 // ----------------------------------------------------------------------------------------------------------------
@@ -159,7 +183,7 @@ void Master::OnBeat(const param::Beat& beat, int64_t now) {
 void Master::OnReport(const Member& from, const param::ShardReport& report, int64_t now) {
   const auto it = shards_.find(report.shard);
   if (it == shards_.end()) {
-    if (begun_) out_.Send(from, param::ViewUpdate{report.shard, {}, false, true, {}});
+    if (begun_) out_.Send(from, param::ViewUpdate{report.shard, {}, false, true, {}, {}});
     return;
   }
   Shard& shard = it->second;
@@ -193,7 +217,10 @@ bool Master::Knows(const Shard& shard, const param::ShardReport& report) const {
 }
 
 void Master::SendUpdate(const Member& to, const ShardId& id, const Shard& shard) {
-  out_.Send(to, param::ViewUpdate{id, shard.view, shard.active, false, tables_.at(id.table).spec});
+  param::ViewUpdate update{id, shard.view, shard.active, false, tables_.at(id.table).spec, {}};
+  for (const Member& member : HoldersOf(shard.view)) update.addresses.push_back({member, AddressOf(member)});
+  if (shard.view.joiner) update.addresses.push_back({*shard.view.joiner, AddressOf(*shard.view.joiner)});
+  out_.Send(to, update);
 }
 
 void Master::Inform(const ShardId& id, Shard& shard, int64_t now) {
@@ -253,7 +280,7 @@ void Master::ConsiderPending(const ShardId& id, Shard& shard, int64_t now) {
     shard.deciding = true;
     Decide(ViewActivated{id, view.number});
     if (GLIM_MUTANT(kActiveBeforeWritten)) {
-      out_.Send(view.primary, param::ViewUpdate{id, view, true, false, tables_.at(id.table).spec});
+      out_.Send(view.primary, param::ViewUpdate{id, view, true, false, tables_.at(id.table).spec, {}});
     }
     return;
   }

@@ -32,31 +32,12 @@
 
 namespace glim::cluster {
 
-struct TableEntry {
-  uint64_t id = 0;
-  std::string name;
-  uint32_t shards = 1;
-  uint32_t replicas = 1;
-  param::SharedBytes spec;  // The table's description, which the master does not look into.
-};
-
-struct EpochBegun {
-  uint64_t epoch = 0;
-};
-struct TableCreated {
-  TableEntry table;
-};
-struct TableDropped {
-  uint64_t id = 0;
-};
-struct ViewMade {
-  param::ShardId shard;
-  param::View view;
-};
-struct ViewActivated {
-  param::ShardId shard;
-  uint64_t number = 0;
-};
+using param::EpochBegun;
+using param::TableCreated;
+using param::TableDropped;
+using param::TableEntry;
+using param::ViewActivated;
+using param::ViewMade;
 using Decision = std::variant<EpochBegun, TableCreated, TableDropped, ViewMade, ViewActivated>;
 
 class MasterOutput {
@@ -97,6 +78,7 @@ class Master {
   Result<uint64_t> CreateTable(TableEntry table, int64_t now);
   Status DropTable(const std::string& name);
   const TableEntry* FindTable(const std::string& name) const;
+  const std::map<uint64_t, TableEntry>& tables() const { return tables_; }
   // Nothing while there is no such shard.
   std::optional<Route> FindRoute(const param::ShardId& shard) const;
   // While it is draining, a node's shards move to others and it gets no new ones. False when no such node is known.
@@ -113,6 +95,11 @@ class Master {
     bool deciding = false;
   };
   std::map<param::ShardId, ShardStatus> ShardStatuses() const;
+  // So many decisions were handed to the log. When OnWritten was told of as many, all that was asked for so far is
+  // decided.
+  uint64_t decided() const { return written_ + unwritten_.size(); }
+  // A log that means the same, without what is history.
+  std::vector<Decision> CompactLog() const;
 
  private:
   struct Node {
@@ -138,6 +125,7 @@ class Master {
   void Apply(const Decision& decision);
   void Decide(const Decision& decision);
   void Act(const Decision& decision, int64_t now);
+  void TellDropped(uint64_t table);
   void Consider(const param::ShardId& id, Shard& shard, int64_t now);
   void ConsiderPending(const param::ShardId& id, Shard& shard, int64_t now);
   void ConsiderActive(const param::ShardId& id, Shard& shard, int64_t now);

@@ -54,6 +54,12 @@ std::vector<float> PullAll(const TableState& state, const std::vector<Key>& keys
   return Floats(*rows);
 }
 
+void Apply(TableState* state, const SharedBytes& op) {
+  Record record;
+  record.op = op;
+  state->Apply(record);
+}
+
 constexpr uint64_t kPlenty = 1 << 30;
 
 // A second shard that is restored from the first goes on exactly as the first does, whatever the rule.
@@ -72,7 +78,7 @@ RC_GTEST_PROP(TableState, GoesOnAsTheOneItWasRestoredFrom, ()) {
     }
     const SharedBytes op = PushOf(pushed, values);
     RC_ASSERT(state->Check(op).ok());
-    state->Apply(Record{.op = op});
+    Apply(state, op);
   };
   const auto some = [&] { return *rc::gen::container<std::vector<size_t>>(rc::gen::inRange<size_t>(0, 20)); };
   for (int i = 0; i < 3; ++i) push(&first, some(), i);
@@ -93,7 +99,7 @@ TEST(TableState, VariableRowsAreKeptAndGivenWithTheirLengths) {
   const SharedBytes op =
       EncodeTableRequest({TableCall::kVariablePush, {keys[0], keys[2]}, {2, 1}, std::as_bytes(std::span(values))});
   ASSERT_TRUE(state.Check(op).ok());
-  state.Apply(Record{.op = op});
+  Apply(&state, op);
   TableState second(layout, 1, kPlenty);
   const std::string saved = state.Save();
   ASSERT_TRUE(second.Restore(std::as_bytes(std::span(saved))).ok());
@@ -127,7 +133,7 @@ RC_GTEST_PROP(TableState, AnyBytesAreAnErrorOrARequest, ()) {
   const auto layout = Layout(Spec(SparseKeys(), 1, Add{}));
   const std::vector<Key> keys = OwnKeys(*layout, 3);
   TableState state(layout, 1, kPlenty);
-  state.Apply(Record{.op = PushOf(keys, {1, 2, 3})});
+  Apply(&state, PushOf(keys, {1, 2, 3}));
   const auto damage = [](std::string bytes) {
     for (int i = *rc::gen::inRange(0, 4); i > 0 && !bytes.empty(); --i) {
       bytes[*rc::gen::inRange<size_t>(0, bytes.size())] = *rc::gen::arbitrary<char>();
@@ -138,7 +144,7 @@ RC_GTEST_PROP(TableState, AnyBytesAreAnErrorOrARequest, ()) {
   const SharedBytes op = PushOf(keys, {1, 2, 3});
   const std::string text(reinterpret_cast<const char*>(op.bytes.data()), op.bytes.size());
   const SharedBytes bad = SharedBytes::Of(damage(text));
-  if (state.Check(bad).ok()) state.Apply(Record{.op = bad});
+  if (state.Check(bad).ok()) Apply(&state, bad);
   (void)state.Read(bad);
   const std::string saved = damage(state.Save());
   const auto before = PullAll(state, keys);

@@ -76,7 +76,7 @@ void Fields(A& a, SnapshotReply& m) {
 }
 template <class A>
 void Fields(A& a, ViewUpdate& m) {
-  a(m.shard, m.view, m.active, m.dropped, m.table);
+  a(m.shard, m.view, m.active, m.dropped, m.table, m.addresses);
 }
 template <class A>
 void Fields(A& a, ShardReport& m) {
@@ -95,10 +95,65 @@ void Fields(A& a, FullReport& m) {
   a(m.member, m.epoch, m.shards);
 }
 
+template <class A>
+void Fields(A& a, MemberAddress& m) {
+  a(m.member, m.address);
+}
+template <class A>
+void Fields(A& a, TableEntry& m) {
+  a(m.id, m.name, m.shards, m.replicas, m.spec);
+}
+template <class A>
+void Fields(A& a, TableQuery& m) {
+  a(m.request, m.name);
+}
+template <class A>
+void Fields(A& a, TableChange& m) {
+  a(m.request, m.action, m.table);
+}
+template <class A>
+void Fields(A& a, TableAnswer& m) {
+  a(m.request, m.code, m.error, m.tables);
+}
+template <class A>
+void Fields(A& a, ShardRoute& m) {
+  a(m.shard, m.view, m.active, m.address);
+}
+template <class A>
+void Fields(A& a, RouteQuery& m) {
+  a(m.table);
+}
+template <class A>
+void Fields(A& a, RouteAnswer& m) {
+  a(m.table, m.shards);
+}
+template <class A>
+void Fields(A& a, EpochBegun& m) {
+  a(m.epoch);
+}
+template <class A>
+void Fields(A& a, TableCreated& m) {
+  a(m.table);
+}
+template <class A>
+void Fields(A& a, TableDropped& m) {
+  a(m.id);
+}
+template <class A>
+void Fields(A& a, ViewMade& m) {
+  a(m.shard, m.view);
+}
+template <class A>
+void Fields(A& a, ViewActivated& m) {
+  a(m.shard, m.number);
+}
+
 // The last value of each enumeration.
 RecordKind LastOf(RecordKind) { return RecordKind::kClose; }
 PushOutcome LastOf(PushOutcome) { return PushOutcome::kNoSession; }
 PullOutcome LastOf(PullOutcome) { return PullOutcome::kNotPrimary; }
+TableAction LastOf(TableAction) { return TableAction::kDrop; }
+Code LastOf(Code) { return Code::kUsage; }
 
 template <class Message>
 struct TypeOf;
@@ -123,6 +178,16 @@ GLIM_MESSAGE(ShardReport);
 GLIM_MESSAGE(Beat);
 GLIM_MESSAGE(BeatReply);
 GLIM_MESSAGE(FullReport);
+GLIM_MESSAGE(TableQuery);
+GLIM_MESSAGE(TableChange);
+GLIM_MESSAGE(TableAnswer);
+GLIM_MESSAGE(RouteQuery);
+GLIM_MESSAGE(RouteAnswer);
+GLIM_MESSAGE(EpochBegun);
+GLIM_MESSAGE(TableCreated);
+GLIM_MESSAGE(TableDropped);
+GLIM_MESSAGE(ViewMade);
+GLIM_MESSAGE(ViewActivated);
 #undef GLIM_MESSAGE
 
 class Writer {
@@ -257,6 +322,11 @@ const net::MessageTable& ClusterMessages() {
     made->Add(kBeatMessage, "beat", kNode);
     made->Add(kBeatReplyMessage, "beat reply", kNode);
     made->Add(kFullReportMessage, "full report", kNode);
+    made->Add(kTableQueryMessage, "table query", kReadOnly);
+    made->Add(kTableChangeMessage, "table change", kClient);
+    made->Add(kTableAnswerMessage, "table answer", kNode);
+    made->Add(kRouteQueryMessage, "route query", kReadOnly);
+    made->Add(kRouteAnswerMessage, "route answer", kNode);
     return made;
   }();
   return table;
@@ -302,6 +372,16 @@ GLIM_MESSAGE(ShardReport);
 GLIM_MESSAGE(Beat);
 GLIM_MESSAGE(BeatReply);
 GLIM_MESSAGE(FullReport);
+GLIM_MESSAGE(TableQuery);
+GLIM_MESSAGE(TableChange);
+GLIM_MESSAGE(TableAnswer);
+GLIM_MESSAGE(RouteQuery);
+GLIM_MESSAGE(RouteAnswer);
+GLIM_MESSAGE(EpochBegun);
+GLIM_MESSAGE(TableCreated);
+GLIM_MESSAGE(TableDropped);
+GLIM_MESSAGE(ViewMade);
+GLIM_MESSAGE(ViewActivated);
 #undef GLIM_MESSAGE
 
 }  // namespace glim::param

@@ -32,6 +32,17 @@ enum MessageType : uint16_t {
   kBeatMessage = 26,
   kBeatReplyMessage = 27,
   kFullReportMessage = 28,
+  kTableQueryMessage = 29,
+  kTableChangeMessage = 30,
+  kTableAnswerMessage = 31,
+  kRouteQueryMessage = 32,
+  kRouteAnswerMessage = 33,
+  // The decisions in a master's log are frames, too. No table of messages has them, so nobody can send one.
+  kEpochBegunMessage = 64,
+  kTableCreatedMessage = 65,
+  kTableDroppedMessage = 66,
+  kViewMadeMessage = 67,
+  kViewActivatedMessage = 68,
 };
 
 // Which role may send what.

@@ -68,7 +68,18 @@ RC_GTEST_PROP(Wire, EveryMessageComesBack, ()) {
   ComesBack(SnapshotPart{AnyShard(), AnyNumber(), AnyMember(), AnyNumber(), AnyNumber(), AnyNumber(), AnyNumber(),
                          AnyBytes()});
   ComesBack(SnapshotReply{AnyShard(), AnyNumber(), AnyMember(), AnyNumber(), AnyNumber(), AnyBool()});
-  ComesBack(ViewUpdate{AnyShard(), AnyView(), AnyBool(), AnyBool(), AnyBytes()});
+  ComesBack(ViewUpdate{AnyShard(), AnyView(), AnyBool(), AnyBool(), AnyBytes(), {{AnyMember(), "host:2"}}});
+  const TableEntry entry{AnyNumber(), "t", 3, 2, AnyBytes()};
+  ComesBack(TableQuery{AnyNumber(), "t"});
+  ComesBack(TableChange{AnyNumber(), TableAction::kDrop, entry});
+  ComesBack(TableAnswer{AnyNumber(), Code::kInvalid, "why", {entry, entry}});
+  ComesBack(RouteQuery{AnyNumber()});
+  ComesBack(RouteAnswer{AnyNumber(), {{AnyShard(), AnyView(), AnyBool(), "host:3"}}});
+  ComesBack(EpochBegun{AnyNumber()});
+  ComesBack(TableCreated{entry});
+  ComesBack(TableDropped{AnyNumber()});
+  ComesBack(ViewMade{AnyShard(), AnyView()});
+  ComesBack(ViewActivated{AnyShard(), AnyNumber()});
   ComesBack(ShardReport{AnyShard(), AnyNumber(), AnyBool(), PerhapsAMember()});
   ComesBack(Beat{AnyMember(), 77, "host:1"});
   ComesBack(BeatReply{AnyNumber(), -5, AnyBool(), AnyBool()});
@@ -114,9 +125,9 @@ TEST(Wire, AnotherTypeAndValuesBeyondTheirRangeAreNamed) {
 // What reads may be sent by who may only read, what changes by clients, all else by processes of the cluster.
 TEST(Wire, OnlyNodesSpeakOfViews) {
   for (const auto& [type, entry] : ClusterMessages().entries()) {
-    const net::Role least = type == kPullMessage   ? net::Role::kReadOnly
-                            : type == kPushMessage ? net::Role::kClient
-                                                   : net::Role::kNode;
+    const bool reads = type == kPullMessage || type == kTableQueryMessage || type == kRouteQueryMessage;
+    const bool changes = type == kPushMessage || type == kTableChangeMessage;
+    const net::Role least = reads ? net::Role::kReadOnly : changes ? net::Role::kClient : net::Role::kNode;
     for (const net::Role role : {net::Role::kNone, net::Role::kReadOnly, net::Role::kClient, net::Role::kNode}) {
       EXPECT_EQ(ClusterMessages().Check(type, role).ok(), role >= least) << entry.name;
     }

@@ -180,13 +180,19 @@ struct SnapshotReply {
 // ------------------------------------------------------------------------------------------------------- master and
 // members
 
+struct MemberAddress {
+  Member member;
+  std::string address;  // "host:port"; empty: not known.
+};
+
 // Sent until the member's report says that it knows.
 struct ViewUpdate {
   ShardId shard;
   View view;
   bool active = false;
-  bool dropped = false;  // The table is no more; forget the shard.
-  SharedBytes table;     // Its description, for a member that has not heard of it.
+  bool dropped = false;                  // The table is no more; forget the shard.
+  SharedBytes table;                     // Its description, for a member that has not heard of it.
+  std::vector<MemberAddress> addresses;  // Of the view's members.
 };
 
 // What a member knows of its shard: its answer to a ViewUpdate, and whenever it changes.
@@ -217,6 +223,77 @@ struct FullReport {
   Member member;
   uint64_t epoch = 0;
   std::vector<ShardReport> shards;
+};
+
+// ------------------------------------------------------------------------------------------------------ master and
+// clients
+
+struct TableEntry {
+  uint64_t id = 0;
+  std::string name;
+  uint32_t shards = 1;
+  uint32_t replicas = 1;
+  SharedBytes spec;  // The table's description, which the master does not look into.
+};
+
+// Which tables there are: the one of this name, or all.
+struct TableQuery {
+  uint64_t request = 0;
+  std::string name;
+};
+
+enum class TableAction : uint8_t { kCreate, kDrop };
+
+// The answer comes when what was decided is on the master's disk.
+struct TableChange {
+  uint64_t request = 0;
+  TableAction action = TableAction::kCreate;
+  TableEntry table;  // To drop it, its name.
+};
+
+struct TableAnswer {
+  uint64_t request = 0;
+  Code code = Code::kOk;
+  std::string error;
+  std::vector<TableEntry> tables;
+};
+
+struct ShardRoute {
+  ShardId shard;
+  View view;
+  bool active = false;
+  std::string address;  // Of the primary.
+};
+
+// Where the shards of a table are.
+struct RouteQuery {
+  uint64_t table = 0;
+};
+
+struct RouteAnswer {
+  uint64_t table = 0;
+  std::vector<ShardRoute> shards;  // Empty: there is no such table. View number 0: nobody has the shard yet.
+};
+
+// ------------------------------------------------------------------------------------------------------- the master's
+// log
+
+struct EpochBegun {
+  uint64_t epoch = 0;
+};
+struct TableCreated {
+  TableEntry table;
+};
+struct TableDropped {
+  uint64_t id = 0;
+};
+struct ViewMade {
+  ShardId shard;
+  View view;
+};
+struct ViewActivated {
+  ShardId shard;
+  uint64_t number = 0;
 };
 
 }  // namespace glim::param
