@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cluster/master_process.h"
+
+#include <deque>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "base/try.h"
+#include "cluster/master_log.h"
+#include "net/event_loop.h"
+#include "net/transport.h"
+#include "param/wire.h"
+
+namespace glim::cluster {
+
+using param::Member;
+
+class MasterProcess::Impl final : public MasterOutput {
+ public:
+  Impl(env::Env& env, MasterProcessOptions options, std::function<void(Status)> stopped)
+      : env_(env),
+        options_(std::move(options)),
+        stopped_(std::move(stopped)),
+        loop_(std::make_unique<net::EventLoop>()),
+        timer_(std::make_unique<net::Timer>(*loop_)) {}
+
+  // First what could call us, then the thread, then what it worked on.
+  ~Impl() override {
+    loop_->Call([this] { timer_.reset(); });
+    listener_.reset();
+    transport_.reset();
+    loop_.reset();
+  }
+
+  Status Start() {
+    RETURN_IF_ERROR(env_.files().MakeFolders(options_.folder));
+    ASSIGN_OR_RETURN(const std::vector<Decision> decided, ReadMasterLog(env_.files(), options_.folder));
+    Status status;
+    loop_->Call([&] { status = StartInLoop(decided); });
+    return status;
+  }
+
+  std::string address() const { return address_; }
+
+ private:
+  class Session;
+
+  struct Pending {
+    uint64_t decided = 0;  // Answered when so many decisions are on the disk.
+    std::weak_ptr<net::Connection> to;
+    param::TableAnswer answer;
+  };
+
+  int64_t now() { return env_.clock().MonotonicNanos(); }
+
+  Status StartInLoop(const std::vector<Decision>& decided);
+
+  void Tick() {
+    master_->OnTick(now());
+    timer_->Start(options_.master.resend_nanos / 2, [this] { Tick(); });
+  }
+
+  // ------------------------------------------------------------------------------------------------------ what it
+  // makes happen
+
+  void Write(const Decision& decision) override {
+    if (!failed_.ok()) return;
+    ++appended_;
+    failed_ = log_->Append(decision);
+    // One sync for all that are decided by what is at work now.
+    if (std::exchange(sync_posted_, true)) return;
+    loop_->Post([this] { Sync(); });
+  }
+
+  void Sync() {
+    sync_posted_ = false;
+    if (failed_.ok()) failed_ = log_->Sync();
+    if (!failed_.ok()) {
+      timer_->Cancel();
+      if (stopped_) std::exchange(stopped_, nullptr)(Status(failed_).With("the master's log"));
+      return;
+    }
+    const uint64_t written = appended_;
+    master_->OnWritten(written, now());
+    while (!pending_.empty() && pending_.front().decided <= written) {
+      Pending pending = std::move(pending_.front());
+      pending_.pop_front();
+      if (pending.answer.code == Code::kOk && !pending.answer.tables.empty()) {
+        const TableEntry* table = master_->FindTable(pending.answer.tables[0].name);
+        if (table != nullptr) pending.answer.tables[0] = *table;
+      }
+      if (const auto to = pending.to.lock()) Answer(*to, pending.answer);
+    }
+  }
+
+  void Send(const Member& to, const param::ViewUpdate& update) override { SendMessage(to, update); }
+  void Send(const Member& to, const param::BeatReply& reply) override { SendMessage(to, reply); }
+
+  template <class Message>
+  void SendMessage(const Member& to, const Message& message) {
+    const auto it = members_.find(to);
+    if (it == members_.end()) return;  // It will beat when it is there.
+    Answer(*it->second, message);
+  }
+
+  // A peer whose queue is full loses what it is sent; all of it is said again, or asked for again.
+  template <class Message>
+  static void Answer(net::Connection& to, const Message& message) {
+    (void)to.Send(param::ToFrame(message));
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- what it
+  // is told
+
+  void OnTableQuery(net::Connection& from, const param::TableQuery& query) {
+    param::TableAnswer answer{query.request, Code::kOk, "", {}};
+    for (const auto& [id, table] : master_->tables()) {
+      if (query.name.empty() || table.name == query.name) answer.tables.push_back(table);
+    }
+    if (!query.name.empty() && answer.tables.empty()) {
+      answer.code = Code::kNotFound;
+      answer.error = "there is no table \"" + query.name + "\"";
+    }
+    Answer(from, answer);
+  }
+
+  void OnTableChange(const std::shared_ptr<net::Connection>& from, const param::TableChange& change) {
+    Pending pending{0, from, {change.request, Code::kOk, "", {}}};
+    Status status;
+    if (change.action == param::TableAction::kCreate) {
+      status = master_->CreateTable(change.table, now()).status();
+      pending.answer.tables = {change.table};
+    } else {
+      status = master_->DropTable(change.table.name);
+    }
+    pending.decided = master_->decided();
+    if (status.ok()) {
+      pending_.push_back(std::move(pending));
+      return;
+    }
+    pending.answer = {change.request, status.code(), status.message(), {}};
+    Answer(*from, pending.answer);
+  }
+
+  void OnRouteQuery(net::Connection& from, const param::RouteQuery& query) {
+    param::RouteAnswer answer{query.table, {}};
+    if (const auto it = master_->tables().find(query.table); it != master_->tables().end()) {
+      for (uint32_t i = 0; i < it->second.shards; ++i) {
+        const param::ShardId shard{query.table, i};
+        const Route route = master_->FindRoute(shard).value_or(Route{});  // Nobody has it yet.
+        answer.shards.push_back({shard, route.view, route.active, master_->AddressOf(route.view.primary)});
+      }
+    }
+    Answer(from, answer);
+  }
+
+  env::Env& env_;
+  const MasterProcessOptions options_;
+  std::function<void(Status)> stopped_;
+  std::unique_ptr<net::EventLoop> loop_;
+  std::unique_ptr<net::Timer> timer_;
+  std::string address_;
+
+  // The loop's.
+  std::unique_ptr<net::Transport> transport_;
+  std::unique_ptr<net::Listener> listener_;
+  std::optional<Master> master_;
+  std::unique_ptr<MasterLog> log_;
+  uint64_t appended_ = 0;
+  bool sync_posted_ = false;
+  Status failed_;
+  std::deque<Pending> pending_;
+  std::map<Member, std::shared_ptr<net::Connection>> members_;
+};
+
+// One connection, of a member or a client.
+class MasterProcess::Impl::Session final : public net::ConnectionHandler {
+ public:
+  Session(Impl& master, std::shared_ptr<net::Connection> connection)
+      : master_(master), connection_(std::move(connection)) {}
+
+  void OnFrame(net::Frame frame, net::Credit credit) override {
+    if (!master_.failed_.ok()) return;
+    const Status status = Work(frame);
+    if (!status.ok()) connection_->Close();  // Not one of ours.
+  }
+
+  void OnClosed(const net::Closing& closing) override {
+    const auto it = master_.members_.find(member_);
+    if (it != master_.members_.end() && it->second == connection_) master_.members_.erase(it);
+    connection_.reset();
+  }
+
+ private:
+  Status Work(const net::Frame& frame) {
+    switch (frame.header.type) {
+      case param::kBeatMessage: {
+        ASSIGN_OR_RETURN(const param::Beat beat, param::FromFrame<param::Beat>(frame));
+        member_ = beat.member;
+        master_.members_[member_] = connection_;
+        master_.master_->OnBeat(beat, master_.now());
+        return Status::Ok();
+      }
+      case param::kShardReportMessage: {
+        ASSIGN_OR_RETURN(const param::ShardReport report, param::FromFrame<param::ShardReport>(frame));
+        master_.master_->OnReport(member_, report, master_.now());
+        return Status::Ok();
+      }
+      case param::kFullReportMessage: {
+        ASSIGN_OR_RETURN(const param::FullReport report, param::FromFrame<param::FullReport>(frame));
+        master_.master_->OnFullReport(report, master_.now());
+        return Status::Ok();
+      }
+      case param::kTableQueryMessage: {
+        ASSIGN_OR_RETURN(const param::TableQuery query, param::FromFrame<param::TableQuery>(frame));
+        master_.OnTableQuery(*connection_, query);
+        return Status::Ok();
+      }
+      case param::kTableChangeMessage: {
+        ASSIGN_OR_RETURN(const param::TableChange change, param::FromFrame<param::TableChange>(frame));
+        master_.OnTableChange(connection_, change);
+        return Status::Ok();
+      }
+      case param::kRouteQueryMessage: {
+        ASSIGN_OR_RETURN(const param::RouteQuery query, param::FromFrame<param::RouteQuery>(frame));
+        master_.OnRouteQuery(*connection_, query);
+        return Status::Ok();
+      }
+    }
+    return Status::Corrupt("not a message for a master");
+  }
+
+  Impl& master_;
+  std::shared_ptr<net::Connection> connection_;  // Until it closes.
+  Member member_;
+};
+
+Status MasterProcess::Impl::StartInLoop(const std::vector<Decision>& decided) {
+  // What the old log says, in fewer words, is the begin of the new one.
+  struct Nowhere final : MasterOutput {
+    void Write(const Decision&) override {}
+    void Send(const Member&, const param::ViewUpdate&) override {}
+    void Send(const Member&, const param::BeatReply&) override {}
+  } nowhere;
+  std::vector<Decision> compact;
+  if (!decided.empty()) {
+    const Master reader(options_.master, decided, 0, nowhere);
+    compact = reader.CompactLog();
+  }
+  ASSIGN_OR_RETURN(log_, MasterLog::Begin(env_.files(), options_.folder, compact));
+  net::TransportOptions transport;
+  transport.messages = &param::ClusterMessages();
+  transport.key = options_.key;
+  if (options_.key) transport.cluster = options_.key->cluster;
+  transport.node = "master";
+  transport.dead_nanos = options_.master.dead_nanos;
+  transport_ = net::MakeTcpTransport(*loop_, std::move(transport));
+  master_.emplace(options_.master, compact, now(), *this);
+  ASSIGN_OR_RETURN(listener_,
+                   transport_->Listen(options_.address, [this](const std::shared_ptr<net::Connection>& connection) {
+                     return std::make_shared<Session>(*this, connection);
+                   }));
+  address_ = listener_->address();
+  Tick();
+  return Status::Ok();
+}
+
+MasterProcess::MasterProcess(env::Env& env, MasterProcessOptions options, std::function<void(Status)> stopped)
+    : impl_(std::make_unique<Impl>(env, std::move(options), std::move(stopped))) {}
+MasterProcess::~MasterProcess() = default;
+Status MasterProcess::Start() { return impl_->Start(); }
+std::string MasterProcess::address() const { return impl_->address(); }
+
+}  // namespace glim::cluster

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cluster/server_process.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "base/log.h"
+#include "base/try.h"
+#include "net/event_loop.h"
+#include "net/transport.h"
+#include "param/table_state.h"
+#include "param/wire.h"
+#include "table/manifest.h"
+
+namespace glim::cluster {
+
+using param::ClientId;
+using param::Member;
+
+class ServerProcess::Impl final : public ServerNodeOutput {
+ public:
+  Impl(env::Env& env, ServerProcessOptions options, std::function<void(Status)> stopped)
+      : env_(env),
+        options_(std::move(options)),
+        stopped_(std::move(stopped)),
+        self_{options_.node, static_cast<uint64_t>(env.clock().WallNanos())},
+        loop_(std::make_unique<net::EventLoop>()),
+        timer_(std::make_unique<net::Timer>(*loop_)) {}
+
+  // First what could call us, then the thread, then what it worked on.
+  ~Impl() override {
+    loop_->Call([this] { timer_.reset(); });
+    listener_.reset();
+    transport_.reset();
+    loop_.reset();
+  }
+
+  Status Start() {
+    Status status;
+    loop_->Call([&] { status = StartInLoop(); });
+    return status;
+  }
+  std::string address() const { return address_; }
+
+ private:
+  class Session;
+
+  static constexpr int64_t kConnectNanos = 3'000'000'000;
+  static constexpr int64_t kTickNanos = 50'000'000;
+
+  int64_t now() { return env_.clock().MonotonicNanos(); }
+  Status StartInLoop();
+
+  void Tick() {
+    node_->OnTick(now());
+    if (node_->fenced()) {
+      if (stopped_) {
+        std::exchange(stopped_, nullptr)(Status::Stale(fmt::format(
+            "another process has taken the place of server {}; this one is not a member any more", options_.node)));
+      }
+      return;
+    }
+    timer_->Start(kTickNanos, [this] { Tick(); });
+  }
+
+  // One layout for all shards of a table, as long as any is here.
+  Result<std::unique_ptr<param::ShardState>> MakeState(param::ShardId shard, const param::SharedBytes& description) {
+    std::shared_ptr<const param::TableLayout> layout = layouts_[shard.table].lock();
+    if (layout == nullptr) {
+      const std::string_view text(reinterpret_cast<const char*>(description.bytes.data()), description.bytes.size());
+      ASSIGN_OR_RETURN(const table::Manifest manifest, table::DecodeManifest(text));
+      ASSIGN_OR_RETURN(TableSpec spec, CheckTableSpec(manifest.spec));
+      if (spec.shards == 0 || shard.shard >= spec.shards) return Status::Corrupt("a table without this shard");
+      layout = std::make_shared<const param::TableLayout>(std::move(spec));
+      layouts_[shard.table] = layout;
+    }
+    return std::unique_ptr<param::ShardState>(
+        std::make_unique<param::TableState>(std::move(layout), shard.shard, options_.memory_max));
+  }
+
+  // ----------------------------------------------------------------------------------------------------------
+  // connections
+
+  // The connection that we dialled to this address, or a new one.
+  net::Connection* Dial(const std::string& address);
+
+  template <class Message>
+  void SendToAddress(const std::string& address, const Message& message) {
+    if (address.empty()) return;
+    // A full queue loses it, as a network would.
+    if (net::Connection* connection = Dial(address)) (void)connection->Send(param::ToFrame(message));
+  }
+
+  void Send(const Member& to, param::PeerMessage message) override {
+    const auto it = addresses_.find(to);
+    if (it == addresses_.end()) return;
+    std::visit([&](const auto& m) { SendToAddress(it->second, m); }, message);
+  }
+  template <class Reply>
+  void AnswerClient(ClientId to, const Reply& reply) {
+    if (const auto it = clients_.find(to); it != clients_.end()) (void)it->second->Send(param::ToFrame(reply));
+  }
+  void Answer(ClientId to, param::PushReply reply) override { AnswerClient(to, reply); }
+  void Answer(ClientId to, param::PullReply reply) override { AnswerClient(to, reply); }
+  void SendToMaster(const param::Beat& beat) override { SendToAddress(options_.master, beat); }
+  void SendToMaster(const param::ShardReport& report) override { SendToAddress(options_.master, report); }
+  void SendToMaster(const param::FullReport& report) override { SendToAddress(options_.master, report); }
+
+  void OnViewUpdate(const param::ViewUpdate& update) {
+    for (const param::MemberAddress& entry : update.addresses) {
+      if (!entry.address.empty()) addresses_[entry.member] = entry.address;
+    }
+    node_->OnViewUpdate(update, now());
+  }
+
+  env::Env& env_;
+  const ServerProcessOptions options_;
+  std::function<void(Status)> stopped_;
+  const Member self_;
+  std::unique_ptr<net::EventLoop> loop_;
+  std::unique_ptr<net::Timer> timer_;
+  std::string address_;
+
+  // The loop's.
+  std::unique_ptr<net::Transport> transport_;
+  std::unique_ptr<net::Listener> listener_;
+  std::optional<ServerNode> node_;
+  std::map<uint64_t, std::weak_ptr<const param::TableLayout>> layouts_;
+  std::map<Member, std::string> addresses_;
+  std::map<std::string, std::shared_ptr<net::Connection>> dialled_;
+  std::map<ClientId, std::shared_ptr<net::Connection>> clients_;
+  ClientId next_client_ = 1;
+};
+
+// One connection: dialled by us (address set), or accepted (client set).
+class ServerProcess::Impl::Session final : public net::ConnectionHandler {
+ public:
+  Session(Impl& server, std::string address) : server_(server), address_(std::move(address)) {}
+  void set_connection(const std::shared_ptr<net::Connection>& connection) { connection_ = connection; }
+  Session(Impl& server, ClientId client) : server_(server), client_(client) {}
+
+  void OnFrame(net::Frame frame, net::Credit credit) override {
+    if (const Status status = Work(frame); !status.ok()) {
+      base::LogWarning("a connection is closed: {}", status.message());
+      Forget(true);
+    }
+  }
+  void OnClosed(const net::Closing& closing) override { Forget(false); }
+
+ private:
+  void Forget(bool close) {
+    auto& dialled = server_.dialled_;
+    // Another one may have been dialled since.
+    if (const auto it = dialled.find(address_); it != dialled.end() && it->second == connection_.lock()) {
+      if (close) it->second->Close();
+      dialled.erase(it);
+    }
+    if (const auto it = server_.clients_.find(client_); it != server_.clients_.end()) {
+      if (close) it->second->Close();
+      server_.clients_.erase(it);
+    }
+  }
+
+  template <class Message>
+  Status ToReplica(const net::Frame& frame) {
+    ASSIGN_OR_RETURN(Message message, param::FromFrame<Message>(frame));
+    server_.node_->OnPeer(param::PeerMessage(std::move(message)), server_.now());
+    return Status::Ok();
+  }
+
+  Status Work(const net::Frame& frame) {
+    switch (frame.header.type) {
+      case param::kPushMessage: {
+        ASSIGN_OR_RETURN(const param::PushRequest push, param::FromFrame<param::PushRequest>(frame));
+        server_.node_->OnPush(client_, push, server_.now());
+        return Status::Ok();
+      }
+      case param::kPullMessage: {
+        ASSIGN_OR_RETURN(const param::PullRequest pull, param::FromFrame<param::PullRequest>(frame));
+        server_.node_->OnPull(client_, pull, server_.now());
+        return Status::Ok();
+      }
+      case param::kAppendMessage: return ToReplica<param::Append>(frame);
+      case param::kAppendReplyMessage: return ToReplica<param::AppendReply>(frame);
+      case param::kSnapshotPartMessage: return ToReplica<param::SnapshotPart>(frame);
+      case param::kSnapshotReplyMessage: return ToReplica<param::SnapshotReply>(frame);
+      case param::kViewUpdateMessage: {
+        ASSIGN_OR_RETURN(const param::ViewUpdate update, param::FromFrame<param::ViewUpdate>(frame));
+        server_.OnViewUpdate(update);
+        return Status::Ok();
+      }
+      case param::kBeatReplyMessage: {
+        ASSIGN_OR_RETURN(const param::BeatReply reply, param::FromFrame<param::BeatReply>(frame));
+        server_.node_->OnBeatReply(reply, server_.now());
+        return Status::Ok();
+      }
+    }
+    return Status::Corrupt(fmt::format("a frame of type {} is nothing for a server", frame.header.type));
+  }
+
+  Impl& server_;
+  const std::string address_;
+  const ClientId client_ = 0;
+  std::weak_ptr<net::Connection> connection_;  // When we dialled it.
+};
+
+net::Connection* ServerProcess::Impl::Dial(const std::string& address) {
+  auto& connection = dialled_[address];
+  if (connection == nullptr) {
+    auto session = std::make_shared<Session>(*this, address);
+    connection = transport_->Connect(address, kConnectNanos, session);
+    session->set_connection(connection);
+  }
+  return connection.get();
+}
+
+Status ServerProcess::Impl::StartInLoop() {
+  net::TransportOptions transport;
+  transport.messages = &param::ClusterMessages();
+  transport.key = options_.key;
+  if (options_.key) transport.cluster = options_.key->cluster;
+  transport.node = fmt::format("server-{}", options_.node);
+  transport.dead_nanos = options_.node_options.dead_nanos;
+  transport_ = net::MakeTcpTransport(*loop_, std::move(transport));
+  ASSIGN_OR_RETURN(listener_,
+                   transport_->Listen(options_.address, [this](const std::shared_ptr<net::Connection>& connection) {
+                     const ClientId client = next_client_++;
+                     clients_[client] = connection;
+                     return std::make_shared<Session>(*this, client);
+                   }));
+  address_ = listener_->address();
+  node_.emplace(
+      self_, address_,
+      [this](param::ShardId shard, const param::SharedBytes& description) { return MakeState(shard, description); },
+      options_.node_options, *this);
+  Tick();
+  return Status::Ok();
+}
+
+ServerProcess::ServerProcess(env::Env& env, ServerProcessOptions options, std::function<void(Status)> stopped)
+    : impl_(std::make_unique<Impl>(env, std::move(options), std::move(stopped))) {}
+ServerProcess::~ServerProcess() = default;
+Status ServerProcess::Start() { return impl_->Start(); }
+std::string ServerProcess::address() const { return impl_->address(); }
+
+}  // namespace glim::cluster

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A server as a process: it dials the master, listens for clients and other servers, and feeds the state machine of
+// server_node.h, whose shards are those of src/table. `glim server` is this and an address on stdout.
+//
+// One thread does everything: connections, replicas, update rules. Members find each other by the addresses that come
+// with a view; each sends over a connection that it dialled itself. A connection that breaks is dialled again when
+// there is something to send; what was lost meanwhile is sent again by the rules of the protocol.
+//
+// Thread: Start and the destructor by one; the rest from any.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "cluster/server_node.h"
+#include "env/env.h"
+#include "net/key.h"
+
+namespace glim::cluster {
+
+struct ServerProcessOptions {
+  std::string master;                   // host:port
+  std::string address = "127.0.0.1:0";  // Where it listens; port 0: a free one.
+  uint32_t node = 0;                    // Its number in the cluster, the same after each start.
+  uint64_t memory_max = uint64_t{1} << 30;
+  std::shared_ptr<const net::Key> key;  // Null: this machine only.
+  ServerNodeOptions node_options;
+};
+
+class ServerProcess {
+ public:
+  // `stopped` is called once, from the server's thread, when it has to stop by itself: another one has taken its place.
+  ServerProcess(env::Env& env, ServerProcessOptions options, std::function<void(Status)> stopped);
+  ~ServerProcess();
+  ServerProcess(const ServerProcess&) = delete;
+
+  Status Start();
+  // Where it listens. Expects: Start was ok.
+  std::string address() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace glim::cluster
