@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A cluster over real sockets within this process: a master, servers that go without a word and come back, programs
+// that push and pull meanwhile.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <thread>
+
+#include "cluster/master_process.h"
+#include "cluster/server_process.h"
+#include "param/cluster_client.h"
+
+namespace glim::cluster {
+namespace {
+
+using param::ClusterClient;
+using testing::HasSubstr;
+
+constexpr int64_t kMilli = 1'000'000;
+
+TableSpec Counts(const std::string& name, uint32_t shards = 4) {
+  TableSpec spec;
+  spec.name = name;
+  spec.value_type = ValueType::kI64;
+  spec.rule = Add{};
+  spec.shards = shards;
+  return spec;
+}
+
+class ProcessesTest : public testing::Test {
+ protected:
+  ProcessesTest() : env_(env::MakePosixEnv()), folder_(*env_->files().MakeTemporaryFolder("processes")) {}
+  ~ProcessesTest() override {
+    client_.reset();
+    servers_.clear();
+    master_.reset();
+    (void)env_->files().RemoveAll(folder_);
+  }
+
+  void StartMaster(const std::string& address = "127.0.0.1:0") {
+    MasterProcessOptions options{.address = address, .folder = folder_, .key = nullptr, .master = {}};
+    options.master.dead_nanos = kDead;
+    options.master.resend_nanos = 50 * kMilli;
+    master_ = std::make_unique<MasterProcess>(*env_, std::move(options), nullptr);
+    const Status status = master_->Start();
+    ASSERT_TRUE(status.ok()) << status.message();
+  }
+  void StartServer(uint32_t number) {
+    ServerProcessOptions options;
+    options.master = master_->address();
+    options.node = number;
+    options.node_options.beat_nanos = 50 * kMilli;
+    options.node_options.dead_nanos = kDead;
+    servers_[number] = std::make_unique<ServerProcess>(*env_, std::move(options), nullptr);
+    const Status status = servers_[number]->Start();
+    ASSERT_TRUE(status.ok()) << status.message();
+  }
+  void Start(uint32_t servers) {
+    StartMaster();
+    for (uint32_t i = 1; i <= servers; ++i) StartServer(i);
+    client_ = NewClient();
+  }
+  std::unique_ptr<ClusterClient> NewClient() {
+    param::ClusterClientOptions options;
+    options.master = master_->address();
+    return std::make_unique<ClusterClient>(*env_, std::move(options));
+  }
+  // A master needs a moment until enough servers have beaten.
+  Table<int64_t> Create(TableSpec spec, uint32_t replicas) {
+    for (int i = 0;; ++i) {
+      auto table = client_->CreateTable(spec, replicas);
+      if (table.ok()) return Table<int64_t>(*table);
+      if (table.status().code() != Code::kUnavailable || i == 200) {
+        ADD_FAILURE() << table.status().message();
+        return {};
+      }
+      env_->clock().SleepFor(50 * kMilli);
+    }
+  }
+
+  static constexpr int64_t kDead = 1000 * kMilli;
+
+  const std::unique_ptr<env::Env> env_;
+  const std::string folder_;
+  std::unique_ptr<MasterProcess> master_;
+  std::map<uint32_t, std::unique_ptr<ServerProcess>> servers_;
+  std::unique_ptr<ClusterClient> client_;
+};
+
+TEST_F(ProcessesTest, PushesOfOneProgramAreSeenByAnother) {
+  Start(2);
+  const Table<int64_t> counts = Create(Counts("counts"), 2);
+  const std::vector<Key> keys{1, 2, 3, 1, 1'000'000'007, ~uint64_t{0}};
+  const std::vector<int64_t> values{10, 20, 30, 5, 7, 9};
+  const Status pushed = counts.Push(keys, values).Wait();
+  ASSERT_TRUE(pushed.ok()) << pushed.message();
+  const auto other = NewClient();
+  const auto opened = other->OpenTable("counts");
+  ASSERT_TRUE(opened.ok()) << opened.status().message();
+  const auto pulled = Table<int64_t>(*opened).Pull(keys).Get();
+  ASSERT_TRUE(pulled.ok()) << pulled.status().message();
+  EXPECT_THAT(*pulled, testing::ElementsAre(15, 20, 30, 15, 7, 9));
+  EXPECT_EQ(other->OpenTable("other").status().code(), Code::kNotFound);
+  EXPECT_THAT(client_->CreateTable(Counts("counts")).status().message(), HasSubstr("there is a table \"counts\""));
+}
+
+TEST_F(ProcessesTest, ATableThatIsOpenedTwiceIsOneAndHandlesOutliveTheClient) {
+  Start(1);
+  const Table<int64_t> first = Create(Counts("counts"), 1);
+  ASSERT_TRUE(first.Push(std::vector<Key>{1}, std::vector<int64_t>{1}).Wait().ok());
+  Table<int64_t> second(*client_->OpenTable("counts"));
+  ASSERT_TRUE(second.Push(std::vector<Key>{1}, std::vector<int64_t>{1}).Wait().ok());
+  EXPECT_THAT(*first.Pull(std::vector<Key>{1}).Get(), testing::ElementsAre(2));
+  ASSERT_TRUE(first.Drop().ok());
+  EXPECT_EQ(client_->OpenTable("counts").status().code(), Code::kNotFound);
+  EXPECT_EQ(first.Pull(std::vector<Key>{1}).Get().status().code(), Code::kNotFound);
+  EXPECT_EQ(second.Push(std::vector<Key>{1}, std::vector<int64_t>{1}).Wait().code(), Code::kNotFound);
+  client_.reset();
+  EXPECT_EQ(first.Push(std::vector<Key>{1}, std::vector<int64_t>{1}).Wait().code(), Code::kCancelled);
+}
+
+TEST_F(ProcessesTest, ManyRowsComeInPieces) {
+  Start(1);
+  const Table<int64_t> counts = Create(Counts("counts"), 1);
+  std::vector<Key> keys(500'000);
+  std::vector<int64_t> values(keys.size());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    keys[i] = i * 7919;
+    values[i] = static_cast<int64_t>(i);
+  }
+  for (int round = 0; round < 3; ++round) {
+    const Status pushed = counts.Push(keys, values).Wait();
+    ASSERT_TRUE(pushed.ok()) << pushed.message();
+  }
+  const auto pulled = counts.Pull(keys).Get();
+  ASSERT_TRUE(pulled.ok()) << pulled.status().message();
+  for (size_t i = 0; i < keys.size(); ++i) ASSERT_EQ((*pulled)[i], 3 * values[i]);
+}
+
+TEST_F(ProcessesTest, ServersAndTheMasterGoAndComeBackWhilePushesGoOn) {
+  Start(3);
+  const Table<int64_t> counts = Create(Counts("counts"), 2);
+  const std::vector<Key> keys{1, 2, 3, 4, 5, 6, 7, 8};
+  const std::vector<int64_t> ones(keys.size(), 1);
+  std::atomic<bool> stop{false};
+  int64_t pushes = 0;
+  Status failed;
+  std::thread pusher([&] {
+    while (!stop && failed.ok()) {
+      failed = counts.Push(keys, ones).Wait();
+      if (failed.ok()) ++pushes;
+    }
+  });
+  const std::string address = master_->address();
+  for (uint32_t round = 0; round < 3; ++round) {
+    env_->clock().SleepFor(300 * kMilli);
+    const uint32_t victim = 1 + round;
+    servers_.erase(victim);
+    env_->clock().SleepFor(1500 * kMilli);
+    StartServer(victim);
+    env_->clock().SleepFor(700 * kMilli);  // It joins.
+    if (round == 1) {
+      master_.reset();
+      env_->clock().SleepFor(300 * kMilli);
+      StartMaster(address);
+      env_->clock().SleepFor(1500 * kMilli);
+    }
+  }
+  stop = true;
+  pusher.join();
+  ASSERT_TRUE(failed.ok()) << failed.message();
+  const auto pulled = counts.Pull(keys).Get();
+  ASSERT_TRUE(pulled.ok()) << pulled.status().message();
+  EXPECT_THAT(*pulled, testing::Each(pushes));
+  EXPECT_GT(pushes, 10);
+}
+
+TEST_F(ProcessesTest, AMasterThatIsNotThereIsNamed) {
+  param::ClusterClientOptions options;
+  options.master = "127.0.0.1:1";
+  ClusterClient client(*env_, std::move(options));
+  const Status status = client.Ping();
+  EXPECT_EQ(status.code(), Code::kUnavailable);
+  EXPECT_THAT(status.message(), HasSubstr("the master at 127.0.0.1:1"));
+}
+
+}  // namespace
+}  // namespace glim::cluster

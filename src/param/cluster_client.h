@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A program's way to the tables of a cluster: it asks the master where their shards are, and pushes and pulls at the
+// servers. Tables that it opens are TableClients like the embedded ones.
+//
+//   a push  checked, split by shard, numbered per shard (replication/push_session.h), sent until it is answered
+//   a pull  split by shard; each part sees the program's own pushes made before it; asked again elsewhere when a server
+//   is gone
+//
+// A caller whose pushes are more than may be under way waits in Push, up to the push's deadline.
+//
+// One thread talks to the network. Thread: any.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "env/env.h"
+#include "glim/table.h"
+#include "net/key.h"
+#include "param/replication/messages.h"
+
+namespace glim::param {
+
+struct ClusterClientOptions {
+  std::string master;                   // host:port
+  std::shared_ptr<const net::Key> key;  // Null: this machine only.
+  std::string name = "client";          // For logs: a-z, 0-9 and -.
+  int64_t call_nanos = 10'000'000'000;  // For questions to the master.
+  uint64_t under_way_bytes_max = 64 << 20;
+};
+
+class ClusterClient {
+ public:
+  ClusterClient(env::Env& env, ClusterClientOptions options);
+  // Tables that are still open answer kCancelled from then on.
+  ~ClusterClient();
+  ClusterClient(const ClusterClient&) = delete;
+
+  // Ok when the master answers; else why not.
+  Status Ping();
+  // spec.shards == 0: 16. `replicas` servers hold each shard.
+  Result<TableHandle> CreateTable(TableSpec spec, uint32_t replicas = 1);
+  Result<TableHandle> OpenTable(const std::string& name);
+  Result<std::vector<TableEntry>> ListTables();
+  Status DropTable(const std::string& name);
+
+  class Impl;
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+// A table's description as the master keeps it, and back.
+SharedBytes EncodeTableSpec(const TableSpec& spec);
+Result<TableSpec> DecodeTableSpec(const SharedBytes& bytes);
+
+}  // namespace glim::param
