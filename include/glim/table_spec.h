@@ -135,6 +135,22 @@ using UpdateRule = std::variant<Add, Assign, Min, Max, Sgd, AdaGrad, Adam, Ftrl>
 // How keys are spread over shards. kDefault: range for dense keys and matrices, hash for sparse keys.
 enum class Partitioner : uint8_t { kDefault, kRange, kCyclic, kHash };
 
+// How far one worker may be ahead of others (docs/design/clocks.md): pulls of workers that joined the table wait for
+// them.
+struct Consistency {
+  enum class Kind : uint8_t { kAsync, kStale, kBsp };
+  Kind kind = Kind::kAsync;
+  uint32_t staleness = 0;  // Of kStale: so many clocks.
+  bool operator==(const Consistency&) const = default;
+};
+// No bound: pushes are applied at once, pulls never wait.
+inline constexpr Consistency kAsync{};
+// A pull at clock c sees all that the others pushed in clocks below c - s, and perhaps more.
+constexpr Consistency Staleness(uint32_t s) { return {Consistency::Kind::kStale, s}; }
+// Bulk-synchronous: a pull at clock c sees what was pushed in clocks below c, and nothing else. Rows are equal bit by
+// bit for any number of servers, shards and processes.
+inline constexpr Consistency kBsp{Consistency::Kind::kBsp};
+
 struct TableSpec {
   std::string name;  // 1 to 64 of A-Z a-z 0-9 _ . -
   KeySpace keys = SparseKeys();
@@ -144,6 +160,7 @@ struct TableSpec {
   UpdateRule rule = Add{};
   Partitioner partitioner = Partitioner::kDefault;
   uint32_t shards = 0;  // 0: several per core.
+  Consistency consistency = kAsync;
   bool operator==(const TableSpec&) const = default;
 
   bool is_variable() const { return width == kVariableWidth; }
@@ -155,6 +172,7 @@ struct TableOptions {
   Initial initial = Constant(0);
   Partitioner partitioner = Partitioner::kDefault;
   uint32_t shards = 0;
+  Consistency consistency = kAsync;
 };
 
 template <TableValue V>
@@ -166,7 +184,8 @@ TableSpec MakeTableSpec(std::string name, KeySpace keys, UpdateRule rule = Add{}
           .initial = options.initial,
           .rule = rule,
           .partitioner = options.partitioner,
-          .shards = options.shards};
+          .shards = options.shards,
+          .consistency = options.consistency};
 }
 
 // "dense 1000", "matrix 1000 x 16", "sparse".
@@ -176,11 +195,14 @@ std::string ToString(const Initial& initial);
 // "add", "ftrl alpha=0.1 beta=1 l1=0 l2=0", ...
 std::string ToString(const UpdateRule& rule);
 std::string_view ToString(Partitioner partitioner);
+// "async", "bsp", or the number of clocks.
+std::string ToString(const Consistency& consistency);
 // What ToString wrote; for rules and initial values, names may be left out to take their defaults.
 Result<KeySpace> ParseKeySpace(std::string_view text);
 Result<Initial> ParseInitial(std::string_view text);
 Result<UpdateRule> ParseUpdateRule(std::string_view text);
 Result<Partitioner> ParsePartitioner(std::string_view text);
+Result<Consistency> ParseConsistency(std::string_view text);
 
 // kInvalid with what is wrong and what would be right, or the same with the defaults that do not depend on the machine
 // filled in (the width of a matrix, the partitioner).

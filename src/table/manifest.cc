@@ -21,6 +21,7 @@ class Lines {
   explicit Lines(std::string_view text) : left_(text) {}
 
   bool empty() const { return left_.empty(); }
+  bool NextIs(std::string_view word) const { return left_.substr(0, word.size()) == word; }
   Result<std::string_view> Take(std::string_view word) {
     std::string_view line = left_.substr(0, left_.find('\n'));
     if (left_.size() == line.size()) return Status::Corrupt("its last line has no end");
@@ -98,6 +99,10 @@ Result<Manifest> Parse(std::string_view text) {
   ASSIGN_OR_RETURN(std::string_view partitioner, lines.Take("partitioner"));
   ASSIGN_OR_RETURN(spec.partitioner, ParsePartitioner(partitioner));
   ASSIGN_OR_RETURN(spec.shards, TakeNumber<uint32_t>(&lines, "shards"));
+  if (lines.NextIs("consistency")) {
+    ASSIGN_OR_RETURN(std::string_view consistency, lines.Take("consistency"));
+    ASSIGN_OR_RETURN(spec.consistency, ParseConsistency(consistency));
+  }
   ASSIGN_OR_RETURN(std::string_view state, lines.Take("state"));
   if (state != "yes" && state != "no") return Status::Corrupt("state is neither yes nor no");
   manifest.has_state = state == "yes";
@@ -133,6 +138,7 @@ std::string EncodeManifest(const Manifest& manifest) {
                   ValueTypeName(spec.value_type), spec.is_variable() ? "variable" : std::to_string(spec.width));
   text += fmt::format("initial {}\nrule {}\npartitioner {}\nshards {}\n", ToString(spec.initial), ToString(spec.rule),
                       ToString(spec.partitioner), spec.shards);
+  if (spec.consistency != kAsync) text += fmt::format("consistency {}\n", ToString(spec.consistency));
   text += fmt::format("state {}\nslots {}\nextras {}\nmodel {:016x}\nrows {}\nfiles {}\n",
                       manifest.has_state ? "yes" : "no", manifest.slots, manifest.extras, manifest.model_id,
                       manifest.rows(), manifest.files.size());

@@ -49,6 +49,16 @@ TEST(Manifest, IsReadBack) {
   EXPECT_EQ(manifest->rows(), 17u);
 }
 
+TEST(Manifest, NamesTheConsistencyOfATableThatIsNotAsynchronous) {
+  for (const Consistency consistency : {kBsp, Staleness(0), Staleness(3)}) {
+    Manifest manifest = Example();
+    manifest.spec.consistency = consistency;
+    const auto read = DecodeManifest(EncodeManifest(manifest));
+    ASSERT_TRUE(read.ok()) << read.status().message();
+    EXPECT_EQ(read->spec, manifest.spec);
+  }
+}
+
 TEST(Manifest, EveryFlippedBitAndEveryCutIsNoticed) {
   const std::string text = EncodeManifest(Example());
   for (size_t i = 0; i < text.size(); ++i) {
@@ -86,7 +96,8 @@ TEST(Manifest, TextThatMakesNoSenseIsRefusedWithTheReason) {
       {"files 2", "files 1"},     {"files 2", "files 9999999999"},
       {"rows-01", "../rows-01"},  {"rows-01", ".rows-01"},
       {" 400 ", " 4x0 "},         {"deadbeef\nfile", "deadbeef\nfiel"},
-      {"shards 2", "shards"},     {"00000042\n", "00000042"},
+      {"shards 2", "shards"},     {"shards 2\n", "shards 2\nconsistency soon\n"},
+      {"00000042\n", "00000042"},
   };
   for (const auto& [from, to] : cases) {
     Status status = decode(from, to);

@@ -240,6 +240,15 @@ std::string_view ToString(Partitioner partitioner) {
   return "unknown";
 }
 
+std::string ToString(const Consistency& consistency) {
+  switch (consistency.kind) {
+    case Consistency::Kind::kAsync: return "async";
+    case Consistency::Kind::kStale: return std::to_string(consistency.staleness);
+    case Consistency::Kind::kBsp: return "bsp";
+  }
+  return "unknown";
+}
+
 Result<KeySpace> ParseKeySpace(std::string_view text) {
   auto words = Words(text);
   KeySpace keys;
@@ -318,6 +327,16 @@ Result<Partitioner> ParsePartitioner(std::string_view text) {
     if (text == ToString(p)) return p;
   }
   return Status::Invalid(fmt::format("\"{:.100}\" is not a partitioner; there are range, cyclic and hash", text));
+}
+
+Result<Consistency> ParseConsistency(std::string_view text) {
+  if (text == "async") return kAsync;
+  if (text == "bsp") return kBsp;
+  uint32_t staleness = 0;
+  if (ParseNumber(text, &staleness)) return Staleness(staleness);
+  return Status::Invalid(fmt::format(
+      "\"{:.100}\" is not a consistency; write \"async\", \"bsp\", or how many clocks a worker may be ahead, like 3",
+      text));
 }
 
 Result<TableSpec> CheckTableSpec(TableSpec spec) {

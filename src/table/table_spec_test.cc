@@ -12,6 +12,16 @@ namespace {
 
 using testing::HasSubstr;
 
+TEST(Consistency, IsAWordOrANumberOfClocks) {
+  for (const Consistency consistency : {kAsync, kBsp, Staleness(0), Staleness(17)}) {
+    EXPECT_EQ(*ParseConsistency(ToString(consistency)), consistency);
+  }
+  EXPECT_EQ(ToString(Staleness(3)), "3");
+  for (const char* text : {"", "-1", "3.5", "BSP", "4294967296"}) {
+    EXPECT_THAT(ParseConsistency(text).status().message(), HasSubstr("\"async\", \"bsp\", or how many clocks"));
+  }
+}
+
 TEST(TableSpec, TextOfEachPartIsReadBack) {
   for (UpdateRule rule :
        {UpdateRule(Add{}), UpdateRule(Assign{}), UpdateRule(Min{}), UpdateRule(Max{}), UpdateRule(Sgd{.rate = 0.5}),
