@@ -2,23 +2,25 @@
 //
 // The transport over TCP, and over TLS 1.3 between machines.
 //
-// We ask Asio only when a socket is ready, and read and write ourselves: one readv into the place of the payload and,
-// for what follows it, a small buffer; one writev of heads, bodies and segments from where they lie. (Asio's own read
-// and write stop at 64 KiB, which costs two thirds of the speed of large messages; and no memory of a caller is ever in
-// the hands of an operation that is still under way, so that a target can be taken back at any time.)
+// One readv into the place of the payload and, for what follows it, a small buffer; one sendmsg of heads, bodies and
+// segments from where they lie. No memory of a caller is ever in the hands of an operation that is still under way, so
+// that a target can be taken back at any time.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/connect.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <charconv>
+#include <condition_variable>
+#include <deque>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "base/try.h"
-#include "net/asio_loop.h"
+#include "env/env.h"
+#include "env/stream_socket.h"
 #include "net/tls_session.h"
 #include "net/transport_base.h"
 #include "net/wire_connection.h"
@@ -26,25 +28,20 @@
 namespace glim::net {
 namespace {
 
-namespace asio = boost::asio;
-using asio::ip::tcp;
-using Error = boost::system::error_code;
+using env::SocketAddress;
+using env::SocketResult;
+using Kind = env::SocketResult::Kind;
 
 constexpr size_t kStagingBytes = 64 * 1024;
 constexpr size_t kTlsRecordBytes = 16 * 1024;
 constexpr size_t kTlsBytes = 256 * 1024;  // Encrypted at a time.
 // Reads of one connection before others on the loop have their turn.
 constexpr int kReadsInTurn = 16;
-
-std::string Words(const tcp::endpoint& endpoint) {
-  const std::string host = endpoint.address().to_string();
-  return endpoint.address().is_v6() ? fmt::format("[{}]:{}", host, endpoint.port())
-                                    : fmt::format("{}:{}", host, endpoint.port());
-}
+constexpr int kAcceptsInTurn = 64;
 
 struct HostPort {
   std::string host;
-  std::string port;
+  uint16_t port = 0;
 };
 
 Result<HostPort> ParseAddress(const std::string& address) {
@@ -53,34 +50,59 @@ Result<HostPort> ParseAddress(const std::string& address) {
     return Status::Invalid(fmt::format("\"{}\" is not an address; write host:port, like 127.0.0.1:7000", address));
   };
   if (colon == std::string::npos || colon == 0) return wrong();
-  HostPort parsed{address.substr(0, colon), address.substr(colon + 1)};
+  HostPort parsed{.host = address.substr(0, colon)};
+  const std::string_view port = std::string_view(address).substr(colon + 1);
   if (parsed.host.starts_with('[') && parsed.host.ends_with(']')) {
     parsed.host = parsed.host.substr(1, parsed.host.size() - 2);
   } else if (parsed.host.find(':') != std::string::npos) {
     return wrong();
   }
-  uint16_t number = 0;
-  const auto [end, error] = std::from_chars(parsed.port.data(), parsed.port.data() + parsed.port.size(), number);
-  if (error != std::errc() || end != parsed.port.data() + parsed.port.size()) return wrong();
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), parsed.port);
+  if (error != std::errc() || end != port.data() + port.size()) return wrong();
   return parsed;
 }
 
-// A dead connection shows here too, if later than by our own heartbeats: for what the kernel still has to deliver.
-void SetOptions(tcp::socket& socket, int64_t dead_nanos) {
-  using KeepIdle = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_KEEPIDLE>;
-  using KeepInterval = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_KEEPINTVL>;
-  using KeepCount = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_KEEPCNT>;
-  using UserTimeout = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_USER_TIMEOUT>;
-  Error ignored;
-  const int seconds = static_cast<int>(std::max<int64_t>(1, dead_nanos / 3 / 1'000'000'000));
-  socket.set_option(tcp::no_delay(true), ignored);
-  socket.set_option(asio::socket_base::keep_alive(true), ignored);
-  socket.set_option(KeepIdle(seconds), ignored);
-  socket.set_option(KeepInterval(seconds), ignored);
-  socket.set_option(KeepCount(3), ignored);
-  socket.set_option(UserTimeout(static_cast<int>(dead_nanos / 1'000'000)), ignored);
-  socket.non_blocking(true, ignored);
-}
+// Names of hosts to their addresses. Asking may take seconds, so it has a thread, once a name is asked for.
+class Resolver {
+ public:
+  using Done = std::function<void(Result<std::vector<SocketAddress>>)>;
+  Resolver() = default;
+  ~Resolver() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_one();
+    if (thread_.joinable()) thread_.join();
+  }
+  // `done` is called in the resolver's thread; never, when it is destroyed first.
+  void Resolve(const HostPort& wanted, Done done) {
+    const std::lock_guard lock(mutex_);
+    wanted_.emplace_back(wanted, std::move(done));
+    if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
+    changed_.notify_one();
+  }
+
+ private:
+  void Run() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [this] { return stopping_ || !wanted_.empty(); });
+      if (stopping_) return;
+      const auto [wanted, done] = std::move(wanted_.front());
+      wanted_.pop_front();
+      lock.unlock();
+      done(SocketAddress::Resolve(wanted.host, wanted.port, false));
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::pair<HostPort, Done>> wanted_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
 
 // What all connections of a transport share.
 struct Shared {
@@ -90,6 +112,7 @@ struct Shared {
   }
   const TransportOptions options;
   std::optional<TlsContext> tls_client, tls_server;  // Without a key, neither side can speak TLS.
+  Resolver* resolver = nullptr;                      // The transport's.
 };
 
 class TcpConnection final : public WireConnection {
@@ -98,15 +121,15 @@ class TcpConnection final : public WireConnection {
                 std::shared_ptr<const Acceptor> acceptor)
       : WireConnection(loop, set, {shared, &shared->options}, acceptor),
         shared_(shared),
-        is_server_(acceptor != nullptr),
-        resolver_(loop.impl().context) {}
+        is_server_(acceptor != nullptr) {}
 
   // The server's side.
-  void Accept(tcp::socket socket) {
+  void Accept(env::StreamSocket socket) {
     Join(nullptr);
     set().AddStranger(shared_from_this(), options().unauthenticated_max);
     ExpectOpenWithin(options().handshake_nanos, "the handshake of a client");
-    Use(std::move(socket));
+    socket_ = std::move(socket);
+    Use();
   }
 
   // The client's side.
@@ -115,52 +138,58 @@ class TcpConnection final : public WireConnection {
     ExpectOpenWithin(timeout_nanos, "connecting to " + address);
     const auto parsed = ParseAddress(address);
     if (!parsed.ok()) return BeginClose(CloseReason::kUnreachable, parsed.status());
-    Error error;
     // A number needs no resolver, which would start a thread.
-    if (const auto number = asio::ip::make_address(parsed->host, error); !error) {
-      return TryNext({tcp::endpoint(number, static_cast<uint16_t>(std::stoi(parsed->port)))}, 0);
-    }
-    resolver_->async_resolve(parsed->host, parsed->port,
-                             [self = Self()](const Error& error, const tcp::resolver::results_type& found) {
-                               if (self->closing()) return;
-                               if (error) return self->Unreachable(error);
-                               std::vector<tcp::endpoint> endpoints;
-                               for (const auto& entry : found) endpoints.push_back(entry.endpoint());
-                               self->TryNext(std::move(endpoints), 0);
-                             });
+    if (const auto number = SocketAddress::OfNumber(parsed->host, parsed->port)) return TryNext({*number}, 0);
+    shared_->resolver->Resolve(*parsed, [self = Self()](const Result<std::vector<SocketAddress>>& found) {
+      self->PostIfOpen([self, found] {
+        if (self->closing()) return;
+        if (!found.ok()) return self->Unreachable(found.status().message());
+        self->TryNext(*found, 0);
+      });
+    });
   }
 
  private:
   std::shared_ptr<TcpConnection> Self() { return std::static_pointer_cast<TcpConnection>(shared_from_this()); }
 
-  void Unreachable(const Error& error) {
+  void Unreachable(std::string_view why) {
     BeginClose(CloseReason::kUnreachable,
-               Status::Unavailable(fmt::format("cannot connect to {}: {}", peer_.address, error.message())));
+               Status::Unavailable(fmt::format("cannot connect to {}: {}", peer_.address, why)));
   }
 
   // "localhost" may be an IPv6 address first, where nobody listens.
-  void TryNext(std::vector<tcp::endpoint> endpoints, size_t index) {
-    connecting_.emplace(loop().impl().context);
-    connecting_->async_connect(endpoints[index], [self = Self(), endpoints, index](const Error& error) {
-      if (self->closing()) return;
-      if (!error) return self->Use(std::move(*self->connecting_));
-      if (index + 1 == endpoints.size()) return self->Unreachable(error);
-      self->TryNext(endpoints, index + 1);
-    });
+  void TryNext(std::vector<SocketAddress> addresses, size_t index) {
+    watch_.reset();
+    const auto begun = socket_.Connect(addresses[index]);
+    if (begun.kind == Kind::kDone) return Use();
+    const auto failed = [this](const std::vector<SocketAddress>& all, size_t at, int error) {
+      if (at + 1 == all.size()) return Unreachable(env::ErrorWords(error));
+      TryNext(all, at + 1);
+    };
+    if (begun.kind == Kind::kError) return failed(addresses, index, begun.error);
+    watch_.emplace(loop(), socket_.descriptor(), env::Poller::Interest::kReadingAndWriting,
+                   [self = Self(), addresses = std::move(addresses), index, failed](const env::Poller::Event&) {
+                     self->watch_.reset();
+                     if (const int error = self->socket_.ConnectError(); error != 0) {
+                       return failed(addresses, index, error);
+                     }
+                     self->Use();
+                   });
+    if (!watch_->valid()) Unreachable("the system has no room for another socket");
   }
 
-  void Use(tcp::socket socket) {
-    SetOptions(socket, options().dead_nanos);
-    Error error;
-    const auto remote = socket.remote_endpoint(error);
-    if (error) return BeginClose(CloseReason::kBroken, Broken(error));
-    socket_.emplace(std::move(socket));
-    // Both sides see the same: a connection is of this machine for both or for none.
-    if (remote.address().is_loopback() && !options().tls_on_loopback) {
-      Start(Words(remote));
-      return AwaitReadable();
+  void Use() {
+    const auto remote = socket_.PeerAddress();
+    if (!remote) return BeginClose(CloseReason::kBroken, Broken(0));
+    socket_.SetTcpOptions(options().dead_nanos);
+    watch_.emplace(loop(), socket_.descriptor(), env::Poller::Interest::kReadingAndWriting,
+                   [self = Self()](const env::Poller::Event& event) { self->OnReady(event); });
+    if (!watch_->valid()) {
+      return BeginClose(CloseReason::kBroken, Status::Exhausted("the system has no room for another socket"));
     }
-    peer_.address = Words(remote);
+    // Both sides see the same: a connection is of this machine for both or for none.
+    if (remote->IsLoopback() && !options().tls_on_loopback) return Start(remote->Words());
+    peer_.address = remote->Words();
     const auto& context = is_server_ ? shared_->tls_server : shared_->tls_client;
     if (!context) {
       return BeginClose(
@@ -170,7 +199,6 @@ class TcpConnection final : public WireConnection {
     tls_.emplace(*context);
     plain_.resize(kStagingBytes);
     ShakeHands();
-    AwaitReadable();
   }
 
   // ------------------------------------------------------------------------------------------------------------- TLS
@@ -219,7 +247,7 @@ class TcpConnection final : public WireConnection {
     tls_->Drain(&ciphertext_);
     while (ciphertext_sent_ < ciphertext_.size() && !waits_to_write_) {
       const auto rest = std::string_view(ciphertext_).substr(ciphertext_sent_);
-      const auto taken = WritePlain({{asio::buffer(rest.data(), rest.size())}});
+      const auto taken = WritePlain({&rest, 1});
       if (!taken.ok()) {
         BeginClose(CloseReason::kBroken, taken.status());
         return false;
@@ -258,70 +286,62 @@ class TcpConnection final : public WireConnection {
 
   // ----------------------------------------------------------------------------------------------------------- plain
 
-  void AwaitReadable() {
-    if (closing()) return;
-    socket_->async_wait(tcp::socket::wait_read, [self = Self()](const Error& error) {
-      if (!error) self->ReadSome();
-    });
+  void OnReady(const env::Poller::Event& event) {
+    peer_ended_ |= event.hung_up;
+    ReadSome();
+    if (event.writable && waits_to_write_ && !closing()) OnWritableSocket();
   }
 
+  // Readiness is told once: reads until there is nothing left, or comes back to it.
   void ReadSome() {
+    if (reads_later_) return;
     for (int turn = 0; turn < kReadsInTurn && !closing(); ++turn) {
       const auto direct = tls_ ? std::span<char>() : Direct();
-      const std::array<asio::mutable_buffer, 2> places = {asio::buffer(direct.data(), direct.size()),
-                                                          asio::buffer(staging_)};
-      Error error;
-      const size_t bytes = socket_->read_some(places, error);
-      if (error == asio::error::would_block || error == asio::error::try_again) break;
-      if (error == asio::error::eof) return OnEnd();
-      if (error) return BeginClose(CloseReason::kBroken, Broken(error));
-      const size_t to_direct = std::min(bytes, direct.size());
-      const std::string_view staged(staging_.data(), bytes - to_direct);
+      const std::array<std::span<char>, 2> places = {direct, std::span(staging_)};
+      const SocketResult read = socket_.Read(places);
+      if (read.kind == Kind::kNotNow) return;
+      if (read.kind == Kind::kEnd) return OnEnd();
+      if (read.kind == Kind::kError) return BeginClose(CloseReason::kBroken, Broken(read.error));
+      const size_t to_direct = std::min(read.bytes, direct.size());
+      const std::string_view staged(staging_.data(), read.bytes - to_direct);
       if (tls_) {
         OnCiphertext(staged);
       } else {
         OnBytes(to_direct, staged);
       }
-      // Less than there was room for: that was all for now.
-      if (bytes < direct.size() + staging_.size()) break;
+      // Less than there was room for: that was all for now, and what comes is told; but an end is told only once.
+      if (read.bytes < direct.size() + staging_.size() && !peer_ended_) return;
     }
-    AwaitReadable();
+    if (closing()) return;
+    reads_later_ = true;
+    loop().Post([self = Self()] {
+      self->reads_later_ = false;
+      if (!self->closing()) self->ReadSome();
+    });
   }
 
-  // Reading in the loop and one write elsewhere may go on side by side: neither changes the socket object. It is there,
-  // as the mutex is held and the connection open; it is closed only after that was said under the mutex.
+  // Reading in the loop and one write elsewhere may go on side by side. The socket is there, as the mutex is held and
+  // the connection open; it is closed only after that was said under the mutex.
   size_t WriteAtOnce(const Outgoing& outgoing) override {
     if (tls_) return 0;
-    std::array<asio::const_buffer, 2 + kSegmentsMax> buffers;
+    std::array<std::string_view, 2 + kSegmentsMax> pieces;
     size_t count = 0;
-    const auto add = [&](std::string_view piece) { buffers[count++] = asio::buffer(piece.data(), piece.size()); };
-    add(outgoing.head);
-    add(outgoing.frame.body);
-    for (const Segment& segment : outgoing.frame.segments) add(segment.bytes);
-    Error error;  // Is the loop's to find.
-    return socket_->write_some(std::span<const asio::const_buffer>(buffers).first(count), error);
+    pieces[count++] = outgoing.head;
+    pieces[count++] = outgoing.frame.body;
+    for (const Segment& segment : outgoing.frame.segments) pieces[count++] = segment.bytes;
+    // An error is the loop's to find.
+    return socket_.Write(std::span(pieces).first(count)).bytes;
   }
 
   Result<size_t> WriteSome(std::span<const std::string_view> pieces) override {
-    if (tls_) return WriteTls(pieces);
-    std::array<asio::const_buffer, kPiecesMax> buffers;
-    std::transform(pieces.begin(), pieces.end(), buffers.begin(),
-                   [](std::string_view piece) { return asio::buffer(piece.data(), piece.size()); });
-    return WritePlain(std::span<const asio::const_buffer>(buffers).first(pieces.size()));
+    return tls_ ? WriteTls(pieces) : WritePlain(pieces);
   }
 
-  Result<size_t> WritePlain(std::span<const asio::const_buffer> buffers) {
-    Error error;
-    const size_t bytes = socket_->write_some(buffers, error);
-    if (error == asio::error::would_block || error == asio::error::try_again) {
-      waits_to_write_ = true;
-      socket_->async_wait(tcp::socket::wait_write, [self = Self()](const Error& error) {
-        if (!error && !self->closing()) self->OnWritableSocket();
-      });
-      return size_t{0};
-    }
-    if (error) return Broken(error);
-    return bytes;
+  Result<size_t> WritePlain(std::span<const std::string_view> pieces) {
+    const SocketResult written = socket_.Write(pieces);
+    if (written.kind == Kind::kError) return Broken(written.error);
+    if (written.kind == Kind::kNotNow) waits_to_write_ = true;
+    return written.bytes;
   }
 
   void OnWritableSocket() {
@@ -330,20 +350,15 @@ class TcpConnection final : public WireConnection {
     OnWritable(0);
   }
 
-  Status Broken(const Error& error) {
-    return Status::Unavailable(fmt::format("the connection with {} broke: {}", peer_.address, error.message()));
+  Status Broken(int error) {
+    return Status::Unavailable(fmt::format("the connection with {} broke: {}", peer_.address, env::ErrorWords(error)));
   }
 
   void StopTransfer() override {
-    resolver_->cancel();
-    Error ignored;
-    if (connecting_) connecting_->close(ignored);
-    if (socket_) socket_->close(ignored);
+    watch_.reset();
+    socket_.Close();
     // Not at once: whoever found the error may still be at work on this connection.
     loop().Post([self = Self()] {
-      self->resolver_.reset();
-      self->connecting_.reset();
-      self->socket_.reset();
       self->tls_.reset();
       self->DropSending();
     });
@@ -351,10 +366,11 @@ class TcpConnection final : public WireConnection {
 
   const std::shared_ptr<Shared> shared_;
   const bool is_server_;
-  std::optional<tcp::resolver> resolver_;
-  std::optional<tcp::socket> connecting_;
-  std::optional<tcp::socket> socket_;
+  env::StreamSocket socket_;
+  std::optional<Watch> watch_;
   std::vector<char> staging_ = std::vector<char>(kStagingBytes);
+  bool peer_ended_ = false;  // What is left to read ends with its end.
+  bool reads_later_ = false;
   bool waits_to_write_ = false;
 
   std::optional<TlsSession> tls_;
@@ -371,56 +387,52 @@ class TcpListener final : public ListenerCore, public std::enable_shared_from_th
         set_(set),
         shared_(std::move(shared)),
         acceptor_(std::make_shared<const Acceptor>(std::move(acceptor))),
-        socket_(std::in_place, loop.impl().context),
         pause_(std::in_place, loop) {}
 
   // Returns the address.
   Result<std::string> Open(const std::string& address) {
     ASSIGN_OR_RETURN(const HostPort parsed, ParseAddress(address));
-    Error error;
-    tcp::resolver resolver(loop_.impl().context);
-    const auto found = resolver.resolve(parsed.host, parsed.port, tcp::resolver::passive, error);
-    if (error || found.empty()) return CannotListen(address, error);
-    const tcp::endpoint endpoint = found.begin()->endpoint();
-    if (!endpoint.address().is_loopback() && !shared_->tls_server) {
+    const auto found = SocketAddress::Resolve(parsed.host, parsed.port, true);
+    if (!found.ok()) return CannotListen(address, found.status());
+    const SocketAddress& wanted = found->front();
+    if (!wanted.IsLoopback() && !shared_->tls_server) {
       return Status::Invalid(fmt::format(
           "refusing to listen at {}, where other machines can connect, without a cluster key; `glim init` makes one",
           address));
     }
-    socket_->open(endpoint.protocol(), error);
-    // Else a restarted process waits a minute for its port.
-    if (!error) socket_->set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) socket_->bind(endpoint, error);
-    if (!error) socket_->listen(asio::socket_base::max_listen_connections, error);
-    const auto chosen = error ? endpoint : socket_->local_endpoint(error);
-    if (error) return CannotListen(address, error);
-    AcceptNext();
-    return Words(chosen);
+    auto opened = env::ListeningSocket::Open(wanted);
+    if (!opened.ok()) return CannotListen(address, opened.status());
+    socket_ = *std::move(opened);
+    watch_.emplace(loop_, socket_.descriptor(), env::Poller::Interest::kReading,
+                   [self = shared_from_this()](const env::Poller::Event&) { self->AcceptSome(); });
+    if (!watch_->valid()) return CannotListen(address, Status::Exhausted("the system has no room for it"));
+    return socket_.address().Words();
   }
 
   void Stop() override {
     pause_.reset();
-    socket_.reset();
+    watch_.reset();
+    socket_ = {};
   }
 
  private:
-  static Status CannotListen(const std::string& address, const Error& error) {
-    return Status::Unavailable(fmt::format("cannot listen at {}: {}", address, error.message()));
+  static Status CannotListen(const std::string& address, const Status& why) {
+    return Status::Unavailable(fmt::format("cannot listen at {}: {}", address, why.message()));
   }
 
-  void AcceptNext() {
-    if (!socket_) return;
-    socket_->async_accept([self = shared_from_this()](const Error& error, tcp::socket socket) {
-      if (!self->socket_) return;
-      if (error) {
+  void AcceptSome() {
+    for (int turn = 0; turn < kAcceptsInTurn && socket_.valid(); ++turn) {
+      env::StreamSocket accepted;
+      const SocketResult result = socket_.Accept(&accepted);
+      if (result.kind == Kind::kNotNow) return;
+      if (result.kind == Kind::kError) {
         // Out of descriptors, most likely: trying again at once would spin.
-        self->pause_->Start(kPauseNanos, [self = self.get()] { self->AcceptNext(); });
+        pause_->Start(kPauseNanos, [this] { AcceptSome(); });
         return;
       }
-      std::make_shared<TcpConnection>(self->loop_, self->set_, self->shared_, self->acceptor_)
-          ->Accept(std::move(socket));
-      self->AcceptNext();
-    });
+      std::make_shared<TcpConnection>(loop_, set_, shared_, acceptor_)->Accept(std::move(accepted));
+    }
+    loop_.Post([self = shared_from_this()] { self->AcceptSome(); });
   }
 
   static constexpr int64_t kPauseNanos = 50'000'000;
@@ -428,14 +440,17 @@ class TcpListener final : public ListenerCore, public std::enable_shared_from_th
   ConnectionSet& set_;
   const std::shared_ptr<Shared> shared_;
   const std::shared_ptr<const Acceptor> acceptor_;
-  std::optional<tcp::acceptor> socket_;
+  env::ListeningSocket socket_;
+  std::optional<Watch> watch_;
   std::optional<Timer> pause_;
 };
 
 class TcpTransport final : public Transport {
  public:
   TcpTransport(EventLoop& loop, TransportOptions options)
-      : loop_(loop), shared_(std::make_shared<Shared>(std::move(options))), set_(loop), listeners_(loop) {}
+      : loop_(loop), shared_(std::make_shared<Shared>(std::move(options))), set_(loop), listeners_(loop) {
+    shared_->resolver = &resolver_;
+  }
 
   Result<std::unique_ptr<Listener>> Listen(const std::string& address, Acceptor acceptor) override {
     Result<std::string> chosen = Status::Internal("not tried");
@@ -464,6 +479,7 @@ class TcpTransport final : public Transport {
  private:
   EventLoop& loop_;
   const std::shared_ptr<Shared> shared_;
+  Resolver resolver_;
   ConnectionSet set_;
   ListenerCores listeners_;
 };

@@ -2,8 +2,7 @@
 //
 // TLS 1.3 as bytes in and bytes out, without a socket: OpenSSL between two pieces of memory.
 //
-// Asio's own TLS stream writes one record of 16 KiB for each turn of its loop, and keeps hold of the caller's memory
-// meanwhile; this one encrypts as much as the caller gives it, and is done with it when the call returns.
+// It encrypts as much as the caller gives it, and is done with that memory when the call returns.
 //
 // A client knows its server by the fingerprint of the certificate, which is in every key; names and dates in it say
 // nothing, so OpenSSL is not asked to verify them.

@@ -10,7 +10,6 @@
 #include <functional>
 #include <map>
 #include <mutex>
-#include <thread>
 #include <utility>
 
 #include "base/try.h"
@@ -104,6 +103,7 @@ class ClusterClient::Impl : public std::enable_shared_from_this<ClusterClient::I
   // Runs it in the network thread. kCancelled when the client is gone; then, and when it goes meanwhile, `work` is
   // dropped.
   Status Post(std::function<void()> work);
+  bool InLoop();
 
   // Asks the master, and waits for its answer.
   template <class Answer, class Question>
@@ -143,7 +143,6 @@ class ClusterClient::Impl : public std::enable_shared_from_this<ClusterClient::I
   std::unique_ptr<net::Timer> timer_;
   std::unique_ptr<net::Transport> transport_;
   bool stopped_ = false;  // The network thread's.
-  std::thread::id network_thread_;
 
   std::mutex under_way_mutex_;
   std::condition_variable under_way_less_;
@@ -507,10 +506,7 @@ ClusterClient::Impl::Impl(env::Env& env, ClusterClientOptions options)
   transport.node = options_.name;
   transport.role = net::Role::kClient;
   transport_ = net::MakeTcpTransport(*loop_, std::move(transport));
-  loop_->Call([this] {
-    network_thread_ = std::this_thread::get_id();
-    Tick();
-  });
+  loop_->Call([this] { Tick(); });
 }
 
 void ClusterClient::Impl::Stop() {
@@ -537,11 +533,16 @@ Status ClusterClient::Impl::Post(std::function<void()> work) {
   return Status::Ok();
 }
 
+bool ClusterClient::Impl::InLoop() {
+  const std::lock_guard lock(loop_mutex_);
+  return loop_ != nullptr && loop_->InLoop();
+}
+
 Status ClusterClient::Impl::Reserve(uint64_t bytes, Deadline deadline) {
   std::unique_lock lock(under_way_mutex_);
   const auto fits = [&] { return under_way_bytes_ == 0 || under_way_bytes_ + bytes <= options_.under_way_bytes_max; };
   // Nobody would take the answers that it waits for.
-  if (!fits() && std::this_thread::get_id() == network_thread_) {
+  if (!fits() && InLoop()) {
     return Status::Exhausted("too many pushes are under way to push from a callback");
   }
   if (!under_way_less_.wait_until(lock, deadline, fits)) {
