@@ -151,6 +151,11 @@ constexpr Consistency Staleness(uint32_t s) { return {Consistency::Kind::kStale,
 // bit for any number of servers, shards and processes.
 inline constexpr Consistency kBsp{Consistency::Kind::kBsp};
 
+// What a table on servers survives. kMemory: as many servers as it has replicas, less one. kDisk: also all of them at
+// once, and a server that comes back with its data folder goes on where it was; a push is acknowledged when it is on
+// the disk of every replica.
+enum class Durability : uint8_t { kMemory, kDisk };
+
 struct TableSpec {
   std::string name;  // 1 to 64 of A-Z a-z 0-9 _ . -
   KeySpace keys = SparseKeys();
@@ -161,6 +166,7 @@ struct TableSpec {
   Partitioner partitioner = Partitioner::kDefault;
   uint32_t shards = 0;  // 0: several per core.
   Consistency consistency = kAsync;
+  Durability durability = Durability::kMemory;
   bool operator==(const TableSpec&) const = default;
 
   bool is_variable() const { return width == kVariableWidth; }
@@ -173,6 +179,7 @@ struct TableOptions {
   Partitioner partitioner = Partitioner::kDefault;
   uint32_t shards = 0;
   Consistency consistency = kAsync;
+  Durability durability = Durability::kMemory;
 };
 
 template <TableValue V>
@@ -185,7 +192,8 @@ TableSpec MakeTableSpec(std::string name, KeySpace keys, UpdateRule rule = Add{}
           .rule = rule,
           .partitioner = options.partitioner,
           .shards = options.shards,
-          .consistency = options.consistency};
+          .consistency = options.consistency,
+          .durability = options.durability};
 }
 
 // "dense 1000", "matrix 1000 x 16", "sparse".
@@ -197,12 +205,14 @@ std::string ToString(const UpdateRule& rule);
 std::string_view ToString(Partitioner partitioner);
 // "async", "bsp", or the number of clocks.
 std::string ToString(const Consistency& consistency);
+std::string_view ToString(Durability durability);
 // What ToString wrote; for rules and initial values, names may be left out to take their defaults.
 Result<KeySpace> ParseKeySpace(std::string_view text);
 Result<Initial> ParseInitial(std::string_view text);
 Result<UpdateRule> ParseUpdateRule(std::string_view text);
 Result<Partitioner> ParsePartitioner(std::string_view text);
 Result<Consistency> ParseConsistency(std::string_view text);
+Result<Durability> ParseDurability(std::string_view text);
 
 // kInvalid with what is wrong and what would be right, or the same with the defaults that do not depend on the machine
 // filled in (the width of a matrix, the partitioner).

@@ -22,6 +22,10 @@ Catalogue::Catalogue(env::Env& env) : env_(env) {}
 
 Result<TableHandle> Catalogue::CreateTable(TableSpec spec) {
   ASSIGN_OR_RETURN(spec, Complete(std::move(spec)));
+  if (spec.durability == Durability::kDisk) {
+    return Status::Invalid(fmt::format(
+        "table \"{}\": durability disk is for tables on servers; one in this program can be saved (Save)", spec.name));
+  }
   auto table = MakeTable(std::move(spec));
   RETURN_IF_ERROR(Enter(table));
   return TableHandle(std::move(table));
@@ -43,6 +47,7 @@ Result<TableHandle> Catalogue::LoadTable(const std::string& folder, const std::s
   TableSpec spec = manifest->spec;
   if (!name.empty()) spec.name = name;
   spec.shards = 0;
+  spec.durability = Durability::kMemory;
   ASSIGN_OR_RETURN(spec, Complete(std::move(spec)));
   auto table = MakeTable(std::move(spec));
   RETURN_IF_ERROR(table->Load(folder, options));

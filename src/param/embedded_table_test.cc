@@ -45,5 +45,13 @@ TEST_F(TableTest, ManyKeysSurviveGrowthInEveryStore) {
   }
 }
 
+TEST_F(TableTest, DurabilityOnDiskIsForServers) {
+  const auto table =
+      catalogue_.CreateTable(MakeTableSpec<float>("t", SparseKeys(), Add{}, {.durability = Durability::kDisk}));
+  EXPECT_EQ(table.status().code(), Code::kInvalid);
+  EXPECT_NE(table.status().message().find("for tables on servers"), std::string::npos) << table.status().message();
+  EXPECT_EQ(catalogue_.OpenTable("t").status().code(), Code::kNotFound);
+}
+
 }  // namespace
 }  // namespace glim::param

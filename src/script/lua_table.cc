@@ -167,6 +167,8 @@ void PushInfo(lua_State* L, const TableInfo& info) {
   SetNumber(L, "memory_bytes", static_cast<double>(info.memory_bytes));
   SetNumber(L, "width", info.spec.width);
   SetNumber(L, "shards", info.spec.shards);
+  lua_pushstring(L, std::string(ToString(info.spec.durability)).c_str());
+  lua_setfield(L, -2, "durability");
 }
 
 Result<int> Describe(lua_State* L) {
@@ -291,13 +293,17 @@ Result<int> NewTable(lua_State* L) {
   if (!lua_istable(L, 1))
     return Status::Invalid("glim.table expects a table of options, like glim.table{name = \"ctr\"}");
   RETURN_IF_ERROR(
-      AllowOnly(L, 1, "glim.table", {"name", "keys", "rows", "cols", "type", "width", "rule", "initial", "shards"}));
+      AllowOnly(L, 1, "glim.table",
+                {"name", "keys", "rows", "cols", "type", "width", "rule", "initial", "shards", "durability"}));
   TableSpec spec;
   RETURN_IF_ERROR(ReadField(L, 1, "name", &spec.name));
   ASSIGN_OR_RETURN(spec.keys, ToKeySpace(L));
   std::string type = "f32";
   RETURN_IF_ERROR(ReadField(L, 1, "type", &type));
   ASSIGN_OR_RETURN(spec.value_type, ParseValueType(type));
+  std::string durability = "memory";
+  RETURN_IF_ERROR(ReadField(L, 1, "durability", &durability));
+  ASSIGN_OR_RETURN(spec.durability, ParseDurability(durability));
   int64_t width = 1, shards = 0;
   double initial = 0;
   RETURN_IF_ERROR(ReadField(L, 1, "width", &width));

@@ -103,6 +103,11 @@ Result<Manifest> Parse(std::string_view text) {
     ASSIGN_OR_RETURN(std::string_view consistency, lines.Take("consistency"));
     ASSIGN_OR_RETURN(spec.consistency, ParseConsistency(consistency));
   }
+  if (lines.NextIs("durability")) {
+    ASSIGN_OR_RETURN(std::string_view durability, lines.Take("durability"));
+    ASSIGN_OR_RETURN(spec.durability, ParseDurability(durability));
+    if (spec.durability == Durability::kMemory) return Status::Corrupt("it says what goes without saying: memory");
+  }
   ASSIGN_OR_RETURN(std::string_view state, lines.Take("state"));
   if (state != "yes" && state != "no") return Status::Corrupt("state is neither yes nor no");
   manifest.has_state = state == "yes";
@@ -139,6 +144,8 @@ std::string EncodeManifest(const Manifest& manifest) {
   text += fmt::format("initial {}\nrule {}\npartitioner {}\nshards {}\n", ToString(spec.initial), ToString(spec.rule),
                       ToString(spec.partitioner), spec.shards);
   if (spec.consistency != kAsync) text += fmt::format("consistency {}\n", ToString(spec.consistency));
+  // Left out when it is memory, as before there was another.
+  if (spec.durability != Durability::kMemory) text += fmt::format("durability {}\n", ToString(spec.durability));
   text += fmt::format("state {}\nslots {}\nextras {}\nmodel {:016x}\nrows {}\nfiles {}\n",
                       manifest.has_state ? "yes" : "no", manifest.slots, manifest.extras, manifest.model_id,
                       manifest.rows(), manifest.files.size());

@@ -38,6 +38,16 @@ TEST(Manifest, TextIsAsTheFormatSays) {
   EXPECT_EQ(text.substr(text.size() - 16), "crc32c 33ca9487\n");
 }
 
+TEST(Manifest, ATableOnDiskSaysSo) {
+  Manifest manifest = Example();
+  manifest.spec.durability = Durability::kDisk;
+  const std::string text = EncodeManifest(manifest);
+  EXPECT_NE(text.find("shards 2\ndurability disk\nstate yes\n"), std::string::npos) << text;
+  const auto back = DecodeManifest(text);
+  ASSERT_TRUE(back.ok()) << back.status().message();
+  EXPECT_EQ(back->spec, manifest.spec);
+}
+
 TEST(Manifest, IsReadBack) {
   auto manifest = DecodeManifest(EncodeManifest(Example()));
   ASSERT_TRUE(manifest.ok()) << manifest.status().message();

@@ -248,6 +248,7 @@ std::string ToString(const Consistency& consistency) {
   }
   return "unknown";
 }
+std::string_view ToString(Durability durability) { return durability == Durability::kDisk ? "disk" : "memory"; }
 
 Result<KeySpace> ParseKeySpace(std::string_view text) {
   auto words = Words(text);
@@ -337,6 +338,13 @@ Result<Consistency> ParseConsistency(std::string_view text) {
   return Status::Invalid(fmt::format(
       "\"{:.100}\" is not a consistency; write \"async\", \"bsp\", or how many clocks a worker may be ahead, like 3",
       text));
+}
+
+Result<Durability> ParseDurability(std::string_view text) {
+  for (Durability d : {Durability::kMemory, Durability::kDisk}) {
+    if (text == ToString(d)) return d;
+  }
+  return Status::Invalid(fmt::format("\"{:.100}\" is not a durability; there are memory and disk", text));
 }
 
 Result<TableSpec> CheckTableSpec(TableSpec spec) {
