@@ -75,6 +75,12 @@ class TemporaryFile {
 
 enum class FileKind { kFile, kFolder, kOther };  // kOther: pipe, socket, device; readable in sequence only.
 
+// As long as it lives nobody else has it, in this process or another; a process that dies lets go.
+class FileLock {
+ public:
+  virtual ~FileLock() = default;
+};
+
 struct FileStat {
   FileKind kind = FileKind::kFile;
   uint64_t size_bytes = 0;
@@ -112,6 +118,8 @@ class FileSystem {
   virtual Status MakeFolders(const std::string& path) = 0;
   // A rename or a new file in `folder` survives a crash of the machine.
   virtual Status SyncFolder(const std::string& folder) = 0;
+  // Makes the file when there is none; it stays. kUnavailable when somebody else has the lock.
+  virtual Result<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
   // A new empty folder below the temporary folder of the machine ($TMPDIR or /tmp).
   virtual Result<std::string> MakeTemporaryFolder(std::string_view prefix) = 0;
   // Takes space of `folder` as it is written; its messages name the folder.
@@ -217,6 +225,8 @@ class Env {
   virtual void WatchInterrupts() = 0;
   virtual void UnwatchInterrupts() = 0;
   virtual bool interrupted() const = 0;
+  // Until the flag is set. Expects: between the two calls.
+  virtual void AwaitInterrupt() = 0;
 };
 
 // The machine itself. Descriptors 0 to 2 that are closed are taken up first, so that no file of ours gets their number;

@@ -39,6 +39,7 @@ class RunEnv : public env::Env {
   bool IsTerminal(int descriptor) override { return env_->IsTerminal(descriptor); }
   void WatchInterrupts() override { env_->WatchInterrupts(); }
   void UnwatchInterrupts() override { env_->UnwatchInterrupts(); }
+  void AwaitInterrupt() override { env_->AwaitInterrupt(); }
 
  private:
   env::Env* const env_;

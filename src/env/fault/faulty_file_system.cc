@@ -303,6 +303,11 @@ Status FaultyFileSystem::SyncFolder(const std::string& folder) {
   return real_.SyncFolder(folder);
 }
 
+Result<std::unique_ptr<FileLock>> FaultyFileSystem::Lock(const std::string& path) {
+  RETURN_IF_ERROR(state_->Begin(FileOperation::kCreate, QuotePath(path)));
+  return real_.Lock(path);
+}
+
 Result<std::string> FaultyFileSystem::MakeTemporaryFolder(std::string_view prefix) {
   RETURN_IF_ERROR(state_->Begin(FileOperation::kMakeFolder, QuotePath(prefix)));
   return real_.MakeTemporaryFolder(prefix);

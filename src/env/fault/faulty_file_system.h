@@ -81,6 +81,7 @@ class FaultyFileSystem : public FileSystem {
   Status RemoveAll(const std::string& path) override;
   Status MakeFolders(const std::string& path) override;
   Status SyncFolder(const std::string& folder) override;
+  Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override;
   Result<std::string> MakeTemporaryFolder(std::string_view prefix) override;
   Result<std::unique_ptr<TemporaryFile>> CreateTemporary(const std::string& folder) override;
 
@@ -114,6 +115,7 @@ class FaultyEnv : public Env {
   bool IsTerminal(int descriptor) override { return real_.IsTerminal(descriptor); }
   void WatchInterrupts() override { real_.WatchInterrupts(); }
   void UnwatchInterrupts() override { real_.UnwatchInterrupts(); }
+  void AwaitInterrupt() override { real_.AwaitInterrupt(); }
   bool interrupted() const override { return real_.interrupted(); }
 
  private:

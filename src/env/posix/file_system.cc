@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -183,6 +184,14 @@ class PosixWritableFile : public WritableFile {
   const bool may_wait_;
 };
 
+class PosixFileLock : public FileLock {
+ public:
+  explicit PosixFileLock(Descriptor descriptor) : descriptor_(std::move(descriptor)) {}
+
+ private:
+  const Descriptor descriptor_;
+};
+
 bool MayWait(int descriptor) {
   struct stat found = {};
   return ::fstat(descriptor, &found) != 0 || !S_ISREG(found.st_mode);
@@ -305,6 +314,18 @@ class PosixFileSystem : public FileSystem {
     // Some file systems have nothing to sync in a folder and say EINVAL.
     if (::fsync(descriptor.get()) != 0 && errno != EINVAL) return PathError(errno, folder);
     return Status::Ok();
+  }
+
+  Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override {
+    Descriptor descriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+    if (!descriptor.valid()) return PathError(errno, path);
+    // Of the open file, not of the process: two in one process exclude each other, too.
+    while (::flock(descriptor.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EINTR) continue;
+      if (errno == EWOULDBLOCK) return Status::Unavailable(QuotePath(path) + ": somebody else has locked it");
+      return PathError(errno, path);
+    }
+    return std::unique_ptr<FileLock>(std::make_unique<PosixFileLock>(std::move(descriptor)));
   }
 
   Result<std::string> MakeTemporaryFolder(std::string_view prefix) override {

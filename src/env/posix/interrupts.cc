@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "env/posix/interrupts.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -64,6 +65,11 @@ int InterruptSignal() { return first_signal.load(std::memory_order_relaxed); }
 void ExitNow(int code) { ::_exit(code); }
 
 bool Interrupted() { return InterruptSignal() != 0; }
+
+void AwaitInterrupt() {
+  pollfd wait = {InterruptDescriptor(), POLLIN, 0};
+  while (!Interrupted()) ::poll(&wait, 1, -1);
+}
 
 int InterruptDescriptor() { return interrupt_descriptor.load(std::memory_order_relaxed); }
 

@@ -19,6 +19,8 @@ namespace glim::env {
 void WatchInterrupts();
 void UnwatchInterrupts();
 bool Interrupted();
+// Expects: watched.
+void AwaitInterrupt();
 
 // Readable (for ever) once a watched signal came; -1, which poll() skips, when nobody ever watched.
 int InterruptDescriptor();

@@ -115,6 +115,7 @@ class PosixEnv : public Env {
   void WatchInterrupts() override { env::WatchInterrupts(); }
   void UnwatchInterrupts() override { env::UnwatchInterrupts(); }
   bool interrupted() const override { return env::Interrupted(); }
+  void AwaitInterrupt() override { env::AwaitInterrupt(); }
 
  private:
   PosixClock clock_;

@@ -51,6 +51,17 @@ TEST_F(PosixEnvTest, ATemporaryFileHasNoName) {
   EXPECT_EQ(files().CreateTemporary(Path("nowhere")).status().code(), Code::kNotFound);
 }
 
+TEST_F(PosixEnvTest, ALockHasOneOwner) {
+  auto first = files().Lock(Path("LOCK"));
+  ASSERT_TRUE(first.ok()) << first.status().message();
+  const Status second = files().Lock(Path("LOCK")).status();
+  EXPECT_EQ(second.code(), Code::kUnavailable);
+  EXPECT_THAT(second.message(), HasSubstr("somebody else has locked it"));
+  first->reset();
+  EXPECT_TRUE(files().Lock(Path("LOCK")).ok());
+  EXPECT_EQ(files().Lock(Path("nowhere/LOCK")).status().code(), Code::kNotFound);
+}
+
 // Runs `body` in a process of its own and gives its exit code.
 template <class Body>
 int InOwnProcess(Body body) {
