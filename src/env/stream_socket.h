@@ -36,6 +36,9 @@ class SocketAddress {
   bool IsLoopback() const;
   // Of this machine: whoever connects there does not leave it.
   bool IsOwn() const;
+  // In words, the address by which this machine would reach it, with some port; nothing is sent. kUnavailable when
+  // there is no way.
+  Result<std::string> OwnToward() const;
   // The one that stands for all addresses of this machine, with the same port.
   SocketAddress AnyHost() const;
 

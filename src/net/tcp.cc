@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -21,6 +20,7 @@
 #include "base/try.h"
 #include "env/env.h"
 #include "env/stream_socket.h"
+#include "net/address.h"
 #include "net/tls_session.h"
 #include "net/transport_base.h"
 #include "net/wire_connection.h"
@@ -38,29 +38,6 @@ constexpr size_t kTlsBytes = 256 * 1024;  // Encrypted at a time.
 // Reads of one connection before others on the loop have their turn.
 constexpr int kReadsInTurn = 16;
 constexpr int kAcceptsInTurn = 64;
-
-struct HostPort {
-  std::string host;
-  uint16_t port = 0;
-};
-
-Result<HostPort> ParseAddress(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  const auto wrong = [&] {
-    return Status::Invalid(fmt::format("\"{}\" is not an address; write host:port, like 127.0.0.1:7000", address));
-  };
-  if (colon == std::string::npos || colon == 0) return wrong();
-  HostPort parsed{.host = address.substr(0, colon)};
-  const std::string_view port = std::string_view(address).substr(colon + 1);
-  if (parsed.host.starts_with('[') && parsed.host.ends_with(']')) {
-    parsed.host = parsed.host.substr(1, parsed.host.size() - 2);
-  } else if (parsed.host.find(':') != std::string::npos) {
-    return wrong();
-  }
-  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), parsed.port);
-  if (error != std::errc() || end != port.data() + port.size()) return wrong();
-  return parsed;
-}
 
 // Names of hosts to their addresses. Asking may take seconds, so it has a thread, once a name is asked for.
 class Resolver {

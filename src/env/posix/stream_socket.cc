@@ -130,6 +130,19 @@ bool SocketAddress::IsOwn() const {
   return socket.valid() && ::bind(socket.get(), AsSystem(probe.bytes_), probe.size_) == 0;
 }
 
+Result<std::string> SocketAddress::OwnToward() const {
+  // A datagram socket that is connected only asks the routes.
+  const Descriptor socket(::socket(AsSystem(bytes_)->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  SocketAddress own;
+  socklen_t size = sizeof own.bytes_;
+  if (!socket.valid() || ::connect(socket.get(), AsSystem(bytes_), size_) != 0 ||
+      ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(own.bytes_), &size) != 0) {
+    return Status::Unavailable("there is no way to " + Words() + ": " + ErrorWords(errno));
+  }
+  own.size_ = size;
+  return own.Words();
+}
+
 SocketAddress SocketAddress::AnyHost() const {
   SocketAddress any = *this;
   switch (AsSystem(bytes_)->sa_family) {
