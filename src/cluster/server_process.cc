@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/try.h"
+#include "cluster/data_folder.h"
 #include "net/event_loop.h"
 #include "net/transport.h"
 #include "param/table_state.h"
@@ -26,7 +27,6 @@ class ServerProcess::Impl final : public ServerNodeOutput {
       : env_(env),
         options_(std::move(options)),
         stopped_(std::move(stopped)),
-        self_{options_.node, static_cast<uint64_t>(env.clock().WallNanos())},
         loop_(std::make_unique<net::EventLoop>()),
         timer_(std::make_unique<net::Timer>(*loop_)) {}
 
@@ -39,11 +39,20 @@ class ServerProcess::Impl final : public ServerNodeOutput {
   }
 
   Status Start() {
+    self_ = {options_.node, static_cast<uint64_t>(env_.clock().WallNanos())};
+    if (!options_.folder.empty()) {
+      ASSIGN_OR_RETURN(folder_, DataFolder::Open(env_, options_.folder, FolderKind::kServer,
+                                                 options_.key ? options_.key->cluster : "local", options_.node));
+      self_.node = folder_->server();
+    } else if (self_.node == 0) {
+      self_.node = NewServerNumber(env_);
+    }
     Status status;
     loop_->Call([&] { status = StartInLoop(); });
     return status;
   }
   std::string address() const { return address_; }
+  uint32_t node() const { return self_.node; }
 
  private:
   class Session;
@@ -59,7 +68,7 @@ class ServerProcess::Impl final : public ServerNodeOutput {
     if (node_->fenced()) {
       if (stopped_) {
         std::exchange(stopped_, nullptr)(Status::Stale(fmt::format(
-            "another process has taken the place of server {}; this one is not a member any more", options_.node)));
+            "another process has taken the place of server {}; this one is not a member any more", self_.node)));
       }
       return;
     }
@@ -119,7 +128,8 @@ class ServerProcess::Impl final : public ServerNodeOutput {
   env::Env& env_;
   const ServerProcessOptions options_;
   std::function<void(Status)> stopped_;
-  const Member self_;
+  Member self_;
+  std::unique_ptr<DataFolder> folder_;
   std::unique_ptr<net::EventLoop> loop_;
   std::unique_ptr<net::Timer> timer_;
   std::string address_;
@@ -222,7 +232,7 @@ Status ServerProcess::Impl::StartInLoop() {
   transport.messages = &param::ClusterMessages();
   transport.key = options_.key;
   if (options_.key) transport.cluster = options_.key->cluster;
-  transport.node = fmt::format("server-{}", options_.node);
+  transport.node = fmt::format("server-{}", self_.node);
   transport.dead_nanos = options_.node_options.dead_nanos;
   transport_ = net::MakeTcpTransport(*loop_, std::move(transport));
   ASSIGN_OR_RETURN(listener_,
@@ -232,8 +242,12 @@ Status ServerProcess::Impl::StartInLoop() {
                      return std::make_shared<Session>(*this, client);
                    }));
   address_ = listener_->address();
+  std::string advertised = address_;
+  if (!options_.advertised_host.empty()) {
+    advertised = options_.advertised_host + address_.substr(address_.rfind(':'));
+  }
   node_.emplace(
-      self_, address_,
+      self_, advertised,
       [this](param::ShardId shard, const param::SharedBytes& description) { return MakeState(shard, description); },
       options_.node_options, *this);
   Tick();
@@ -245,5 +259,6 @@ ServerProcess::ServerProcess(env::Env& env, ServerProcessOptions options, std::f
 ServerProcess::~ServerProcess() = default;
 Status ServerProcess::Start() { return impl_->Start(); }
 std::string ServerProcess::address() const { return impl_->address(); }
+uint32_t ServerProcess::node() const { return impl_->node(); }
 
 }  // namespace glim::cluster

@@ -23,7 +23,9 @@ namespace glim::cluster {
 struct ServerProcessOptions {
   std::string master;                   // host:port
   std::string address = "127.0.0.1:0";  // Where it listens; port 0: a free one.
-  uint32_t node = 0;                    // Its number in the cluster, the same after each start.
+  std::string advertised_host;          // What others are told instead of its own host; empty: that.
+  uint32_t node = 0;                    // Its number in the cluster; 0: that of its folder, or a new one.
+  std::string folder;                   // Its own; empty: none.
   uint64_t memory_max = uint64_t{1} << 30;
   std::shared_ptr<const net::Key> key;  // Null: this machine only.
   ServerNodeOptions node_options;
@@ -37,8 +39,9 @@ class ServerProcess {
   ServerProcess(const ServerProcess&) = delete;
 
   Status Start();
-  // Where it listens. Expects: Start was ok.
+  // Where it listens, and its number. Expects: Start was ok.
   std::string address() const;
+  uint32_t node() const;
 
  private:
   class Impl;
