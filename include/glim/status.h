@@ -34,6 +34,7 @@ enum class Code : uint8_t {
   kCancelled,    // Somebody asked to stop (Ctrl-C, a failed neighbour).
   kInternal,     // Our own bug that was caught in time.
   kUsage,        // The program was called with a wrong option.
+  kUnreachable,  // There is no way to the cluster, or it does not let us in.
 };
 
 // "invalid", "not found", ... in lower case.

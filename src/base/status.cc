@@ -17,6 +17,7 @@ std::string_view CodeName(Code code) {
     case Code::kCancelled: return "cancelled";
     case Code::kInternal: return "internal";
     case Code::kUsage: return "usage";
+    case Code::kUnreachable: return "unreachable";
   }
   return "unknown";
 }

@@ -63,6 +63,7 @@ void Master::Apply(const Decision& decision) {
     if (it == shards_.end()) return;
     Shard& shard = it->second;
     shard.view = made->view;
+    shard.planned = made->view;
     shard.active = false;
     shard.synced.reset();
   } else {
@@ -238,26 +239,31 @@ void Master::Inform(const ShardId& id, Shard& shard, int64_t now) {
 }
 
 std::vector<Member> Master::Spare(const std::vector<Member>& but, int64_t now) const {
-  std::map<Member, size_t> load;
+  std::vector<Member> spare;
   for (const auto& [number, node] : nodes_) {
     const Member member{number, node.incarnation};
-    if (!node.draining && IsAlive(member, now) && !Contains(but, member)) load[member] = 0;
+    if (!node.draining && IsAlive(member, now) && !Contains(but, member)) spare.push_back(member);
   }
+  std::map<Member, size_t> held;
   for (const auto& [id, shard] : shards_) {
-    for (const Member& member : HoldersOf(shard.view)) {
-      if (const auto it = load.find(member); it != load.end()) ++it->second;
-    }
+    for (const Member& member : HoldersOf(shard.planned)) ++held[member];
   }
-  std::vector<Member> spare;
-  for (const auto& [member, shards] : load) spare.push_back(member);
-  std::stable_sort(spare.begin(), spare.end(), [&](const Member& a, const Member& b) { return load[a] < load[b]; });
+  std::stable_sort(spare.begin(), spare.end(), [&](const Member& a, const Member& b) { return held[a] < held[b]; });
   return spare;
+}
+
+Member Master::LeastBusy(const std::vector<Member>& members) const {
+  std::map<Member, size_t> primary_of;
+  for (const auto& [id, shard] : shards_) ++primary_of[shard.planned.primary];
+  return *std::min_element(members.begin(), members.end(),
+                           [&](const Member& a, const Member& b) { return primary_of[a] < primary_of[b]; });
 }
 
 void Master::MakeView(const ShardId& id, Shard& shard, Member primary, std::vector<Member> others,
                       std::optional<Member> joiner) {
   shard.deciding = true;
-  Decide(ViewMade{id, View{shard.view.number + 1, primary, std::move(others), joiner}});
+  shard.planned = View{shard.view.number + 1, primary, std::move(others), joiner};
+  Decide(ViewMade{id, shard.planned});
 }
 
 void Master::Consider(const ShardId& id, Shard& shard, int64_t now) {
@@ -296,8 +302,8 @@ void Master::ConsiderPending(const ShardId& id, Shard& shard, int64_t now) {
     living.resize(std::min<size_t>(living.size(), tables_.at(id.table).replicas));
   }
   if (living.empty()) return;
-  const Member primary = living.front();
-  living.erase(living.begin());
+  const Member primary = LeastBusy(living);
+  std::erase(living, primary);
   MakeView(id, shard, primary, std::move(living), std::nullopt);
 }
 
@@ -377,6 +383,33 @@ std::optional<Route> Master::FindRoute(const ShardId& shard) const {
   const auto it = shards_.find(shard);
   if (it == shards_.end() || it->second.view.number == 0) return std::nullopt;
   return Route{it->second.view, it->second.active};
+}
+
+param::StatusAnswer Master::Describe(int64_t now) const {
+  param::StatusAnswer answer;
+  answer.epoch = epoch_;
+  std::map<Member, param::MemberStatus> members;
+  for (const auto& [number, node] : nodes_) {
+    const Member member{number, node.incarnation};
+    members[member] = {member, node.address, IsAlive(member, now), node.draining, 0, 0};
+  }
+  std::map<uint64_t, param::TableStatus> tables;
+  for (const auto& [id, table] : tables_) tables[id].table = table;
+  for (const auto& [id, shard] : shards_) {
+    if (shard.view.number == 0) continue;
+    if (const auto it = members.find(shard.view.primary); it != members.end()) ++it->second.primary_of;
+    uint32_t living = IsAlive(shard.view.primary, now) ? 1 : 0;
+    param::TableStatus& table = tables[id.table];
+    if (living > 0 && shard.active) ++table.served;
+    for (const Member& backup : shard.view.backups) {
+      if (const auto it = members.find(backup); it != members.end()) ++it->second.backup_of;
+      if (IsAlive(backup, now)) ++living;
+    }
+    if (shard.active && living >= table.table.replicas) ++table.complete;
+  }
+  for (auto& [member, status] : members) answer.members.push_back(std::move(status));
+  for (auto& [id, status] : tables) answer.tables.push_back(std::move(status));
+  return answer;
 }
 
 std::map<ShardId, Master::ShardStatus> Master::ShardStatuses() const {

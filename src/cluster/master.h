@@ -88,6 +88,9 @@ class Master {
   bool IsAlive(const param::Member& member, int64_t now) const;
   std::string AddressOf(const param::Member& member) const;
 
+  // All but the request.
+  param::StatusAnswer Describe(int64_t now) const;
+
   struct ShardStatus {
     param::View view;
     bool active = false;
@@ -112,6 +115,7 @@ class Master {
 
   struct Shard {
     param::View view;
+    param::View planned;  // The view, or what it will be when a decision is on the disk.
     bool active = false;
     param::View last_active;
     bool deciding = false;                // A decision about it is on its way to the disk.
@@ -137,6 +141,8 @@ class Master {
   bool IsDraining(const param::Member& member) const;
   // Living, not draining, the ones with the fewest shards first.
   std::vector<param::Member> Spare(const std::vector<param::Member>& but, int64_t now) const;
+  // Of these, the one that is the primary of the fewest shards.
+  param::Member LeastBusy(const std::vector<param::Member>& members) const;
   bool MayHoldLease(const param::Member& member) const;
 
   const MasterOptions options_;

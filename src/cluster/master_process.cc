@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/try.h"
+#include "cluster/data_folder.h"
 #include "cluster/master_log.h"
 #include "net/event_loop.h"
 #include "net/transport.h"
@@ -34,7 +35,8 @@ class MasterProcess::Impl final : public MasterOutput {
   }
 
   Status Start() {
-    RETURN_IF_ERROR(env_.files().MakeFolders(options_.folder));
+    ASSIGN_OR_RETURN(folder_, DataFolder::Open(env_, options_.folder, FolderKind::kMaster,
+                                               options_.key ? options_.key->cluster : "local"));
     ASSIGN_OR_RETURN(const std::vector<Decision> decided, ReadMasterLog(env_.files(), options_.folder));
     Status status;
     loop_->Call([&] { status = StartInLoop(decided); });
@@ -161,6 +163,7 @@ class MasterProcess::Impl final : public MasterOutput {
   std::unique_ptr<net::EventLoop> loop_;
   std::unique_ptr<net::Timer> timer_;
   std::string address_;
+  std::unique_ptr<DataFolder> folder_;
 
   // The loop's.
   std::unique_ptr<net::Transport> transport_;
@@ -220,6 +223,13 @@ class MasterProcess::Impl::Session final : public net::ConnectionHandler {
       case param::kTableChangeMessage: {
         ASSIGN_OR_RETURN(const param::TableChange change, param::FromFrame<param::TableChange>(frame));
         master_.OnTableChange(connection_, change);
+        return Status::Ok();
+      }
+      case param::kStatusQueryMessage: {
+        ASSIGN_OR_RETURN(const param::StatusQuery query, param::FromFrame<param::StatusQuery>(frame));
+        param::StatusAnswer answer = master_.master_->Describe(master_.now());
+        answer.request = query.request;
+        Answer(*connection_, answer);
         return Status::Ok();
       }
       case param::kRouteQueryMessage: {

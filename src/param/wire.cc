@@ -128,6 +128,22 @@ void Fields(A& a, RouteAnswer& m) {
   a(m.table, m.shards);
 }
 template <class A>
+void Fields(A& a, StatusQuery& m) {
+  a(m.request);
+}
+template <class A>
+void Fields(A& a, MemberStatus& m) {
+  a(m.member, m.address, m.alive, m.draining, m.primary_of, m.backup_of);
+}
+template <class A>
+void Fields(A& a, TableStatus& m) {
+  a(m.table, m.served, m.complete);
+}
+template <class A>
+void Fields(A& a, StatusAnswer& m) {
+  a(m.request, m.epoch, m.members, m.tables);
+}
+template <class A>
 void Fields(A& a, EpochBegun& m) {
   a(m.epoch);
 }
@@ -153,7 +169,7 @@ RecordKind LastOf(RecordKind) { return RecordKind::kClose; }
 PushOutcome LastOf(PushOutcome) { return PushOutcome::kNoSession; }
 PullOutcome LastOf(PullOutcome) { return PullOutcome::kNotPrimary; }
 TableAction LastOf(TableAction) { return TableAction::kDrop; }
-Code LastOf(Code) { return Code::kUsage; }
+Code LastOf(Code) { return Code::kUnreachable; }
 
 template <class Message>
 struct TypeOf;
@@ -183,6 +199,8 @@ GLIM_MESSAGE(TableChange);
 GLIM_MESSAGE(TableAnswer);
 GLIM_MESSAGE(RouteQuery);
 GLIM_MESSAGE(RouteAnswer);
+GLIM_MESSAGE(StatusQuery);
+GLIM_MESSAGE(StatusAnswer);
 GLIM_MESSAGE(EpochBegun);
 GLIM_MESSAGE(TableCreated);
 GLIM_MESSAGE(TableDropped);
@@ -327,6 +345,8 @@ const net::MessageTable& ClusterMessages() {
     made->Add(kTableAnswerMessage, "table answer", kNode);
     made->Add(kRouteQueryMessage, "route query", kReadOnly);
     made->Add(kRouteAnswerMessage, "route answer", kNode);
+    made->Add(kStatusQueryMessage, "status query", kReadOnly);
+    made->Add(kStatusAnswerMessage, "status answer", kNode);
     return made;
   }();
   return table;
@@ -377,6 +397,8 @@ GLIM_MESSAGE(TableChange);
 GLIM_MESSAGE(TableAnswer);
 GLIM_MESSAGE(RouteQuery);
 GLIM_MESSAGE(RouteAnswer);
+GLIM_MESSAGE(StatusQuery);
+GLIM_MESSAGE(StatusAnswer);
 GLIM_MESSAGE(EpochBegun);
 GLIM_MESSAGE(TableCreated);
 GLIM_MESSAGE(TableDropped);

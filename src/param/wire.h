@@ -37,6 +37,8 @@ enum MessageType : uint16_t {
   kTableAnswerMessage = 31,
   kRouteQueryMessage = 32,
   kRouteAnswerMessage = 33,
+  kStatusQueryMessage = 34,
+  kStatusAnswerMessage = 35,
   // The decisions in a master's log are frames, too. No table of messages has them, so nobody can send one.
   kEpochBegunMessage = 64,
   kTableCreatedMessage = 65,

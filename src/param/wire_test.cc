@@ -75,6 +75,9 @@ RC_GTEST_PROP(Wire, EveryMessageComesBack, ()) {
   ComesBack(TableAnswer{AnyNumber(), Code::kInvalid, "why", {entry, entry}});
   ComesBack(RouteQuery{AnyNumber()});
   ComesBack(RouteAnswer{AnyNumber(), {{AnyShard(), AnyView(), AnyBool(), "host:3"}}});
+  ComesBack(StatusQuery{AnyNumber()});
+  ComesBack(StatusAnswer{
+      AnyNumber(), AnyNumber(), {{AnyMember(), "host:4", AnyBool(), AnyBool(), 5, 6}}, {{entry, 7, 8}, {entry, 9, 0}}});
   ComesBack(EpochBegun{AnyNumber()});
   ComesBack(TableCreated{entry});
   ComesBack(TableDropped{AnyNumber()});
@@ -125,7 +128,8 @@ TEST(Wire, AnotherTypeAndValuesBeyondTheirRangeAreNamed) {
 // What reads may be sent by who may only read, what changes by clients, all else by processes of the cluster.
 TEST(Wire, OnlyNodesSpeakOfViews) {
   for (const auto& [type, entry] : ClusterMessages().entries()) {
-    const bool reads = type == kPullMessage || type == kTableQueryMessage || type == kRouteQueryMessage;
+    const bool reads = type == kPullMessage || type == kTableQueryMessage || type == kRouteQueryMessage ||
+                       type == kStatusQueryMessage;
     const bool changes = type == kPushMessage || type == kTableChangeMessage;
     const net::Role least = reads ? net::Role::kReadOnly : changes ? net::Role::kClient : net::Role::kNode;
     for (const net::Role role : {net::Role::kNone, net::Role::kReadOnly, net::Role::kClient, net::Role::kNode}) {

@@ -275,6 +275,33 @@ struct RouteAnswer {
   std::vector<ShardRoute> shards;  // Empty: there is no such table. View number 0: nobody has the shard yet.
 };
 
+// How the cluster is.
+struct StatusQuery {
+  uint64_t request = 0;
+};
+
+struct MemberStatus {
+  Member member;
+  std::string address;
+  bool alive = false;
+  bool draining = false;
+  uint32_t primary_of = 0;  // Shards.
+  uint32_t backup_of = 0;
+};
+
+struct TableStatus {
+  TableEntry table;
+  uint32_t served = 0;    // Shards with an active view and a living primary.
+  uint32_t complete = 0;  // Shards that as many living members hold as the table wants.
+};
+
+struct StatusAnswer {
+  uint64_t request = 0;
+  uint64_t epoch = 0;                 // How often the master has started.
+  std::vector<MemberStatus> members;  // By node.
+  std::vector<TableStatus> tables;    // By id.
+};
+
 // ------------------------------------------------------------------------------------------------------- the master's
 // log
 
