@@ -164,7 +164,8 @@ struct TableSpec {
   Initial initial = Constant(0);
   UpdateRule rule = Add{};
   Partitioner partitioner = Partitioner::kDefault;
-  uint32_t shards = 0;  // 0: several per core.
+  uint32_t shards = 0;    // 0: several per core; 16 on servers.
+  uint32_t replicas = 1;  // Servers that hold each shard, 1 to 3. A table in this process is there once.
   Consistency consistency = kAsync;
   Durability durability = Durability::kMemory;
   bool operator==(const TableSpec&) const = default;
@@ -178,6 +179,7 @@ struct TableOptions {
   Initial initial = Constant(0);
   Partitioner partitioner = Partitioner::kDefault;
   uint32_t shards = 0;
+  uint32_t replicas = 1;
   Consistency consistency = kAsync;
   Durability durability = Durability::kMemory;
 };
@@ -192,6 +194,7 @@ TableSpec MakeTableSpec(std::string name, KeySpace keys, UpdateRule rule = Add{}
           .rule = rule,
           .partitioner = options.partitioner,
           .shards = options.shards,
+          .replicas = options.replicas,
           .consistency = options.consistency,
           .durability = options.durability};
 }

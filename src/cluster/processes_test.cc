@@ -70,8 +70,9 @@ class ProcessesTest : public testing::Test {
   }
   // A master needs a moment until enough servers have beaten.
   Table<int64_t> Create(TableSpec spec, uint32_t replicas) {
+    spec.replicas = replicas;
     for (int i = 0;; ++i) {
-      auto table = client_->CreateTable(spec, replicas);
+      auto table = client_->CreateTable(spec);
       if (table.ok()) return Table<int64_t>(*table);
       if (table.status().code() != Code::kUnavailable || i == 200) {
         ADD_FAILURE() << table.status().message();

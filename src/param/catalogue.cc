@@ -18,6 +18,12 @@ namespace {
 constexpr uint32_t kShardsPerCore = 4;
 }  // namespace
 
+Status CheckValueType(const TableSpec& spec, std::optional<ValueType> value_type) {
+  if (!value_type || spec.value_type == *value_type) return Status::Ok();
+  return Status::Invalid(fmt::format("table \"{}\" holds {}, not {}", spec.name, ValueTypeName(spec.value_type),
+                                     ValueTypeName(*value_type)));
+}
+
 Catalogue::Catalogue(env::Env& env) : env_(env) {}
 
 Result<TableHandle> Catalogue::CreateTable(TableSpec spec) {
@@ -33,10 +39,7 @@ Result<TableHandle> Catalogue::CreateTable(TableSpec spec) {
 
 Result<TableHandle> Catalogue::OpenTable(const std::string& name, std::optional<ValueType> value_type) {
   ASSIGN_OR_RETURN(auto table, Find(name));
-  if (value_type && table->spec().value_type != *value_type) {
-    return Status::Invalid(fmt::format("table \"{}\" holds {}, not {}", name, ValueTypeName(table->spec().value_type),
-                                       ValueTypeName(*value_type)));
-  }
+  RETURN_IF_ERROR(CheckValueType(table->spec(), value_type));
   return TableHandle(std::move(table));
 }
 
@@ -55,7 +58,7 @@ Result<TableHandle> Catalogue::LoadTable(const std::string& folder, const std::s
   return TableHandle(std::move(table));
 }
 
-std::vector<TableInfo> Catalogue::ListTables() {
+Result<std::vector<TableInfo>> Catalogue::ListTables() {
   std::vector<std::shared_ptr<EmbeddedTable>> tables;
   {
     std::lock_guard lock(names_->mutex);

@@ -19,29 +19,27 @@
 
 #include "env/env.h"
 #include "glim/table.h"
+#include "param/table_store.h"
 
 namespace glim::param {
 
 class EmbeddedTable;
 
-class Catalogue {
+class Catalogue final : public TableStore {
  public:
   // `env` must live as long as the tables.
   explicit Catalogue(env::Env& env);
   Catalogue(const Catalogue&) = delete;
 
-  // kInvalid when the name is taken or the spec makes no sense. shards == 0: four for each core.
-  Result<TableHandle> CreateTable(TableSpec spec);
-  // kNotFound when there is none, kInvalid when it holds values of another type.
-  Result<TableHandle> OpenTable(const std::string& name, std::optional<ValueType> value_type = std::nullopt);
-  // A new table from a saved model, under the name it was saved with or another one.
+  Status Ping() override { return Status::Ok(); }
+  // shards == 0: four for each core.
+  Result<TableHandle> CreateTable(TableSpec spec) override;
+  Result<TableHandle> OpenTable(const std::string& name, std::optional<ValueType> value_type = std::nullopt) override;
   Result<TableHandle> LoadTable(const std::string& folder, const std::string& name = "",
-                                const LoadOptions& options = {});
-  // By name.
-  std::vector<TableInfo> ListTables();
-  Result<TableInfo> DescribeTable(const std::string& name);
-  // Handles that were opened before answer kNotFound from then on.
-  Status DropTable(const std::string& name);
+                                const LoadOptions& options = {}) override;
+  Result<std::vector<TableInfo>> ListTables() override;
+  Result<TableInfo> DescribeTable(const std::string& name) override;
+  Status DropTable(const std::string& name) override;
 
  private:
   // Shared with the tables, which take their names out when they are dropped.

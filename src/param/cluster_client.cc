@@ -16,6 +16,7 @@
 #include "net/event_loop.h"
 #include "net/transport.h"
 #include "param/after.h"
+#include "param/model_folder.h"
 #include "param/replication/push_session.h"
 #include "param/table_layout.h"
 #include "param/table_state.h"
@@ -27,6 +28,8 @@ namespace {
 
 constexpr int64_t kConnectNanos = 3'000'000'000;
 constexpr int64_t kTickNanos = 50'000'000;
+constexpr int64_t kAwaitServersNanos = 3'000'000'000;
+constexpr int64_t kAskAgainNanos = 100'000'000;
 constexpr int64_t kPullAgainNanos = 300'000'000;
 constexpr size_t kSliceKeys = 65536;
 constexpr size_t kSliceBytes = 4 << 20;
@@ -97,6 +100,8 @@ class ClusterClient::Impl : public std::enable_shared_from_this<ClusterClient::I
   int64_t now() { return env_.clock().MonotonicNanos(); }
   const Producer& producer() const { return producer_; }
 
+  // kInvalid when our key is for reading only.
+  Status CheckMayPush() const;
   // Waits until so many bytes may be under way, or the deadline. More than the limit may be when nothing else is.
   Status Reserve(uint64_t bytes, Deadline deadline);
   void Release(uint64_t bytes);
@@ -110,12 +115,14 @@ class ClusterClient::Impl : public std::enable_shared_from_this<ClusterClient::I
   Result<Answer> Ask(Question question);
   void WantRoutes(uint64_t table);
 
+  // kInvalid when our role may not send this. What a full queue does not take is sent again later.
   template <class Message>
-  void Send(const std::string& address, const Message& message) {
-    if (stopped_ || address.empty()) return;
+  Status Send(const std::string& address, const Message& message) {
+    if (stopped_ || address.empty()) return Status::Ok();
     auto& connection = dialled_[address];
     if (connection == nullptr) connection = Dial(address);
-    (void)connection->Send(ToFrame(message));  // What a full queue does not take is sent again later.
+    Status status = connection->Send(ToFrame(message));
+    return status.code() == Code::kInvalid ? status : Status::Ok();
   }
 
   // The one object of a table. A second one would number its pushes from 1 on, too, and they would pass for repeated
@@ -132,12 +139,15 @@ class ClusterClient::Impl : public std::enable_shared_from_this<ClusterClient::I
   std::shared_ptr<net::Connection> Dial(const std::string& address);
   void Tick();
   Status OnFrame(const net::Frame& frame);
+  template <class Answer>
+  Status OnAnswer(const net::Frame& frame);
   void OnClosed(const std::string& address, const net::Closing& closing);
   void OnRoutes(const RouteAnswer& answer);
 
   env::Env& env_;
   const ClusterClientOptions options_;
   const Producer producer_;
+  net::Role role_ = net::Role::kClient;
   std::mutex loop_mutex_;
   std::unique_ptr<net::EventLoop> loop_;  // Null when stopped.
   std::unique_ptr<net::Timer> timer_;
@@ -207,7 +217,7 @@ class RemoteTable final : public TableClient, public std::enable_shared_from_thi
           id{table.id_, shard},
           session(id, table.client_->producer(), 0, {.in_flight_max = 16, .queued_max = 64}, *this) {}
 
-    void Send(const Member& primary, PushRequest request) override { table.client_->Send(address, request); }
+    void Send(const Member& primary, PushRequest request) override { (void)table.client_->Send(address, request); }
     void WantRoute(const ShardId& shard) override { table.client_->WantRoutes(shard.table); }
     void Done(uint64_t push, PushResult result, const std::string& error) override;
     void StartPush(SharedBytes op, int64_t deadline, std::shared_ptr<Call> call);
@@ -262,6 +272,7 @@ std::vector<Part> RemoteTable::Split(std::span<const Key> keys) const {
 
 Future<void> RemoteTable::Push(std::span<const Key> keys, std::span<const std::byte> values,
                                const PushOptions& options) {
+  RETURN_IF_ERROR(client_->CheckMayPush());
   RETURN_IF_ERROR(layout_.CheckFixed("Push"));
   RETURN_IF_ERROR(layout_.CheckKeys(keys));
   RETURN_IF_ERROR(layout_.CheckRows("values", keys.size(), values.size()));
@@ -379,7 +390,7 @@ void RemoteTable::Link::StartPull(WaitingPull waiting) {
 void RemoteTable::Link::SendPull(WaitingPull& pull) {
   pull.sent_at = table.client_->now();
   if (address.empty()) return WantRoute(id);
-  table.client_->Send(address, pull.request);
+  (void)table.client_->Send(address, pull.request);
 }
 
 void RemoteTable::Link::GoOn() {
@@ -504,7 +515,10 @@ ClusterClient::Impl::Impl(env::Env& env, ClusterClientOptions options)
   transport.key = options_.key;
   if (options_.key) transport.cluster = options_.key->cluster;
   transport.node = options_.name;
-  transport.role = net::Role::kClient;
+  // The key of a client is for one role.
+  const bool reads_only =
+      options_.key && !options_.key->of_cluster() && !options_.key->tokens.contains(net::Role::kClient);
+  role_ = transport.role = reads_only ? net::Role::kReadOnly : net::Role::kClient;
   transport_ = net::MakeTcpTransport(*loop_, std::move(transport));
   loop_->Call([this] { Tick(); });
 }
@@ -524,6 +538,10 @@ void ClusterClient::Impl::Stop() {
   // They hold the client, and it them.
   for (const auto& [id, table] : std::exchange(tables_, {})) table->Cancel();
   for (auto& [request, asked] : std::exchange(asked_, {})) asked.answered(Status::Cancelled("the client is gone"));
+}
+
+Status ClusterClient::Impl::CheckMayPush() const {
+  return ClusterMessages().Check(kPushMessage, role_);
 }
 
 Status ClusterClient::Impl::Post(std::function<void()> work) {
@@ -574,7 +592,10 @@ Result<Answer> ClusterClient::Impl::Ask(Question question) {
                                     promise->Set(FromFrame<Answer>(*frame));
                                   }
                                 }};
-    Send(options_.master, question);
+    if (Status refused = Send(options_.master, question); !refused.ok()) {
+      asked_.erase(question.request);
+      promise->Set(std::move(refused).With("this key does not allow it"));
+    }
   }));
   Result<Answer> answer = std::move(future).Get();
   if (!answer.ok() && answer.status().code() == Code::kTimeout) {
@@ -600,7 +621,7 @@ void ClusterClient::Impl::WantRoutes(uint64_t table) {
   int64_t& asked_at = routes_asked_[table];
   if (asked_at != 0 && now() - asked_at < kAgainNanos) return;
   asked_at = now();
-  Send(options_.master, RouteQuery{table});
+  (void)Send(options_.master, RouteQuery{table});
 }
 
 std::shared_ptr<net::Connection> ClusterClient::Impl::Dial(const std::string& address) {
@@ -641,17 +662,21 @@ Status ClusterClient::Impl::OnFrame(const net::Frame& frame) {
       OnRoutes(answer);
       return Status::Ok();
     }
-    case kTableAnswerMessage: {
-      ASSIGN_OR_RETURN(const TableAnswer answer, FromFrame<TableAnswer>(frame));
-      const auto it = asked_.find(answer.request);
-      if (it == asked_.end() || it->second.answer_type != frame.header.type) return Status::Ok();
-      const auto answered = std::move(it->second.answered);
-      asked_.erase(it);
-      answered(frame);
-      return Status::Ok();
-    }
+    case kTableAnswerMessage: return OnAnswer<TableAnswer>(frame);
+    case kStatusAnswerMessage: return OnAnswer<StatusAnswer>(frame);
   }
   return Status::Corrupt("nothing for a client");
+}
+
+template <class Answer>
+Status ClusterClient::Impl::OnAnswer(const net::Frame& frame) {
+  ASSIGN_OR_RETURN(const Answer answer, FromFrame<Answer>(frame));
+  const auto it = asked_.find(answer.request);
+  if (it == asked_.end() || it->second.answer_type != frame.header.type) return Status::Ok();
+  const auto answered = std::move(it->second.answered);
+  asked_.erase(it);
+  answered(frame);
+  return Status::Ok();
 }
 
 void ClusterClient::Impl::OnRoutes(const RouteAnswer& answer) {
@@ -666,38 +691,78 @@ void ClusterClient::Impl::OnRoutes(const RouteAnswer& answer) {
 }
 
 ClusterClient::ClusterClient(env::Env& env, ClusterClientOptions options)
-    : impl_(std::make_shared<Impl>(env, std::move(options))) {}
+    : env_(env), impl_(std::make_shared<Impl>(env, std::move(options))) {}
 
 ClusterClient::~ClusterClient() { impl_->Stop(); }
 
-Status ClusterClient::Ping() { return ListTables().status(); }
+Status ClusterClient::Ping() { return impl_->Ask<TableAnswer>(TableQuery{}).status(); }
 
-Result<std::vector<TableEntry>> ClusterClient::ListTables() {
-  ASSIGN_OR_RETURN(TableAnswer answer, impl_->Ask<TableAnswer>(TableQuery{}));
-  if (answer.code != Code::kOk) return Status(answer.code, answer.error);
-  return std::move(answer.tables);
+Result<StatusAnswer> ClusterClient::DescribeCluster() { return impl_->Ask<StatusAnswer>(StatusQuery{}); }
+
+Result<std::vector<TableInfo>> ClusterClient::ListTables() {
+  ASSIGN_OR_RETURN(const TableAnswer answer, impl_->Ask<TableAnswer>(TableQuery{}));
+  std::vector<TableInfo> infos;
+  for (const TableEntry& entry : answer.tables) {
+    auto info = DescribeTable(entry.name);
+    if (!info.ok() && info.status().code() == Code::kNotFound) continue;  // It was dropped meanwhile.
+    if (!info.ok()) return std::move(info).status();
+    infos.push_back(*std::move(info));
+  }
+  std::sort(infos.begin(), infos.end(),
+            [](const TableInfo& a, const TableInfo& b) { return a.spec.name < b.spec.name; });
+  return infos;
 }
 
-Result<TableHandle> ClusterClient::CreateTable(TableSpec spec, uint32_t replicas) {
+Result<TableInfo> ClusterClient::DescribeTable(const std::string& name) {
+  ASSIGN_OR_RETURN(const TableHandle table, OpenTable(name));
+  return table->Describe();
+}
+
+Result<TableHandle> ClusterClient::CreateTable(TableSpec spec) {
   if (spec.shards == 0) spec.shards = kDefaultShards;
   ASSIGN_OR_RETURN(spec, CheckTableSpec(std::move(spec)));
-  const std::string name = spec.name;
-  ASSIGN_OR_RETURN(const TableAnswer answer,
-                   impl_->Ask<TableAnswer>(
-                       TableChange{0, TableAction::kCreate, {0, name, spec.shards, replicas, EncodeTableSpec(spec)}}));
-  if (answer.code != Code::kOk) return Status(answer.code, answer.error);
-  return OpenTable(name);
+  // No shard of a dense table shall be without keys.
+  if (spec.keys.key_count > 0) {
+    spec.shards = static_cast<uint32_t>(std::min<uint64_t>(spec.shards, spec.keys.key_count));
+  }
+  const TableChange create{0, TableAction::kCreate, {0, spec.name, spec.shards, spec.replicas, EncodeTableSpec(spec)}};
+  // Servers that were started a moment ago may not have told the master yet.
+  const int64_t until = env_.clock().MonotonicNanos() + kAwaitServersNanos;
+  while (true) {
+    ASSIGN_OR_RETURN(const TableAnswer answer, impl_->Ask<TableAnswer>(create));
+    if (answer.code == Code::kOk) return OpenTable(spec.name);
+    if (answer.code != Code::kUnavailable || env_.clock().MonotonicNanos() >= until) {
+      return Status(answer.code, answer.error);
+    }
+    env_.clock().SleepFor(kAskAgainNanos);
+  }
 }
 
-Result<TableHandle> ClusterClient::OpenTable(const std::string& name) {
+Result<TableHandle> ClusterClient::OpenTable(const std::string& name, std::optional<ValueType> value_type) {
   ASSIGN_OR_RETURN(const TableAnswer answer, impl_->Ask<TableAnswer>(TableQuery{0, name}));
   if (answer.code != Code::kOk) return Status(answer.code, answer.error);
   if (answer.tables.size() != 1) return Status::Corrupt("the master answered with other tables");
   const TableEntry& entry = answer.tables[0];
   ASSIGN_OR_RETURN(TableSpec spec, DecodeTableSpec(entry.spec));
   if (spec.shards != entry.shards) return Status::Corrupt("the master answered with another number of shards");
+  RETURN_IF_ERROR(CheckValueType(spec, value_type));
   ASSIGN_OR_RETURN(std::shared_ptr<RemoteTable> table, impl_->FindOrMake(entry.id, spec));
   return TableHandle(std::move(table));
+}
+
+Result<TableHandle> ClusterClient::LoadTable(const std::string& folder, const std::string& name,
+                                             const LoadOptions& options) {
+  auto manifest = ReadManifest(env_.files(), folder);
+  if (!manifest.ok()) return std::move(manifest).status().With("loading a table");
+  TableSpec spec = manifest->spec;
+  if (!name.empty()) spec.name = name;
+  spec.shards = 0;
+  ASSIGN_OR_RETURN(TableHandle table, CreateTable(std::move(spec)));
+  if (Status status = table->Load(folder, options); !status.ok()) {
+    (void)table->Drop();  // Nobody is to find an empty one.
+    return status;
+  }
+  return table;
 }
 
 Status ClusterClient::DropTable(const std::string& name) {

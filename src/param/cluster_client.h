@@ -20,6 +20,7 @@
 #include "glim/table.h"
 #include "net/key.h"
 #include "param/replication/messages.h"
+#include "param/table_store.h"
 
 namespace glim::param {
 
@@ -31,24 +32,30 @@ struct ClusterClientOptions {
   uint64_t under_way_bytes_max = 64 << 20;
 };
 
-class ClusterClient {
+class ClusterClient final : public TableStore {
  public:
   ClusterClient(env::Env& env, ClusterClientOptions options);
   // Tables that are still open answer kCancelled from then on.
-  ~ClusterClient();
+  ~ClusterClient() override;
   ClusterClient(const ClusterClient&) = delete;
 
   // Ok when the master answers; else why not.
-  Status Ping();
-  // spec.shards == 0: 16. `replicas` servers hold each shard.
-  Result<TableHandle> CreateTable(TableSpec spec, uint32_t replicas = 1);
-  Result<TableHandle> OpenTable(const std::string& name);
-  Result<std::vector<TableEntry>> ListTables();
-  Status DropTable(const std::string& name);
+  Status Ping() override;
+  // How the cluster is, as its master sees it.
+  Result<StatusAnswer> DescribeCluster();
+  // spec.shards == 0: 16. Waits for some seconds until there are as many servers as replicas.
+  Result<TableHandle> CreateTable(TableSpec spec) override;
+  Result<TableHandle> OpenTable(const std::string& name, std::optional<ValueType> value_type = std::nullopt) override;
+  Result<TableHandle> LoadTable(const std::string& folder, const std::string& name = "",
+                                const LoadOptions& options = {}) override;
+  Result<std::vector<TableInfo>> ListTables() override;
+  Result<TableInfo> DescribeTable(const std::string& name) override;
+  Status DropTable(const std::string& name) override;
 
   class Impl;
 
  private:
+  env::Env& env_;
   std::shared_ptr<Impl> impl_;
 };
 

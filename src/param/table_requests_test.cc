@@ -269,7 +269,7 @@ TEST_F(RequestTest, AfterDropEveryCallOnEveryHandleSaysNotFound) {
   RowChunk chunk;
   EXPECT_EQ(other->Scan(&cursor, 10, &chunk).code(), Code::kNotFound);
   EXPECT_EQ(catalogue_.OpenTable("t1").status().code(), Code::kNotFound);
-  EXPECT_TRUE(catalogue_.ListTables().empty());
+  EXPECT_TRUE(catalogue_.ListTables()->empty());
   EXPECT_TRUE(catalogue_.CreateTable(MakeTableSpec<float>("t1", SparseKeys())).ok());
 }
 
@@ -297,7 +297,7 @@ TEST_F(RequestTest, NamesAreCheckedAndTakenOnce) {
   EXPECT_TRUE(catalogue_.CreateTable(MakeTableSpec<float>("Aa9_.-", SparseKeys())).ok());
   EXPECT_EQ(catalogue_.CreateTable(MakeTableSpec<float>("Aa9_.-", SparseKeys())).status().code(), Code::kInvalid);
   EXPECT_EQ(catalogue_.OpenTable("Aa9_.-", ValueType::kI32).status().code(), Code::kInvalid);
-  EXPECT_EQ(catalogue_.ListTables().size(), 2u);
+  EXPECT_EQ(catalogue_.ListTables()->size(), 2u);
 }
 
 }  // namespace

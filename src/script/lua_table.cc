@@ -169,6 +169,7 @@ void PushInfo(lua_State* L, const TableInfo& info) {
   SetNumber(L, "shards", info.spec.shards);
   lua_pushstring(L, std::string(ToString(info.spec.durability)).c_str());
   lua_setfield(L, -2, "durability");
+  SetNumber(L, "replicas", info.spec.replicas);
 }
 
 Result<int> Describe(lua_State* L) {
@@ -294,7 +295,7 @@ Result<int> NewTable(lua_State* L) {
     return Status::Invalid("glim.table expects a table of options, like glim.table{name = \"ctr\"}");
   RETURN_IF_ERROR(
       AllowOnly(L, 1, "glim.table",
-                {"name", "keys", "rows", "cols", "type", "width", "rule", "initial", "shards", "durability"}));
+                {"name", "keys", "rows", "cols", "type", "width", "rule", "initial", "shards", "replicas", "durability"}));
   TableSpec spec;
   RETURN_IF_ERROR(ReadField(L, 1, "name", &spec.name));
   ASSIGN_OR_RETURN(spec.keys, ToKeySpace(L));
@@ -304,15 +305,18 @@ Result<int> NewTable(lua_State* L) {
   std::string durability = "memory";
   RETURN_IF_ERROR(ReadField(L, 1, "durability", &durability));
   ASSIGN_OR_RETURN(spec.durability, ParseDurability(durability));
-  int64_t width = 1, shards = 0;
+  int64_t width = 1, shards = 0, replicas = 1;
   double initial = 0;
   RETURN_IF_ERROR(ReadField(L, 1, "width", &width));
   RETURN_IF_ERROR(ReadField(L, 1, "shards", &shards));
+  RETURN_IF_ERROR(ReadField(L, 1, "replicas", &replicas));
   RETURN_IF_ERROR(ReadField(L, 1, "initial", &initial));
   if (width < 1 || width > (int64_t{1} << 20)) return Status::Invalid("glim.table: width is from 1 to 1048576");
   if (shards < 0 || shards > 65536) return Status::Invalid("glim.table: shards is from 0 (chosen) to 65536");
   spec.width = static_cast<uint32_t>(width);
   spec.shards = static_cast<uint32_t>(shards);
+  if (replicas < 1 || replicas > 3) return Status::Invalid("glim.table: replicas is from 1 to 3");
+  spec.replicas = static_cast<uint32_t>(replicas);
   if (IsInteger(spec.value_type)) {
     spec.initial = Constant(static_cast<int64_t>(initial));
   } else {
@@ -350,7 +354,7 @@ Result<int> LoadTable(lua_State* L) {
 }
 
 Result<int> ListTables(lua_State* L) {
-  const std::vector<TableInfo> tables = TheSession(L)->ListTables();
+  ASSIGN_OR_RETURN(const std::vector<TableInfo> tables, TheSession(L)->ListTables());
   lua_newtable(L);
   for (size_t i = 0; i < tables.size(); ++i) {
     PushInfo(L, tables[i]);

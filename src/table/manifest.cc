@@ -21,7 +21,9 @@ class Lines {
   explicit Lines(std::string_view text) : left_(text) {}
 
   bool empty() const { return left_.empty(); }
-  bool NextIs(std::string_view word) const { return left_.substr(0, word.size()) == word; }
+  bool NextIs(std::string_view word) const {
+    return left_.starts_with(word) && left_.size() > word.size() && left_[word.size()] == ' ';
+  }
   Result<std::string_view> Take(std::string_view word) {
     std::string_view line = left_.substr(0, left_.find('\n'));
     if (left_.size() == line.size()) return Status::Corrupt("its last line has no end");
@@ -99,6 +101,10 @@ Result<Manifest> Parse(std::string_view text) {
   ASSIGN_OR_RETURN(std::string_view partitioner, lines.Take("partitioner"));
   ASSIGN_OR_RETURN(spec.partitioner, ParsePartitioner(partitioner));
   ASSIGN_OR_RETURN(spec.shards, TakeNumber<uint32_t>(&lines, "shards"));
+  if (lines.NextIs("replicas")) {
+    ASSIGN_OR_RETURN(spec.replicas, TakeNumber<uint32_t>(&lines, "replicas"));
+    if (spec.replicas == 1) return Status::Corrupt("it says replicas 1, which goes without saying");
+  }
   if (lines.NextIs("consistency")) {
     ASSIGN_OR_RETURN(std::string_view consistency, lines.Take("consistency"));
     ASSIGN_OR_RETURN(spec.consistency, ParseConsistency(consistency));
@@ -143,6 +149,7 @@ std::string EncodeManifest(const Manifest& manifest) {
                   ValueTypeName(spec.value_type), spec.is_variable() ? "variable" : std::to_string(spec.width));
   text += fmt::format("initial {}\nrule {}\npartitioner {}\nshards {}\n", ToString(spec.initial), ToString(spec.rule),
                       ToString(spec.partitioner), spec.shards);
+  if (spec.replicas != 1) text += fmt::format("replicas {}\n", spec.replicas);
   if (spec.consistency != kAsync) text += fmt::format("consistency {}\n", ToString(spec.consistency));
   // Left out when it is memory, as before there was another.
   if (spec.durability != Durability::kMemory) text += fmt::format("durability {}\n", ToString(spec.durability));

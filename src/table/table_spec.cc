@@ -16,6 +16,7 @@ namespace glim {
 namespace {
 
 constexpr uint32_t kShardsMax = 65535;
+constexpr uint32_t kReplicasMax = 3;
 constexpr uint64_t kRowBytesMax = 1 << 24;
 
 // A struct as text is its name and its fields: "ftrl alpha=0.1 beta=1". The parameter names are listed once, for both
@@ -367,6 +368,8 @@ Result<TableSpec> CheckTableSpec(TableSpec spec) {
   }
   if (spec.shards > kShardsMax)
     return wrong(fmt::format("{} shards are too many; at most {}", spec.shards, kShardsMax));
+  if (spec.replicas < 1 || spec.replicas > kReplicasMax)
+    return wrong(fmt::format("{} replicas cannot be; 1 to {}", spec.replicas, kReplicasMax));
   if (Status status = CheckRule(spec); !status.ok()) return wrong(status.message());
   if (Status status = CheckInitial(spec); !status.ok()) return wrong(status.message());
   if (spec.partitioner == Partitioner::kDefault) {
