@@ -28,9 +28,10 @@ RANKS = {
     "ops": 6,
     "exec": 7,
     "cluster": 8,
-    "engine": 9, "client": 9, "learn": 9, "web": 9,
-    "script": 10,  # The Lua module `glim` that job scripts see.
-    "app": 11,
+    "engine": 9,
+    "client": 10, "learn": 10, "web": 10,
+    "script": 11,  # The Lua module `glim` that job scripts see.
+    "app": 12,
 }
 
 # include/glim/NAME.h belongs to this folder.

@@ -10,6 +10,14 @@
 //     return glim::ExitCode(flow.Run(session));
 //   }
 //
+// With --on, tables are on the servers of a cluster, and flows run in this process and pull from and push to them:
+//
+//   --on standalone://HOST:PORT --key client.key   a cluster that was started with `glim master` and `glim server`
+//   --on local:3                                   a master and 3 servers as children of this process; they end with it
+//
+// The children of local:N are the program itself, started again: there the constructor of the first Session does not
+// return. So make it first, before the program prints or writes anything.
+//
 // Thread: one run at a time; tables may be made and used from any thread.
 #pragma once
 
@@ -25,7 +33,8 @@
 namespace glim {
 
 struct SessionOptions {
-  std::string on = "embedded";    // The engine. Only "embedded" exists so far.
+  std::string on = "embedded";    // Where tables are: "embedded", "standalone://host:port" or "local:3".
+  std::string key_file{};         // What lets us into a cluster: the client.key of `glim init`.
   int threads = 0;                // 0: all cores that this process may use.
   int64_t memory_bytes = 0;       // What runs may hold; 0: 60 % of the machine's or the cgroup's memory.
   std::string tmp_folder{};       // Where what does not fit into it lies meanwhile; empty: $TMPDIR, or /var/tmp.
@@ -45,7 +54,7 @@ class Session {
  public:
   Session();
   explicit Session(SessionOptions options);
-  // Takes --on, --threads, --memory, --tmp-dir, --lua-memory, --lua, --partitions, --progress, --no-progress,
+  // Takes --on, --key, --threads, --memory, --tmp-dir, --lua-memory, --lua, --partitions, --progress, --no-progress,
   // --explain,
   // --stats, --stats-file, --trace (as `--name value` or `--name=value`) and leaves the rest in arguments(). A wrong
   // one is the first Run's error. A progress line is shown when stderr is a terminal.
@@ -57,6 +66,10 @@ class Session {
   const std::vector<std::string>& arguments() const;
   // Ok, or what is wrong with the options.
   const Status& status() const;
+
+  // Reaches the cluster of --on, or starts it. The first call that needs it does the same; calling it is for who wants
+  // to know at once. kUnavailable when the cluster cannot be reached.
+  Status Connect();
 
   // Fails when there is one of this name. The handle of a failed call answers every request with the reason.
   template <TableValue V>
@@ -77,7 +90,7 @@ class Session {
   Result<TableHandle> OpenTable(const std::string& name);
   // Makes a table from a saved model, under `name` or its own.
   Result<TableHandle> LoadTable(const std::string& folder, const std::string& name = "");
-  std::vector<TableInfo> ListTables();
+  Result<std::vector<TableInfo>> ListTables();
   Status DropTable(const std::string& name);
 
   // What Flow::Run calls.

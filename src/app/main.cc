@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The `glim` program: glim run, explain, e, repl, version.
+// The `glim` program: glim run, explain, e, repl, version; those for clusters are in cluster_commands.h.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -13,7 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include "app/cluster_commands.h"
 #include "client/session_parts.h"
+#include "engine/roles.h"
 #include "glim/session.h"
 #include "script/script.h"
 
@@ -25,8 +27,8 @@ constexpr int kWrongUsage = 2;
 struct RunOptions {
   // Those with a value are read by the session, so that programs and this one agree on them.
   std::vector<std::pair<const char*, std::string>> values = {
-      {"--on", ""},         {"--threads", ""}, {"--partitions", ""}, {"--memory", ""}, {"--tmp-dir", ""},
-      {"--lua-memory", ""}, {"--lua", ""},     {"--stats-file", ""}, {"--trace", ""}};
+      {"--on", ""},      {"--key", ""},        {"--threads", ""}, {"--partitions", ""}, {"--memory", ""},
+      {"--tmp-dir", ""}, {"--lua-memory", ""}, {"--lua", ""},     {"--stats-file", ""}, {"--trace", ""}};
   bool progress = isatty(STDERR_FILENO) != 0;
   bool stats = false;
   std::string format = "auto";
@@ -42,7 +44,9 @@ std::string EnvironmentName(std::string_view option) {
 
 CLI::App* AddRunCommand(CLI::App* app, const char* name, const char* what, const char* example, RunOptions* options) {
   CLI::App* command = app->add_subcommand(name, what);
-  const char* const texts[] = {"where to run; embedded: in this process",
+  const char* const texts[] = {"where tables are: embedded, in this process, when not given; local:3, on 3 servers "
+                               "that are started for this run; standalone://HOST:PORT, on those of that master",
+                               "client.key of `glim init`, for standalone://",
                                "threads; all cores when not given",
                                "tasks and partitions where the engine chooses",
                                "what a run may hold, like 512M; 60 % of the machine when not given",
@@ -96,6 +100,9 @@ int Run(const RunOptions& options, std::vector<std::string> arguments, const std
     glim::ExitCode(session.status());
     return kWrongUsage;
   }
+  if (const glim::Status status = command == "explain" ? glim::Status() : session.Connect(); !status.ok()) {
+    return glim::ExitCode(status);
+  }
   if (command == "repl") {
     const char* home = std::getenv("HOME");
     const std::string history = home == nullptr ? "" : std::string(home) + "/.glim_history";
@@ -115,6 +122,7 @@ int Complain(const std::string& what, const std::string& command) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  glim::engine::ServeIfChild(*glim::env::MakePosixEnv());
   CLI::App app("Glim: dataflow and parameter server in one engine.", "glim");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("glim ") + kVersion, "prints the version");
@@ -140,16 +148,23 @@ int main(int argc, char** argv) {
   expression->add_option("expression", options.script, "Lua; all that follows it, options too, is its own: arg[1], ...")
       ->required();
   AddRunCommand(&app, "repl", "Reads Lua a line at a time, and shows the rows that it gives.", "glim repl", &options);
+  glim::app::ClusterCommands cluster_commands(&app);
   CLI::App* version = app.add_subcommand("version", "Prints the version.");
   version->footer("Example:\n  glim version");
 
   std::vector<std::string> arguments(argv + 1, argv + argc);
   const std::string command = arguments.empty() ? "" : arguments[0];
-  if (command.empty()) return Complain("a command is needed: run, explain, e, repl or version", "");
-  const bool runs = command == "run" || command == "explain" || command == "e" || command == "repl";
-  if (!runs && command != "version" && !command.starts_with("-")) {
-    return Complain("there is no command \"" + command + "\"; there are run, explain, e, repl and version", "");
+  std::string known;
+  bool is_known = command.starts_with("-");
+  for (const CLI::App* each : app.get_subcommands({})) {
+    known += (known.empty() ? "" : ", ") + each->get_name();
+    is_known = is_known || each->get_name() == command;
   }
+  if (command.empty()) return Complain("a command is needed: " + known, "");
+  if (!is_known) {
+    return Complain("there is no command \"" + command + "\"; there are " + known, "");
+  }
+  const bool runs = command == "run" || command == "explain" || command == "e" || command == "repl";
   std::vector<std::string> rest;
   if (runs) {
     const size_t own = CountOwnArguments(arguments);
@@ -169,5 +184,6 @@ int main(int argc, char** argv) {
     std::printf("glim %s\n", kVersion);
     return glim::ExitCode({});
   }
+  if (const auto code = cluster_commands.Run()) return *code;
   return Run(options, std::move(rest), command);
 }

@@ -56,7 +56,7 @@ Status Dataset::Show(Session& session, int64_t count) const { return Shown(count
 Status Dataset::Run(Explain explain) const { return PrintPlan(graph_, graph_->EndsFor(step_), explain); }
 
 int ExitCode(const Status& status) {
-  constexpr int kFailed = 1, kWrongUsage = 2;
+  constexpr int kFailed = 1, kWrongUsage = 2, kUnreachable = 3;
   if (status.ok()) {
     // What print and printf still hold; nobody else looks whether it arrives.
     errno = 0;
@@ -72,6 +72,7 @@ int ExitCode(const Status& status) {
   std::fprintf(stderr, "glim: %s\n", status.message().c_str());
   if (!status.details().empty()) std::fprintf(stderr, "%s\n", status.details().c_str());
   if (status.code() == Code::kUsage) return kWrongUsage;
+  if (status.code() == Code::kUnreachable) return kUnreachable;
   const int signal = env::InterruptSignal();
   return status.code() == Code::kCancelled && signal > 0 ? 128 + signal : kFailed;
 }

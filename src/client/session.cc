@@ -9,6 +9,7 @@
 #include "base/memory_budget.h"
 #include "base/try.h"
 #include "client/session_parts.h"
+#include "engine/roles.h"
 #include "exec/bindings.h"
 #include "exec/estimates.h"
 #include "exec/names.h"
@@ -16,6 +17,9 @@
 #include "flow/graph.h"
 #include "io/file_sink.h"
 #include "io/row_encoder.h"
+#include "net/address.h"
+#include "param/catalogue.h"
+#include "param/cluster_client.h"
 #include "plan/plan.h"
 
 namespace glim {
@@ -38,7 +42,7 @@ Result<int64_t> ParseMemory(const std::string& option, const std::string& text) 
 }
 
 bool TakesValue(std::string_view name) {
-  return name == "--on" || name == "--threads" || name == "--memory" || name == "--tmp-dir" || name == "--lua-memory" ||
+  return name == "--on" || name == "--key" || name == "--threads" || name == "--memory" || name == "--tmp-dir" || name == "--lua-memory" ||
          name == "--lua" || name == "--partitions" || name == "--stats-file" || name == "--trace";
 }
 
@@ -68,10 +72,39 @@ Status ParseArguments(int argc, char** argv, SessionOptions* options, std::vecto
   return Status::Ok();
 }
 
-Status CheckEngine(const std::string& on) {
-  if (on == "embedded") return Status::Ok();
-  return Status::Invalid(
-      fmt::format("--on {}: there is no such engine; this version runs flows in the calling process (embedded)", on));
+// What --on says.
+struct Engine {
+  std::string master;    // Of a standalone cluster; empty: none.
+  uint32_t servers = 0;  // Of local:N; 0: not that.
+};
+
+Result<Engine> ParseEngine(std::string_view on) {
+  constexpr std::string_view kStandalone = "standalone://", kLocal = "local:", kMasterPort = ":45326";
+  constexpr uint32_t kServersMax = 64;
+  const auto wrong = [&](std::string_view why) {
+    return Status::Invalid(
+        fmt::format("--on {}: {}; there are embedded, local:N and standalone://HOST:PORT", on, why));
+  };
+  Engine engine;
+  if (on == "embedded") return engine;
+  if (on.starts_with(kStandalone)) {
+    engine.master = on.substr(kStandalone.size());
+    const size_t colon = engine.master.rfind(':');
+    // The colons in [v6] are none of a port.
+    if (colon == std::string::npos || engine.master.ends_with(']')) engine.master += kMasterPort;
+    if (const auto address = net::ParseAddress(engine.master); !address.ok()) return wrong(address.status().message());
+    return engine;
+  }
+  if (on.starts_with(kLocal)) {
+    const std::string_view number = on.substr(kLocal.size());
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), engine.servers);
+    if (error != std::errc() || end != number.data() + number.size() || engine.servers < 1 ||
+        engine.servers > kServersMax) {
+      return wrong(fmt::format("N is a number of servers, from 1 to {}", kServersMax));
+    }
+    return engine;
+  }
+  return wrong("there is no such engine");
 }
 
 // Only while a run could be cancelled; at other times Ctrl-C ends the program as usual.
@@ -140,9 +173,49 @@ std::unique_ptr<Session::Parts> MakeParts(SessionOptions options) {
   auto parts = std::make_unique<Session::Parts>();
   parts->options = std::move(options);
   parts->env = env::MakePosixEnv();
-  parts->catalogue = std::make_unique<param::Catalogue>(*parts->env);
-  parts->status = CheckEngine(parts->options.on);
+  engine::ServeIfChild(*parts->env);
+  parts->status = ParseEngine(parts->options.on).status();
   return parts;
+}
+
+int64_t MemoryOf(const Session::Parts& parts) {
+  return parts.options.memory_bytes > 0 ? parts.options.memory_bytes : parts.env->machine().memory_bytes / 10 * 6;
+}
+
+Status ReachCluster(Session::Parts* parts) {
+  env::Env& env = *parts->env;
+  ASSIGN_OR_RETURN(Engine engine, ParseEngine(parts->options.on));
+  param::ClusterClientOptions options{.master = engine.master};
+  if (engine.servers > 0) {
+    if (parts->local == nullptr) {
+      ASSIGN_OR_RETURN(parts->local,
+                       engine::LocalCluster::Start(env, engine.servers,
+                                                   static_cast<uint64_t>(MemoryOf(*parts)) / engine.servers));
+    }
+    options.master = parts->local->master();
+    options.key = parts->local->client_key();
+  } else if (!parts->options.key_file.empty()) {
+    auto key = net::ReadKey(env.files(), parts->options.key_file);
+    if (!key.ok()) return Status(Code::kUsage, "--key: " + key.status().message());
+    options.key = std::make_shared<const net::Key>(*std::move(key));
+  }
+  auto tables = std::make_unique<param::ClusterClient>(env, std::move(options));
+  RETURN_IF_ERROR(tables->Ping());
+  parts->tables = std::move(tables);
+  return Status::Ok();
+}
+
+Result<param::TableStore*> Tables(Session::Parts* parts) {
+  RETURN_IF_ERROR(parts->status);
+  const std::lock_guard lock(parts->connect_mutex);
+  if (parts->tables == nullptr && parts->options.on == "embedded") {
+    parts->tables = std::make_unique<param::Catalogue>(*parts->env);
+  } else if (parts->tables == nullptr) {
+    const Status status = ReachCluster(parts);
+    if (status.code() == Code::kUsage) return status;
+    if (!status.ok()) return Status(Code::kUnreachable, status.message());
+  }
+  return parts->tables.get();
 }
 
 }  // namespace
@@ -150,6 +223,8 @@ std::unique_ptr<Session::Parts> MakeParts(SessionOptions options) {
 Status SetSessionOption(const std::string& name, const std::string& value, SessionOptions* options) {
   if (name == "--on") {
     options->on = value;
+  } else if (name == "--key") {
+    options->key_file = value;
   } else if (name == "--threads") {
     ASSIGN_OR_RETURN(options->threads, ParseCount(name, value, 4096));
   } else if (name == "--partitions") {
@@ -182,7 +257,7 @@ Session::Session(int argc, char** argv) : parts_(MakeParts({.watch_interrupts = 
   SessionOptions& options = parts_->options;
   options.progress = parts_->env->IsTerminal(kStderr);
   parts_->status = ParseArguments(argc, argv, &options, &parts_->arguments);
-  if (parts_->status.ok()) parts_->status = CheckEngine(options.on);
+  if (parts_->status.ok()) parts_->status = ParseEngine(options.on).status();
   if (!parts_->status.ok()) parts_->status = Status(Code::kUsage, parts_->status.message());
 }
 
@@ -192,26 +267,34 @@ const std::vector<std::string>& Session::arguments() const { return parts_->argu
 
 const Status& Session::status() const { return parts_->status; }
 
+Status Session::Connect() { return Tables(parts_.get()).status(); }
+
 Result<TableHandle> Session::CreateTable(TableSpec spec) {
-  RETURN_IF_ERROR(status());
-  return parts_->catalogue->CreateTable(std::move(spec));
+  ASSIGN_OR_RETURN(param::TableStore * tables, Tables(parts_.get()));
+  return tables->CreateTable(std::move(spec));
 }
 
 Result<TableHandle> Session::OpenTable(const std::string& name) {
-  RETURN_IF_ERROR(status());
-  return parts_->catalogue->OpenTable(name);
+  ASSIGN_OR_RETURN(param::TableStore * tables, Tables(parts_.get()));
+  return tables->OpenTable(name);
 }
 
 Result<TableHandle> Session::LoadTable(const std::string& folder, const std::string& name) {
-  RETURN_IF_ERROR(status());
-  return parts_->catalogue->LoadTable(folder, name);
+  ASSIGN_OR_RETURN(param::TableStore * tables, Tables(parts_.get()));
+  return tables->LoadTable(folder, name);
 }
 
-std::vector<TableInfo> Session::ListTables() { return parts_->catalogue->ListTables(); }
+Result<std::vector<TableInfo>> Session::ListTables() {
+  ASSIGN_OR_RETURN(param::TableStore * tables, Tables(parts_.get()));
+  return tables->ListTables();
+}
+
+Status Session::DropTable(const std::string& name) {
+  ASSIGN_OR_RETURN(param::TableStore * tables, Tables(parts_.get()));
+  return tables->DropTable(name);
+}
 
 int64_t Session::counter(std::string_view name) const { return parts_->counters.Get(name); }
-
-Status Session::DropTable(const std::string& name) { return parts_->catalogue->DropTable(name); }
 
 Status Session::Run(const Flow& flow) { return Run(flow.graph(), flow.graph()->EndsToRun()); }
 
@@ -239,16 +322,16 @@ Status Session::RunEnds(const std::shared_ptr<flow::Graph>& graph, std::vector<i
     return parts.env->standard_output().Append(
         plan::ToText(plan, exec::SourceSizes(*parts.env, plan), exec::HowFunctionsRun(*graph, functions, hosts)));
   }
+  RETURN_IF_ERROR(Connect());
   if (parts.running.exchange(true)) {
     return Status::Invalid(fmt::format("the flow \"{}\" cannot run yet: its session runs another one", graph->name()));
   }
   const std::unique_ptr<std::atomic<bool>, void (*)(std::atomic<bool>*)> over(
       &parts.running, [](std::atomic<bool>* running) { running->store(false); });
-  const env::Machine machine = parts.env->machine();
-  const int64_t memory = parts.options.memory_bytes > 0 ? parts.options.memory_bytes : machine.memory_bytes / 10 * 6;
+  const int64_t memory = MemoryOf(parts);
   if (parts.pool == nullptr) {
     constexpr int64_t kLuaMemoryMin = 64 << 20;
-    const int threads = parts.options.threads > 0 ? parts.options.threads : machine.cores;
+    const int threads = parts.options.threads > 0 ? parts.options.threads : parts.env->machine().cores;
     const int64_t lua_memory = parts.options.lua_memory_bytes > 0 ? parts.options.lua_memory_bytes
                                                                   : std::max(kLuaMemoryMin, memory / 2 / threads);
     parts.pool = std::make_unique<exec::WorkerPool>(threads, udf::HostOptions{.lua_memory_bytes_max = lua_memory,

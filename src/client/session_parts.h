@@ -7,13 +7,15 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
+#include "engine/local_cluster.h"
 #include "env/env.h"
 #include "exec/worker_pool.h"
 #include "glim/session.h"
-#include "param/catalogue.h"
+#include "param/table_store.h"
 
 namespace glim {
 
@@ -23,7 +25,9 @@ struct Session::Parts {
   std::vector<std::string> arguments;
   std::string lua_path;  // Where functions find modules (udf::HostOptions). Set before the first run.
   std::unique_ptr<env::Env> env;
-  std::unique_ptr<param::Catalogue> catalogue;
+  std::mutex connect_mutex;
+  std::unique_ptr<engine::LocalCluster> local;  // With local:N, once it was started.
+  std::unique_ptr<param::TableStore> tables;    // Null until the cluster was reached.
   std::unique_ptr<exec::WorkerPool> pool;  // Made by the first run.
   // Of runs so far, for stats_file and trace_file.
   int runs = 0;

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/cluster_commands.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/memory_budget.h"
+#include "base/try.h"
+#include "engine/roles.h"
+#include "env/env.h"
+#include "env/path.h"
+#include "glim/flow.h"
+#include "net/key.h"
+#include "param/cluster_client.h"
+
+namespace glim::app {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kMasterAddress = "127.0.0.1:45326";
+
+// Columns as wide as their widest cell, two blanks between them.
+class TextTable {
+ public:
+  explicit TextTable(std::vector<std::string> head) { rows_.push_back(std::move(head)); }
+  void Add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  std::string ToText() const {
+    std::vector<size_t> widths(rows_[0].size(), 0);
+    for (const auto& row : rows_) {
+      for (size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
+    }
+    std::string text;
+    for (const auto& row : rows_) {
+      std::string line;
+      for (size_t c = 0; c < row.size(); ++c) line += fmt::format("{:<{}}  ", row[c], widths[c]);
+      line.erase(line.find_last_not_of(' ') + 1);
+      text += line + "\n";
+    }
+    return text;
+  }
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+std::string Bytes(uint64_t bytes) {
+  constexpr uint64_t kMebi = 1 << 20;
+  if (bytes < kMebi) return fmt::format("{} KiB", (bytes + 1023) / 1024);
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / kMebi);
+}
+
+std::string RowOf(const TableSpec& spec) {
+  const std::string type(ValueTypeName(spec.value_type));
+  if (spec.is_variable()) return type + " x variable";
+  return spec.width == 1 ? type : fmt::format("{} x {}", type, spec.width);
+}
+
+std::string StateOf(const param::TableStatus& table) {
+  const uint32_t shards = table.table.shards;
+  if (table.served < shards) return fmt::format("{} of {} shards are not served", shards - table.served, shards);
+  if (table.complete < shards) {
+    return fmt::format("{} of {} shards have too few replicas", shards - table.complete, shards);
+  }
+  return "ok";
+}
+
+json ToJson(const TableInfo& info) {
+  const TableSpec& spec = info.spec;
+  json row = {{"name", spec.name},
+              {"keys", ToString(spec.keys)},
+              {"type", ValueTypeName(spec.value_type)},
+              {"rule", ToString(spec.rule)},
+              {"initial", ToString(spec.initial)},
+              {"partitioner", ToString(spec.partitioner)},
+              {"shards", spec.shards},
+              {"replicas", spec.replicas},
+              {"keys_stored", info.keys_stored},
+              {"memory_bytes", info.memory_bytes}};
+  if (spec.is_variable()) {
+    row["width"] = "variable";
+  } else {
+    row["width"] = spec.width;
+  }
+  return row;
+}
+
+std::string DescribeText(const TableInfo& info) {
+  const TableSpec& spec = info.spec;
+  return fmt::format(
+      "name         {}\nkeys         {}\nrow          {}\nrule         {}\ninitial      {}\npartitioner  {}\n"
+      "shards       {}\nreplicas     {}\nkeys stored  {}\nmemory       {}\n",
+      spec.name, ToString(spec.keys), RowOf(spec), ToString(spec.rule), ToString(spec.initial),
+      ToString(spec.partitioner), spec.shards, spec.replicas, info.keys_stored, Bytes(info.memory_bytes));
+}
+
+std::string StatusText(const std::string& master, const param::StatusAnswer& status) {
+  const auto alive = std::count_if(status.members.begin(), status.members.end(), [](const auto& m) { return m.alive; });
+  std::string text = fmt::format("master {}, start {}; {} of {} servers alive; {} tables\n", master, status.epoch,
+                                 alive, status.members.size(), status.tables.size());
+  if (!status.members.empty()) {
+    TextTable servers({"SERVER", "ADDRESS", "STATE", "PRIMARY OF", "BACKUP OF"});
+    for (const param::MemberStatus& member : status.members) {
+      servers.Add({std::to_string(member.member.node), member.address,
+                   !member.alive     ? "dead"
+                   : member.draining ? "draining"
+                                     : "alive",
+                   std::to_string(member.primary_of), std::to_string(member.backup_of)});
+    }
+    text += "\n" + servers.ToText();
+  }
+  if (!status.tables.empty()) {
+    TextTable tables({"TABLE", "KEYS", "ROW", "RULE", "SHARDS", "REPLICAS", "STATE"});
+    for (const param::TableStatus& table : status.tables) {
+      const auto spec = param::DecodeTableSpec(table.table.spec);
+      tables.Add({table.table.name, spec.ok() ? ToString(spec->keys) : "?", spec.ok() ? RowOf(*spec) : "?",
+                  spec.ok() ? ToString(spec->rule) : "?", std::to_string(table.table.shards),
+                  std::to_string(table.table.replicas), StateOf(table)});
+    }
+    text += "\n" + tables.ToText();
+  }
+  return text;
+}
+
+std::string StatusJson(const std::string& master, const param::StatusAnswer& status) {
+  json members = json::array(), tables = json::array();
+  for (const param::MemberStatus& member : status.members) {
+    members.push_back({{"server", member.member.node},
+                       {"address", member.address},
+                       {"alive", member.alive},
+                       {"draining", member.draining},
+                       {"primary_of", member.primary_of},
+                       {"backup_of", member.backup_of}});
+  }
+  for (const param::TableStatus& table : status.tables) {
+    tables.push_back({{"name", table.table.name},
+                      {"shards", table.table.shards},
+                      {"replicas", table.table.replicas},
+                      {"served", table.served},
+                      {"complete", table.complete}});
+  }
+  const json all = {{"master", master}, {"starts", status.epoch}, {"servers", members}, {"tables", tables}};
+  return all.dump(2) + "\n";
+}
+
+}  // namespace
+
+struct ClusterCommands::Options {
+  std::unique_ptr<env::Env> env = env::MakePosixEnv();
+  std::string folder = ".", cluster = "glim";  // Of init.
+  engine::MasterRole master;
+  engine::ServerRole server;
+  std::string memory;
+  // Of those that ask.
+  std::string at = kMasterAddress, key_file;
+  bool as_json = false;
+  std::string table, model, name;
+  bool rule_state = true;
+  std::vector<std::pair<CLI::App*, std::function<Status()>>> commands;
+
+  Status Print(const std::string& text) { return env->standard_output().Append(text); }
+
+  Result<std::unique_ptr<param::ClusterClient>> Connect() {
+    param::ClusterClientOptions options{.master = at, .name = "glim"};
+    if (!key_file.empty()) {
+      auto key = net::ReadKey(env->files(), key_file);
+      if (!key.ok()) return Status(Code::kUsage, "--key: " + key.status().message());
+      options.key = std::make_shared<const net::Key>(*std::move(key));
+    }
+    auto client = std::make_unique<param::ClusterClient>(*env, std::move(options));
+    if (const Status status = client->Ping(); !status.ok()) return Status(Code::kUnreachable, status.message());
+    return client;
+  }
+
+  Status Init() {
+    ASSIGN_OR_RETURN(const net::Key key, net::MakeClusterKey(cluster));
+    RETURN_IF_ERROR(env->files().MakeFolders(folder));
+    const std::pair<const char*, net::Key> keys[] = {{"cluster.key", key},
+                                                     {"client.key", net::MakeClientKey(key, net::Role::kClient)},
+                                                     {"read-only.key", net::MakeClientKey(key, net::Role::kReadOnly)}};
+    // All or none: a client's key that belongs to another cluster's would puzzle people.
+    for (const auto& [file, value] : keys) {
+      const std::string path = env::JoinPath(folder, file);
+      if (env->files().Stat(path).ok()) {
+        return Status::Invalid(fmt::format("\"{}\" is there already, and a key is never replaced", path));
+      }
+    }
+    for (const auto& [file, value] : keys) RETURN_IF_ERROR(WriteKey(env->files(), env::JoinPath(folder, file), value));
+    return Print(
+        fmt::format("{0}/cluster.key    for masters and servers: glim master --key, glim server --key\n"
+                    "{0}/client.key     for programs: --on standalone://HOST:PORT --key\n"
+                    "{0}/read-only.key  for programs that only look\n",
+                    folder));
+  }
+
+  Status RunServer() {
+    if (!memory.empty()) {
+      const auto bytes = base::ParseBytes(memory);
+      if (!bytes.ok()) return Status(Code::kUsage, "--memory: " + bytes.status().message());
+      server.memory_max = static_cast<uint64_t>(*bytes);
+    }
+    return engine::RunServer(*env, server, engine::Ends::kInterrupt);
+  }
+
+  Status ShowStatus() {
+    ASSIGN_OR_RETURN(const auto client, Connect());
+    ASSIGN_OR_RETURN(const param::StatusAnswer status, client->DescribeCluster());
+    return Print(as_json ? StatusJson(at, status) : StatusText(at, status));
+  }
+
+  Status ListTables() {
+    ASSIGN_OR_RETURN(const auto client, Connect());
+    ASSIGN_OR_RETURN(const std::vector<TableInfo> tables, client->ListTables());
+    if (as_json) {
+      json all = json::array();
+      for (const TableInfo& info : tables) all.push_back(ToJson(info));
+      return Print(all.dump(2) + "\n");
+    }
+    TextTable text({"TABLE", "KEYS", "ROW", "RULE", "SHARDS", "REPLICAS", "STORED", "MEMORY"});
+    for (const TableInfo& info : tables) {
+      text.Add({info.spec.name, ToString(info.spec.keys), RowOf(info.spec), ToString(info.spec.rule),
+                std::to_string(info.spec.shards), std::to_string(info.spec.replicas), std::to_string(info.keys_stored),
+                Bytes(info.memory_bytes)});
+    }
+    return Print(text.ToText());
+  }
+
+  Status DescribeTable() {
+    ASSIGN_OR_RETURN(const auto client, Connect());
+    ASSIGN_OR_RETURN(const TableInfo info, client->DescribeTable(table));
+    return Print(as_json ? ToJson(info).dump(2) + "\n" : DescribeText(info));
+  }
+
+  Status SaveTable() {
+    ASSIGN_OR_RETURN(const auto client, Connect());
+    ASSIGN_OR_RETURN(const TableHandle opened, client->OpenTable(table));
+    return opened->Save(model, {.rule_state = rule_state});
+  }
+
+  Status LoadTable() {
+    ASSIGN_OR_RETURN(const auto client, Connect());
+    ASSIGN_OR_RETURN(const TableHandle loaded, client->LoadTable(model, name, {.rule_state = rule_state}));
+    return Print(fmt::format("table \"{}\" is there\n", loaded->spec().name));
+  }
+
+  Status DropTable() {
+    ASSIGN_OR_RETURN(const auto client, Connect());
+    return client->DropTable(table);
+  }
+
+  CLI::App* Add(CLI::App* parent, const char* name, const char* what, const char* example, Status (Options::*run)()) {
+    CLI::App* command = parent->add_subcommand(name, what);
+    command->footer(std::string("Example:\n  ") + example);
+    if (run != nullptr) commands.emplace_back(command, [this, run] { return (this->*run)(); });
+    return command;
+  }
+
+  void AddMasterAndKey(CLI::App* command) {
+    command->add_option("--master", at, "where the master listens")->envname("GLIM_MASTER")->capture_default_str();
+    command->add_option("--key", key_file, "a key of `glim init`; a cluster without keys needs none")
+        ->envname("GLIM_KEY");
+  }
+
+  CLI::App* AddTableCommand(CLI::App* tables, const char* name, const char* what, const char* example,
+                            Status (Options::*run)()) {
+    CLI::App* command = Add(tables, name, what, example, run);
+    AddMasterAndKey(command);
+    return command;
+  }
+};
+
+ClusterCommands::ClusterCommands(CLI::App* app) : options_(std::make_unique<Options>()) {
+  Options& o = *options_;
+
+  CLI::App* init = o.Add(app, "init", "Writes the keys of a new cluster: cluster.key, client.key, read-only.key.",
+                         "glim init --dir keys --cluster ads", &Options::Init);
+  init->add_option("--dir", o.folder, "where to; the folder is made when there is none")->capture_default_str();
+  init->add_option("--cluster", o.cluster, "its name: a-z, 0-9 and -")->capture_default_str();
+
+  CLI::App* master = app->add_subcommand("master", "Runs a master: it knows the servers and the tables of a cluster.");
+  master->footer("Example:\n  glim master --address :45326 --dir glim-master --key cluster.key");
+  o.master.address = ":45326";
+  o.master.folder = "glim-master";
+  o.server.folder = "glim-server";
+  o.server.master = kMasterAddress;
+  o.commands.emplace_back(
+      master, [&o] { return engine::RunMaster(*o.env, o.master, engine::Ends::kInterrupt); });
+  master
+      ->add_option("--address", o.master.address,
+                   "where to listen; :PORT is this machine only without a key, and all its addresses with one; "
+                   "port 0: a free one")
+      ->envname("GLIM_ADDRESS")
+      ->capture_default_str();
+  master->add_option("--dir", o.master.folder, "its own folder; a master that is started again goes on from there")
+      ->envname("GLIM_DIR")
+      ->capture_default_str();
+  master->add_option("--key", o.master.key_file, "cluster.key of `glim init`; without it, this machine only")
+      ->envname("GLIM_KEY");
+
+  CLI::App* server = o.Add(app, "server", "Runs a server: it holds shards of tables.",
+                           "glim server --master host:45326 --dir glim-server --memory 8G --key cluster.key",
+                           &Options::RunServer);
+  server->add_option("--master", o.server.master, "where the master listens")
+      ->envname("GLIM_MASTER")
+      ->capture_default_str();
+  server
+      ->add_option("--address", o.server.address,
+                   "where to listen, and what others are told; a free port when not given, of this machine only "
+                   "without a key")
+      ->envname("GLIM_ADDRESS");
+  server->add_option("--dir", o.server.folder, "its own folder; it keeps its number there")
+      ->envname("GLIM_DIR")
+      ->capture_default_str();
+  server->add_option("--memory", o.memory, "what its shards may hold, like 8G; 60 % of the machine when not given")
+      ->envname("GLIM_MEMORY");
+  server->add_option("--number", o.server.node, "its number in the cluster; when not given, that of its folder")
+      ->check(CLI::Range(1u, 1'000'000'000u));
+  server->add_option("--key", o.server.key_file, "cluster.key of `glim init`; without it, this machine only")
+      ->envname("GLIM_KEY");
+
+  CLI::App* status = o.Add(app, "status", "Shows the servers and tables of a cluster.",
+                           "glim status --master host:45326 --key client.key", &Options::ShowStatus);
+  o.AddMasterAndKey(status);
+  status->add_flag("--json", o.as_json, "as JSON");
+
+  CLI::App* tables = o.Add(app, "table", "Looks at the tables of a cluster, and saves, loads and drops them.",
+                           "glim table list --master host:45326 --key client.key", nullptr);
+  tables->require_subcommand(1);
+  CLI::App* list = o.AddTableCommand(tables, "list", "Lists them.", "glim table list", &Options::ListTables);
+  CLI::App* describe = o.AddTableCommand(tables, "describe", "Tells what a table is and holds.",
+                                         "glim table describe ctr", &Options::DescribeTable);
+  CLI::App* save = o.AddTableCommand(tables, "save", "Writes a table into a folder, as a model.",
+                                     "glim table save ctr ctr.model", &Options::SaveTable);
+  CLI::App* load = o.AddTableCommand(tables, "load", "Makes a table of a saved model.",
+                                     "glim table load ctr.model --name ctr2", &Options::LoadTable);
+  CLI::App* drop = o.AddTableCommand(tables, "drop", "Takes a table away, with all it holds.", "glim table drop ctr",
+                                     &Options::DropTable);
+  for (CLI::App* command : {list, describe}) command->add_flag("--json", o.as_json, "as JSON");
+  for (CLI::App* command : {describe, save, drop}) {
+    command->add_option("table", o.table, "the table's name")->required();
+  }
+  for (CLI::App* command : {save, load}) {
+    command->add_option("model", o.model, "the model's folder")->required();
+    command->add_flag("!--without-rule-state", o.rule_state,
+                      "leave out what the update rule keeps beside the rows: enough for looking up, not for training on");
+  }
+  load->add_option("--name", o.name, "the table's name; that of the saved one when not given");
+}
+
+ClusterCommands::~ClusterCommands() = default;
+
+std::optional<int> ClusterCommands::Run() {
+  for (const auto& [command, run] : options_->commands) {
+    if (command->parsed()) return ExitCode(run());
+  }
+  return std::nullopt;
+}
+
+}  // namespace glim::app

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/local_cluster.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "base/try.h"
+#include "engine/roles.h"
+#include "env/path.h"
+#include "param/cluster_client.h"
+
+namespace glim::engine {
+namespace {
+
+constexpr int64_t kStartNanos = 10'000'000'000;
+constexpr int64_t kAskAgainNanos = 20'000'000;
+constexpr std::string_view kListening = "listening ";
+
+}  // namespace
+
+Result<std::unique_ptr<LocalCluster>> LocalCluster::Start(env::Env& env, uint32_t servers, uint64_t memory_max) {
+  std::unique_ptr<LocalCluster> cluster(new LocalCluster(env));
+  Status status = cluster->Begin(servers, memory_max);
+  if (!status.ok()) return std::move(status).With(fmt::format("local:{}", servers));
+  return cluster;
+}
+
+Status LocalCluster::Begin(uint32_t servers, uint64_t memory_max) {
+  const int64_t until = env_.clock().MonotonicNanos() + kStartNanos;
+  ASSIGN_OR_RETURN(folder_, env_.files().MakeTemporaryFolder("glim-local-"));
+  ASSIGN_OR_RETURN(const net::Key key, net::MakeClusterKey("local"));
+  client_key_ = std::make_shared<const net::Key>(net::MakeClientKey(key, net::Role::kClient));
+  const std::string key_file = env::JoinPath(folder_, "cluster.key");
+  RETURN_IF_ERROR(net::WriteKey(env_.files(), key_file, key));
+  const MasterRole master{"127.0.0.1:0", env::JoinPath(folder_, "master"), key_file};
+  ASSIGN_OR_RETURN(master_, StartChild("the master", ChildOf(master), until));
+  for (uint32_t i = 1; i <= servers; ++i) {
+    const std::string name = fmt::format("server {}", i);
+    const ServerRole server{.master = master_,
+                            .address = "127.0.0.1:0",
+                            .folder = env::JoinPath(folder_, fmt::format("server-{}", i)),
+                            .key_file = key_file,
+                            .memory_max = memory_max,
+                            .node = i};
+    RETURN_IF_ERROR(StartChild(name, ChildOf(server), until).status());
+  }
+  return AwaitServers(servers, until);
+}
+
+LocalCluster::~LocalCluster() {
+  // All at once, so that no server sees another one go and takes over its shards.
+  for (const auto& child : children_) child->Kill();
+  children_.clear();
+  if (!folder_.empty()) (void)env_.files().RemoveAll(folder_);
+}
+
+Result<std::string> LocalCluster::StartChild(const std::string& what, const std::string& role, int64_t until) {
+  env::CommandOptions options;
+  options.argv = {"/proc/self/exe"};
+  options.environment = {fmt::format("{}={}", kChildVariable, role)};
+  ASSIGN_OR_RETURN(std::unique_ptr<env::ChildProcess> child, env_.processes().Start(options));
+  env::ChildProcess& started = *children_.emplace_back(std::move(child));
+  std::string line;
+  while (!line.ends_with('\n')) {
+    char bytes[256];
+    const int64_t left = until - env_.clock().MonotonicNanos();
+    if (left <= 0) return Status::Unavailable(fmt::format("{} did not start within {} s", what, kStartNanos / 1000000000));
+    ASSIGN_OR_RETURN(const auto moved, started.Exchange({}, bytes, left));
+    if (moved.output_ended) return Status::Unavailable(fmt::format("{} ended as soon as it was started", what));
+    line.append(bytes, moved.read);
+    if (line.size() > sizeof(bytes)) break;
+  }
+  if (!line.starts_with(kListening) || line.find('\n') != line.size() - 1) {
+    return Status::Unavailable(
+        fmt::format("{} is this program, started again, and it did not become one: its session has to be made before "
+                    "anything is printed",
+                    what));
+  }
+  return line.substr(kListening.size(), line.size() - kListening.size() - 1);
+}
+
+Status LocalCluster::AwaitServers(uint32_t servers, int64_t until) {
+  param::ClusterClient client(env_, {.master = master_, .key = client_key_, .name = "local"});
+  while (true) {
+    ASSIGN_OR_RETURN(const param::StatusAnswer answer, client.DescribeCluster());
+    const auto alive = std::count_if(answer.members.begin(), answer.members.end(),
+                                     [](const param::MemberStatus& member) { return member.alive; });
+    if (alive >= servers) return Status::Ok();
+    if (env_.clock().MonotonicNanos() >= until) {
+      return Status::Unavailable(fmt::format("only {} of {} servers came up", alive, servers));
+    }
+    env_.clock().SleepFor(kAskAgainNanos);
+  }
+}
+
+}  // namespace glim::engine

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/roles.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "base/try.h"
+#include "cluster/master_process.h"
+#include "cluster/server_process.h"
+#include "net/key.h"
+#include "net/address.h"
+
+namespace glim::engine {
+namespace {
+
+Result<std::shared_ptr<const net::Key>> ReadClusterKey(env::Env& env, const std::string& path) {
+  if (path.empty()) return std::shared_ptr<const net::Key>();
+  ASSIGN_OR_RETURN(net::Key key, net::ReadKey(env.files(), path));
+  if (!key.of_cluster()) {
+    return Status::Invalid(
+        fmt::format("\"{}\" is the key of a client; masters and servers need the cluster's (cluster.key)", path));
+  }
+  return std::make_shared<const net::Key>(std::move(key));
+}
+
+std::string FullAddress(const std::string& address, bool with_key) {
+  if (!address.starts_with(':')) return address;
+  return (with_key ? "0.0.0.0" : "127.0.0.1") + address;
+}
+
+// Another thread noticed that this process cannot go on. What it had promised is on disk, or held by others.
+void EndNow(env::Env& env, const Status& why) {
+  (void)env.standard_error().Append(fmt::format("glim: {}\n", why.message()));
+  env::ExitNow(1);
+}
+
+Status AwaitEnd(env::Env& env, Ends ends) {
+  if (ends == Ends::kInterrupt) {
+    env.AwaitInterrupt();
+    return Status::Ok();
+  }
+  char bytes[64];
+  while (true) {
+    const auto read = env.standard_input().Read(bytes);
+    if (!read.ok() || *read == 0) return Status::Ok();
+  }
+}
+
+template <class Process>
+Status Serve(env::Env& env, Process& process, Ends ends) {
+  // Before anybody can know of us, so that who reads where we listen may stop us at once.
+  if (ends == Ends::kInterrupt) env.WatchInterrupts();
+  RETURN_IF_ERROR(process.Start());
+  RETURN_IF_ERROR(env.standard_output().Append(fmt::format("listening {}\n", process.address())));
+  return AwaitEnd(env, ends);
+}
+
+constexpr char kSeparator = '\n';
+
+std::vector<std::string> Split(const std::string& text) {
+  std::vector<std::string> parts(1);
+  for (const char c : text) {
+    if (c == kSeparator) {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  return parts;
+}
+
+uint64_t NumberOf(const std::string& text) {
+  uint64_t number = 0;
+  (void)std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+}  // namespace
+
+Status RunMaster(env::Env& env, const MasterRole& role, Ends ends) {
+  cluster::MasterProcessOptions options;
+  ASSIGN_OR_RETURN(options.key, ReadClusterKey(env, role.key_file));
+  options.address = FullAddress(role.address, options.key != nullptr);
+  options.folder = role.folder;
+  cluster::MasterProcess master(env, std::move(options), [&env](const Status& why) { EndNow(env, why); });
+  return Serve(env, master, ends);
+}
+
+Status RunServer(env::Env& env, const ServerRole& role, Ends ends) {
+  cluster::ServerProcessOptions options;
+  ASSIGN_OR_RETURN(options.key, ReadClusterKey(env, role.key_file));
+  options.master = role.master;
+  options.address = FullAddress(role.address.empty() ? ":0" : role.address, options.key != nullptr);
+  options.node = role.node;
+  options.folder = role.folder;
+  options.memory_max =
+      role.memory_max > 0 ? role.memory_max : static_cast<uint64_t>(env.machine().memory_bytes) / 10 * 6;
+  // Of all our addresses, others are told the one by which we reach the master.
+  if (options.address.starts_with("0.0.0.0:")) {
+    ASSIGN_OR_RETURN(options.advertised_host, net::LocalAddressToward(role.master));
+  }
+  cluster::ServerProcess server(env, std::move(options), [&env](const Status& why) { EndNow(env, why); });
+  return Serve(env, server, ends);
+}
+
+std::string ChildOf(const MasterRole& role) {
+  return fmt::format("master{0}{1}{0}{2}{0}{3}", kSeparator, role.address, role.folder, role.key_file);
+}
+
+std::string ChildOf(const ServerRole& role) {
+  return fmt::format("server{0}{1}{0}{2}{0}{3}{0}{4}{0}{5}{0}{6}", kSeparator, role.master, role.address, role.folder,
+                     role.key_file, role.memory_max, role.node);
+}
+
+void ServeIfChild(env::Env& env) {
+  const auto text = env.Variable(kChildVariable);
+  if (!text) return;
+  const std::vector<std::string> parts = Split(*text);
+  Status status = Status(Code::kUsage, fmt::format("{} makes no sense; it is for Glim's own use", kChildVariable));
+  if (parts[0] == "master" && parts.size() == 4) {
+    status = RunMaster(env, {parts[1], parts[2], parts[3]}, Ends::kStdin);
+  } else if (parts[0] == "server" && parts.size() == 7) {
+    status = RunServer(
+        env,
+        {parts[1], parts[2], parts[3], parts[4], NumberOf(parts[5]), static_cast<uint32_t>(NumberOf(parts[6]))},
+        Ends::kStdin);
+  }
+  if (!status.ok()) EndNow(env, status);
+  env::ExitNow(0);
+}
+
+}  // namespace glim::engine

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A process that is a master or a server and nothing else: what `glim master` and `glim server` do, and the children
+// of a program that runs on local:N.
+//
+// Each says where it listens on the first line of stdout, `listening HOST:PORT`, and works until it is told to stop.
+//
+// A child of local:N is the program itself, started again: ServeIfChild finds in the environment what it is to be, and
+// does not return. It ends when its stdin does, that is, when its parent has gone, however it went.
+//
+// Thread: one.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "env/env.h"
+#include "glim/status.h"
+
+namespace glim::engine {
+
+struct MasterRole {
+  std::string address;   // host:port; ":port" is any address of this machine with a key, and 127.0.0.1 without.
+  std::string folder;
+  std::string key_file;  // Empty: this machine only.
+};
+
+struct ServerRole {
+  std::string master;    // host:port
+  std::string address;   // As a master's; empty: any port.
+  std::string folder;    // Empty: none.
+  std::string key_file;
+  uint64_t memory_max = 0;  // For rows; 0: 60 % of the machine's memory.
+  uint32_t node = 0;        // 0: the folder's, or a new one.
+};
+
+enum class Ends {
+  kInterrupt,  // With Ctrl-C, SIGTERM or SIGHUP.
+  kStdin,      // With its standard input.
+};
+
+// Ok when it was told to stop. When it has to stop by itself the process ends with a message.
+Status RunMaster(env::Env& env, const MasterRole& role, Ends ends);
+Status RunServer(env::Env& env, const ServerRole& role, Ends ends);
+
+// The variable of the environment by which a child knows what it is; the value is for ServeIfChild.
+inline constexpr const char* kChildVariable = "GLIM_CHILD";
+std::string ChildOf(const MasterRole& role);
+std::string ChildOf(const ServerRole& role);
+// Ends the process when it was started as such a child.
+void ServeIfChild(env::Env& env);
+
+}  // namespace glim::engine
