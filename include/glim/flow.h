@@ -493,8 +493,8 @@ class Flow {
   std::shared_ptr<flow::Graph> graph_;
 };
 
-// 0 for ok; 2 when the session was given a wrong option; 3 when its cluster cannot be reached; when a signal cancelled the run, 128 + its number (130 for
-// Ctrl-C); else 1. Prints a failure on stderr as `glim: ...`.
+// 0 for ok; 2 when the session was given a wrong option; 3 when its cluster cannot be reached; when a signal cancelled
+// the run, 128 + its number (130 for Ctrl-C); else 1. Prints a failure on stderr as `glim: ...`.
 int ExitCode(const Status& status);
 
 }  // namespace glim

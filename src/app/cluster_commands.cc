@@ -83,6 +83,8 @@ json ToJson(const TableInfo& info) {
               {"partitioner", ToString(spec.partitioner)},
               {"shards", spec.shards},
               {"replicas", spec.replicas},
+              {"durability", ToString(spec.durability)},
+              {"consistency", ToString(spec.consistency)},
               {"keys_stored", info.keys_stored},
               {"memory_bytes", info.memory_bytes}};
   if (spec.is_variable()) {
@@ -97,9 +99,10 @@ std::string DescribeText(const TableInfo& info) {
   const TableSpec& spec = info.spec;
   return fmt::format(
       "name         {}\nkeys         {}\nrow          {}\nrule         {}\ninitial      {}\npartitioner  {}\n"
-      "shards       {}\nreplicas     {}\nkeys stored  {}\nmemory       {}\n",
+      "shards       {}\nreplicas     {}\ndurability   {}\nconsistency  {}\nkeys stored  {}\nmemory       {}\n",
       spec.name, ToString(spec.keys), RowOf(spec), ToString(spec.rule), ToString(spec.initial),
-      ToString(spec.partitioner), spec.shards, spec.replicas, info.keys_stored, Bytes(info.memory_bytes));
+      ToString(spec.partitioner), spec.shards, spec.replicas, ToString(spec.durability), ToString(spec.consistency),
+      info.keys_stored, Bytes(info.memory_bytes));
 }
 
 std::string StatusText(const std::string& master, const param::StatusAnswer& status) {
@@ -291,8 +294,7 @@ ClusterCommands::ClusterCommands(CLI::App* app) : options_(std::make_unique<Opti
   o.master.folder = "glim-master";
   o.server.folder = "glim-server";
   o.server.master = kMasterAddress;
-  o.commands.emplace_back(
-      master, [&o] { return engine::RunMaster(*o.env, o.master, engine::Ends::kInterrupt); });
+  o.commands.emplace_back(master, [&o] { return engine::RunMaster(*o.env, o.master, engine::Ends::kInterrupt); });
   master
       ->add_option("--address", o.master.address,
                    "where to listen; :PORT is this machine only without a key, and all its addresses with one; "
@@ -305,9 +307,9 @@ ClusterCommands::ClusterCommands(CLI::App* app) : options_(std::make_unique<Opti
   master->add_option("--key", o.master.key_file, "cluster.key of `glim init`; without it, this machine only")
       ->envname("GLIM_KEY");
 
-  CLI::App* server = o.Add(app, "server", "Runs a server: it holds shards of tables.",
-                           "glim server --master host:45326 --dir glim-server --memory 8G --key cluster.key",
-                           &Options::RunServer);
+  CLI::App* server =
+      o.Add(app, "server", "Runs a server: it holds shards of tables.",
+            "glim server --master host:45326 --dir glim-server --memory 8G --key cluster.key", &Options::RunServer);
   server->add_option("--master", o.server.master, "where the master listens")
       ->envname("GLIM_MASTER")
       ->capture_default_str();
@@ -349,8 +351,9 @@ ClusterCommands::ClusterCommands(CLI::App* app) : options_(std::make_unique<Opti
   }
   for (CLI::App* command : {save, load}) {
     command->add_option("model", o.model, "the model's folder")->required();
-    command->add_flag("!--without-rule-state", o.rule_state,
-                      "leave out what the update rule keeps beside the rows: enough for looking up, not for training on");
+    command->add_flag(
+        "!--without-rule-state", o.rule_state,
+        "leave out what the update rule keeps beside the rows: enough for looking up, not for training on");
   }
   load->add_option("--name", o.name, "the table's name; that of the saved one when not given");
 }

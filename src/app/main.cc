@@ -44,19 +44,20 @@ std::string EnvironmentName(std::string_view option) {
 
 CLI::App* AddRunCommand(CLI::App* app, const char* name, const char* what, const char* example, RunOptions* options) {
   CLI::App* command = app->add_subcommand(name, what);
-  const char* const texts[] = {"where tables are: embedded, in this process, when not given; local:3, on 3 servers "
-                               "that are started for this run; standalone://HOST:PORT, on those of that master",
-                               "client.key of `glim init`, for standalone://",
-                               "threads; all cores when not given",
-                               "tasks and partitions where the engine chooses",
-                               "what a run may hold, like 512M; 60 % of the machine when not given",
-                               "where what does not fit into that lies meanwhile; $TMPDIR or /var/tmp when not given",
-                               "what the Lua functions of one thread may hold; when not given, half of that by the "
-                               "number of threads, at least 64M",
-                               "auto: functions that are understood run without Lua, with the same result; plain: none "
-                               "does; auto when not given",
-                               "what --stats shows as JSON: a list with one object per run",
-                               "when each task ran, to be opened at ui.perfetto.dev"};
+  const char* const texts[] = {
+      "where tables are: embedded, in this process, when not given; local:3, on 3 servers "
+      "that are started for this run; standalone://HOST:PORT, on those of that master",
+      "client.key of `glim init`, for standalone://",
+      "threads; all cores when not given",
+      "tasks and partitions where the engine chooses",
+      "what a run may hold, like 512M; 60 % of the machine when not given",
+      "where what does not fit into that lies meanwhile; $TMPDIR or /var/tmp when not given",
+      "what the Lua functions of one thread may hold; when not given, half of that by the "
+      "number of threads, at least 64M",
+      "auto: functions that are understood run without Lua, with the same result; plain: none "
+      "does; auto when not given",
+      "what --stats shows as JSON: a list with one object per run",
+      "when each task ran, to be opened at ui.perfetto.dev"};
   for (size_t i = 0; i < options->values.size(); ++i) {
     auto& [option, value] = options->values[i];
     command->add_option(option, value, texts[i])->envname(EnvironmentName(option));

@@ -42,8 +42,9 @@ Result<int64_t> ParseMemory(const std::string& option, const std::string& text) 
 }
 
 bool TakesValue(std::string_view name) {
-  return name == "--on" || name == "--key" || name == "--threads" || name == "--memory" || name == "--tmp-dir" || name == "--lua-memory" ||
-         name == "--lua" || name == "--partitions" || name == "--stats-file" || name == "--trace";
+  return name == "--on" || name == "--key" || name == "--threads" || name == "--memory" || name == "--tmp-dir" ||
+         name == "--lua-memory" || name == "--lua" || name == "--partitions" || name == "--stats-file" ||
+         name == "--trace";
 }
 
 // Takes the session's options out of the program's arguments; stops at "--".
@@ -82,8 +83,7 @@ Result<Engine> ParseEngine(std::string_view on) {
   constexpr std::string_view kStandalone = "standalone://", kLocal = "local:", kMasterPort = ":45326";
   constexpr uint32_t kServersMax = 64;
   const auto wrong = [&](std::string_view why) {
-    return Status::Invalid(
-        fmt::format("--on {}: {}; there are embedded, local:N and standalone://HOST:PORT", on, why));
+    return Status::Invalid(fmt::format("--on {}: {}; there are embedded, local:N and standalone://HOST:PORT", on, why));
   };
   Engine engine;
   if (on == "embedded") return engine;
@@ -188,9 +188,9 @@ Status ReachCluster(Session::Parts* parts) {
   param::ClusterClientOptions options{.master = engine.master};
   if (engine.servers > 0) {
     if (parts->local == nullptr) {
-      ASSIGN_OR_RETURN(parts->local,
-                       engine::LocalCluster::Start(env, engine.servers,
-                                                   static_cast<uint64_t>(MemoryOf(*parts)) / engine.servers));
+      ASSIGN_OR_RETURN(
+          parts->local,
+          engine::LocalCluster::Start(env, engine.servers, static_cast<uint64_t>(MemoryOf(*parts)) / engine.servers));
     }
     options.master = parts->local->master();
     options.key = parts->local->client_key();

@@ -28,7 +28,7 @@ struct Session::Parts {
   std::mutex connect_mutex;
   std::unique_ptr<engine::LocalCluster> local;  // With local:N, once it was started.
   std::unique_ptr<param::TableStore> tables;    // Null until the cluster was reached.
-  std::unique_ptr<exec::WorkerPool> pool;  // Made by the first run.
+  std::unique_ptr<exec::WorkerPool> pool;       // Made by the first run.
   // Of runs so far, for stats_file and trace_file.
   int runs = 0;
   int64_t first_run_nanos = 0;

@@ -97,7 +97,8 @@ Result<std::unique_ptr<DataFolder>> DataFolder::Open(env::Env& env, const std::s
     if (!owner.ok()) return Status::Corrupt(fmt::format("\"{}\": {}", owner_path, owner.status().message()));
     if (wanted.server == 0) wanted.server = owner->server;
     if (ToText(wanted) != ToText(*owner)) {
-      return Status::Invalid(fmt::format("\"{}\" belongs to the {}, not to the {}", path, ToText(*owner), ToText(wanted)));
+      return Status::Invalid(
+          fmt::format("\"{}\" belongs to the {}, not to the {}", path, ToText(*owner), ToText(wanted)));
     }
   }
   return std::unique_ptr<DataFolder>(new DataFolder(path, wanted.server, *std::move(lock)));

@@ -67,7 +67,8 @@ Result<std::string> LocalCluster::StartChild(const std::string& what, const std:
   while (!line.ends_with('\n')) {
     char bytes[256];
     const int64_t left = until - env_.clock().MonotonicNanos();
-    if (left <= 0) return Status::Unavailable(fmt::format("{} did not start within {} s", what, kStartNanos / 1000000000));
+    if (left <= 0)
+      return Status::Unavailable(fmt::format("{} did not start within {} s", what, kStartNanos / 1000000000));
     ASSIGN_OR_RETURN(const auto moved, started.Exchange({}, bytes, left));
     if (moved.output_ended) return Status::Unavailable(fmt::format("{} ended as soon as it was started", what));
     line.append(bytes, moved.read);

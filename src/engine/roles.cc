@@ -11,8 +11,8 @@
 #include "base/try.h"
 #include "cluster/master_process.h"
 #include "cluster/server_process.h"
-#include "net/key.h"
 #include "net/address.h"
+#include "net/key.h"
 
 namespace glim::engine {
 namespace {
@@ -125,8 +125,7 @@ void ServeIfChild(env::Env& env) {
     status = RunMaster(env, {parts[1], parts[2], parts[3]}, Ends::kStdin);
   } else if (parts[0] == "server" && parts.size() == 7) {
     status = RunServer(
-        env,
-        {parts[1], parts[2], parts[3], parts[4], NumberOf(parts[5]), static_cast<uint32_t>(NumberOf(parts[6]))},
+        env, {parts[1], parts[2], parts[3], parts[4], NumberOf(parts[5]), static_cast<uint32_t>(NumberOf(parts[6]))},
         Ends::kStdin);
   }
   if (!status.ok()) EndNow(env, status);

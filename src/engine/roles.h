@@ -20,15 +20,15 @@
 namespace glim::engine {
 
 struct MasterRole {
-  std::string address;   // host:port; ":port" is any address of this machine with a key, and 127.0.0.1 without.
+  std::string address;  // host:port; ":port" is any address of this machine with a key, and 127.0.0.1 without.
   std::string folder;
   std::string key_file;  // Empty: this machine only.
 };
 
 struct ServerRole {
-  std::string master;    // host:port
-  std::string address;   // As a master's; empty: any port.
-  std::string folder;    // Empty: none.
+  std::string master;   // host:port
+  std::string address;  // As a master's; empty: any port.
+  std::string folder;   // Empty: none.
   std::string key_file;
   uint64_t memory_max = 0;  // For rows; 0: 60 % of the machine's memory.
   uint32_t node = 0;        // 0: the folder's, or a new one.

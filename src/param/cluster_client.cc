@@ -540,9 +540,7 @@ void ClusterClient::Impl::Stop() {
   for (auto& [request, asked] : std::exchange(asked_, {})) asked.answered(Status::Cancelled("the client is gone"));
 }
 
-Status ClusterClient::Impl::CheckMayPush() const {
-  return ClusterMessages().Check(kPushMessage, role_);
-}
+Status ClusterClient::Impl::CheckMayPush() const { return ClusterMessages().Check(kPushMessage, role_); }
 
 Status ClusterClient::Impl::Post(std::function<void()> work) {
   const std::lock_guard lock(loop_mutex_);

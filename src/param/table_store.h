@@ -22,8 +22,8 @@ class TableStore {
   // Ok when tables can be made and opened; else why not. Asks the cluster.
   virtual Status Ping() = 0;
 
-  // kInvalid when the name is taken or the spec makes no sense; kUnavailable when there are fewer servers than replicas.
-  // shards == 0: chosen.
+  // kInvalid when the name is taken or the spec makes no sense; kUnavailable when there are fewer servers than
+  // replicas. shards == 0: chosen.
   virtual Result<TableHandle> CreateTable(TableSpec spec) = 0;
   // kNotFound when there is none, kInvalid when it holds values of another type.
   virtual Result<TableHandle> OpenTable(const std::string& name,

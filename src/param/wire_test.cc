@@ -128,8 +128,8 @@ TEST(Wire, AnotherTypeAndValuesBeyondTheirRangeAreNamed) {
 // What reads may be sent by who may only read, what changes by clients, all else by processes of the cluster.
 TEST(Wire, OnlyNodesSpeakOfViews) {
   for (const auto& [type, entry] : ClusterMessages().entries()) {
-    const bool reads = type == kPullMessage || type == kTableQueryMessage || type == kRouteQueryMessage ||
-                       type == kStatusQueryMessage;
+    const bool reads =
+        type == kPullMessage || type == kTableQueryMessage || type == kRouteQueryMessage || type == kStatusQueryMessage;
     const bool changes = type == kPushMessage || type == kTableChangeMessage;
     const net::Role least = reads ? net::Role::kReadOnly : changes ? net::Role::kClient : net::Role::kNode;
     for (const net::Role role : {net::Role::kNone, net::Role::kReadOnly, net::Role::kClient, net::Role::kNode}) {

@@ -293,9 +293,9 @@ Result<KeySpace> ToKeySpace(lua_State* L) {
 Result<int> NewTable(lua_State* L) {
   if (!lua_istable(L, 1))
     return Status::Invalid("glim.table expects a table of options, like glim.table{name = \"ctr\"}");
-  RETURN_IF_ERROR(
-      AllowOnly(L, 1, "glim.table",
-                {"name", "keys", "rows", "cols", "type", "width", "rule", "initial", "shards", "replicas", "durability"}));
+  RETURN_IF_ERROR(AllowOnly(
+      L, 1, "glim.table",
+      {"name", "keys", "rows", "cols", "type", "width", "rule", "initial", "shards", "replicas", "durability"}));
   TableSpec spec;
   RETURN_IF_ERROR(ReadField(L, 1, "name", &spec.name));
   ASSIGN_OR_RETURN(spec.keys, ToKeySpace(L));

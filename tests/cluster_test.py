@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Clusters as people start them: glim init, master, server, status, table, and programs with --on.
+
+Every process listens at a free port of this machine, and is ended with its test.
+
+The folder with the glim binary is in GLIM_BUILD (default: build/release).
+"""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+BUILD = os.path.abspath(os.environ.get("GLIM_BUILD", os.path.join(os.path.dirname(__file__), "..", "build", "release")))
+GLIM = os.path.join(BUILD, "glim")
+TIMEOUT_S = 120
+
+PUSH_AND_PULL = """
+local glim = require "glim"
+local counts = glim.table{name = "counts", type = "i64", rule = glim.add(), replicas = tonumber(arg[1] or 1)}
+counts:Push({1, 2, 3, 1}, {10, 20, 30, 5}):Wait()
+print(table.concat(counts:Pull({1, 2, 3, 4}):Get(), " "))
+"""
+
+PULL = """
+local glim = require "glim"
+print(table.concat(glim.open_table("counts"):Pull({1, 2, 3, 4}):Get(), " "))
+"""
+
+
+def wait_until(condition):
+    """False after a long time."""
+    for _ in range(TIMEOUT_S * 20):
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+class ClusterTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="glim-cluster-test-")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("GLIM_")}
+        self.environment["TMPDIR"] = self.folder
+
+    def path(self, name, text=None):
+        path = os.path.join(self.folder, name)
+        if text is not None:
+            with open(path, "w") as file:
+                file.write(text)
+        return path
+
+    def glim(self, *arguments, expect=0):
+        """stdout of a command that ends by itself, or stderr of one that is to fail."""
+        done = subprocess.run([GLIM, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=self.folder,
+                              env=self.environment, timeout=TIMEOUT_S)
+        self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        return done.stdout if expect == 0 else done.stderr
+
+    def start(self, *arguments):
+        """A master or server; it, and where it listens."""
+        process = subprocess.Popen([GLIM, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                                   cwd=self.folder, env=self.environment)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        line = process.stdout.readline()
+        self.assertRegex(line, r"^listening 127\.0\.0\.1:[0-9]+$")
+        return process, line.split()[1]
+
+    def start_cluster(self, servers, *options):
+        _, master = self.start("master", "--address", "127.0.0.1:0", "--dir", "master", *options)
+        started = [self.start_server(master, number, *options) for number in range(1, servers + 1)]
+        key = [] if not options else ["--key", "client.key"]
+        self.assertTrue(wait_until(lambda: self.alive(master, *key) == servers))
+        return master, started
+
+    def start_server(self, master, number, *options):
+        return self.start("server", "--master", master, "--address", "127.0.0.1:0", "--dir", f"server-{number}", "--number",
+                          str(number), "--memory", "256M", *options)[0]
+
+    def status(self, master, *options):
+        return json.loads(self.glim("status", "--json", "--master", master, *options))
+
+    def alive(self, master, *options):
+        return sum(server["alive"] for server in self.status(master, *options)["servers"])
+
+    def test_a_program_sees_what_another_one_pushed(self):
+        master, _ = self.start_cluster(3)
+        on = ["--on", "standalone://" + master]
+        self.assertEqual(self.glim("run", *on, self.path("push.lua", PUSH_AND_PULL), "2"), "15 20 30 0\n")
+        self.assertEqual(self.glim("run", *on, self.path("pull.lua", PULL)), "15 20 30 0\n")
+        listed = json.loads(self.glim("table", "list", "--json", "--master", master))
+        self.assertEqual([(table["name"], table["replicas"]) for table in listed], [("counts", 2)])
+        self.assertIn("replicas     2", self.glim("table", "describe", "counts", "--master", master))
+        status = self.status(master)
+        self.assertEqual(status["tables"], [{"name": "counts", "shards": 16, "replicas": 2, "served": 16, "complete": 16}])
+        # Shards and primaries are spread.
+        for server in status["servers"]:
+            self.assertIn(server["primary_of"], (5, 6))
+            self.assertIn(server["primary_of"] + server["backup_of"], (10, 11))
+        self.assertIn("there is a table \"counts\" already", self.glim("run", *on, self.path("push.lua"), expect=1))
+        self.glim("table", "drop", "counts", "--master", master)
+        self.assertEqual(self.status(master)["tables"], [])
+        self.assertIn("there is no table \"counts\"", self.glim("table", "drop", "counts", "--master", master, expect=1))
+
+    def test_a_server_that_is_killed_is_done_without(self):
+        master, servers = self.start_cluster(3)
+        on = ["--on", "standalone://" + master]
+        self.glim("run", *on, self.path("push.lua", PUSH_AND_PULL), "2")
+        servers[0].kill()
+        self.assertTrue(wait_until(lambda: self.alive(master) == 2 and self.status(master)["tables"][0]["complete"] == 16))
+        self.assertEqual(self.glim("run", *on, self.path("pull.lua", PULL)), "15 20 30 0\n")
+        # Under its number it is a new member.
+        self.start_server(master, 1)
+        self.assertTrue(wait_until(lambda: self.alive(master) == 3))
+
+    def test_a_master_that_is_killed_goes_on_where_it_was(self):
+        process, master = self.start("master", "--address", "127.0.0.1:0", "--dir", "master")
+        self.start_server(master, 1)
+        on = ["--on", "standalone://" + master]
+        self.assertEqual(self.glim("run", *on, self.path("push.lua", PUSH_AND_PULL)), "15 20 30 0\n")
+        process.kill()
+        process.wait()
+        self.start("master", "--address", master, "--dir", "master")
+        self.assertEqual(self.glim("run", *on, self.path("pull.lua", PULL)), "15 20 30 0\n")
+        self.assertEqual(self.status(master)["starts"], 2)
+
+    def test_keys_let_in_who_has_them(self):
+        told = self.glim("init", "--cluster", "ads")
+        self.assertIn("cluster.key", told)
+        for name in ("cluster.key", "client.key", "read-only.key"):
+            self.assertEqual(os.stat(self.path(name)).st_mode & 0o777, 0o600)
+        self.assertIn("is there already, and a key is never replaced", self.glim("init", expect=1))
+        self.glim("init", "--dir", "other", "--cluster", "ads")
+        master, _ = self.start_cluster(1, "--key", "cluster.key")
+        on = ["--on", "standalone://" + master]
+        push, pull = self.path("push.lua", PUSH_AND_PULL), self.path("pull.lua", PULL)
+        self.assertEqual(self.glim("run", *on, "--key", "client.key", push), "15 20 30 0\n")
+        self.assertEqual(self.glim("run", *on, "--key", "read-only.key", pull), "15 20 30 0\n")
+        self.assertIn("read-only", self.glim("table", "drop", "counts", "--master", master, "--key", "read-only.key", expect=1))
+        self.assertIn("refused", self.glim("run", *on, pull, expect=3))
+        self.assertIn("refused", self.glim("run", *on, "--key", "other/client.key", pull, expect=3))
+        os.chmod(self.path("client.key"), 0o644)
+        self.assertIn("client.key", self.glim("run", *on, "--key", "client.key", pull, expect=2))
+        self.assertIn("is the key of a client", self.glim("server", "--master", master, "--key", "read-only.key", expect=1))
+
+    def test_a_local_cluster_ends_with_its_program(self):
+        push = self.path("push.lua", PUSH_AND_PULL + "\nif arg[2] then io.stdout:flush() while true do end end\n")
+        self.assertEqual(self.glim("run", "--on", "local:3", push, "3"), "15 20 30 0\n")
+        self.assertEqual([name for name in os.listdir(self.folder) if name.startswith("glim-local-")], [])
+        program = subprocess.Popen([GLIM, "run", "--on", "local:2", push, "2", "wait"], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, text=True, cwd=self.folder, env=self.environment)
+        self.addCleanup(program.stdout.close)
+        self.assertEqual(program.stdout.readline(), "15 20 30 0\n")
+        self.assertEqual(len(self.children()), 3)
+        program.kill()
+        program.wait()
+        self.assertTrue(wait_until(lambda: not self.children()))
+
+    def children(self):
+        """Processes that are children of a program on local:N of this test."""
+        found = []
+        for entry in os.listdir("/proc"):
+            try:
+                with open(f"/proc/{entry}/environ", "rb") as file:
+                    variables = file.read()
+            except OSError:
+                continue
+            if b"GLIM_CHILD=" in variables and self.folder.encode() in variables:
+                found.append(int(entry))
+        return found
+
+    def test_what_is_wrong_is_told_in_one_line(self):
+        pull = self.path("pull.lua", PULL)
+        cases = [
+            (3, "127.0.0.1:1", "run", "--on", "standalone://127.0.0.1:1", pull),
+            (2, "there is no such engine", "run", "--on", "cloud", pull),
+            (2, "from 1 to 64", "run", "--on", "local:0", pull),
+            (2, "is not an address", "run", "--on", "standalone://host:port", pull),
+            (2, "no such file", "run", "--on", "standalone://127.0.0.1:1", "--key", "nowhere.key", pull),
+            (3, "127.0.0.1:1", "status", "--master", "127.0.0.1:1"),
+            (3, "127.0.0.1:1", "table", "list", "--master", "127.0.0.1:1"),
+            (1, "without a cluster key", "master", "--address", "0.0.0.0:0", "--dir", "m"),
+            (1, "is not an address", "master", "--address", "here", "--dir", "m"),
+            (2, "lots", "server", "--memory", "lots"),
+        ]
+        for code, words, *arguments in cases:
+            with self.subTest(arguments=arguments):
+                told = self.glim(*arguments, expect=code)
+                self.assertIn(words, told)
+                self.assertEqual(told.count("\n"), 1, told)
+
+    def test_one_process_has_a_folder_and_one_a_port(self):
+        process, master = self.start("master", "--address", "127.0.0.1:0", "--dir", "m")
+        self.start_server(master, 1)
+        self.assertIn("\"m\" is in use by another process", self.glim("master", "--address", "127.0.0.1:0", "--dir", "m", expect=1))
+        self.assertIn("\"server-1\" is in use", self.glim("server", "--master", master, "--dir", "server-1", expect=1))
+        self.assertIn(f"cannot listen at {master}", self.glim("master", "--address", master, "--dir", "n", expect=1))
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(TIMEOUT_S), 0)
+        self.assertIn("belongs to the master", self.glim("server", "--master", master, "--dir", "m", expect=1))
+
+
+if __name__ == "__main__":
+    unittest.main()
