@@ -33,7 +33,7 @@ class CountingState final : public param::ShardState {
   CountingState(std::function<bool()> fits, Observer applied) : fits_(std::move(fits)), applied_(std::move(applied)) {}
 
   Status Check(const param::SharedBytes& op) const override;
-  bool Fits(const param::SharedBytes& op) const override { return fits_(); }
+  bool Fits(const param::SharedBytes& op, uint64_t reserved_bytes) const override { return fits_(); }
   void Apply(const param::Record& record) override;
   Result<param::SharedBytes> Read(const param::SharedBytes& request) const override;
   std::string Save() const override;

@@ -32,6 +32,17 @@ std::span<const MutantEntry> Mutants() {
       {kForgetFence, "forget-fence", 2000},
       {kActiveBeforeWritten, "active-before-written", 20000},
       {kRestartWithoutGrace, "restart-without-grace", 60000},
+      {kApplyAtOnce, "apply-at-once", 200},
+      {kPullBeforeClock, "pull-before-clock", 200},
+      {kOneClockTooStale, "one-clock-too-stale", 2000},
+      {kApplyAgainInClock, "apply-again-in-clock", 2000},
+      {kKeepUnfinishedClock, "keep-unfinished-clock", 2000},
+      {kNoWorkerFence, "no-worker-fence", 2000},
+      {kClockBeforePushes, "clock-before-pushes", 2000},
+      {kSnapshotWithoutClocks, "snapshot-without-clocks", 2000},
+      {kSnapshotWithoutHeld, "snapshot-without-held", 2000},
+      {kNeverTakenOut, "never-taken-out", 200},
+      {kTakenOutUnlogged, "taken-out-unlogged", 2000},
   };
   return kMutants;
 }

@@ -19,6 +19,7 @@
 #include "counting_state.h"
 #include "param/replication/push_session.h"
 #include "random.h"
+#include "worker.h"
 
 namespace glim::sim {
 namespace {
@@ -35,6 +36,8 @@ constexpr int64_t kPeaceMax = 45 * kSecond;
 constexpr uint32_t kMasterNode = 0;
 constexpr uint32_t kFirstClient = 100;  // Client c, attempt a: node kFirstClient + 10 * c + a.
 constexpr uint32_t kAttemptsMax = 4;
+constexpr uint32_t kFirstWorker = 1000;  // Worker w, attempt a: node kFirstWorker + 1000 * w + a.
+constexpr uint64_t kWorkersTable = 2;
 
 // What is drawn once for a run.
 struct Weather {
@@ -155,9 +158,10 @@ struct Later {
   }
 };
 
-class Run {
+class Run final : public WorkerWorld {
  public:
-  Run(uint64_t seed, bool trace) : dice(seed), weather(dice), trace_(trace) {}
+  Run(uint64_t seed, bool trace)
+      : dice(seed), weather(dice), worker_dice(~seed), worker_weather(DrawWorkerWeather(seed)), trace_(trace) {}
   Report Go();
 
   // --- what the processes use
@@ -197,8 +201,24 @@ class Run {
   void OnEffective(const ShardId& shard, const param::Record& record, uint64_t last_id);
   void OnServing(Server& server, const ShardId& shard, uint64_t view);
 
+  // A worker's process.
+  int64_t Now() override { return now; }
+  Random& Dice() override { return worker_dice; }
+  void Send(uint32_t process, const Member& primary, param::PushRequest request) override;
+  void Send(uint32_t process, const Member& primary, param::PullRequest request) override;
+  void AskRoute(uint32_t process, const ShardId& shard) override;
+  void Violated(std::string what) override { Violation(std::move(what)); }
+  bool IsWhole(uint32_t worker) override { return !taken_out.contains(worker); }
+  void IsLeaving(uint32_t worker) override { taken_out.insert(worker); }
+  bool IsLatest(uint32_t worker, uint32_t process) override { return ProcessOf(worker) == process; }
+  bool BegunAnew() override { return begun_anew; }
+  WorkerProgress& Progress(uint32_t worker) override { return progress[worker]; }
+  std::unique_ptr<param::ShardState> MakeWorkersState();
+
   Random dice;
   const Weather weather;
+  Random worker_dice;
+  const WorkerWeather worker_weather;
   int64_t now = 0;
   bool peace = false;
   Report report;
@@ -209,6 +229,7 @@ class Run {
   size_t disk_safe = 0;
   int64_t disk_ready_at = 0;
   std::map<uint32_t, std::unique_ptr<Client>> clients;  // By process.
+  std::map<uint32_t, std::unique_ptr<Worker>> workers;  // By process.
   std::set<std::pair<uint32_t, uint32_t>> cuts;         // From, to.
   std::vector<ShardId> shards;
 
@@ -217,11 +238,19 @@ class Run {
   std::map<ShardId, std::map<uint64_t, uint64_t>> ended;  // Of each producer the attempt that was heard of.
   std::map<ShardId, std::map<uint64_t, std::pair<uint64_t, uint64_t>>> log;  // lsn -> what stood there first.
   std::map<std::pair<ShardId, uint64_t>, Member> primaries;
+  std::set<uint32_t> taken_out;  // Workers, at any shard.
+  std::map<uint32_t, WorkerProgress> progress;
+  bool begun_anew = false;
+  std::map<uint32_t, uint32_t> worker_attempts;  // The last one of each.
+  std::set<uint32_t> dead_workers;               // For ever.
 
  private:
   void StartMaster();
   void StartServer(uint32_t number);
   void StartClient(uint32_t number, uint32_t attempt);
+  void StartWorker(uint32_t number);
+  void WorkerFault();
+  uint32_t ProcessOf(uint32_t worker) { return kFirstWorker + 1000 * worker + worker_attempts[worker]; }
   void Every(int64_t period, uint32_t process, std::function<void()> work);
   void Fault();
   void CrashServer(uint32_t server, int64_t down);
@@ -247,6 +276,7 @@ Server::Server(Run& run, Member self)
       node(
           self, fmt::format("server-{}", self.node),
           [&run, self](ShardId shard, const param::SharedBytes&) -> Result<std::unique_ptr<param::ShardState>> {
+            if (shard.table == kWorkersTable) return run.MakeWorkersState();
             return std::unique_ptr<param::ShardState>(std::make_unique<CountingState>(
                 [&run] { return run.peace || !run.dice.Chance(run.weather.busy_per_mille); },
                 [&run, shard](const param::Record& record, uint64_t last) { run.OnEffective(shard, record, last); }));
@@ -263,12 +293,14 @@ void Server::Answer(param::ClientId to, param::PushReply reply) {
   if (reply.outcome == param::PushOutcome::kApplied) run.OnServing(*this, reply.shard, reply.view);
   run.Transmit(self.node, static_cast<uint32_t>(to), [&run = run, to, reply] {
     if (const auto it = run.clients.find(to); it != run.clients.end()) it->second->OnPushReply(reply);
+    if (const auto it = run.workers.find(to); it != run.workers.end()) it->second->OnPushReply(reply);
   });
 }
 
 void Server::Answer(param::ClientId to, param::PullReply reply) {
   run.Transmit(self.node, static_cast<uint32_t>(to), [&run = run, to, reply] {
     if (const auto it = run.clients.find(to); it != run.clients.end()) it->second->OnPullReply(reply);
+    if (const auto it = run.workers.find(to); it != run.workers.end()) it->second->OnPullReply(reply);
   });
 }
 
@@ -442,12 +474,50 @@ bool Client::finished() const {
 }
 
 // -----------------------------------------------------------------------------------------------------------------
+// workers
+
+void Run::Send(uint32_t process, const Member& primary, param::PushRequest request) {
+  Transmit(process, primary.node, [this, primary, request = std::move(request), process] {
+    if (Server* server = FindServer(primary)) server->node.OnPush(process, request, now);
+  });
+}
+
+void Run::Send(uint32_t process, const Member& primary, param::PullRequest request) {
+  Transmit(process, primary.node, [this, primary, request = std::move(request), process] {
+    if (Server* server = FindServer(primary)) server->node.OnPull(process, request, now);
+  });
+}
+
+void Run::AskRoute(uint32_t process, const ShardId& shard) {
+  Transmit(process, kMasterNode, [this, shard, process] {
+    const auto route = master->master->FindRoute(shard);
+    if (!route || !route->active) return;
+    Transmit(kMasterNode, process, [this, shard, process, primary = route->view.primary] {
+      if (const auto it = workers.find(process); it != workers.end()) it->second->OnRoute(shard, primary);
+    });
+  });
+}
+
+std::unique_ptr<param::ShardState> Run::MakeWorkersState() {
+  auto trace = std::make_unique<TraceState>(worker_weather, [this](std::string what) { Violation(std::move(what)); });
+  return std::make_unique<param::ClockedState>(worker_weather.consistency, std::move(trace),
+                                               worker_weather.lease_nanos);
+}
+
+// -----------------------------------------------------------------------------------------------------------------
 // checks
 
 void Run::OnApplied(const Member& member, const ShardId& shard, const param::Record& record) {
   const uint64_t what = record.producer.low * 1'000'003 + record.seq * 31 + static_cast<uint64_t>(record.kind) * 7 +
                         (record.op.bytes.empty() ? 0 : DecodeOperation(record.op).id) * 65'537;
   const auto [it, is_new] = log[shard].try_emplace(record.lsn, record.view, what);
+  if (shard.table == kWorkersTable) {
+    const auto& state = FindServer(member)->node.replicas().at(shard)->state();
+    const auto request = param::DecodeClockRequest(record.op);
+    const bool left = request && request->call == param::ClockCall::kLeave;
+    begun_anew |= left && static_cast<const param::ClockedState&>(state).clocks().workers().empty();
+  }
+  if (record.kind == param::RecordKind::kOwn) taken_out.insert(param::DecodeClockRequest(record.op)->id.worker);
   if (!is_new && it->second != std::pair(record.view, what)) {
     Violation(fmt::format("server {} applies another record {} of shard {} (views {} and {})", member.node, record.lsn,
                           shard.shard, record.view, it->second.first));
@@ -487,11 +557,21 @@ void Run::CheckEnd() {
       Server* server = FindServer(member);
       if (server == nullptr) return Violation(fmt::format("server {} of a view is not there", member.node));
       const param::Replica& replica = *server->node.replicas().at(id);
-      const auto& state = static_cast<const CountingState&>(replica.state());
-      const auto [it, is_new] = states.try_emplace(replica.applied_lsn(), state.Save());
-      if (it->second != state.Save()) Violation(fmt::format("members of shard {} differ", id.shard));
+      const auto [it, is_new] = states.try_emplace(replica.applied_lsn(), replica.state().Save());
+      if (it->second != replica.state().Save()) Violation(fmt::format("members of shard {} differ", id.shard));
     }
     const param::Replica& primary = *FindServer(view.primary)->node.replicas().at(id);
+    if (id.table == kWorkersTable) {
+      const auto& clocked = static_cast<const param::ClockedState&>(primary.state());
+      const TraceState::Last last = static_cast<const TraceState&>(clocked.rows()).last();
+      for (uint32_t worker = 0; worker < worker_weather.workers; ++worker) {
+        const WorkerPush end{worker_weather.clocks - 1, worker, worker_weather.pushes - 1};
+        if (IsWhole(worker) && (!last.contains(worker) || last.at(worker) != end)) {
+          Violation(fmt::format("shard {} has not all pushes of worker {}", id.shard, worker));
+        }
+      }
+      continue;
+    }
     LastIds last = static_cast<const CountingState&>(primary.state()).last_ids();
     for (uint32_t client = 0; client < weather.clients; ++client) {
       if (last[client] != weather.pushes) {
@@ -528,6 +608,8 @@ void Run::StartMaster() {
   Every(500 * kMilli, kMasterNode, [this] {
     if (master->master->FindTable("t") == nullptr) {
       (void)master->master->CreateTable({0, "t", weather.shards, weather.replicas, {}}, now);
+    } else if (worker_weather.workers > 0 && master->master->FindTable("w") == nullptr) {
+      (void)master->master->CreateTable({0, "w", worker_weather.shards, weather.replicas, {}}, now);
     }
   });
 }
@@ -550,6 +632,48 @@ void Run::StartClient(uint32_t number, uint32_t attempt) {
     });
     Every(300 * kMilli, id, [&client, shard] { client.Pull(shard); });
   }
+}
+
+void Run::StartWorker(uint32_t number) {
+  progress[number].had_rival |= worker_attempts[number] > 0 && processes[ProcessOf(number)].up;
+  const uint32_t attempt = worker_attempts[number]++;
+  const uint32_t id = ProcessOf(number);
+  Say("worker {} begins for the {}. time", number, attempt + 1);
+  processes[id] = {true, 1, 0};
+  Worker& worker = *(workers[id] = std::make_unique<Worker>(*this, worker_weather, kWorkersTable, id, number, attempt));
+  Every(50 * kMilli, id, [this, id, number, &worker] {
+    worker.Tick();
+    // Whoever runs it sees that it has failed, and runs it again.
+    if (worker.failed() && ProcessOf(number) == id && !dead_workers.contains(number)) StartWorker(number);
+  });
+}
+
+// A worker ends, or stands still, and is perhaps run again beside the one that stands still.
+void Run::WorkerFault() {
+  if (peace) return;
+  const uint32_t number = worker_dice.Below(worker_weather.workers);
+  const uint32_t id = ProcessOf(number);
+  const int64_t down = worker_dice.Between(50, 5000) * kMilli;
+  if (!dead_workers.contains(number) && worker_attempts[number] < 20) {
+    Say("worker {} is lost", number);
+    if (worker_dice.Chance(500)) {
+      Crash(id);
+    } else {
+      processes[id].paused_until = now + down;
+    }
+    // One that has never joined is waited for.
+    if (worker_weather.may_die && workers[id]->joined() && worker_dice.Chance(300)) {
+      for (uint32_t process = kFirstWorker + 1000 * number + 1; process <= id; ++process) Crash(process);
+      dead_workers.insert(number);
+    } else if (!processes[id].up || worker_dice.Chance(500)) {
+      queue_.push({now + down / 2, ++order_, ~0U, 0, [this, number, id] {
+                     const bool again =
+                         ProcessOf(number) == id && !dead_workers.contains(number) && !workers[id]->finished();
+                     if (again) StartWorker(number);
+                   }});
+    }
+  }
+  queue_.push({now + worker_dice.Between(100, 6000) * kMilli, ++order_, ~0U, 0, [this] { WorkerFault(); }});
 }
 
 // Does everything that was acknowledged survive without this server? One who may be made the primary next must be left.
@@ -686,6 +810,10 @@ void Run::Peace() {
   cuts.clear();
   for (auto& [number, process] : processes) process.paused_until = 0;
   if (!processes[kMasterNode].up) StartMaster();
+  // Of a worker that was run again only the last process goes on.
+  for (const auto& [process, worker] : workers) {
+    if (!IsLatest((process - kFirstWorker) / 1000, process)) Crash(process);
+  }
   for (uint32_t server = 1; server <= weather.servers; ++server) {
     if (!processes[server].up) StartServer(server);
     master->master->SetDraining(server, false);
@@ -710,6 +838,20 @@ std::string Run::Unfinished() {
     }
     return what;
   }
+  // One that was taken out and comes again when others have left for good may wait for them: shards begin anew one by
+  // one.
+  std::string unfinished;
+  bool gone = false;
+  for (uint32_t number = 0; number < worker_weather.workers; ++number) {
+    const Worker& worker = *workers.at(ProcessOf(number));
+    if (dead_workers.contains(number) || worker.finished()) {
+      gone = true;
+    } else {
+      unfinished = worker.Describe();
+      if (IsWhole(number)) return unfinished;
+    }
+  }
+  if (!unfinished.empty() && !gone) return unfinished;
   const auto statuses = master->master->ShardStatuses();
   if (statuses.empty()) return "there is no table";
   for (const auto& [id, status] : statuses) {
@@ -722,6 +864,12 @@ std::string Run::Unfinished() {
       if (FindServer(member) == nullptr) return "the master has not missed a server that crashed";
     }
     if (FindServer(view.primary) == nullptr) return "the master has not missed a primary that crashed";
+    if (id.table != kWorkersTable || !worker_weather.may_die) continue;
+    const auto& state = FindServer(view.primary)->node.replicas().at(id)->state();
+    const auto& seen = static_cast<const param::ClockedState&>(state).clocks().workers();
+    for (const uint32_t dead : dead_workers) {
+      if (dead < seen.size() && seen[dead].attempt != 0 && !seen[dead].left) return "a dead worker is not taken out";
+    }
   }
   return "";
 }
@@ -731,6 +879,10 @@ Report Run::Go() {
   StartMaster();
   for (uint32_t i = 1; i <= weather.servers; ++i) StartServer(i);
   for (uint32_t i = 0; i < weather.clients; ++i) StartClient(i, 0);
+  for (uint32_t i = 0; i < worker_weather.workers; ++i) StartWorker(i);
+  if (worker_weather.workers > 0) {
+    queue_.push({worker_dice.Between(0, 2 * kSecond), ++order_, ~0U, 0, [this] { WorkerFault(); }});
+  }
   queue_.push({dice.Between(0, 2 * kSecond), ++order_, ~0U, 0, [this] { Fault(); }});
   queue_.push({weather.faults_until, ++order_, ~0U, 0, [this] { Peace(); }});
 

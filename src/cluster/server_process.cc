@@ -12,6 +12,7 @@
 #include "cluster/data_folder.h"
 #include "net/event_loop.h"
 #include "net/transport.h"
+#include "param/clocks/clocked_state.h"
 #include "param/table_state.h"
 #include "param/wire.h"
 #include "table/manifest.h"
@@ -86,8 +87,9 @@ class ServerProcess::Impl final : public ServerNodeOutput {
       layout = std::make_shared<const param::TableLayout>(std::move(spec));
       layouts_[shard.table] = layout;
     }
-    return std::unique_ptr<param::ShardState>(
-        std::make_unique<param::TableState>(std::move(layout), shard.shard, options_.memory_max));
+    const Consistency consistency = layout->spec().consistency;
+    auto rows = std::make_unique<param::TableState>(std::move(layout), shard.shard, options_.memory_max);
+    return std::unique_ptr<param::ShardState>(std::make_unique<param::ClockedState>(consistency, std::move(rows)));
   }
 
   // ----------------------------------------------------------------------------------------------------------

@@ -109,11 +109,11 @@ Status TableState::Check(const SharedBytes& op) const {
   return CheckRequest(request, &begins);
 }
 
-bool TableState::Fits(const SharedBytes& op) const {
+bool TableState::Fits(const SharedBytes& op, uint64_t reserved_bytes) const {
   // Each key may be a new row, with its state. That is more than the bytes of the push only for wide rows of fixed
   // width.
   const uint64_t keys = (op.bytes.size() - kHeaderBytes) / sizeof(Key);
-  return rows_->memory_bytes() + op.bytes.size() * 4 <= memory_max_ && rows_->room() >= keys;
+  return rows_->memory_bytes() + (op.bytes.size() + reserved_bytes) * 4 <= memory_max_ && rows_->room() >= keys;
 }
 
 void TableState::Apply(const Record& record) {

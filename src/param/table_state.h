@@ -40,7 +40,7 @@ class TableState final : public ShardState {
   TableState(std::shared_ptr<const TableLayout> layout, uint32_t shard, uint64_t memory_max);
 
   Status Check(const SharedBytes& op) const override;
-  bool Fits(const SharedBytes& op) const override;
+  bool Fits(const SharedBytes& op, uint64_t reserved_bytes) const override;
   void Apply(const Record& record) override;
   Result<SharedBytes> Read(const SharedBytes& request) const override;
   // All rows with their rule's state, in no order: two equal states may be different bytes.

@@ -124,8 +124,8 @@ TEST(TableState, WhatMakesNoSenseIsRefusedAndTouchesNothing) {
   EXPECT_THAT(why(EncodeTableRequest({TableCall::kVariablePush, {}, {}, {}})), HasSubstr("rows of fixed width"));
   EXPECT_EQ(state.rows().keys_stored(), 0U);
   EXPECT_FALSE(state.Read(PushOf({keys[0]}, {1, 2})).ok());
-  EXPECT_FALSE(TableState(layout, 1, 10).Fits(PushOf({keys[0]}, {1, 2})));
-  EXPECT_TRUE(state.Fits(PushOf({keys[0]}, {1, 2})));
+  EXPECT_FALSE(TableState(layout, 1, 10).Fits(PushOf({keys[0]}, {1, 2}), 0));
+  EXPECT_TRUE(state.Fits(PushOf({keys[0]}, {1, 2}), 0));
 }
 
 // Whatever a request or a snapshot is cut or changed to, it is an error or another good one, never a crash.

@@ -165,9 +165,9 @@ void Fields(A& a, ViewActivated& m) {
 }
 
 // The last value of each enumeration.
-RecordKind LastOf(RecordKind) { return RecordKind::kClose; }
+RecordKind LastOf(RecordKind) { return RecordKind::kOwn; }
 PushOutcome LastOf(PushOutcome) { return PushOutcome::kNoSession; }
-PullOutcome LastOf(PullOutcome) { return PullOutcome::kNotPrimary; }
+PullOutcome LastOf(PullOutcome) { return PullOutcome::kWaiting; }
 TableAction LastOf(TableAction) { return TableAction::kDrop; }
 Code LastOf(Code) { return Code::kUnreachable; }
 

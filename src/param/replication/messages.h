@@ -67,6 +67,7 @@ enum class RecordKind : uint8_t {
   kPush,     // Apply `op`.
   kAttempt,  // From here on only this attempt of the producer may push.
   kClose,    // The producer is done: forget it.
+  kOwn,      // Apply `op`, which no producer sent: the primary's own decision.
 };
 
 struct Record {
@@ -121,7 +122,13 @@ struct PullRequest {
   SharedBytes op;
 };
 
-enum class PullOutcome : uint8_t { kOk, kRefused, kBusy, kNotPrimary };
+enum class PullOutcome : uint8_t {
+  kOk,
+  kRefused,
+  kBusy,
+  kNotPrimary,
+  kWaiting,  // It will be answered when something has happened: see `error`. Meanwhile it may be asked again.
+};
 
 struct PullReply {
   ShardId shard;

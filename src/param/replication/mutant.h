@@ -30,6 +30,17 @@ enum class Mutant {
   kForgetFence,              // An attempt fences older ones only once it has pushed something new.
   kActiveBeforeWritten,      // The master says that a view is active before it is on its disk.
   kRestartWithoutGrace,      // A master that has just started takes members it has not heard of for dead.
+  kApplyAtOnce,              // Bulk-synchronous pushes are applied when they come.
+  kPullBeforeClock,          // A bulk-synchronous pull does not wait for those that are behind.
+  kOneClockTooStale,         // A pull waits for one clock less than the staleness says.
+  kApplyAgainInClock,        // A worker that is run again pushes again what it had pushed in its clock.
+  kKeepUnfinishedClock,      // ... and what was held of that clock stays.
+  kNoWorkerFence,            // An older attempt of a worker still pushes and ends clocks.
+  kClockBeforePushes,        // A clock is ended before its pushes are acknowledged by all shards.
+  kSnapshotWithoutClocks,    // A snapshot carries the rows and not the clocks of workers.
+  kSnapshotWithoutHeld,      // ... the clocks, and not what is held for them.
+  kNeverTakenOut,            // A worker that is dead counts for ever.
+  kTakenOutUnlogged,         // The primary takes it out without a record in the log.
 };
 extern Mutant g_mutant;
 

@@ -103,9 +103,11 @@ void Replica::Activate(int64_t now) {
   active_ = true;
   if (!is_primary()) return;
   ready_lsn_ = last_lsn();
+  state_->Watch(now);
   appended_ = sessions_;
   for (uint64_t lsn = applied_lsn_ + 1; lsn <= last_lsn(); ++lsn) {
     const Record& record = RecordAt(lsn);
+    if (record.kind == RecordKind::kOwn) continue;
     if (record.kind == RecordKind::kClose) {
       appended_.erase(record.producer);
       continue;
@@ -191,6 +193,7 @@ void Replica::ApplyUpTo(uint64_t lsn) {
 
 // R2: whatever the log holds, however often.
 void Replica::Apply(const Record& record) {
+  if (record.kind == RecordKind::kOwn) return state_->Apply(record);
   if (record.kind == RecordKind::kClose) {
     sessions_.erase(record.producer);
     return;
@@ -224,6 +227,7 @@ void Replica::OnPush(ClientId from, const PushRequest& request, int64_t now) {
     }
     return Refuse(from, request, PushOutcome::kNotPrimary, 0);
   }
+  state_->Heard(request.op, now);
   const auto it = appended_.find(request.producer);
   const bool known = it != appended_.end();
   Session session = known ? it->second : Session{request.attempt, 0};
@@ -260,7 +264,7 @@ void Replica::OnPush(ClientId from, const PushRequest& request, int64_t now) {
     waiting_[request.producer] = {from, request.attempt};
   } else if (const Status status = state_->Check(request.op); !status.ok()) {
     Refuse(from, request, PushOutcome::kRefused, request.seq, status.message());
-  } else if (log_bytes_ + request.op.bytes.size() > options_.log_bytes_max || !state_->Fits(request.op)) {
+  } else if (log_bytes_ + request.op.bytes.size() > options_.log_bytes_max || !state_->Fits(request.op, 0)) {
     Refuse(from, request, PushOutcome::kBusy, session.hi);
   } else {
     append(RecordKind::kPush, request.seq, request.op);
@@ -288,6 +292,10 @@ void Replica::AnswerProducer(const Producer& producer) {
 // -----------------------------------------------------------------------------------------------------------------
 // pulls
 
+bool Replica::MayAnswer(const PullRequest& request, int64_t now) const {
+  return Sees(request) && !state_->WaitsFor(request.op, now);
+}
+
 bool Replica::Sees(const PullRequest& request) const {
   if (applied_lsn_ < ready_lsn_ && !GLIM_MUTANT(kReadBeforeCaughtUp)) return false;
   if (request.after_seq == 0) return true;
@@ -300,7 +308,16 @@ void Replica::OnPull(ClientId from, const PullRequest& request, int64_t now) {
   if (!is_active_primary() || (now >= lease_until_ && !GLIM_MUTANT(kReadWithoutLease))) {
     return AnswerPull(from, request, PullOutcome::kNotPrimary);
   }
-  if (Sees(request)) return AnswerPull(from, request, PullOutcome::kOk);
+  state_->Heard(request.op, now);
+  if (MayAnswer(request, now)) return AnswerPull(from, request, PullOutcome::kOk);
+  for (WaitingPull& pull : waiting_pulls_) {
+    if (!pull.IsAgain(from, request)) continue;
+    pull.until = now + options_.pull_wait_nanos;
+    if (auto error = state_->WaitsFor(request.op, now)) {
+      AnswerPull(from, request, PullOutcome::kWaiting, *std::move(error));
+    }
+    return;
+  }
   if (waiting_pulls_.size() >= options_.waiting_pulls_max) return AnswerPull(from, request, PullOutcome::kBusy);
   waiting_pulls_.push_back({from, request, now + options_.pull_wait_nanos});
 }
@@ -308,17 +325,18 @@ void Replica::OnPull(ClientId from, const PullRequest& request, int64_t now) {
 void Replica::AnswerPulls(int64_t now) {
   std::erase_if(waiting_pulls_, [&](const WaitingPull& pull) {
     const bool leased = now < lease_until_ || GLIM_MUTANT(kReadWithoutLease);
-    if (leased && !Sees(pull.request) && now < pull.until) return false;
+    const bool answered = leased && MayAnswer(pull.request, now);
+    if (leased && !answered && now < pull.until) return false;
     AnswerPull(pull.from, pull.request,
-               !leased              ? PullOutcome::kNotPrimary
-               : Sees(pull.request) ? PullOutcome::kOk
-                                    : PullOutcome::kBusy);
+               !leased    ? PullOutcome::kNotPrimary
+               : answered ? PullOutcome::kOk
+                          : PullOutcome::kBusy);
     return true;
   });
 }
 
-void Replica::AnswerPull(ClientId to, const PullRequest& request, PullOutcome outcome) {
-  PullReply reply{shard_, request.request, outcome, view_.number, applied_lsn_, {}, ""};
+void Replica::AnswerPull(ClientId to, const PullRequest& request, PullOutcome outcome, std::string error) {
+  PullReply reply{shard_, request.request, outcome, view_.number, applied_lsn_, {}, std::move(error)};
   if (outcome == PullOutcome::kOk) {
     if (auto rows = state_->Read(request.op); rows.ok()) {
       reply.rows = *std::move(rows);
@@ -493,6 +511,7 @@ void Replica::OnSnapshotReply(const SnapshotReply& message, int64_t now) {
 void Replica::OnTick(int64_t now) {
   if (!is_primary()) return;
   if (synced_) out_.Report(report());
+  if (is_serving() && now < lease_until_) LogOverdue(now);
   for (Peer& peer : peers_) {
     if (now - peer.sent_at < options_.resend_nanos) continue;
     if (peer.joiner && !peer.installed) {
@@ -504,6 +523,14 @@ void Replica::OnTick(int64_t now) {
     }
   }
   Commit(now);
+}
+
+// The state never looks at a clock: what time decides is a record, which all members apply at the same place.
+void Replica::LogOverdue(int64_t now) {
+  while (auto op = state_->Overdue(now)) {
+    Append_({last_lsn() + 1, view_.number, RecordKind::kOwn, {}, 0, 0, *std::move(op)});
+    SendToAll(now);
+  }
 }
 
 // ---------------------------------------------------------------------------------------------------------------

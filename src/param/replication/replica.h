@@ -127,6 +127,10 @@ class Replica {
     ClientId from = 0;
     PullRequest request;
     int64_t until = 0;
+
+    bool IsAgain(ClientId other, const PullRequest& again) const {
+      return from == other && request.request == again.request && request.producer == again.producer;
+    }
   };
 
   // A snapshot that is arriving.
@@ -168,7 +172,10 @@ class Replica {
   void AnswerProducer(const Producer& producer);
   void AnswerPulls(int64_t now);
   bool Sees(const PullRequest& request) const;
-  void AnswerPull(ClientId to, const PullRequest& request, PullOutcome outcome);
+  // Its client sees what it is to see, and the state waits for nobody.
+  bool MayAnswer(const PullRequest& request, int64_t now) const;
+  void AnswerPull(ClientId to, const PullRequest& request, PullOutcome outcome, std::string error = "");
+  void LogOverdue(int64_t now);
 
   std::string SaveAll() const;
   Status RestoreAll(const std::string& bytes);

@@ -24,7 +24,7 @@ class ListState final : public ShardState {
   Status Check(const SharedBytes& op) const override {
     return Text(op) == "bad" ? Status::Invalid("no such key") : Status::Ok();
   }
-  bool Fits(const SharedBytes& op) const override { return Text(op) != "big"; }
+  bool Fits(const SharedBytes& op, uint64_t reserved_bytes) const override { return Text(op) != "big"; }
   void Apply(const Record& record) override { all += Text(record.op) + " "; }
   Result<SharedBytes> Read(const SharedBytes& request) const override { return SharedBytes::Of(all); }
   std::string Save() const override { return all; }
@@ -33,12 +33,25 @@ class ListState final : public ShardState {
     return Status::Ok();
   }
   void Clear() override { all.clear(); }
+  // A request waits for the push that it names; from 900 ms on it is too late, once.
+  std::optional<std::string> WaitsFor(const SharedBytes& request, int64_t now) const override {
+    if (all.find(Text(request)) != std::string::npos) return std::nullopt;
+    return Text(request) + " has not come";
+  }
+  std::optional<SharedBytes> Overdue(int64_t now) override {
+    if (now < 900'000'000 || all.find("too-late") != std::string::npos) return std::nullopt;
+    if (std::exchange(said_, true)) return std::nullopt;
+    return SharedBytes::Of("too-late");
+  }
 
   static std::string Text(const SharedBytes& bytes) {
     return {reinterpret_cast<const char*>(bytes.bytes.data()), bytes.bytes.size()};
   }
 
   std::string all;
+
+ private:
+  bool said_ = false;
 };
 
 constexpr ShardId kShard{1, 0};
@@ -64,6 +77,7 @@ class Replication : public testing::Test {
       all.pull_replies.push_back(reply.outcome == PullOutcome::kOk        ? ListState::Text(reply.rows)
                                  : reply.outcome == PullOutcome::kRefused ? "refused"
                                  : reply.outcome == PullOutcome::kBusy    ? "busy"
+                                 : reply.outcome == PullOutcome::kWaiting ? "waiting: " + reply.error
                                                                           : "not primary");
     }
     void Report(const ShardReport& report) override { reported = report; }
@@ -187,6 +201,36 @@ TEST_F(Replication, APullSeesItsOwnPushesAndNeedsTheLease) {
   now = 2'000'000'000;
   Pull(kA, 0);
   EXPECT_THAT(pull_replies, ElementsAre("", "one ", "not primary", "not primary"));
+}
+
+TEST_F(Replication, APullThatTheStateLetsWaitIsAnsweredOnceAndSaysForWhatWhenItIsAskedAgain) {
+  Start({1, kA, {kB}, {}});
+  const PullRequest pull{kShard, 5, kProducer, 0, SharedBytes::Of("y")};
+  node(kA).replica.OnPull(1, pull, now);
+  EXPECT_THAT(pull_replies, IsEmpty());
+  node(kA).replica.OnPull(1, pull, now);
+  EXPECT_THAT(pull_replies, ElementsAre("waiting: y has not come"));
+  Push(kA, 1, "x");
+  Push(kA, 2, "y");
+  DeliverAll();
+  EXPECT_THAT(pull_replies, ElementsAre("waiting: y has not come", "x y "));
+}
+
+TEST_F(Replication, WhatTimeDecidesIsARecordOfThePrimaryThatAllApply) {
+  Start({1, kA, {kB}, {}});
+  Push(kA, 1, "x");
+  DeliverAll();
+  now = 900'000'000;
+  node(kB).replica.OnTick(now);
+  node(kA).replica.OnTick(now);
+  EXPECT_EQ(node(kA).text(), "x ");  // Not before the other one holds it.
+  DeliverAll();
+  EXPECT_EQ(node(kA).text(), "x too-late ");
+  Push(kA, 2, "y");
+  DeliverAll();
+  Push(kA, 3, "z");
+  DeliverAll();
+  EXPECT_EQ(node(kB).text(), "x too-late y ");
 }
 
 TEST_F(Replication, ANewPrimaryAnswersNothingBeforeItIsActive) {

@@ -6,6 +6,7 @@
 // Thread: that of the replica.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 
@@ -21,8 +22,8 @@ class ShardState {
   // Whether an operation makes sense. Depends on nothing but the operation and the table's description, so that clients
   // can look for themselves, and a refused push is refused whenever it is sent again.
   virtual Status Check(const SharedBytes& op) const = 0;
-  // Whether there is room for it now.
-  virtual bool Fits(const SharedBytes& op) const = 0;
+  // Whether there is room for it now, beside `reserved_bytes` of operations that are to be applied later.
+  virtual bool Fits(const SharedBytes& op, uint64_t reserved_bytes) const = 0;
   // Expects: Check(record.op).ok(). The same records in the same order give the same bits on every machine.
   virtual void Apply(const Record& record) = 0;
 
@@ -33,6 +34,16 @@ class ShardState {
   virtual Status Restore(std::span<const std::byte> bytes) = 0;
   // Back to the state before the first operation.
   virtual void Clear() = 0;
+
+  // What only the primary does, and what is no part of the state: to know who waits for whom, and who is gone.
+  // It is the primary from now on.
+  virtual void Watch(int64_t now) {}
+  // Somebody sent this operation or request.
+  virtual void Heard(const SharedBytes& request, int64_t now) {}
+  // An operation that time has made necessary. Asked now and then until there is none.
+  virtual std::optional<SharedBytes> Overdue(int64_t now) { return std::nullopt; }
+  // Nothing: the request may be answered. Else what must happen before, in words for its sender.
+  virtual std::optional<std::string> WaitsFor(const SharedBytes& request, int64_t now) const { return std::nullopt; }
 };
 
 }  // namespace glim::param
