@@ -15,6 +15,7 @@ std::span<const MutantEntry> Mutants() {
       {kAckBeforeBackup, "ack-before-backup", 200},
       {kSnapshotWithoutSessions, "snapshot-without-sessions", 200},
       {kPrimaryDropsBackup, "primary-drops-backup", 200},
+      {kNoDuplicateTable, "no-duplicate-table", 200},
       {kWindowOfFive, "window-of-five", 200},
       {kAckAppendedDuplicate, "ack-appended-duplicate", 200},
       {kHeldWithHoles, "held-with-holes", 200},

@@ -13,6 +13,7 @@ enum class Mutant {
   kAckBeforeBackup,          // A push is acknowledged when only the primary has it.
   kSnapshotWithoutSessions,  // A snapshot carries the rows and not who pushed what.
   kPrimaryDropsBackup,       // The primary goes on without a backup that is silent.
+  kNoDuplicateTable,         // A push that comes again is applied again.
   kWindowOfFive,             // Duplicates are known among the last five only, in any order.
   kAckAppendedDuplicate,     // A push that is logged, and not yet everywhere, is acknowledged when it comes again.
   kHeldWithHoles,            // A backup says that it holds what it has seen, although records before are missing.

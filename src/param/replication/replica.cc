@@ -202,8 +202,9 @@ void Replica::Apply(const Record& record) {
   if (record.attempt < session.attempt) return;
   session.attempt = record.attempt;
   if (record.kind != RecordKind::kPush) return;
+  const bool comes_again = GLIM_MUTANT(kNoDuplicateTable) && record.seq <= session.hi;
   if (GLIM_MUTANT(kWindowOfFive) ? record.seq <= session.hi && record.seq + 5 > session.hi
-                                 : record.seq != session.hi + 1) {
+                                 : record.seq != session.hi + 1 && !comes_again) {
     return;
   }
   session.hi = std::max(session.hi, record.seq);
@@ -246,8 +247,9 @@ void Replica::OnPush(ClientId from, const PushRequest& request, int64_t now) {
   }
 
   // R1.
-  const bool window = GLIM_MUTANT(kWindowOfFive);
-  if (request.seq <= applied_hi && !(window && request.seq + 5 <= applied_hi)) {
+  const bool comes_again = GLIM_MUTANT(kNoDuplicateTable) && request.seq <= session.hi;
+  const bool window = GLIM_MUTANT(kWindowOfFive) || comes_again;
+  if (request.seq <= applied_hi && !comes_again && !(window && request.seq + 5 <= applied_hi)) {
     if (applied_attempt < request.attempt && !GLIM_MUTANT(kForgetFence)) {
       waiting_[request.producer] = {from, request.attempt};  // The fence, too, must survive us.
     } else {
@@ -272,7 +274,7 @@ void Replica::OnPush(ClientId from, const PushRequest& request, int64_t now) {
     appended_[request.producer] = session;
     waiting_[request.producer] = {from, request.attempt};
   }
-  SendToAll(now);
+  if (!GLIM_MUTANT(kAckBeforeBackup)) SendToAll(now);  // Those bring it to the others now and then.
   Commit(now);
 }
 
