@@ -8,7 +8,9 @@ The folder with the glim binary is in GLIM_BUILD (default: build/release).
 """
 
 import json
+import lzma
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -17,6 +19,7 @@ import unittest
 
 BUILD = os.path.abspath(os.environ.get("GLIM_BUILD", os.path.join(os.path.dirname(__file__), "..", "build", "release")))
 GLIM = os.path.join(BUILD, "glim")
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TIMEOUT_S = 120
 
 PUSH_AND_PULL = """
@@ -163,6 +166,21 @@ class ClusterTest(unittest.TestCase):
         program.kill()
         program.wait()
         self.assertTrue(wait_until(lambda: not self.children()))
+
+    def test_workers_of_several_processes_train_one_model(self):
+        master, _ = self.start_cluster(2)
+        with lzma.open(os.path.join(ROOT, "examples", "data", "a9a.xz")) as packed, open(self.path("a9a"), "wb") as file:
+            file.write(packed.read())
+        worker = os.path.join(ROOT, "examples", "worker.lua")
+        workers = [subprocess.Popen([GLIM, "run", "--on", "standalone://" + master, worker, str(number), "3", "a9a"], text=True,
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=self.folder, env=self.environment)
+                   for number in (1, 2, 3)]
+        told = [process.communicate(timeout=TIMEOUT_S)[0] for process in workers]
+        self.assertEqual([process.returncode for process in workers], [0, 0, 0])
+        seen = [re.search(r"have seen (\d+) rows, progressive log-loss (\S+)", text).groups() for text in told]
+        rows, loss = max((int(rows), float(loss)) for rows, loss in seen)
+        self.assertEqual(rows, 32561)
+        self.assertLess(loss, 0.345)
 
     def children(self):
         """Processes that are children of a program on local:N of this test."""
