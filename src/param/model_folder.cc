@@ -139,6 +139,7 @@ Status ReadModel(env::Env& env, const std::string& folder, const TableSpec& spec
                  std::span<const std::unique_ptr<table::Shard>> shards) {
   ASSIGN_OR_RETURN(table::Manifest manifest, ReadManifest(env.files(), folder));
   RETURN_IF_ERROR(CheckFits(manifest, spec, kernel, state));
+  for (const auto& shard : shards) shard->Reserve(manifest.rows() / shards.size());
   const bool with_state = state && manifest.has_state;
   const size_t value_bytes = ValueBytes(spec.value_type);
   partition::SplitKeys split;

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/hash.h"
+
 namespace glim::param {
 namespace {
 
@@ -32,7 +34,9 @@ TableLayout::TableLayout(TableSpec spec)
 
 std::unique_ptr<table::Shard> TableLayout::MakeShard(uint32_t shard) const {
   const bool sliced = spec_.keys.kind != KeySpace::Kind::kSparse && partition_.kind() != partition::Kind::kHash;
-  return table::MakeShard({spec_.width, sliced ? partition_.Slice(shard) : partition::KeySlice{}}, *kernel_);
+  // The same for all replicas of a shard, so that the place of a scan is good at each of them.
+  const uint64_t salt = base::HashBytes(spec_.name, shard);
+  return table::MakeShard({spec_.width, sliced ? partition_.Slice(shard) : partition::KeySlice{}, salt}, *kernel_);
 }
 
 std::vector<std::unique_ptr<table::Shard>> TableLayout::MakeShards() const {

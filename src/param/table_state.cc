@@ -169,12 +169,30 @@ std::string TableState::Save() const {
   return bytes;
 }
 
+namespace {
+
+// Of a snapshot, as far as it makes sense.
+uint64_t CountRows(std::span<const std::byte> bytes, bool is_variable) {
+  uint64_t rows = 0;
+  std::vector<uint64_t> sizes;
+  while (Take(&bytes, 2, &sizes)) {
+    const uint64_t key_bytes = sizeof(Key) + (is_variable ? sizeof(uint32_t) : 0);
+    if (sizes[0] > bytes.size() / key_bytes || sizes[1] > bytes.size() - sizes[0] * key_bytes) break;
+    rows += sizes[0];
+    bytes = bytes.subspan(sizes[0] * key_bytes + sizes[1]);
+  }
+  return rows;
+}
+
+}  // namespace
+
 Status TableState::Restore(std::span<const std::byte> bytes) {
   const auto broken = [&](std::string_view what) {
     return Status::Corrupt(fmt::format("a snapshot of table \"{}\", shard {}: {}", layout_->spec().name, shard_, what));
   };
   const table::RowKernel& kernel = layout_->kernel();
   std::unique_ptr<table::Shard> rows = layout_->MakeShard(shard_);
+  rows->Reserve(CountRows(bytes, layout_->spec().is_variable()));
   RowChunk chunk;
   while (!bytes.empty()) {
     std::vector<uint64_t> sizes;

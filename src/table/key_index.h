@@ -53,12 +53,19 @@ namespace glim::table {
 template <uint32_t kPayloadBytes>
 class KeyIndex {
  public:
+  // Maps with different salts have different orders. Keys that come in the order of the map itself, as those of a copy
+  // do, would all be put into its beginning, find it full, and run on for thousands of buckets: so two maps between
+  // which rows may go have two salts, and who brings back what a map of the same salt gave says first how much it is
+  // (Reserve).
+  explicit KeyIndex(uint64_t salt = 0) : salt_(salt) { Reset(); }
+  KeyIndex(const KeyIndex&) = delete;
+
   // Where a key stands in the order of the map. The shard of a key is chosen by the high half of its hash, so here the
   // low half leads.
-  static uint64_t OrderOf(Key key) { return std::rotl(base::HashInt(key), 32); }
+  uint64_t OrderOf(Key key) const { return std::rotl(base::HashInt(key ^ salt_), 32); }
 
-  KeyIndex() { Reset(); }
-  KeyIndex(const KeyIndex&) = delete;
+  // Room for so many keys, in any order. Does nothing when there are some already.
+  void Reserve(uint64_t keys);
 
   uint64_t size() const { return size_; }
   uint64_t memory_bytes() const { return memory_bytes_; }
@@ -215,6 +222,7 @@ class KeyIndex {
   // The new home of a segment, which may be wider than one entry of the directory.
   void Publish(uint32_t segment);
 
+  const uint64_t salt_;
   uint32_t depth_ = 0;
   std::vector<Entry> directory_;
   std::vector<uint32_t> segment_of_;  // By directory index.
@@ -233,6 +241,27 @@ void KeyIndex<kPayloadBytes>::Reset() {
   directory_.resize(1);
   segment_of_.assign(1, 0);
   Publish(0);
+}
+
+template <uint32_t kPayloadBytes>
+void KeyIndex<kPayloadBytes>::Reserve(uint64_t keys) {
+  if (size_ > 0 || keys <= segments_[0].limit) return;
+  constexpr double kLoad = 0.66;  // The parts of a hash are not quite of one size, and none shall have to grow.
+  const uint64_t bytes = keys / Bucket::kSlots * sizeof(Bucket);
+  uint32_t depth = 0;
+  while ((bytes >> depth) > std::max<uint64_t>(kSegmentBytes, bytes / 64)) ++depth;
+  const uint32_t homes = HomesFor((keys >> depth) + 1, kLoad);
+  depth_ = depth;
+  segments_.clear();
+  memory_bytes_ = 0;
+  directory_.resize(size_t{1} << depth);
+  segment_of_.resize(directory_.size());
+  for (uint32_t i = 0; i < directory_.size(); ++i) {
+    segments_.push_back(MakeSegment(homes, TailFor(homes), depth, depth == 0 ? 0 : uint64_t{i} << (64 - depth)));
+    memory_bytes_ += segments_.back().bytes();
+    Publish(i);
+  }
+  ++moves_;
 }
 
 template <uint32_t kPayloadBytes>

@@ -144,8 +144,8 @@ TEST(KeyIndex, ScanGivesOldKeysOnceWhileNewOnesMakeItGrow) {
 }
 
 TEST(KeyIndex, KeysMadeToCollideAreSlowButFineAndSmall) {
-  ASSERT_EQ(KeyIndex<4>::OrderOf(KeyAt(0x123456789abcdefULL)), 0x123456789abcdefULL);
   KeyIndex<4> index;
+  ASSERT_EQ(index.OrderOf(KeyAt(0x123456789abcdefULL)), 0x123456789abcdefULL);
   // All in one home bucket, whatever the size.
   constexpr uint64_t kCount = 3000;
   for (uint64_t i = 0; i < kCount; ++i) {
@@ -159,6 +159,36 @@ TEST(KeyIndex, KeysMadeToCollideAreSlowButFineAndSmall) {
     ASSERT_NE(index.Find(key, index.OrderOf(key)), nullptr);
   }
   EXPECT_EQ(ScanAll(index, 10).size(), kCount);
+}
+
+// Keys in the order of a map, as a scan gives them; how often a look-up of all of them meets a full home bucket.
+uint64_t FullHomes(const std::vector<Key>& keys, KeyIndex<4>* index) {
+  for (Key key : keys) index->FindOrInsert(key, index->OrderOf(key));
+  EXPECT_EQ(index->size(), keys.size());
+  EXPECT_EQ(index->memory_bytes(), index->SumOfSegments());
+  uint64_t full = 0;
+  for (Key key : keys) full += index->FindAtHome(key, index->PrefetchHome(index->OrderOf(key))) == nullptr;
+  return full;
+}
+
+TEST(KeyIndex, ACopyIsAsGoodAsTheMap) {
+  KeyIndex<4> from(1);
+  constexpr uint64_t kCount = 300'000;
+  for (Key key = 1; key <= kCount; ++key) from.FindOrInsert(key, from.OrderOf(key));
+  std::vector<Key> keys;
+  uint64_t position = 0;
+  from.Scan(&position, ~size_t{0}, [&](Key key, const std::byte*) { keys.push_back(key); });
+  ASSERT_EQ(keys.size(), kCount);
+  KeyIndex<4> other(2), same(1), too_small(1);
+  same.Reserve(kCount);
+  EXPECT_LT(FullHomes(keys, &other), kCount / 4);
+  const uint64_t moves = same.moves();
+  EXPECT_LT(FullHomes(keys, &same), kCount / 4);
+  EXPECT_EQ(same.moves(), moves);  // Nothing had to grow.
+  EXPECT_EQ(ScanAll(same, 1000).size(), kCount);
+  too_small.Reserve(kCount * 9 / 10);
+  EXPECT_LT(FullHomes(keys, &too_small), kCount / 4);
+  EXPECT_EQ(ScanAll(too_small, 1000).size(), kCount);
 }
 
 TEST(KeyIndex, KeysThatShareTheirLeadingBitsDoNotBlowUpTheDirectory) {

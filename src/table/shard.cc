@@ -11,7 +11,7 @@ void Shard::VPullLengths(const KeyList&, uint32_t*) const { CHECK(false); }
 void Shard::VPull(const KeyList&, const uint64_t*, const uint32_t*, std::byte*) const { CHECK(false); }
 
 std::unique_ptr<Shard> MakeShard(const ShardSpec& spec, const RowKernel& kernel) {
-  if (spec.width == kVariableWidth) return MakeVariableShard(kernel);
+  if (spec.width == kVariableWidth) return MakeVariableShard(spec, kernel);
   if (spec.slice.count > 0) return MakeDenseShard(spec, kernel);
   return MakeSparseShard(spec, kernel);
 }

@@ -52,6 +52,8 @@ class Shard {
   // row is followed by its rule's state (CellBytes). Moves the position, which starts at 0; true at the end. A row that
   // is stored all the time is given once.
   virtual bool Scan(uint64_t* position, size_t rows_max, bool state, RowChunk* chunk) const = 0;
+  // So many rows are going to be restored, into a shard that is empty. Less is fine; more is slow.
+  virtual void Reserve(uint64_t rows) {}
   // Stores rows as Scan gave them. Keys must be this shard's own; a row that is there is replaced.
   virtual void Restore(const RowChunk& chunk, bool state) = 0;
 
@@ -67,6 +69,7 @@ struct ShardSpec {
   uint32_t width = 1;  // Or kVariableWidth.
   // With count > 0: the shard of a dense table. Otherwise any key.
   partition::KeySlice slice;
+  uint64_t salt = 0;  // Of the order of sparse keys (key_index.h).
 };
 
 std::unique_ptr<Shard> MakeShard(const ShardSpec& spec, const RowKernel& kernel);
@@ -74,6 +77,6 @@ std::unique_ptr<Shard> MakeShard(const ShardSpec& spec, const RowKernel& kernel)
 // The stores. MakeShard chooses.
 std::unique_ptr<Shard> MakeDenseShard(const ShardSpec& spec, const RowKernel& kernel);
 std::unique_ptr<Shard> MakeSparseShard(const ShardSpec& spec, const RowKernel& kernel);
-std::unique_ptr<Shard> MakeVariableShard(const RowKernel& kernel);
+std::unique_ptr<Shard> MakeVariableShard(const ShardSpec& spec, const RowKernel& kernel);
 
 }  // namespace glim::table

@@ -31,6 +31,7 @@ class SparseShard final : public Shard {
         row_bytes_(size_t{spec.width} * kernel.value_bytes()),
         cell_bytes_(kernel.CellBytes(spec.width)),
         fresh_(cell_bytes_),
+        index_(spec.salt),
         slabs_(cell_bytes_) {
     kernel_.Start(0, 0, shape_, fresh_.data());
   }
@@ -46,7 +47,7 @@ class SparseShard final : public Shard {
       do {
         moves = index_.moves();
         for (size_t i = 0; i < group->count; ++i) {
-          rows[i] = moved || group->rows[i] == nullptr ? FindOrStart(group->keys[i], Index::OrderOf(group->keys[i]))
+          rows[i] = moved || group->rows[i] == nullptr ? FindOrStart(group->keys[i], index_.OrderOf(group->keys[i]))
                                                        : const_cast<std::byte*>(group->rows[i]);
         }
         moved = true;
@@ -62,7 +63,7 @@ class SparseShard final : public Shard {
       for (size_t i = 0; i < group->count; ++i) {
         if (group->rows[i] != nullptr) [[likely]]
           continue;
-        const std::byte* row = Find(group->keys[i], Index::OrderOf(group->keys[i]));
+        const std::byte* row = Find(group->keys[i], index_.OrderOf(group->keys[i]));
         if (row == nullptr) {
           row = fresh_.data();
           if (!initial.empty()) {
@@ -88,11 +89,13 @@ class SparseShard final : public Shard {
     });
   }
 
+  void Reserve(uint64_t rows) override { index_.Reserve(rows); }
+
   void Restore(const RowChunk& chunk, bool state) override {
     const size_t bytes = state ? cell_bytes_ : row_bytes_;
     CHECK_EQ(chunk.values.size(), chunk.keys.size() * bytes);
     for (size_t i = 0; i < chunk.keys.size(); ++i) {
-      std::byte* row = FindOrStart(chunk.keys[i], Index::OrderOf(chunk.keys[i]));
+      std::byte* row = FindOrStart(chunk.keys[i], index_.OrderOf(chunk.keys[i]));
       std::memcpy(row, chunk.values.data() + i * bytes, bytes);
       if (!state) kernel_.StartState(shape_, row);
     }
@@ -152,7 +155,7 @@ class SparseShard final : public Shard {
       group.order = list_.order.From(static_cast<uint32_t>(begin_));
       group.moves = shard_.index_.moves();
       for (size_t i = 0; i < group.count; ++i)
-        group.homes[i] = shard_.index_.PrefetchHome(Index::OrderOf(group.keys[i]));
+        group.homes[i] = shard_.index_.PrefetchHome(shard_.index_.OrderOf(group.keys[i]));
       begin_ += group.count;
     }
     void Search(Group& group) {

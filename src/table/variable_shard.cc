@@ -25,7 +25,7 @@ static_assert(sizeof(VariableRow) == 16);
 
 class VariableShard final : public Shard {
  public:
-  explicit VariableShard(const RowKernel& kernel) : kernel_(kernel) {}
+  VariableShard(const ShardSpec& spec, const RowKernel& kernel) : kernel_(kernel), index_(spec.salt) {}
   ~VariableShard() override {
     uint64_t position = 0;
     index_.Scan(&position, ~size_t{0}, [](Key, const std::byte* payload) { ::operator delete(Read(payload).cells); });
@@ -87,11 +87,13 @@ class VariableShard final : public Shard {
     });
   }
 
+  void Reserve(uint64_t rows) override { index_.Reserve(rows); }
+
   void Restore(const RowChunk& chunk, bool state) override {
     const size_t bytes = kernel_.value_bytes();
     const std::byte* from = chunk.values.data();
     for (size_t i = 0; i < chunk.keys.size(); ++i) {
-      auto [payload, is_new] = index_.FindOrInsert(chunk.keys[i], Index::OrderOf(chunk.keys[i]));
+      auto [payload, is_new] = index_.FindOrInsert(chunk.keys[i], index_.OrderOf(chunk.keys[i]));
       VariableRow row = is_new ? VariableRow{} : Read(payload);
       const uint32_t length = chunk.lengths[i];
       if (length > row.length) Lengthen(chunk.keys[i], &row, length);
@@ -140,7 +142,7 @@ class VariableShard final : public Shard {
     for (size_t begin = 0; begin < list.keys.size(); begin += kGroup) {
       const size_t group = std::min(list.keys.size() - begin, kGroup);
       for (size_t i = 0; i < group; ++i) {
-        orders[i] = Index::OrderOf(list.keys[begin + i]);
+        orders[i] = index_.OrderOf(list.keys[begin + i]);
         index_.PrefetchHome(orders[i]);
       }
       for (size_t i = 0; i < group; ++i) {
@@ -186,6 +188,8 @@ class VariableShard final : public Shard {
 
 }  // namespace
 
-std::unique_ptr<Shard> MakeVariableShard(const RowKernel& kernel) { return std::make_unique<VariableShard>(kernel); }
+std::unique_ptr<Shard> MakeVariableShard(const ShardSpec& spec, const RowKernel& kernel) {
+  return std::make_unique<VariableShard>(spec, kernel);
+}
 
 }  // namespace glim::table
