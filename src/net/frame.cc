@@ -14,6 +14,9 @@
 namespace glim::net {
 namespace {
 
+// Copied at a time; then its checksum is taken, while it is in the nearest cache.
+constexpr size_t kCopyBytes = 16 * 1024;
+
 constexpr std::string_view kMagic = "GLM";
 constexpr uint8_t kFrameVersion = 1;
 
@@ -85,11 +88,11 @@ std::string EncodeFrameHead(const Frame& frame) {
 Status FrameDecoder::Feed(std::string_view bytes) {
   if (!failed_.ok()) return failed_;
   while (!bytes.empty()) {
-    const size_t count = std::min(bytes.size(), place_.size() - have_);
+    const size_t count = std::min({bytes.size(), place_.size() - have_, kCopyBytes});
     if (!discarding_) std::memcpy(place_.data() + have_, bytes.data(), count);
     bytes.remove_prefix(count);
-    have_ += count;
-    if (have_ < place_.size()) break;
+    Have(count);
+    if (have_ < place_.size()) continue;
     if (Status status = OnPart(); !status.ok()) return Fail(std::move(status));
   }
   return {};
@@ -103,10 +106,17 @@ std::span<char> FrameDecoder::Direct() {
 Status FrameDecoder::Filled(size_t bytes) {
   if (!failed_.ok()) return failed_;
   CHECK_LE(bytes, Direct().size());
-  have_ += bytes;
+  Have(bytes);
   if (bytes == 0 || have_ < place_.size()) return {};
   if (Status status = OnPart(); !status.ok()) return Fail(std::move(status));
   return {};
+}
+
+void FrameDecoder::Have(size_t bytes) {
+  if (part_ == Part::kPayload && !discarding_) {
+    payload_crc_ = base::Crc32c({place_.data() + have_, bytes}, payload_crc_);
+  }
+  have_ += bytes;
 }
 
 bool FrameDecoder::Discard(uint64_t request) {
@@ -126,6 +136,7 @@ void FrameDecoder::Enter(Part part, std::span<char> place) {
   part_ = part;
   place_ = place;
   have_ = 0;
+  payload_crc_ = 0;
 }
 
 Status FrameDecoder::OnPart() {
@@ -135,7 +146,7 @@ Status FrameDecoder::OnPart() {
     case Part::kBody: return OnBodyBytes();
     case Part::kPayload: {
       const size_t index = frame_.segments.size() - 1;
-      if (!discarding_ && base::Crc32c({place_.data(), place_.size()}) != segment_crcs_[index]) {
+      if (!discarding_ && payload_crc_ != segment_crcs_[index]) {
         return Status::Corrupt(fmt::format("segment {} of a frame does not fit its checksum", index + 1));
       }
       return NextSegment();

@@ -119,6 +119,8 @@ class FrameDecoder {
  private:
   enum class Part { kHead, kTable, kBody, kPayload };
 
+  // So many bytes more are in place.
+  void Have(size_t bytes);
   Status OnPart();
   Status OnHeadBytes();
   Status OnTableBytes();
@@ -139,6 +141,7 @@ class FrameDecoder {
   FrameHead head_;
   uint32_t table_crc_ = 0;
   uint32_t body_crc_ = 0;
+  uint32_t payload_crc_ = 0;  // Of what is in place of a segment.
   std::vector<uint32_t> segment_crcs_;
   std::vector<std::span<char>> targets_;
   Frame frame_;
