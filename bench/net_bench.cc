@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Frames over the transports of net/, beside a loop of plain blocking sends and receives on a loopback socket, in the
-// same process and the same run:
+// Frames over the transports of net/, beside a loop of plain blocking sends and receives on a loopback socket, and a
+// loop of copies through a ring of memory, in the same process and the same run:
 //
 //   stream      1 MB of payload in each frame, received into one buffer; GB/s. Credit and checksums are on, as always.
+//               The ring of the probe is as large as ours; its threads never sleep.
 //   ping-pong   a frame with 64 bytes there and back; microseconds. "in the loop": the handler of the answer sends the
 //               next question. "by a thread": a thread sends and helps the loop until the answer is there, as a
 //               blocking call does.
 //   small       frames with 64 bytes, answered, 64 of them under way; thousands a second.
 //
-//   net_bench [--rounds R]
+//   net_bench [--rounds R] [--only WORDS]
+//
+// With WORDS, only the lines that begin with them.
 //
 // Each round runs all of them once, so that a noisy neighbour disturbs all alike; shown are medians, lowest and
 // highest.
@@ -21,6 +24,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
@@ -108,6 +112,51 @@ double ProbeStream() {
              for (int i = 0; i < kStreamFrames; ++i) SocketPair::Receive(sockets.far, place);
            });
            for (int i = 0; i < kStreamFrames; ++i) SocketPair::Send(sockets.near, payload);
+           receiver.join();
+         });
+}
+
+// Positions in cache lines of their own.
+struct ProbeRing {
+  static constexpr size_t kBytes = 512 * 1024, kPieceBytes = 64 * 1024;
+  alignas(64) std::atomic<size_t> written{0};
+  alignas(64) std::atomic<size_t> read{0};
+  std::vector<char> bytes = std::vector<char>(kBytes);
+};
+
+double ProbeRingStream() {
+  ProbeRing ring;
+  const std::string payload(kPayloadBytes, 'x');
+  // One MB, piece by piece; `copy` moves one at a place of the ring.
+  const auto move = [&](std::atomic<size_t>& own, const auto& may, const auto& copy) {
+    for (size_t done = 0; done < kPayloadBytes;) {
+      const size_t at = own.load(std::memory_order_relaxed);
+      const size_t piece =
+          std::min({ProbeRing::kPieceBytes, kPayloadBytes - done, ProbeRing::kBytes - at % ProbeRing::kBytes});
+      while (!may(at, piece)) std::this_thread::yield();
+      copy(ring.bytes.data() + at % ProbeRing::kBytes, done, piece);
+      own.store(at + piece, std::memory_order_release);
+      done += piece;
+    }
+  };
+  return kStreamFrames * double{kPayloadBytes} / 1e9 / Seconds([&] {
+           std::thread receiver([&] {
+             std::string place(kPayloadBytes, '\0');
+             for (int i = 0; i < kStreamFrames; ++i) {
+               move(
+                   ring.read,
+                   [&](size_t at, size_t piece) { return ring.written.load(std::memory_order_acquire) >= at + piece; },
+                   [&](char* in_ring, size_t at, size_t piece) { std::memcpy(place.data() + at, in_ring, piece); });
+             }
+           });
+           for (int i = 0; i < kStreamFrames; ++i) {
+             move(
+                 ring.written,
+                 [&](size_t at, size_t piece) {
+                   return at + piece - ring.read.load(std::memory_order_acquire) <= ProbeRing::kBytes;
+                 },
+                 [&](char* in_ring, size_t at, size_t piece) { std::memcpy(in_ring, payload.data() + at, piece); });
+           }
            receiver.join();
          });
 }
@@ -260,15 +309,25 @@ double PingPongByThread(const Maker& make, const std::string& address) {
 
 int main(int argc, char** argv) {
   int rounds = 5;
-  for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--rounds") != 0 || i + 1 == argc) Fail("usage: net_bench [--rounds R]");
-    rounds = std::max(1, std::atoi(argv[++i]));
+  std::string only;
+  for (int i = 1; i < argc; i += 2) {
+    const std::string_view option = argv[i];
+    if (i + 1 == argc || (option != "--rounds" && option != "--only")) {
+      Fail("usage: net_bench [--rounds R] [--only WORDS]");
+    }
+    if (option == "--only") {
+      only = argv[i + 1];
+    } else {
+      rounds = std::max(1, std::atoi(argv[i + 1]));
+    }
   }
   MessageTable messages;
   messages.Add(kMessage, "message", Role::kReadOnly);
   TransportOptions options;
   options.messages = &messages;
   options.node = "bench";
+  TransportOptions tcp_options = options;
+  tcp_options.shared_memory = false;
   TransportOptions tls_options = options;
   tls_options.key = std::make_shared<Key>(MakeClusterKey("local").value());
   tls_options.tls_on_loopback = true;
@@ -278,29 +337,33 @@ int main(int argc, char** argv) {
     Maker make;
   };
   const std::vector<Kind> kinds = {
-      {"tcp", "127.0.0.1:0", [&](EventLoop& loop, InprocHub&) { return MakeTcpTransport(loop, options); }},
+      {"tcp", "127.0.0.1:0", [&](EventLoop& loop, InprocHub&) { return MakeTcpTransport(loop, tcp_options); }},
+      {"shm", "127.0.0.1:0", [&](EventLoop& loop, InprocHub&) { return MakeTcpTransport(loop, options); }},
       {"tls", "127.0.0.1:0", [&](EventLoop& loop, InprocHub&) { return MakeTcpTransport(loop, tls_options); }},
       {"inproc", "bench", [&](EventLoop& loop, InprocHub& hub) { return MakeInprocTransport(loop, hub, options); }},
   };
   std::vector<std::string> order;
   std::map<std::string, std::vector<double>> values;
-  const auto note = [&](const std::string& name, double value) {
+  const auto note = [&](const std::string& what, const std::string& who, const std::string& unit,
+                        const std::function<double()>& measure) {
+    const std::string name = fmt::format("{:<10} {:<{}} {}", what, who, 30 - unit.size(), unit);
+    if (!name.starts_with(only)) return;
     if (!values.contains(name)) order.push_back(name);
-    values[name].push_back(value);
+    values[name].push_back(measure());
   };
   for (int round = 0; round < rounds; ++round) {
-    note("stream     plain sockets           GB/s", ProbeStream());
-    for (const auto& [name, address, make] : kinds) {
-      note(fmt::format("stream     {:<23} GB/s", name), Stream(make, address));
+    note("stream", "plain sockets", "GB/s", ProbeStream);
+    note("stream", "plain ring", "GB/s", ProbeRingStream);
+    for (const Kind& kind : kinds) note("stream", kind.name, "GB/s", [&] { return Stream(kind.make, kind.address); });
+    note("ping-pong", "plain sockets", "us", ProbePingPong);
+    for (const Kind& kind : kinds) {
+      note("ping-pong", kind.name + ", in the loop", "us",
+           [&] { return 1e6 / kPings * Questions(kind.make, kind.address, 1, kPings); });
+      note("ping-pong", kind.name + ", by a thread", "us", [&] { return PingPongByThread(kind.make, kind.address); });
     }
-    note("ping-pong  plain sockets             us", ProbePingPong());
-    for (const auto& [name, address, make] : kinds) {
-      note(fmt::format("ping-pong  {:<25} us", name + ", in the loop"),
-           1e6 / kPings * Questions(make, address, 1, kPings));
-      note(fmt::format("ping-pong  {:<25} us", name + ", by a thread"), PingPongByThread(make, address));
-    }
-    for (const auto& [name, address, make] : kinds) {
-      note(fmt::format("small      {:<20} 1000/s", name), kSmall / 1e3 / Questions(make, address, kUnderWay, kSmall));
+    for (const Kind& kind : kinds) {
+      note("small", kind.name, "1000/s",
+           [&] { return kSmall / 1e3 / Questions(kind.make, kind.address, kUnderWay, kSmall); });
     }
   }
   fmt::print("{:<42} {:>9} {:>9} {:>9}\n", "", "median", "lowest", "highest");

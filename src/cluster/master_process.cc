@@ -261,6 +261,7 @@ Status MasterProcess::Impl::StartInLoop(const std::vector<Decision>& decided) {
   ASSIGN_OR_RETURN(log_, MasterLog::Begin(env_.files(), options_.folder, compact));
   net::TransportOptions transport;
   transport.messages = &param::ClusterMessages();
+  transport.shared_memory = false;  // Many members say little: the memory would be the larger part of a master.
   transport.key = options_.key;
   if (options_.key) transport.cluster = options_.key->cluster;
   transport.node = "master";

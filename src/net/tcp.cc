@@ -1,26 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The transport over TCP, and over TLS 1.3 between machines.
+// The transport over TCP, over TLS 1.3 between machines, and through shared memory within one.
 //
 // One readv into the place of the payload and, for what follows it, a small buffer; one sendmsg of heads, bodies and
 // segments from where they lie. No memory of a caller is ever in the hands of an operation that is still under way, so
 // that a target can be taken back at any time.
+//
+// Whoever listens at an address listens at a local socket of that name, too. A client that connects to an address of
+// its own machine tries that one first, and hands over memory with a ring for each direction (net/ring.h); the same
+// frames go through these. The socket stays: a byte on it wakes the other side, and its end tells of the other side's
+// end, however it came. Where any of this does not work out, it is TCP as for everybody.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <condition_variable>
-#include <deque>
+#include <bit>
+#include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <thread>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "base/try.h"
 #include "env/env.h"
+#include "env/shared_memory.h"
 #include "env/stream_socket.h"
 #include "net/address.h"
+#include "net/bytes.h"
+#include "net/resolver.h"
+#include "net/ring.h"
 #include "net/tls_session.h"
 #include "net/transport_base.h"
 #include "net/wire_connection.h"
@@ -39,46 +50,34 @@ constexpr size_t kTlsBytes = 256 * 1024;  // Encrypted at a time.
 constexpr int kReadsInTurn = 16;
 constexpr int kAcceptsInTurn = 64;
 
-// Names of hosts to their addresses. Asking may take seconds, so it has a thread, once a name is asked for.
-class Resolver {
- public:
-  using Done = std::function<void(Result<std::vector<SocketAddress>>)>;
-  Resolver() = default;
-  ~Resolver() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    changed_.notify_one();
-    if (thread_.joinable()) thread_.join();
-  }
-  // `done` is called in the resolver's thread; never, when it is destroyed first.
-  void Resolve(const HostPort& wanted, Done done) {
-    const std::lock_guard lock(mutex_);
-    wanted_.emplace_back(wanted, std::move(done));
-    if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
-    changed_.notify_one();
-  }
+// What comes with the memory: this, and how many bytes each of its two rings has.
+constexpr std::string_view kMemoryMagic = "GLMRING1";
+constexpr size_t kMemoryHelloBytes = 16;
+constexpr uint64_t kRingBytes = 512 * 1024;
+constexpr uint64_t kRingBytesMin = 4096, kRingBytesMax = uint64_t{16} << 20;
+constexpr size_t kRingPieceBytes = 128 * 1024;  // Handed on at a time; then the writer may write there.
+constexpr size_t kRingTurnBytes = size_t{4} << 20;
+// Two bytes may come for each time that we are woken, and the socket holds some hundred.
+constexpr int kWakesInSocket = 32;
 
- private:
-  void Run() {
-    std::unique_lock lock(mutex_);
-    while (true) {
-      changed_.wait(lock, [this] { return stopping_ || !wanted_.empty(); });
-      if (stopping_) return;
-      const auto [wanted, done] = std::move(wanted_.front());
-      wanted_.pop_front();
-      lock.unlock();
-      done(SocketAddress::Resolve(wanted.host, wanted.port, false));
-      lock.lock();
-    }
-  }
+size_t MemoryBytes(uint64_t ring_bytes) { return 2 * sizeof(RingControl) + 2 * static_cast<size_t>(ring_bytes); }
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::pair<HostPort, Done>> wanted_;
-  bool stopping_ = false;
-  std::thread thread_;
+std::string LocalName(const SocketAddress& address) { return "glim " + address.Words(); }
+
+// A connection's two rings.
+struct Rings {
+  // The client's writes come first.
+  Rings(env::SharedMemory from, uint64_t ring_bytes, bool is_server) : memory(std::move(from)) {
+    CHECK_EQ(memory.bytes().size(), MemoryBytes(ring_bytes));
+    auto* const controls = reinterpret_cast<RingControl*>(memory.bytes().data());
+    const auto bytes = memory.bytes().subspan(2 * sizeof(RingControl));
+    const auto first = bytes.first(ring_bytes), second = bytes.subspan(ring_bytes);
+    out = is_server ? RingWriter(controls + 1, second) : RingWriter(controls, first);
+    in = is_server ? RingReader(controls, first) : RingReader(controls + 1, second);
+  }
+  env::SharedMemory memory;
+  RingWriter out;
+  RingReader in;
 };
 
 // What all connections of a transport share.
@@ -102,11 +101,15 @@ class TcpConnection final : public WireConnection {
 
   // The server's side.
   void Accept(env::StreamSocket socket) {
-    Join(nullptr);
-    set().AddStranger(shared_from_this(), options().unauthenticated_max);
-    ExpectOpenWithin(options().handshake_nanos, "the handshake of a client");
-    socket_ = std::move(socket);
+    BeStranger(std::move(socket));
     Use();
+  }
+
+  // The server's side, of a local socket: memory comes first.
+  void AcceptLocal(env::StreamSocket socket) {
+    BeStranger(std::move(socket));
+    local_ = true;
+    WatchSocket(env::Poller::Interest::kReading);
   }
 
   // The client's side.
@@ -129,6 +132,15 @@ class TcpConnection final : public WireConnection {
  private:
   std::shared_ptr<TcpConnection> Self() { return std::static_pointer_cast<TcpConnection>(shared_from_this()); }
 
+  void BeStranger(env::StreamSocket socket) {
+    socket_ = std::move(socket);
+    const auto remote = socket_.PeerAddress();
+    peer_.address = remote ? remote->Words() : "a client that is gone";
+    Join(nullptr);
+    set().AddStranger(shared_from_this(), options().unauthenticated_max);
+    ExpectOpenWithin(options().handshake_nanos, "the handshake of " + peer_.address);
+  }
+
   void Unreachable(std::string_view why) {
     BeginClose(CloseReason::kUnreachable,
                Status::Unavailable(fmt::format("cannot connect to {}: {}", peer_.address, why)));
@@ -137,6 +149,16 @@ class TcpConnection final : public WireConnection {
   // "localhost" may be an IPv6 address first, where nobody listens.
   void TryNext(std::vector<SocketAddress> addresses, size_t index) {
     watch_.reset();
+    if (ConnectLocally(addresses[index])) {
+      if_memory_is_refused_ = [self = Self(), addresses = std::move(addresses), index] {
+        self->ConnectOverTcp(addresses, index);
+      };
+      return;
+    }
+    ConnectOverTcp(std::move(addresses), index);
+  }
+
+  void ConnectOverTcp(std::vector<SocketAddress> addresses, size_t index) {
     const auto begun = socket_.Connect(addresses[index]);
     if (begun.kind == Kind::kDone) return Use();
     const auto failed = [this](const std::vector<SocketAddress>& all, size_t at, int error) {
@@ -159,11 +181,7 @@ class TcpConnection final : public WireConnection {
     const auto remote = socket_.PeerAddress();
     if (!remote) return BeginClose(CloseReason::kBroken, Broken(0));
     socket_.SetTcpOptions(options().dead_nanos);
-    watch_.emplace(loop(), socket_.descriptor(), env::Poller::Interest::kReadingAndWriting,
-                   [self = Self()](const env::Poller::Event& event) { self->OnReady(event); });
-    if (!watch_->valid()) {
-      return BeginClose(CloseReason::kBroken, Status::Exhausted("the system has no room for another socket"));
-    }
+    if (!WatchSocket(env::Poller::Interest::kReadingAndWriting)) return;
     // Both sides see the same: a connection is of this machine for both or for none.
     if (remote->IsLoopback() && !options().tls_on_loopback) return Start(remote->Words());
     peer_.address = remote->Words();
@@ -176,6 +194,113 @@ class TcpConnection final : public WireConnection {
     tls_.emplace(*context);
     plain_.resize(kStagingBytes);
     ShakeHands();
+  }
+
+  bool WatchSocket(env::Poller::Interest interest) {
+    watch_.emplace(loop(), socket_.descriptor(), interest,
+                   [self = Self()](const env::Poller::Event& event) { self->OnReady(event); });
+    if (watch_->valid()) return true;
+    BeginClose(CloseReason::kBroken, Status::Exhausted("the system has no room for another socket"));
+    return false;
+  }
+
+  // ------------------------------------------------------------------------------------------------------ shared
+  // memory
+
+  // True when a server of our own user took our memory, or may still do so.
+  bool ConnectLocally(const SocketAddress& address) {
+    if (!options().shared_memory || options().tls_on_loopback) return false;
+    // Beyond loopback it is the key that decides, as it does over TCP.
+    if (!address.IsLoopback() && !(options().key && address.IsOwn())) return false;
+    const auto connect = [this](const SocketAddress& to) {
+      return socket_.Connect(SocketAddress::Local(LocalName(to))).kind == Kind::kDone && socket_.PeerIsSameUser();
+    };
+    if (!connect(address) && !connect(address.AnyHost())) return false;
+    auto memory = env::SharedMemory::Create(MemoryBytes(kRingBytes));
+    std::string hello(kMemoryMagic);
+    PutNumber(kRingBytes, &hello);
+    if (!memory.ok() || socket_.SendDescriptor(hello, memory->descriptor()).kind != Kind::kDone) return false;
+    memory->CloseDescriptor();
+    rings_.emplace(*std::move(memory), kRingBytes, false);
+    local_ = true;
+    if (WatchSocket(env::Poller::Interest::kReading)) {
+      Start(address.Words() + " (shared memory)");
+      ReadRing();  // Nothing is there yet; from now on we are woken.
+    }
+    return true;
+  }
+
+  // The server's side: what came first on a local socket. False when it is not there yet.
+  bool TakeMemory() {
+    std::array<char, kMemoryHelloBytes> hello;
+    int descriptor = -1;
+    const SocketResult received = socket_.ReceiveDescriptor(hello, &descriptor);
+    if (received.kind == Kind::kNotNow) return false;
+    const std::string_view said(hello.data(), received.bytes);
+    const auto ring_bytes = said.size() == hello.size() ? NumberAt<uint64_t>(hello.data() + kMemoryMagic.size()) : 0;
+    const bool good = said.starts_with(kMemoryMagic) && ring_bytes >= kRingBytesMin && ring_bytes <= kRingBytesMax &&
+                      std::has_single_bit(ring_bytes);
+    // Takes the descriptor, whatever it is.
+    auto memory = env::SharedMemory::Open(descriptor, MemoryBytes(good ? ring_bytes : kRingBytesMin));
+    if (!good || !memory.ok()) {
+      BeginClose(CloseReason::kBadFrame, Status::Corrupt("a process of this machine handed over no memory"));
+      return false;
+    }
+    memory->CloseDescriptor();
+    rings_.emplace(*std::move(memory), ring_bytes, true);
+    Start("this machine (shared memory)");
+    return true;
+  }
+
+  void OnReadyLocally() {
+    if (!rings_ && !TakeMemory()) return;
+    if (++wakes_ % kWakesInSocket == 0) {
+      const std::array<std::span<char>, 1> places = {std::span(staging_)};
+      (void)socket_.Read(places);  // Wake-ups say nothing.
+    }
+    ReadRing();
+    if (waits_to_write_ && !closing()) OnWritableSocket();
+  }
+
+  void ReadRing() {
+    if (reads_later_) return;
+    for (size_t read = 0; read < kRingTurnBytes && !closing();) {
+      const auto piece = rings_->in.Peek();
+      if (!piece.ok()) return BeginClose(CloseReason::kBadFrame, Status(piece.status()).With(peer_.address));
+      if (piece->empty()) {
+        if (peer_ended_) return OnLocalEnd();
+        if (rings_->in.Sleep()) return;
+        continue;
+      }
+      if_memory_is_refused_ = nullptr;
+      const size_t some = std::min(piece->size(), kRingPieceBytes);
+      OnBytes(0, piece->substr(0, some));
+      if (rings_->in.Advance(some)) WakePeer();
+      read += some;
+    }
+    if (!closing()) ReadLater();
+  }
+
+  void OnLocalEnd() {
+    if (!if_memory_is_refused_) return OnEnd();
+    // It took our memory, or it did not; but nothing was said so far.
+    watch_.reset();
+    rings_.reset();
+    peer_ended_ = local_ = false;
+    std::exchange(if_memory_is_refused_, nullptr)();
+  }
+
+  Result<size_t> WriteRing(std::span<const std::string_view> pieces) {
+    bool wake = false;
+    auto taken = rings_->out.Write(pieces, &wake);
+    if (wake) WakePeer();
+    return taken;
+  }
+
+  // A socket that is full has enough bytes to wake anybody; one that broke tells the loop.
+  void WakePeer() {
+    const std::string_view byte = "w";
+    (void)socket_.Write({&byte, 1});
   }
 
   // ------------------------------------------------------------------------------------------------------------- TLS
@@ -265,6 +390,7 @@ class TcpConnection final : public WireConnection {
 
   void OnReady(const env::Poller::Event& event) {
     peer_ended_ |= event.hung_up;
+    if (local_) return OnReadyLocally();
     ReadSome();
     if (event.writable && waits_to_write_ && !closing()) OnWritableSocket();
   }
@@ -289,11 +415,15 @@ class TcpConnection final : public WireConnection {
       // Less than there was room for: that was all for now, and what comes is told; but an end is told only once.
       if (read.bytes < direct.size() + staging_.size() && !peer_ended_) return;
     }
-    if (closing()) return;
+    if (!closing()) ReadLater();
+  }
+
+  // Others on the loop have their turn.
+  void ReadLater() {
     reads_later_ = true;
     loop().Post([self = Self()] {
       self->reads_later_ = false;
-      if (!self->closing()) self->ReadSome();
+      if (!self->closing()) self->rings_ ? self->ReadRing() : self->ReadSome();
     });
   }
 
@@ -307,11 +437,16 @@ class TcpConnection final : public WireConnection {
     pieces[count++] = outgoing.frame.body;
     for (const Segment& segment : outgoing.frame.segments) pieces[count++] = segment.bytes;
     // An error is the loop's to find.
+    if (rings_) return WriteRing(std::span(pieces).first(count)).value_or(0);
     return socket_.Write(std::span(pieces).first(count)).bytes;
   }
 
   Result<size_t> WriteSome(std::span<const std::string_view> pieces) override {
-    return tls_ ? WriteTls(pieces) : WritePlain(pieces);
+    if (tls_) return WriteTls(pieces);
+    if (!rings_) return WritePlain(pieces);
+    const auto taken = WriteRing(pieces);
+    waits_to_write_ |= taken.ok() && *taken == 0;
+    return taken;
   }
 
   Result<size_t> WritePlain(std::span<const std::string_view> pieces) {
@@ -337,6 +472,8 @@ class TcpConnection final : public WireConnection {
     // Not at once: whoever found the error may still be at work on this connection.
     loop().Post([self = Self()] {
       self->tls_.reset();
+      self->rings_.reset();
+      self->if_memory_is_refused_ = nullptr;
       self->DropSending();
     });
   }
@@ -349,6 +486,11 @@ class TcpConnection final : public WireConnection {
   bool peer_ended_ = false;  // What is left to read ends with its end.
   bool reads_later_ = false;
   bool waits_to_write_ = false;
+
+  bool local_ = false;
+  std::optional<Rings> rings_;                  // Of a local one, once the memory is there.
+  std::function<void()> if_memory_is_refused_;  // The client's, until it hears something.
+  int wakes_ = 0;
 
   std::optional<TlsSession> tls_;
   bool shook_hands_ = false;
@@ -363,8 +505,7 @@ class TcpListener final : public ListenerCore, public std::enable_shared_from_th
       : loop_(loop),
         set_(set),
         shared_(std::move(shared)),
-        acceptor_(std::make_shared<const Acceptor>(std::move(acceptor))),
-        pause_(std::in_place, loop) {}
+        acceptor_(std::make_shared<const Acceptor>(std::move(acceptor))) {}
 
   // Returns the address.
   Result<std::string> Open(const std::string& address) {
@@ -379,17 +520,24 @@ class TcpListener final : public ListenerCore, public std::enable_shared_from_th
     }
     auto opened = env::ListeningSocket::Open(wanted);
     if (!opened.ok()) return CannotListen(address, opened.status());
-    socket_ = *std::move(opened);
-    watch_.emplace(loop_, socket_.descriptor(), env::Poller::Interest::kReading,
-                   [self = shared_from_this()](const env::Poller::Event&) { self->AcceptSome(); });
-    if (!watch_->valid()) return CannotListen(address, Status::Exhausted("the system has no room for it"));
-    return socket_.address().Words();
+    if (!Listen(over_tcp_, *std::move(opened))) {
+      return CannotListen(address, Status::Exhausted("the system has no room for it"));
+    }
+    const std::string words = over_tcp_.socket.address().Words();
+    if (shared_->options.shared_memory && !shared_->options.tls_on_loopback) {
+      auto local = env::ListeningSocket::Open(SocketAddress::Local(LocalName(over_tcp_.socket.address())));
+      // Without it there is TCP.
+      if (local.ok()) (void)Listen(locally_, *std::move(local));
+    }
+    return words;
   }
 
   void Stop() override {
-    pause_.reset();
-    watch_.reset();
-    socket_ = {};
+    for (Door* door : {&over_tcp_, &locally_}) {
+      door->pause.reset();
+      door->watch.reset();
+      door->socket = {};
+    }
   }
 
  private:
@@ -397,19 +545,39 @@ class TcpListener final : public ListenerCore, public std::enable_shared_from_th
     return Status::Unavailable(fmt::format("cannot listen at {}: {}", address, why.message()));
   }
 
-  void AcceptSome() {
-    for (int turn = 0; turn < kAcceptsInTurn && socket_.valid(); ++turn) {
+  // Where connections come in.
+  struct Door {
+    env::ListeningSocket socket;
+    std::optional<Watch> watch;
+    std::optional<Timer> pause;
+  };
+
+  bool Listen(Door& door, env::ListeningSocket socket) {
+    door.socket = std::move(socket);
+    door.pause.emplace(loop_);
+    door.watch.emplace(loop_, door.socket.descriptor(), env::Poller::Interest::kReading,
+                       [self = shared_from_this(), &door](const env::Poller::Event&) { self->AcceptSome(door); });
+    return door.watch->valid();
+  }
+
+  void AcceptSome(Door& door) {
+    for (int turn = 0; turn < kAcceptsInTurn && door.socket.valid(); ++turn) {
       env::StreamSocket accepted;
-      const SocketResult result = socket_.Accept(&accepted);
+      const SocketResult result = door.socket.Accept(&accepted);
       if (result.kind == Kind::kNotNow) return;
       if (result.kind == Kind::kError) {
         // Out of descriptors, most likely: trying again at once would spin.
-        pause_->Start(kPauseNanos, [this] { AcceptSome(); });
+        door.pause->Start(kPauseNanos, [this, &door] { AcceptSome(door); });
         return;
       }
-      std::make_shared<TcpConnection>(loop_, set_, shared_, acceptor_)->Accept(std::move(accepted));
+      const bool local = &door == &locally_;
+      if (local && !accepted.PeerIsSameUser()) continue;
+      const auto connection = std::make_shared<TcpConnection>(loop_, set_, shared_, acceptor_);
+      local ? connection->AcceptLocal(std::move(accepted)) : connection->Accept(std::move(accepted));
     }
-    loop_.Post([self = shared_from_this()] { self->AcceptSome(); });
+    loop_.Post([self = shared_from_this(), &door] {
+      if (door.socket.valid()) self->AcceptSome(door);
+    });
   }
 
   static constexpr int64_t kPauseNanos = 50'000'000;
@@ -417,9 +585,7 @@ class TcpListener final : public ListenerCore, public std::enable_shared_from_th
   ConnectionSet& set_;
   const std::shared_ptr<Shared> shared_;
   const std::shared_ptr<const Acceptor> acceptor_;
-  env::ListeningSocket socket_;
-  std::optional<Watch> watch_;
-  std::optional<Timer> pause_;
+  Door over_tcp_, locally_;
 };
 
 class TcpTransport final : public Transport {

@@ -152,6 +152,9 @@ struct TransportOptions {
   Role role = Role::kNode;  // What we want to be where we connect to.
 
   bool tls_on_loopback = false;  // Beyond loopback there is always TLS.
+  // With peers on this machine, where both sides allow it and are of one user; never with tls_on_loopback. It takes up
+  // to a megabyte for each connection.
+  bool shared_memory = true;
 
   FrameLimits limits;
   size_t send_queue_bytes_max = size_t{32} << 20;  // One frame may always wait, however large.
@@ -174,6 +177,7 @@ class Transport {
                                               std::shared_ptr<ConnectionHandler> handler) = 0;
 };
 
+// Over sockets of TCP, with TLS beyond loopback, and through shared memory between processes of one machine.
 // Addresses are "host:port", of a name or a number, [v6]:port; port 0 for Listen takes a free one.
 std::unique_ptr<Transport> MakeTcpTransport(EventLoop& loop, TransportOptions options);
 

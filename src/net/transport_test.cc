@@ -67,6 +67,7 @@ TEST_P(TransportTest, BothSidesKnowWhoIsThere) {
   const auto connection = Connect(recorder);
   ASSERT_TRUE(recorder->WaitOpen()) << recorder->closed.status.message();
   EXPECT_EQ(recorder->peer.node, "server");
+  EXPECT_EQ(recorder->peer.address.ends_with("(shared memory)"), GetParam().name == "shm") << recorder->peer.address;
   EXPECT_EQ(recorder->peer.role, Role::kNode);
   const auto [_, accepted] = Accepted();
   ASSERT_TRUE(accepted->WaitOpen());

@@ -46,6 +46,7 @@ inline TransportOptions TestOptions() {
   options.dead_nanos = kTestNanos;
   options.handshake_nanos = kTestNanos;
   options.node = "test";
+  options.shared_memory = false;
   return options;
 }
 
@@ -167,6 +168,11 @@ inline std::vector<TransportKind> TransportKinds() {
            }},
           {"tcp", "127.0.0.1:0",
            [](EventLoop& loop, InprocHub&, TransportOptions options) {
+             return MakeTcpTransport(loop, std::move(options));
+           }},
+          {"shm", "127.0.0.1:0",
+           [](EventLoop& loop, InprocHub&, TransportOptions options) {
+             options.shared_memory = true;
              return MakeTcpTransport(loop, std::move(options));
            }},
           {"tls", "127.0.0.1:0", [](EventLoop& loop, InprocHub&, TransportOptions options) {
