@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <future>
+#include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/try.h"
 
 namespace glim::net {
@@ -59,12 +61,24 @@ void ConnectionSet::AddStranger(const std::shared_ptr<BaseConnection>& connectio
   BaseConnection* const oldest = strangers_.front();
   strangers_.pop_front();
   oldest->BeginClose(CloseReason::kRefused,
-                     Status::Exhausted(fmt::format("more than {} connections have not shown who they are", max)));
+                     Status::Exhausted(fmt::format("{}: more than {} connections have not shown who they are",
+                                                   oldest->peer().address, max)));
 }
 
 void ConnectionSet::RemoveStranger(const BaseConnection* connection) {
   const auto found = std::find(strangers_.begin(), strangers_.end(), connection);
   if (found != strangers_.end()) strangers_.erase(found);
+}
+
+void ConnectionSet::NoteRefused(const Status& why) {
+  constexpr int64_t kTellNanos = 10'000'000'000;
+  const uint64_t count = refused_.fetch_add(1, std::memory_order_relaxed) + 1;
+  const int64_t now = env::Poller::MonotonicNanos();
+  if (told_nanos_ != 0 && now - told_nanos_ < kTellNanos) return;
+  told_nanos_ = now;
+  const uint64_t untold = count - std::exchange(refused_told_, count) - 1;
+  base::LogWarning("a connection was turned away: {}{}", why.message(),
+                   untold == 0 ? std::string() : fmt::format(" (and {} before it)", untold));
 }
 
 BaseConnection::BaseConnection(EventLoop& loop, ConnectionSet& set, std::shared_ptr<const TransportOptions> options)
@@ -277,6 +291,9 @@ void BaseConnection::Tick() {
 void BaseConnection::BeginClose(CloseReason reason, Status status) {
   if (closing_) return;
   closing_ = Closing{reason, std::move(status)};
+  const bool turned_away = reason == CloseReason::kRefused || reason == CloseReason::kBadFrame ||
+                           (!open_ && (reason == CloseReason::kTimeout || reason == CloseReason::kBroken));
+  if (accepted_ && turned_away) set_.NoteRefused(closing_->status);
   {
     const std::lock_guard lock(mutex_);
     if (closed_.empty()) closed_ = "the connection is closed: " + closing_->status.message();

@@ -10,6 +10,7 @@
 // Thread: Send, Close and Release from any; all else in the loop, or under the mutex.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -36,6 +37,12 @@ class ConnectionSet {
   void AddStranger(const std::shared_ptr<BaseConnection>& connection, size_t max);
   void RemoveStranger(const BaseConnection* connection);
 
+  // Counts an accepted connection that was turned away, and says so in the log: who and why, but not more often than
+  // every ten seconds, or whoever knocks without end would fill the disk.
+  void NoteRefused(const Status& why);
+  // Thread: any.
+  uint64_t refused_count() const { return refused_.load(std::memory_order_relaxed); }
+
  private:
   void TellIfEmpty();
 
@@ -43,6 +50,9 @@ class ConnectionSet {
   std::unordered_set<std::shared_ptr<BaseConnection>> connections_;
   std::deque<BaseConnection*> strangers_;  // Oldest first.
   std::function<void()> on_empty_;
+  std::atomic<uint64_t> refused_{0};
+  uint64_t refused_told_ = 0;  // So many of them the log knows of.
+  int64_t told_nanos_ = 0;
 };
 
 class BaseConnection : public Connection, public Credit::Account, public std::enable_shared_from_this<BaseConnection> {
@@ -118,6 +128,8 @@ class BaseConnection : public Connection, public Credit::Account, public std::en
   const TransportOptions& options() const { return *options_; }
   ConnectionSet& set() { return set_; }
 
+  // This is the server's side. Set before anything can go wrong.
+  bool accepted_ = false;
   // While frames are given to the handler, what it sends is only queued; Pump comes when all were given.
   bool dispatching_ = false;
   Peer peer_;

@@ -117,6 +117,7 @@ void InprocConnection::Accept(const std::shared_ptr<InprocConnection>& client, c
     client->PostIfOpen([client, reason, status = std::move(status)] { client->BeginClose(reason, status); });
   };
   Join(nullptr);
+  accepted_ = true;
   set_own_role(Role::kNode);
   const auto check = [&]() -> Status {
     RETURN_IF_ERROR(CheckName("node", client->options().node));
@@ -126,7 +127,7 @@ void InprocConnection::Accept(const std::shared_ptr<InprocConnection>& client, c
   };
   if (Status status = check(); !status.ok()) {
     close_client(CloseReason::kRefused, Status(status).With("refused by the server"));
-    return BeginClose(CloseReason::kRefused, std::move(status));
+    return BeginClose(CloseReason::kRefused, std::move(status).With("refused \"" + client->options().node + "\""));
   }
   peer_ = {.address = "inproc", .node = client->options().node, .role = client->options().role};
   auto handler = acceptor(shared_from_this());
@@ -244,6 +245,8 @@ class InprocTransport final : public Transport {
     });
     return connection;
   }
+
+  uint64_t refused_count() const override { return set_.refused_count(); }
 
  private:
   EventLoop& loop_;

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "env/fault/faulty_file_system.h"
 #include "net/crypto.h"
 #include "net/handshake.h"
@@ -176,6 +178,43 @@ TEST_P(KeyTest, AKeyOnOneSideAloneIsNotEnough) {
     EXPECT_FALSE(closing.status.ok());
     if (!GetParam()) {
       EXPECT_THAT(closing.status.message(), HasSubstr("does not fit this cluster"));
+    }
+  }
+}
+
+TEST(Key, WhoIsTurnedAwayIsCountedAndTheLogNamesSomeAndNoSecret) {
+  EventLoop loop;
+  TransportOptions options = TestOptions();
+  options.key = std::make_shared<Key>(TestKey());
+  const auto server = MakeTcpTransport(loop, options);
+  const auto listener = server->Listen("127.0.0.1:0", [](const auto&) { return std::make_shared<Recorder>(); });
+  ASSERT_TRUE(listener.ok());
+  const auto friendly = MakeTcpTransport(loop, options);
+  const auto welcome = std::make_shared<Recorder>();
+  const auto connection = friendly->Connect((*listener)->address(), kTestNanos, welcome);
+  ASSERT_TRUE(welcome->WaitOpen());
+  EXPECT_EQ(server->refused_count(), 0u);
+  const Key other = MakeClusterKey("local").value();
+  options.key = std::make_shared<Key>(other);
+  options.node = "mallory";
+  const auto stranger = MakeTcpTransport(loop, options);
+  constexpr uint64_t kTries = 50;
+  testing::internal::CaptureStderr();
+  for (uint64_t i = 0; i < kTries; ++i) {
+    const auto recorder = std::make_shared<Recorder>();
+    const auto tried = stranger->Connect((*listener)->address(), kTestNanos, recorder);
+    ASSERT_TRUE(recorder->WaitClosed());
+  }
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(server->refused_count(), kTries);
+  EXPECT_EQ(stranger->refused_count(), 0u);
+  EXPECT_THAT(log, HasSubstr("turned away: refused 127.0.0.1:"));
+  EXPECT_THAT(log, HasSubstr("the key of \"mallory\" does not fit"));
+  EXPECT_LT(std::count(log.begin(), log.end(), '\n'), int64_t{kTries});
+  for (const Key& key : {TestKey(), other}) {
+    for (const auto& [role, token] : key.tokens) {
+      EXPECT_EQ(log.find(token), std::string::npos);
+      EXPECT_EQ(log.find(ToHex(token)), std::string::npos);
     }
   }
 }

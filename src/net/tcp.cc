@@ -619,6 +619,8 @@ class TcpTransport final : public Transport {
     return connection;
   }
 
+  uint64_t refused_count() const override { return set_.refused_count(); }
+
  private:
   EventLoop& loop_;
   const std::shared_ptr<Shared> shared_;

@@ -175,6 +175,10 @@ class Transport {
   // Never fails at once: what goes wrong is told to the handler's OnClosed.
   virtual std::shared_ptr<Connection> Connect(const std::string& address, int64_t timeout_nanos,
                                               std::shared_ptr<ConnectionHandler> handler) = 0;
+  // How many connections its listeners turned away so far: of strangers without a key, with another one or another
+  // version, that say what is no frame, or nothing in time; and of those who did what their role may not. The log names
+  // some of them. Thread: any.
+  virtual uint64_t refused_count() const = 0;
 };
 
 // Over sockets of TCP, with TLS beyond loopback, and through shared memory between processes of one machine.

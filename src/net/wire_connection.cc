@@ -25,6 +25,7 @@ WireConnection::WireConnection(EventLoop& loop, ConnectionSet& set, std::shared_
       acceptor_(std::move(acceptor)),
       handshake_(this->options()),
       decoder_(HandshakeLimits(), this) {
+  accepted_ = acceptor_ != nullptr;
   if (acceptor_) set_own_role(Role::kNode);
 }
 
