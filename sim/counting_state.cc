@@ -35,10 +35,11 @@ Status CountingState::Check(const param::SharedBytes& op) const {
   return DecodeOperation(op).is_bad ? Status::Invalid("a bad push") : Status::Ok();
 }
 
-void CountingState::Apply(const param::Record& record) {
+param::SharedBytes CountingState::Apply(const param::Record& record) {
   uint64_t& last = last_ids_[record.producer.low];
   applied_(record, last);
   last = DecodeOperation(record.op).id;
+  return {};
 }
 
 Result<param::SharedBytes> CountingState::Read(const param::SharedBytes& request) const {

@@ -420,7 +420,7 @@ void Client::Pull(size_t shard) {
   pull.own_id = std::min(to.next_id - 1, run.weather.pushes);
   const uint64_t request = next_pull++;
   pulls[request] = pull;
-  param::PullRequest message{run.shards[shard], request, producer(), pull.own_id, {}};
+  param::PullRequest message{run.shards[shard], request, producer(), pull.own_id, 0, {}};
   run.Transmit(process(), primary.node, [&run = run, primary, message, from = process()] {
     if (Server* server = run.FindServer(primary)) server->node.OnPull(from, message, run.now);
   });

@@ -44,7 +44,7 @@ WorkerWeather DrawWorkerWeather(uint64_t seed) {
 
 // ------------------------------------------------------------------------------------------------------------- state
 
-void TraceState::Apply(const param::Record& record) {
+param::SharedBytes TraceState::Apply(const param::Record& record) {
   const WorkerPush push = DecodePush(record.op.bytes);
   const auto it = last_.find(push.worker);
   const auto wrong = [&](std::string_view what) {
@@ -64,6 +64,7 @@ void TraceState::Apply(const param::Record& record) {
       wrong("after a part of a clock");
   }
   last_[push.worker] = push;
+  return {};
 }
 
 std::string TraceState::Save() const {
@@ -187,7 +188,7 @@ void Worker::Ask(uint32_t shard, param::SharedBytes op, bool control, bool beat)
 void Worker::Send(uint64_t request, const Pull& pull) {
   if (!shards_[pull.shard].primary) return WantRoute({table_, pull.shard});
   world_.Send(process_, *shards_[pull.shard].primary,
-              param::PullRequest{{table_, pull.shard}, request, producer_, pull.after_seq, pull.op});
+              param::PullRequest{{table_, pull.shard}, request, producer_, pull.after_seq, 0, pull.op});
 }
 
 void Worker::Tick() {

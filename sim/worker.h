@@ -55,7 +55,7 @@ class TraceState final : public param::ShardState {
 
   Status Check(const param::SharedBytes& op) const override { return Status::Ok(); }
   bool Fits(const param::SharedBytes& op, uint64_t reserved_bytes) const override { return true; }
-  void Apply(const param::Record& record) override;
+  param::SharedBytes Apply(const param::Record& record) override;
   Result<param::SharedBytes> Read(const param::SharedBytes& request) const override {
     return param::SharedBytes::Of(Save());
   }

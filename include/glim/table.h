@@ -50,7 +50,7 @@ struct RequestOptions {
   // From the call on; what is not done by then answers kTimeout, and for a push it is not known whether it was applied.
   std::chrono::nanoseconds deadline = std::chrono::seconds(30);
   // The request is made when all of these are done. When one of them failed it is not made, and answers kCancelled.
-  std::vector<Dependency> after;
+  std::vector<Dependency> after = {};
 };
 using PushOptions = RequestOptions;
 using PullOptions = RequestOptions;

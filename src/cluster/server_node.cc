@@ -70,7 +70,8 @@ void ServerNode::OnPull(param::ClientId from, const param::PullRequest& request,
   if (const auto it = replicas_.find(request.shard); it != replicas_.end()) {
     return it->second->OnPull(from, request, now);
   }
-  out_.Answer(from, param::PullReply{request.shard, request.request, param::PullOutcome::kNotPrimary, 0, 0, {}, ""});
+  out_.Answer(from,
+              param::PullReply{request.shard, request.request, param::PullOutcome::kNotPrimary, 0, 0, 0, 0, {}, ""});
 }
 
 void ServerNode::OnTick(int64_t now) {

@@ -3,11 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <deque>
 #include <map>
 #include <optional>
 #include <utility>
 
 #include "base/log.h"
+#include "base/memory_budget.h"
 #include "base/try.h"
 #include "cluster/data_folder.h"
 #include "net/event_loop.h"
@@ -28,6 +31,7 @@ class ServerProcess::Impl final : public ServerNodeOutput {
       : env_(env),
         options_(std::move(options)),
         stopped_(std::move(stopped)),
+        memory_(std::make_shared<base::MemoryBudget>(static_cast<int64_t>(options_.memory_max))),
         loop_(std::make_unique<net::EventLoop>()),
         timer_(std::make_unique<net::Timer>(*loop_)) {}
 
@@ -57,6 +61,22 @@ class ServerProcess::Impl final : public ServerNodeOutput {
 
  private:
   class Session;
+
+  // Who dialled us. Rows go out in pieces, as fast as the client takes them: no more than some megabytes are in the
+  // connection's queue. While answers wait, what the client sends waits, too, and the bytes of it count as received but
+  // not worked on: so a client that asks for more than it takes is slowed down.
+  struct Client {
+    std::shared_ptr<net::Connection> connection;
+    std::weak_ptr<Session> session;
+    std::deque<param::PullReply> answers;  // Of the first one, rows from offset on are still to be sent.
+    uint64_t answer_bytes = 0;             // Of `answers`.
+    uint64_t unsent_bytes = 0;             // In the connection's queue.
+    std::deque<std::pair<net::Frame, net::Credit>> held;
+    bool going_on = false;  // Sending may say at once that it is done.
+  };
+  static constexpr uint64_t kPieceBytes = 1 << 20;
+  static constexpr uint64_t kUnsentBytesMax = 4 << 20;
+  static constexpr uint64_t kAnswerBytesMax = 256 << 20;  // What waits beyond that is dropped, and asked again.
 
   static constexpr int64_t kConnectNanos = 3'000'000'000;
   static constexpr int64_t kTickNanos = 50'000'000;
@@ -88,7 +108,7 @@ class ServerProcess::Impl final : public ServerNodeOutput {
       layouts_[shard.table] = layout;
     }
     const Consistency consistency = layout->spec().consistency;
-    auto rows = std::make_unique<param::TableState>(std::move(layout), shard.shard, options_.memory_max);
+    auto rows = std::make_unique<param::TableState>(std::move(layout), shard.shard, memory_);
     return std::unique_ptr<param::ShardState>(std::make_unique<param::ClockedState>(consistency, std::move(rows)));
   }
 
@@ -110,12 +130,14 @@ class ServerProcess::Impl final : public ServerNodeOutput {
     if (it == addresses_.end()) return;
     std::visit([&](const auto& m) { SendToAddress(it->second, m); }, message);
   }
-  template <class Reply>
-  void AnswerClient(ClientId to, const Reply& reply) {
-    if (const auto it = clients_.find(to); it != clients_.end()) (void)it->second->Send(param::ToFrame(reply));
+  void Answer(ClientId to, param::PushReply reply) override {
+    if (const auto it = clients_.find(to); it != clients_.end()) {
+      (void)it->second.connection->Send(param::ToFrame(reply));
+    }
   }
-  void Answer(ClientId to, param::PushReply reply) override { AnswerClient(to, reply); }
-  void Answer(ClientId to, param::PullReply reply) override { AnswerClient(to, reply); }
+  void Answer(ClientId to, param::PullReply reply) override;
+  // As much of the answers that wait as may be on its way; then what the client asked meanwhile.
+  void GoOn(ClientId to);
   void SendToMaster(const param::Beat& beat) override { SendToAddress(options_.master, beat); }
   void SendToMaster(const param::ShardReport& report) override { SendToAddress(options_.master, report); }
   void SendToMaster(const param::FullReport& report) override { SendToAddress(options_.master, report); }
@@ -130,6 +152,7 @@ class ServerProcess::Impl final : public ServerNodeOutput {
   env::Env& env_;
   const ServerProcessOptions options_;
   std::function<void(Status)> stopped_;
+  const std::shared_ptr<base::MemoryBudget> memory_;  // Of all shards, and of answers on their way.
   Member self_;
   std::unique_ptr<DataFolder> folder_;
   std::unique_ptr<net::EventLoop> loop_;
@@ -143,7 +166,7 @@ class ServerProcess::Impl final : public ServerNodeOutput {
   std::map<uint64_t, std::weak_ptr<const param::TableLayout>> layouts_;
   std::map<Member, std::string> addresses_;
   std::map<std::string, std::shared_ptr<net::Connection>> dialled_;
-  std::map<ClientId, std::shared_ptr<net::Connection>> clients_;
+  std::map<ClientId, Client> clients_;
   ClientId next_client_ = 1;
 };
 
@@ -155,12 +178,20 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
   Session(Impl& server, ClientId client) : server_(server), client_(client) {}
 
   void OnFrame(net::Frame frame, net::Credit credit) override {
+    if (const auto it = server_.clients_.find(client_); it != server_.clients_.end() && !it->second.answers.empty()) {
+      it->second.held.emplace_back(std::move(frame), std::move(credit));
+      return;
+    }
+    WorkOff(frame);
+  }
+  void OnClosed(const net::Closing& closing) override { Forget(false); }
+
+  void WorkOff(const net::Frame& frame) {
     if (const Status status = Work(frame); !status.ok()) {
       base::LogWarning("a connection is closed: {}", status.message());
       Forget(true);
     }
   }
-  void OnClosed(const net::Closing& closing) override { Forget(false); }
 
  private:
   void Forget(bool close) {
@@ -171,7 +202,7 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
       dialled.erase(it);
     }
     if (const auto it = server_.clients_.find(client_); it != server_.clients_.end()) {
-      if (close) it->second->Close();
+      if (close) it->second.connection->Close();
       server_.clients_.erase(it);
     }
   }
@@ -229,6 +260,53 @@ net::Connection* ServerProcess::Impl::Dial(const std::string& address) {
   return connection.get();
 }
 
+void ServerProcess::Impl::Answer(ClientId to, param::PullReply reply) {
+  const auto it = clients_.find(to);
+  if (it == clients_.end()) return;
+  Client& client = it->second;
+  const uint64_t bytes = reply.rows.bytes.size();
+  if (!client.answers.empty() && client.answer_bytes + bytes > kAnswerBytesMax) return;
+  client.answer_bytes += bytes;
+  client.answers.push_back(std::move(reply));
+  GoOn(to);
+}
+
+void ServerProcess::Impl::GoOn(ClientId to) {
+  const auto begun = clients_.find(to);
+  if (begun == clients_.end() || std::exchange(begun->second.going_on, true)) return;
+  // What is worked off may end the connection.
+  for (auto it = clients_.find(to); it != clients_.end(); it = clients_.find(to)) {
+    Client& client = it->second;
+    if (client.answers.empty()) {
+      const auto session = client.session.lock();
+      client.going_on = !client.held.empty() && session != nullptr;
+      if (!client.going_on) return;
+      const auto held = std::move(client.held.front());
+      client.held.pop_front();
+      session->WorkOff(held.first);
+      continue;
+    }
+    client.going_on = client.unsent_bytes < kUnsentBytesMax;
+    if (!client.going_on) return;
+    param::PullReply& answer = client.answers.front();
+    param::PullReply piece = answer;
+    piece.rows.bytes = answer.rows.bytes.first(std::min<size_t>(answer.rows.bytes.size(), kPieceBytes));
+    const uint64_t bytes = piece.rows.bytes.size();
+    answer.rows.bytes = answer.rows.bytes.subspan(bytes);
+    answer.offset += bytes;
+    client.answer_bytes -= bytes;
+    if (answer.rows.bytes.empty()) client.answers.pop_front();
+    client.unsent_bytes += bytes;
+    const auto sent = [this, to, bytes](const Status&) {
+      const auto client = clients_.find(to);
+      if (client == clients_.end()) return;
+      client->second.unsent_bytes -= bytes;
+      GoOn(to);
+    };
+    if (!client.connection->Send(param::ToFrame(piece), sent).ok()) client.unsent_bytes -= bytes;
+  }
+}
+
 Status ServerProcess::Impl::StartInLoop() {
   net::TransportOptions transport;
   transport.messages = &param::ClusterMessages();
@@ -240,8 +318,10 @@ Status ServerProcess::Impl::StartInLoop() {
   ASSIGN_OR_RETURN(listener_,
                    transport_->Listen(options_.address, [this](const std::shared_ptr<net::Connection>& connection) {
                      const ClientId client = next_client_++;
-                     clients_[client] = connection;
-                     return std::make_shared<Session>(*this, client);
+                     auto session = std::make_shared<Session>(*this, client);
+                     clients_[client].connection = connection;
+                     clients_[client].session = session;
+                     return session;
                    }));
   address_ = listener_->address();
   std::string advertised = address_;

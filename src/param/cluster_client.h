@@ -3,11 +3,11 @@
 // A program's way to the tables of a cluster: it asks the master where their shards are, and pushes and pulls at the
 // servers. Tables that it opens are TableClients like the embedded ones.
 //
-//   a push  checked, split by shard, numbered per shard (replication/push_session.h), sent until it is answered
-//   a pull  split by shard; each part sees the program's own pushes made before it; asked again elsewhere when a server
-//   is gone
-//
-// A caller whose pushes are more than may be under way waits in Push, up to the push's deadline.
+//   this file           what there is: tables are created, opened, listed, dropped
+//   remote_table.h      a table: requests are checked, split by shard and encoded
+//   shard_link.h        one shard of it: pushes are numbered and sent until they are answered, pulls asked again
+//                       elsewhere when a server is gone
+//   cluster_network.h   connections, questions to the master, the bound on what is under way
 //
 // One thread talks to the network. Thread: any.
 #pragma once
@@ -25,12 +25,14 @@
 namespace glim::param {
 
 struct ClusterClientOptions {
-  std::string master;                   // host:port
-  std::shared_ptr<const net::Key> key;  // Null: this machine only.
-  std::string name = "client";          // For logs: a-z, 0-9 and -.
-  int64_t call_nanos = 10'000'000'000;  // For questions to the master.
-  uint64_t under_way_bytes_max = 64 << 20;
+  std::string master;                       // host:port
+  std::shared_ptr<const net::Key> key;      // Null: this machine only.
+  std::string name = "client";              // For logs: a-z, 0-9 and -.
+  int64_t call_nanos = 10'000'000'000;      // For questions to the master.
+  uint64_t under_way_bytes_max = 64 << 20;  // Of requests, and of rows that are being answered.
 };
+
+class ClusterNetwork;
 
 class ClusterClient final : public TableStore {
  public:
@@ -52,11 +54,9 @@ class ClusterClient final : public TableStore {
   Result<TableInfo> DescribeTable(const std::string& name) override;
   Status DropTable(const std::string& name) override;
 
-  class Impl;
-
  private:
   env::Env& env_;
-  std::shared_ptr<Impl> impl_;
+  const std::shared_ptr<ClusterNetwork> network_;
 };
 
 // A table's description as the master keeps it, and back.

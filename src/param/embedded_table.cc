@@ -137,16 +137,8 @@ Status EmbeddedTable::PushPullNow(std::span<const Key> keys, std::span<const std
 
 Status EmbeddedTable::VPushNow(std::span<const Key> keys, std::span<const std::byte> values,
                                std::span<const uint32_t> lengths) {
-  if (lengths.size() != keys.size()) {
-    return Status::Invalid(
-        fmt::format("table \"{}\": {} lengths for {} keys", spec_.name, lengths.size(), keys.size()));
-  }
-  if (!spec_.is_variable()) {
-    auto other = std::find_if(lengths.begin(), lengths.end(), [&](uint32_t length) { return length != spec_.width; });
-    if (other == lengths.end()) return PushNow(keys, values);
-    return Status::Invalid(fmt::format("table \"{}\": row {} of the push has {} values, the table's rows have {}",
-                                       spec_.name, other - lengths.begin(), *other, spec_.width));
-  }
+  RETURN_IF_ERROR(layout_.CheckWidths(keys.size(), lengths));
+  if (!spec_.is_variable()) return PushNow(keys, values);
   std::vector<uint64_t> begins;
   RETURN_IF_ERROR(layout_.CheckLengths(values.size(), lengths, &begins));
   RETURN_IF_ERROR(layout_.CheckKeys(keys));

@@ -59,21 +59,26 @@ ModelWriter::ModelWriter(env::Env& env, std::string folder, const TableSpec& spe
 
 Status ModelWriter::Begin() { return files_.MakeFolders(folder_); }
 
-Status ModelWriter::Write(const table::Shard& shard) {
+Status ModelWriter::BeginFile() {
   const uint32_t part = static_cast<uint32_t>(manifest_.files.size());
   // Named in the manifest first, so that Abandon finds it.
   manifest_.files.push_back({.name = fmt::format("rows-{:016x}-{:05}", manifest_.model_id, part)});
   ASSIGN_OR_RETURN(
       file_, table::RowsFileWriter::Create(files_, PathOf(manifest_.files.back().name), FormatOf(manifest_, part)));
+  return Status::Ok();
+}
+
+Status ModelWriter::Write(const table::Shard& shard) {
+  RETURN_IF_ERROR(BeginFile());
   const uint64_t row_bytes = shard.memory_bytes() / std::max<uint64_t>(shard.keys_stored(), 1) + 1;
   const size_t rows_max = std::clamp<size_t>(kChunkBytes / row_bytes, 1, kChunkBytes);
   RowChunk chunk;
   uint64_t position = 0;
   for (bool done = false; !done;) {
     done = shard.Scan(&position, rows_max, manifest_.has_state, &chunk);
-    RETURN_IF_ERROR(file_->Append(chunk));
+    RETURN_IF_ERROR(Append(chunk));
   }
-  return file_->Finish();
+  return EndFile();
 }
 
 Status ModelWriter::SyncFile() {
@@ -134,12 +139,11 @@ Result<table::Manifest> ReadManifest(env::FileSystem& files, const std::string& 
   return manifest;
 }
 
-Status ReadModel(env::Env& env, const std::string& folder, const TableSpec& spec, const table::RowKernel& kernel,
-                 bool state, const partition::KeyPartition& partition,
-                 std::span<const std::unique_ptr<table::Shard>> shards) {
+Result<table::Manifest> ReadRows(env::Env& env, const std::string& folder, const TableSpec& spec,
+                                 const table::RowKernel& kernel, bool state, const partition::KeyPartition& partition,
+                                 const TakeRows& take) {
   ASSIGN_OR_RETURN(table::Manifest manifest, ReadManifest(env.files(), folder));
   RETURN_IF_ERROR(CheckFits(manifest, spec, kernel, state));
-  for (const auto& shard : shards) shard->Reserve(manifest.rows() / shards.size());
   const bool with_state = state && manifest.has_state;
   const size_t value_bytes = ValueBytes(spec.value_type);
   partition::SplitKeys split;
@@ -162,7 +166,7 @@ Status ReadModel(env::Env& env, const std::string& folder, const TableSpec& spec
         begins.push_back(begins.back() + (spec.is_variable() && length == 0 ? 0 : format.CellBytes(length)));
       }
       partition.Split(chunk.keys, &split);
-      for (uint32_t s = 0; s < shards.size(); ++s) {
+      for (uint32_t s = 0; s < partition.shard_count(); ++s) {
         part.keys.assign(split.keys.begin() + split.begin(s), split.keys.begin() + split.end(s));
         part.values.clear();
         part.lengths.clear();
@@ -174,16 +178,32 @@ Status ReadModel(env::Env& env, const std::string& folder, const TableSpec& spec
           const size_t bytes = with_state ? begins[row + 1] - begins[row] : length * value_bytes;
           part.values.insert(part.values.end(), cells, cells + bytes);
         }
-        if (!part.keys.empty()) shards[s]->Restore(part, with_state);
+        if (!part.keys.empty()) RETURN_IF_ERROR(take(s, part, with_state));
       }
     }
   }
+  return manifest;
+}
+
+Status CheckStored(const table::Manifest& manifest, uint64_t keys_stored) {
+  if (keys_stored == manifest.rows()) return Status::Ok();
+  return Status::Corrupt(fmt::format("it has {} rows, but {} different keys", manifest.rows(), keys_stored));
+}
+
+Status ReadModel(env::Env& env, const std::string& folder, const TableSpec& spec, const table::RowKernel& kernel,
+                 bool state, const partition::KeyPartition& partition,
+                 std::span<const std::unique_ptr<table::Shard>> shards) {
+  ASSIGN_OR_RETURN(const table::Manifest expected, ReadManifest(env.files(), folder));
+  RETURN_IF_ERROR(CheckFits(expected, spec, kernel, state));
+  for (const auto& shard : shards) shard->Reserve(expected.rows() / shards.size());
+  const TakeRows take = [&](uint32_t shard, const RowChunk& rows, bool with_state) {
+    shards[shard]->Restore(rows, with_state);
+    return Status::Ok();
+  };
+  ASSIGN_OR_RETURN(const table::Manifest manifest, ReadRows(env, folder, spec, kernel, state, partition, take));
   uint64_t stored = 0;
   for (const auto& shard : shards) stored += shard->keys_stored();
-  if (stored != manifest.rows()) {
-    return Status::Corrupt(fmt::format("it has {} rows, but {} different keys", manifest.rows(), stored));
-  }
-  return Status::Ok();
+  return CheckStored(manifest, stored);
 }
 
 }  // namespace glim::param

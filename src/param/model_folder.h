@@ -9,6 +9,7 @@
 // Thread: one at a time.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -24,13 +25,18 @@
 
 namespace glim::param {
 
-// Begin, then for each shard Write (under its lock) and SyncFile (without), then Commit. After a failure: Abandon.
+// Begin, then for each shard Write (under its lock), or BeginFile, Append and EndFile, and SyncFile (without), then
+// Commit. After a failure: Abandon.
 class ModelWriter {
  public:
   ModelWriter(env::Env& env, std::string folder, const TableSpec& spec, const table::RowKernel& kernel, bool state);
 
   Status Begin();
   Status Write(const table::Shard& shard);
+  Status BeginFile();
+  // With state when the model has it.
+  Status Append(const RowChunk& chunk) { return file_->Append(chunk); }
+  Status EndFile() { return file_->Finish(); }
   Status SyncFile();
   Status Commit();
   void Abandon();
@@ -47,6 +53,16 @@ class ModelWriter {
 
 // The manifest of the model in `folder`. kNotFound when there is none.
 Result<table::Manifest> ReadManifest(env::FileSystem& files, const std::string& folder);
+
+// Reads a model, and hands its rows to `take` by the shard that they belong to in another table, with state if wanted
+// and there. kInvalid when it is the model of another kind of table, kCorrupt when anything of it is not as it was
+// written; what was taken is then of no use. Gives its manifest; whether no key stands in it twice is for the caller to
+// see.
+using TakeRows = std::function<Status(uint32_t shard, const RowChunk& rows, bool with_state)>;
+Result<table::Manifest> ReadRows(env::Env& env, const std::string& folder, const TableSpec& spec,
+                                 const table::RowKernel& kernel, bool state, const partition::KeyPartition& partition,
+                                 const TakeRows& take);
+Status CheckStored(const table::Manifest& manifest, uint64_t keys_stored);
 
 // Reads a model into empty shards of a table. kInvalid when it is the model of another kind of table, kCorrupt when
 // anything of it is not as it was written; the shards are then of no use.

@@ -96,6 +96,18 @@ Status TableLayout::CheckValues(std::span<const Key> keys, std::span<const std::
                   keys[row], value, ToString(spec_.rule)));
 }
 
+Status TableLayout::CheckWidths(size_t keys, std::span<const uint32_t> lengths) const {
+  if (lengths.size() != keys) {
+    return Status::Invalid(fmt::format("table \"{}\": {} lengths for {} keys", spec_.name, lengths.size(), keys));
+  }
+  if (spec_.is_variable()) return Status::Ok();
+  const auto other =
+      std::find_if(lengths.begin(), lengths.end(), [&](uint32_t length) { return length != spec_.width; });
+  if (other == lengths.end()) return Status::Ok();
+  return Status::Invalid(fmt::format("table \"{}\": row {} of the push has {} values, the table's rows have {}",
+                                     spec_.name, other - lengths.begin(), *other, spec_.width));
+}
+
 Status TableLayout::CheckLengths(size_t value_bytes, std::span<const uint32_t> lengths,
                                  std::vector<uint64_t>* begins) const {
   begins->assign(lengths.size() + 1, 0);

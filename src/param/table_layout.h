@@ -43,6 +43,8 @@ class TableLayout {
   Status CheckRows(std::string_view what, size_t keys, size_t bytes) const;
   // `begins`: where the rows of variable length begin; null for fixed width.
   Status CheckValues(std::span<const Key> keys, std::span<const std::byte> values, const uint64_t* begins) const;
+  // A length for each key; on a table of fixed width, that width.
+  Status CheckWidths(size_t keys, std::span<const uint32_t> lengths) const;
   // Rows of variable length that are `value_bytes` together. Sets where each begins, and where the last ends, in
   // values.
   Status CheckLengths(size_t value_bytes, std::span<const uint32_t> lengths, std::vector<uint64_t>* begins) const;

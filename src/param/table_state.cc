@@ -3,76 +3,73 @@
 
 #include <fmt/format.h>
 
-#include <bit>
+#include <algorithm>
 #include <cstring>
-#include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/try.h"
 
 namespace glim::param {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "requests are copied as they lie in memory");
-
-constexpr size_t kHeaderBytes = 16;
 constexpr size_t kRowsAtOnce = 4096;
+constexpr size_t kChunkBytes = 1 << 20;
+constexpr uint64_t kScanRowsMax = 65536;
 
-bool IsPush(TableCall call) { return call == TableCall::kPush || call == TableCall::kVariablePush; }
+void PutNumber(uint64_t number, std::string* to) { to->append(reinterpret_cast<const char*>(&number), sizeof(number)); }
 
-template <class T>
-void Put(std::span<const T> items, std::string* to) {
-  to->append(reinterpret_cast<const char*>(items.data()), items.size_bytes());
+bool TakeNumber(std::span<const std::byte>* from, uint64_t* number) {
+  if (from->size() < sizeof(*number)) return false;
+  std::memcpy(number, from->data(), sizeof(*number));
+  *from = from->subspan(sizeof(*number));
+  return true;
 }
 
-// Takes `count` items from the beginning of `from`; false when there are fewer.
-template <class T>
-bool Take(std::span<const std::byte>* from, uint64_t count, std::vector<T>* items) {
-  if (count > from->size() / sizeof(T)) return false;
-  items->resize(count);
-  if (count > 0) std::memcpy(items->data(), from->data(), count * sizeof(T));
-  *from = from->subspan(count * sizeof(T));
+// As many bytes as a number before them says.
+bool TakeBytes(std::span<const std::byte>* from, std::span<const std::byte>* bytes) {
+  uint64_t size;
+  if (!TakeNumber(from, &size) || size > from->size()) return false;
+  *bytes = from->first(size);
+  *from = from->subspan(size);
   return true;
+}
+
+std::span<const std::byte> BytesOf(const std::string& text) { return std::as_bytes(std::span(text)); }
+
+bool IsVariable(TableCall call) { return call == TableCall::kVariablePush || call == TableCall::kVariablePull; }
+
+// Of a snapshot, as far as it makes sense.
+uint64_t CountRows(std::span<const std::byte> bytes, bool is_variable) {
+  uint64_t rows = 0;
+  uint64_t sizes[2];
+  while (TakeNumber(&bytes, &sizes[0]) && TakeNumber(&bytes, &sizes[1])) {
+    const uint64_t key_bytes = sizeof(Key) + (is_variable ? sizeof(uint32_t) : 0);
+    if (sizes[0] > bytes.size() / key_bytes || sizes[1] > bytes.size() - sizes[0] * key_bytes) break;
+    rows += sizes[0];
+    bytes = bytes.subspan(sizes[0] * key_bytes + sizes[1]);
+  }
+  return rows;
 }
 
 }  // namespace
 
-SharedBytes EncodeTableRequest(const TableRequest& request) {
-  std::string text(kHeaderBytes, '\0');
-  const uint64_t count = request.keys.size();
-  std::memcpy(text.data(), &request.call, 4);
-  std::memcpy(text.data() + 8, &count, 8);
-  text.reserve(kHeaderBytes + count * 12 + request.values.size());
-  Put(std::span(request.keys), &text);
-  Put(std::span(request.lengths), &text);
-  Put(request.values, &text);
-  return SharedBytes::Of(std::move(text));
+TableState::TableState(std::shared_ptr<const TableLayout> layout, uint32_t shard,
+                       std::shared_ptr<base::MemoryBudget> memory)
+    : layout_(std::move(layout)), shard_(shard), memory_(std::move(memory)), rows_(layout_->MakeShard(shard)) {
+  CountMemory();
 }
 
-Result<TableRequest> DecodeTableRequest(const SharedBytes& bytes) {
-  if (bytes.bytes.size() < kHeaderBytes) return Status::Corrupt("a request to a table is shorter than its header");
-  uint32_t head[2];
-  uint64_t count;
-  std::memcpy(head, bytes.bytes.data(), 8);
-  std::memcpy(&count, bytes.bytes.data() + 8, 8);
-  if (head[0] < 1 || head[0] > 4 || head[1] != 0) {
-    return Status::Corrupt(fmt::format("a request to a table is of the unknown kind {}", head[0]));
-  }
-  TableRequest request;
-  request.call = static_cast<TableCall>(head[0]);
-  std::span<const std::byte> left = bytes.bytes.subspan(kHeaderBytes);
-  bool whole = Take(&left, count, &request.keys);
-  if (whole && request.call == TableCall::kVariablePush) whole = Take(&left, count, &request.lengths);
-  if (!whole) return Status::Corrupt(fmt::format("a request to a table ends within its {} keys", count));
-  if (!IsPush(request.call) && !left.empty()) {
-    return Status::Corrupt(fmt::format("a pull carries {} bytes behind its keys", left.size()));
-  }
-  request.values = left;
-  return request;
-}
+TableState::~TableState() { memory_->Release(counted_bytes_); }
 
-TableState::TableState(std::shared_ptr<const TableLayout> layout, uint32_t shard, uint64_t memory_max)
-    : layout_(std::move(layout)), shard_(shard), memory_max_(memory_max), rows_(layout_->MakeShard(shard)) {}
+void TableState::CountMemory() {
+  uint64_t bytes = rows_->memory_bytes() + piece_bytes_;
+  for (const auto& [producer, rows] : loading_) bytes += rows->memory_bytes();
+  const int64_t more = static_cast<int64_t>(bytes) - counted_bytes_;
+  if (more > 0) memory_->Force(more);
+  if (more < 0) memory_->Release(-more);
+  counted_bytes_ += more;
+}
 
 // A key of another shard would be stored where nobody looks for it.
 Status TableState::CheckOwn(std::span<const Key> keys) const {
@@ -86,12 +83,33 @@ Status TableState::CheckOwn(std::span<const Key> keys) const {
   return Status::Ok();
 }
 
+size_t TableState::CellBytes(uint32_t length, bool state) const {
+  return state ? layout_->kernel().CellBytes(length) : size_t{length} * ValueBytes(layout_->spec().value_type);
+}
+
 Status TableState::CheckRequest(const TableRequest& request, std::vector<uint64_t>* begins) const {
-  const bool variable = request.call == TableCall::kVariablePush || request.call == TableCall::kVariablePull;
-  if (!variable) RETURN_IF_ERROR(layout_->CheckFixed(IsPush(request.call) ? "Push" : "Pull"));
-  if (variable && !layout_->spec().is_variable()) {
-    return Status::Invalid(fmt::format("table \"{}\" has rows of fixed width", layout_->spec().name));
+  const auto invalid = [&](std::string_view what) {
+    return Status::Invalid(fmt::format("table \"{}\": {}", layout_->spec().name, what));
+  };
+  switch (request.call) {
+    case TableCall::kPiece:
+      return request.keys.size() == 2 ? Status::Ok() : invalid("a piece of a request without its two numbers");
+    case TableCall::kDropPieces: return request.keys.size() == 1 ? Status::Ok() : invalid("pieces of which request?");
+    case TableCall::kLoad: return DecodeRows(request.values, (request.form & kFormState) != 0, nullptr);
+    case TableCall::kScan: return request.keys.size() == 2 ? Status::Ok() : invalid("a scan without its two numbers");
+    case TableCall::kTakeLoaded:
+    case TableCall::kDropLoaded:
+    case TableCall::kCount:
+    case TableCall::kSave: return Status::Ok();
+    case TableCall::kPush:
+    case TableCall::kPull:
+    case TableCall::kPushPull:
+    case TableCall::kVariablePush:
+    case TableCall::kVariablePull: break;
   }
+  const bool variable = IsVariable(request.call);
+  if (!variable) RETURN_IF_ERROR(layout_->CheckFixed(IsPush(request.call) ? "Push" : "Pull"));
+  if (variable && !layout_->spec().is_variable()) return invalid("it has rows of fixed width");
   RETURN_IF_ERROR(CheckOwn(request.keys));
   if (!IsPush(request.call)) return Status::Ok();
   if (variable) {
@@ -103,7 +121,7 @@ Status TableState::CheckRequest(const TableRequest& request, std::vector<uint64_
 }
 
 Status TableState::Check(const SharedBytes& op) const {
-  ASSIGN_OR_RETURN(const TableRequest request, DecodeTableRequest(op));
+  ASSIGN_OR_RETURN(const TableRequest request, DecodeTableRequest(op.bytes));
   if (!IsPush(request.call)) return Status::Invalid("a pull was sent as a push");
   std::vector<uint64_t> begins;
   return CheckRequest(request, &begins);
@@ -112,104 +130,270 @@ Status TableState::Check(const SharedBytes& op) const {
 bool TableState::Fits(const SharedBytes& op, uint64_t reserved_bytes) const {
   // Each key may be a new row, with its state. That is more than the bytes of the push only for wide rows of fixed
   // width.
-  const uint64_t keys = (op.bytes.size() - kHeaderBytes) / sizeof(Key);
-  return rows_->memory_bytes() + (op.bytes.size() + reserved_bytes) * 4 <= memory_max_ && rows_->room() >= keys;
+  const uint64_t keys = op.bytes.size() / sizeof(Key);
+  const auto bytes = static_cast<int64_t>((op.bytes.size() + reserved_bytes) * 4);
+  return memory_->used_bytes() + bytes <= memory_->limit_bytes() && rows_->room() >= keys;
 }
 
-void TableState::Apply(const Record& record) {
-  const auto request = DecodeTableRequest(record.op);
+SharedBytes TableState::Apply(const Record& record) {
+  const auto request = DecodeTableRequest(record.op.bytes);
   CHECK(request.ok());  // The primary has checked it.
-  const table::KeyList list{request->keys, {}};
-  if (request->call == TableCall::kPush) return rows_->Push(list, request->values.data());
+  SharedBytes answer =
+      request->call == TableCall::kPiece ? AddPiece(record.producer, *request) : Carry(record.producer, *request);
+  CountMemory();
+  return answer;
+}
+
+SharedBytes TableState::AddPiece(const Producer& producer, const TableRequest& request) {
+  const auto id = std::pair(producer, request.keys[0]);
+  std::string& bytes = pieces_[id];
+  bytes.append(reinterpret_cast<const char*>(request.values.data()), request.values.size());
+  piece_bytes_ += request.values.size();
+  if (request.keys[1] > 0) return {};
+  const std::string all = std::move(bytes);
+  pieces_.erase(id);
+  piece_bytes_ -= all.size();
+  const auto whole = DecodeTableRequest(BytesOf(all));
   std::vector<uint64_t> begins;
-  CHECK(layout_->CheckLengths(request->values.size(), request->lengths, &begins).ok());
-  rows_->VPush(list, request->values.data(), begins.data(), request->lengths.data());
+  Status status = whole.status();
+  if (status.ok() && (!IsPush(whole->call) || whole->call == TableCall::kPiece)) {
+    status = Status::Invalid("nothing that comes in pieces");
+  }
+  if (status.ok()) status = CheckRequest(*whole, &begins);
+  if (!status.ok()) {
+    base::LogWarning("a request in pieces is passed over: {}", status.message());
+    return {};
+  }
+  return Carry(producer, *whole);
+}
+
+SharedBytes TableState::Carry(const Producer& producer, const TableRequest& request) {
+  const table::KeyList list{request.keys, {}};
+  switch (request.call) {
+    case TableCall::kPush: rows_->Push(list, request.values.data()); break;
+    case TableCall::kPushPull: {
+      rows_->Push(list, request.values.data());
+      std::string rows(request.keys.size() * layout_->row_bytes(), '\0');
+      rows_->Pull(list, reinterpret_cast<std::byte*>(rows.data()));
+      return SharedBytes::Of(std::move(rows));
+    }
+    case TableCall::kVariablePush: {
+      std::vector<uint64_t> begins;
+      CHECK(layout_->CheckLengths(request.values.size(), request.lengths, &begins).ok());
+      rows_->VPush(list, request.values.data(), begins.data(), request.lengths.data());
+      break;
+    }
+    case TableCall::kDropPieces:
+      if (const auto it = pieces_.find({producer, request.keys[0]}); it != pieces_.end()) {
+        piece_bytes_ -= it->second.size();
+        pieces_.erase(it);
+      }
+      break;
+    case TableCall::kLoad: {
+      auto& rows = loading_[producer];
+      if (rows == nullptr) rows = layout_->MakeShard(shard_);
+      CHECK(DecodeRows(request.values, (request.form & kFormState) != 0, rows.get()).ok());
+      break;
+    }
+    case TableCall::kTakeLoaded:
+      rows_ = loading_.contains(producer) ? std::move(loading_[producer]) : layout_->MakeShard(shard_);
+      loading_.erase(producer);
+      break;
+    case TableCall::kDropLoaded: loading_.erase(producer); break;
+    case TableCall::kPiece:
+    case TableCall::kPull:
+    case TableCall::kVariablePull:
+    case TableCall::kScan:
+    case TableCall::kCount:
+    case TableCall::kSave: CHECK(false);
+  }
+  return {};
+}
+
+void TableState::Forget(const Producer& producer) {
+  loading_.erase(producer);
+  for (auto it = pieces_.lower_bound({producer, 0}); it != pieces_.end() && it->first.first == producer;) {
+    piece_bytes_ -= it->second.size();
+    it = pieces_.erase(it);
+  }
+  CountMemory();
+}
+
+// ------------------------------------------------------------------------------------------------------------------
+// reading
+
+Result<SharedBytes> TableState::Answer(uint64_t bytes_max, const std::function<void(std::string*)>& write) const {
+  if (memory_->used_bytes() + static_cast<int64_t>(bytes_max) > memory_->limit_bytes()) {
+    return Status::Exhausted(fmt::format("table \"{}\": no memory for an answer of {} bytes at the moment",
+                                         layout_->spec().name, bytes_max));
+  }
+  struct Held {
+    explicit Held(std::shared_ptr<base::MemoryBudget> memory) : memory(std::move(memory)) {}
+    ~Held() { memory->Release(bytes); }
+    const std::shared_ptr<base::MemoryBudget> memory;
+    int64_t bytes = 0;
+    std::string text;
+  };
+  auto held = std::make_shared<Held>(memory_);
+  write(&held->text);
+  held->bytes = static_cast<int64_t>(held->text.capacity());
+  memory_->Force(held->bytes);
+  const std::span<const std::byte> bytes = BytesOf(held->text);
+  return SharedBytes{std::move(held), bytes};
 }
 
 Result<SharedBytes> TableState::Read(const SharedBytes& bytes) const {
-  ASSIGN_OR_RETURN(const TableRequest request, DecodeTableRequest(bytes));
+  ASSIGN_OR_RETURN(const TableRequest request, DecodeTableRequest(bytes.bytes));
   if (IsPush(request.call)) return Status::Invalid("a push was sent as a pull");
   RETURN_IF_ERROR(CheckRequest(request, nullptr));
+  switch (request.call) {
+    case TableCall::kPull: return ReadRows(request);
+    case TableCall::kVariablePull: return ReadVariableRows(request);
+    case TableCall::kScan: return ScanRows(request);
+    case TableCall::kSave:
+      return Answer(rows_->memory_bytes(),
+                    [&](std::string* to) { EncodeRows(*rows_, (request.form & kFormState) != 0, to); });
+    case TableCall::kCount: {
+      TableCounts counts{rows_->keys_stored(), static_cast<uint64_t>(counted_bytes_), 0, 0};
+      if (request.keys.size() == 2) {
+        const auto loading = loading_.find({request.keys[0], request.keys[1]});
+        if (loading != loading_.end()) counts.keys_loaded = loading->second->keys_stored();
+      }
+      if ((request.form & kFormNonZero) != 0) counts.non_zero = rows_->CountNonZero();
+      return EncodeTableCounts(counts);
+    }
+    default: return Status::Internal("a request of an unknown kind");
+  }
+}
+
+Result<SharedBytes> TableState::ReadRows(const TableRequest& request) const {
+  const size_t size = request.keys.size() * layout_->row_bytes();
+  return Answer(size, [&](std::string* to) {
+    to->resize(size);
+    rows_->Pull({request.keys, {}}, reinterpret_cast<std::byte*>(to->data()));
+  });
+}
+
+Result<SharedBytes> TableState::ReadVariableRows(const TableRequest& request) const {
   const table::KeyList list{request.keys, {}};
   const size_t count = request.keys.size();
-  if (request.call == TableCall::kPull) {
-    std::string rows(count * layout_->row_bytes(), '\0');
-    rows_->Pull(list, reinterpret_cast<std::byte*>(rows.data()));
-    return SharedBytes::Of(std::move(rows));
-  }
   std::vector<uint32_t> lengths(count);
   rows_->VPullLengths(list, lengths.data());
   std::vector<uint64_t> begins(count + 1);
   for (size_t i = 0; i < count; ++i) begins[i + 1] = begins[i] + lengths[i];
+  const size_t head = count * sizeof(uint32_t);
+  const size_t size = head + begins.back() * ValueBytes(layout_->spec().value_type);
+  return Answer(size, [&](std::string* to) {
+    to->resize(size);
+    std::memcpy(to->data(), lengths.data(), head);
+    // Values of eight bytes may lie at an odd multiple of four; the shard copies bytes.
+    rows_->VPull(list, begins.data(), lengths.data(), reinterpret_cast<std::byte*>(to->data() + head));
+  });
+}
+
+Result<SharedBytes> TableState::ScanRows(const TableRequest& request) const {
+  uint64_t position = request.keys[0];
+  const auto rows_max = static_cast<size_t>(std::clamp<uint64_t>(request.keys[1], 1, kScanRowsMax));
+  RowChunk chunk;
+  const bool done = rows_->Scan(&position, rows_max, (request.form & kFormState) != 0, &chunk);
   std::string answer;
-  Put(std::span<const uint32_t>(lengths), &answer);
-  const size_t head = answer.size();
-  answer.resize(head + begins.back() * ValueBytes(layout_->spec().value_type));
-  // Values of eight bytes may lie at an odd multiple of four; the shard copies bytes.
-  rows_->VPull(list, begins.data(), lengths.data(), reinterpret_cast<std::byte*>(answer.data() + head));
+  PutNumber(position, &answer);
+  PutNumber(done ? 1 : 0, &answer);
+  EncodeChunk(chunk, &answer);
   return SharedBytes::Of(std::move(answer));
 }
 
-// Chunks: u64 keys | keys | variable: u32 lengths | values with state. A chunk without keys ends it.
-std::string TableState::Save() const {
-  std::string bytes;
+// ------------------------------------------------------------------------------------------------------------------
+// the whole state
+
+void TableState::EncodeRows(const table::Shard& shard, bool state, std::string* to) const {
+  const uint64_t row_bytes = shard.memory_bytes() / std::max<uint64_t>(shard.keys_stored(), 1) + 1;
+  const size_t rows_max = std::clamp<size_t>(kChunkBytes / row_bytes, 1, kRowsAtOnce);
   uint64_t position = 0;
   RowChunk chunk;
   for (bool done = false; !done;) {
-    chunk = {};
-    done = rows_->Scan(&position, kRowsAtOnce, true, &chunk);
-    const uint64_t count = chunk.keys.size();
-    if (count == 0) continue;
-    const uint64_t sizes[2] = {count, chunk.values.size()};
-    Put(std::span<const uint64_t>(sizes), &bytes);
-    Put(std::span<const Key>(chunk.keys), &bytes);
-    Put(std::span<const uint32_t>(chunk.lengths), &bytes);
-    Put(std::span<const std::byte>(chunk.values), &bytes);
+    done = shard.Scan(&position, rows_max, state, &chunk);
+    if (!chunk.keys.empty()) EncodeChunk(chunk, to);
   }
+}
+
+Status TableState::DecodeRows(std::span<const std::byte> chunks, bool state, table::Shard* into) const {
+  while (!chunks.empty()) {
+    ASSIGN_OR_RETURN(const RowChunk chunk,
+                     DecodeChunk(layout_->spec(), [&](uint32_t length) { return CellBytes(length, state); }, &chunks));
+    RETURN_IF_ERROR(CheckOwn(chunk.keys));
+    if (into != nullptr) into->Restore(chunk, state);
+  }
+  return Status::Ok();
+}
+
+// u64 requests in pieces | of each: producer, number, their bytes | u64 producers that load | of each: producer, their
+// rows as bytes | rows. Bytes have their size before them.
+std::string TableState::Save() const {
+  std::string bytes;
+  PutNumber(pieces_.size(), &bytes);
+  for (const auto& [id, text] : pieces_) {
+    for (const uint64_t number : {id.first.high, id.first.low, id.second, uint64_t{text.size()}}) {
+      PutNumber(number, &bytes);
+    }
+    bytes += text;
+  }
+  PutNumber(loading_.size(), &bytes);
+  for (const auto& [producer, rows] : loading_) {
+    std::string text;
+    EncodeRows(*rows, true, &text);
+    for (const uint64_t number : {producer.high, producer.low, uint64_t{text.size()}}) PutNumber(number, &bytes);
+    bytes += text;
+  }
+  EncodeRows(*rows_, true, &bytes);
   return bytes;
 }
-
-namespace {
-
-// Of a snapshot, as far as it makes sense.
-uint64_t CountRows(std::span<const std::byte> bytes, bool is_variable) {
-  uint64_t rows = 0;
-  std::vector<uint64_t> sizes;
-  while (Take(&bytes, 2, &sizes)) {
-    const uint64_t key_bytes = sizeof(Key) + (is_variable ? sizeof(uint32_t) : 0);
-    if (sizes[0] > bytes.size() / key_bytes || sizes[1] > bytes.size() - sizes[0] * key_bytes) break;
-    rows += sizes[0];
-    bytes = bytes.subspan(sizes[0] * key_bytes + sizes[1]);
-  }
-  return rows;
-}
-
-}  // namespace
 
 Status TableState::Restore(std::span<const std::byte> bytes) {
   const auto broken = [&](std::string_view what) {
     return Status::Corrupt(fmt::format("a snapshot of table \"{}\", shard {}: {}", layout_->spec().name, shard_, what));
   };
-  const table::RowKernel& kernel = layout_->kernel();
+  Pieces pieces;
+  Loading loading;
+  uint64_t piece_bytes = 0;
+  uint64_t count;
+  Producer producer;
+  std::span<const std::byte> text;
+  if (!TakeNumber(&bytes, &count)) return broken("it is empty");
+  for (; count > 0; --count) {
+    uint64_t number;
+    if (!TakeNumber(&bytes, &producer.high) || !TakeNumber(&bytes, &producer.low) || !TakeNumber(&bytes, &number) ||
+        !TakeBytes(&bytes, &text)) {
+      return broken("it ends within the pieces of requests");
+    }
+    pieces[{producer, number}].assign(reinterpret_cast<const char*>(text.data()), text.size());
+    piece_bytes += text.size();
+  }
+  if (!TakeNumber(&bytes, &count)) return broken("it ends before its rows");
+  for (; count > 0; --count) {
+    if (!TakeNumber(&bytes, &producer.high) || !TakeNumber(&bytes, &producer.low) || !TakeBytes(&bytes, &text)) {
+      return broken("it ends within rows that are being loaded");
+    }
+    loading[producer] = layout_->MakeShard(shard_);
+    if (Status status = DecodeRows(text, true, loading[producer].get()); !status.ok()) return broken(status.message());
+  }
   std::unique_ptr<table::Shard> rows = layout_->MakeShard(shard_);
   rows->Reserve(CountRows(bytes, layout_->spec().is_variable()));
-  RowChunk chunk;
-  while (!bytes.empty()) {
-    std::vector<uint64_t> sizes;
-    if (!Take(&bytes, 2, &sizes) || !Take(&bytes, sizes[0], &chunk.keys)) return broken("it ends within its keys");
-    chunk.lengths.clear();
-    uint64_t values = sizes[0] * kernel.CellBytes(layout_->spec().width);
-    if (layout_->spec().is_variable()) {
-      if (!Take(&bytes, sizes[0], &chunk.lengths)) return broken("it ends within its lengths");
-      values = 0;
-      for (const uint32_t length : chunk.lengths) values += kernel.CellBytes(length);
-    }
-    if (values != sizes[1] || !Take(&bytes, values, &chunk.values)) return broken("it ends within its rows");
-    if (Status status = CheckOwn(chunk.keys); !status.ok()) return broken(status.message());
-    rows->Restore(chunk, true);
-  }
+  if (Status status = DecodeRows(bytes, true, rows.get()); !status.ok()) return broken(status.message());
   rows_ = std::move(rows);
+  loading_ = std::move(loading);
+  pieces_ = std::move(pieces);
+  piece_bytes_ = piece_bytes;
+  CountMemory();
   return Status::Ok();
+}
+
+void TableState::Clear() {
+  rows_ = layout_->MakeShard(shard_);
+  loading_.clear();
+  pieces_.clear();
+  piece_bytes_ = 0;
+  CountMemory();
 }
 
 }  // namespace glim::param

@@ -1,63 +1,76 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A shard of a table as what a replica replicates (shard_state.h): the rows and rule state of src/table, changed by
-// pushes in the order of a log. Operations and answers are bytes, laid out as below, little-endian;
-// docs/design/servers.md says why they are checked again here although clients check them.
+// requests (table_request.h) in the order of a log; with them what belongs to no row yet: requests of which not all
+// pieces are here, and rows that are being loaded to take the place of those that are. docs/design/servers.md says why
+// requests are checked again here although clients check them.
 //
-//   operation   u32 kind (a TableCall) | u32 reserved, 0 | u64 count | count keys of 8 bytes | variable pushes: count
-//               lengths of 4 bytes | pushes: the rows' values back to back
-//   answer      fixed width: the rows in the order of the keys; variable: count lengths of 4 bytes, then the rows
+// Memory is counted in a budget that all shards of a server share. What is in the log must be applied, so that may go
+// above the limit; a push that may need more than there is, and an answer that does, are told so before anything is
+// allocated.
 //
 // Thread: that of the replica.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
-#include <vector>
+#include <utility>
 
+#include "base/memory_budget.h"
 #include "param/replication/shard_state.h"
 #include "param/table_layout.h"
+#include "param/table_request.h"
 
 namespace glim::param {
 
-enum class TableCall : uint32_t { kPush = 1, kVariablePush = 2, kPull = 3, kVariablePull = 4 };
-
-// One request to one shard.
-struct TableRequest {
-  TableCall call = TableCall::kPull;
-  std::vector<Key> keys;
-  std::vector<uint32_t> lengths;      // Of variable pushes.
-  std::span<const std::byte> values;  // Of pushes; the caller's, or a part of the bytes that were decoded.
-};
-
-SharedBytes EncodeTableRequest(const TableRequest& request);
-// kCorrupt for what no encoder wrote. Whether it makes sense for a table is another question (TableState::Check).
-Result<TableRequest> DecodeTableRequest(const SharedBytes& bytes);
-
 class TableState final : public ShardState {
  public:
-  // Of `memory_max` bytes at most, by what the shard says it needs.
-  TableState(std::shared_ptr<const TableLayout> layout, uint32_t shard, uint64_t memory_max);
+  TableState(std::shared_ptr<const TableLayout> layout, uint32_t shard, std::shared_ptr<base::MemoryBudget> memory);
+  ~TableState() override;
 
   Status Check(const SharedBytes& op) const override;
   bool Fits(const SharedBytes& op, uint64_t reserved_bytes) const override;
-  void Apply(const Record& record) override;
+  // What came in pieces, and what was loaded, cannot be checked before it is whole. When it makes no sense then, it
+  // changes nothing; no client of ours sends such.
+  SharedBytes Apply(const Record& record) override;
+  void Forget(const Producer& producer) override;
   Result<SharedBytes> Read(const SharedBytes& request) const override;
   // All rows with their rule's state, in no order: two equal states may be different bytes.
   std::string Save() const override;
   Status Restore(std::span<const std::byte> bytes) override;
-  void Clear() override { rows_ = layout_->MakeShard(shard_); }
+  void Clear() override;
 
   const table::Shard& rows() const { return *rows_; }
 
  private:
+  using Loading = std::map<Producer, std::unique_ptr<table::Shard>>;
+  // By producer and the number of the request.
+  using Pieces = std::map<std::pair<Producer, uint64_t>, std::string>;
+
   Status CheckRequest(const TableRequest& request, std::vector<uint64_t>* begins) const;
   Status CheckOwn(std::span<const Key> keys) const;
+  size_t CellBytes(uint32_t length, bool state) const;
+  Status DecodeRows(std::span<const std::byte> chunks, bool state, table::Shard* into) const;
+  void EncodeRows(const table::Shard& shard, bool state, std::string* to) const;
+
+  SharedBytes Carry(const Producer& producer, const TableRequest& request);
+  SharedBytes AddPiece(const Producer& producer, const TableRequest& request);
+  Result<SharedBytes> ReadRows(const TableRequest& request) const;
+  Result<SharedBytes> ReadVariableRows(const TableRequest& request) const;
+  Result<SharedBytes> ScanRows(const TableRequest& request) const;
+  // Owns memory of the budget as long as anybody holds the bytes. kExhausted when there is none.
+  Result<SharedBytes> Answer(uint64_t bytes_max, const std::function<void(std::string*)>& write) const;
+  void CountMemory();
 
   const std::shared_ptr<const TableLayout> layout_;
   const uint32_t shard_;
-  const uint64_t memory_max_;
+  const std::shared_ptr<base::MemoryBudget> memory_;
+  int64_t counted_bytes_ = 0;  // Of the budget.
   std::unique_ptr<table::Shard> rows_;
+  Loading loading_;
+  Pieces pieces_;
+  uint64_t piece_bytes_ = 0;
 };
 
 }  // namespace glim::param

@@ -39,7 +39,7 @@ std::vector<Key> OwnKeys(const TableLayout& layout, size_t count) {
 }
 
 SharedBytes PushOf(const std::vector<Key>& keys, const std::vector<float>& values) {
-  return EncodeTableRequest({TableCall::kPush, keys, {}, std::as_bytes(std::span(values))});
+  return EncodeTableRequest({.call = TableCall::kPush, .keys = keys, .values = std::as_bytes(std::span(values))});
 }
 
 std::vector<float> Floats(const SharedBytes& bytes) {
@@ -49,7 +49,7 @@ std::vector<float> Floats(const SharedBytes& bytes) {
 }
 
 std::vector<float> PullAll(const TableState& state, const std::vector<Key>& keys) {
-  auto rows = state.Read(EncodeTableRequest({TableCall::kPull, keys, {}, {}}));
+  auto rows = state.Read(EncodeTableRequest({.call = TableCall::kPull, .keys = keys}));
   EXPECT_TRUE(rows.ok()) << rows.status().message();
   return Floats(*rows);
 }
@@ -60,14 +60,16 @@ void Apply(TableState* state, const SharedBytes& op) {
   state->Apply(record);
 }
 
-constexpr uint64_t kPlenty = 1 << 30;
+std::shared_ptr<base::MemoryBudget> Memory(int64_t bytes = 1 << 30) {
+  return std::make_shared<base::MemoryBudget>(bytes);
+}
 
 // A second shard that is restored from the first goes on exactly as the first does, whatever the rule.
 RC_GTEST_PROP(TableState, GoesOnAsTheOneItWasRestoredFrom, ()) {
   const auto layout =
       Layout(Spec(SparseKeys(), 2, *rc::gen::element<UpdateRule>(Add{}, Adam{}, Ftrl{.l1 = 0.1f}, AdaGrad{})));
   const std::vector<Key> keys = OwnKeys(*layout, 20);
-  TableState first(layout, 1, kPlenty), second(layout, 1, kPlenty);
+  TableState first(layout, 1, Memory()), second(layout, 1, Memory());
   const auto push = [&](TableState* state, const std::vector<size_t>& which, int salt) {
     std::vector<Key> pushed;
     std::vector<float> values;
@@ -94,16 +96,20 @@ RC_GTEST_PROP(TableState, GoesOnAsTheOneItWasRestoredFrom, ()) {
 TEST(TableState, VariableRowsAreKeptAndGivenWithTheirLengths) {
   const auto layout = Layout(Spec(SparseKeys(), kVariableWidth, Assign{}));
   const std::vector<Key> keys = OwnKeys(*layout, 3);
-  TableState state(layout, 1, kPlenty);
+  TableState state(layout, 1, Memory());
   const std::vector<float> values{1, 2, 3};
-  const SharedBytes op =
-      EncodeTableRequest({TableCall::kVariablePush, {keys[0], keys[2]}, {2, 1}, std::as_bytes(std::span(values))});
+  const std::vector<Key> pushed{keys[0], keys[2]};
+  const std::vector<uint32_t> pushed_lengths{2, 1};
+  const SharedBytes op = EncodeTableRequest({.call = TableCall::kVariablePush,
+                                             .keys = pushed,
+                                             .lengths = pushed_lengths,
+                                             .values = std::as_bytes(std::span(values))});
   ASSERT_TRUE(state.Check(op).ok());
   Apply(&state, op);
-  TableState second(layout, 1, kPlenty);
+  TableState second(layout, 1, Memory());
   const std::string saved = state.Save();
   ASSERT_TRUE(second.Restore(std::as_bytes(std::span(saved))).ok());
-  const auto answer = second.Read(EncodeTableRequest({TableCall::kVariablePull, keys, {}, {}}));
+  const auto answer = second.Read(EncodeTableRequest({.call = TableCall::kVariablePull, .keys = keys}));
   ASSERT_TRUE(answer.ok());
   uint32_t lengths[3];
   std::memcpy(lengths, answer->bytes.data(), sizeof(lengths));
@@ -114,17 +120,18 @@ TEST(TableState, VariableRowsAreKeptAndGivenWithTheirLengths) {
 TEST(TableState, WhatMakesNoSenseIsRefusedAndTouchesNothing) {
   const auto layout = Layout(Spec(DenseKeys(30), 2, Add{}));
   const std::vector<Key> keys = OwnKeys(*layout, 2);
-  TableState state(layout, 1, kPlenty);
+  TableState state(layout, 1, Memory());
   const auto why = [&](const SharedBytes& op) { return state.Check(op).message(); };
   EXPECT_THAT(why(PushOf({keys[0]}, {1, 2, 3})), HasSubstr("values for 3 numbers, but 1 keys of width 2 make 2"));
   EXPECT_THAT(why(PushOf({keys[0], 30}, {1, 2, 3, 4})), HasSubstr("key 30 is out of range"));
   EXPECT_THAT(why(PushOf({0}, {1, 2})), HasSubstr("key 0 belongs to shard 0, and was sent to shard 1"));
   EXPECT_THAT(why(PushOf({keys[1]}, {1, NAN})), HasSubstr("is nan"));
-  EXPECT_THAT(why(EncodeTableRequest({TableCall::kPull, keys, {}, {}})), HasSubstr("a pull was sent as a push"));
-  EXPECT_THAT(why(EncodeTableRequest({TableCall::kVariablePush, {}, {}, {}})), HasSubstr("rows of fixed width"));
+  EXPECT_THAT(why(EncodeTableRequest({.call = TableCall::kPull, .keys = keys})),
+              HasSubstr("a pull was sent as a push"));
+  EXPECT_THAT(why(EncodeTableRequest({.call = TableCall::kVariablePush})), HasSubstr("rows of fixed width"));
   EXPECT_EQ(state.rows().keys_stored(), 0U);
   EXPECT_FALSE(state.Read(PushOf({keys[0]}, {1, 2})).ok());
-  EXPECT_FALSE(TableState(layout, 1, 10).Fits(PushOf({keys[0]}, {1, 2}), 0));
+  EXPECT_FALSE(TableState(layout, 1, Memory(10)).Fits(PushOf({keys[0]}, {1, 2}), 0));
   EXPECT_TRUE(state.Fits(PushOf({keys[0]}, {1, 2}), 0));
 }
 
@@ -132,7 +139,7 @@ TEST(TableState, WhatMakesNoSenseIsRefusedAndTouchesNothing) {
 RC_GTEST_PROP(TableState, AnyBytesAreAnErrorOrARequest, ()) {
   const auto layout = Layout(Spec(SparseKeys(), 1, Add{}));
   const std::vector<Key> keys = OwnKeys(*layout, 3);
-  TableState state(layout, 1, kPlenty);
+  TableState state(layout, 1, Memory());
   Apply(&state, PushOf(keys, {1, 2, 3}));
   const auto damage = [](std::string bytes) {
     for (int i = *rc::gen::inRange(0, 4); i > 0 && !bytes.empty(); --i) {

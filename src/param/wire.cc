@@ -52,11 +52,11 @@ void Fields(A& a, PushReply& m) {
 }
 template <class A>
 void Fields(A& a, PullRequest& m) {
-  a(m.shard, m.request, m.producer, m.after_seq, m.op);
+  a(m.shard, m.request, m.producer, m.after_seq, m.answer_seq, m.op);
 }
 template <class A>
 void Fields(A& a, PullReply& m) {
-  a(m.shard, m.request, m.outcome, m.view, m.lsn, m.rows, m.error);
+  a(m.shard, m.request, m.outcome, m.view, m.lsn, m.offset, m.size, m.rows, m.error);
 }
 template <class A>
 void Fields(A& a, Append& m) {

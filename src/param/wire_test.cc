@@ -61,8 +61,9 @@ RC_GTEST_PROP(Wire, EveryMessageComesBack, ()) {
   ComesBack(PushRequest{AnyShard(), AnyProducer(), AnyNumber(), AnyNumber(), RecordKind::kClose, AnyBytes()});
   ComesBack(
       PushReply{AnyShard(), AnyProducer(), AnyNumber(), PushOutcome::kNoSession, AnyNumber(), AnyNumber(), "why"});
-  ComesBack(PullRequest{AnyShard(), AnyNumber(), AnyProducer(), AnyNumber(), AnyBytes()});
-  ComesBack(PullReply{AnyShard(), AnyNumber(), PullOutcome::kBusy, AnyNumber(), AnyNumber(), AnyBytes(), "why"});
+  ComesBack(PullRequest{AnyShard(), AnyNumber(), AnyProducer(), AnyNumber(), AnyNumber(), AnyBytes()});
+  ComesBack(PullReply{AnyShard(), AnyNumber(), PullOutcome::kBusy, AnyNumber(), AnyNumber(), AnyNumber(), AnyNumber(),
+                      AnyBytes(), "why"});
   ComesBack(AnyAppend());
   ComesBack(AppendReply{AnyShard(), AnyNumber(), AnyMember(), AnyBool(), AnyNumber(), AnyNumber()});
   ComesBack(SnapshotPart{AnyShard(), AnyNumber(), AnyMember(), AnyNumber(), AnyNumber(), AnyNumber(), AnyNumber(),

@@ -71,7 +71,7 @@ ClockedState::ClockedState(Consistency consistency, std::unique_ptr<ShardState> 
         Record record;
         record.producer = held.producer;
         record.op = held.op;
-        rows_->Apply(record);
+        (void)rows_->Apply(record);
       }) {}
 
 Status ClockedState::Check(const SharedBytes& op) const {
@@ -106,25 +106,26 @@ bool ClockedState::Fits(const SharedBytes& op, uint64_t reserved_bytes) const {
   return rows_->Fits(request ? request->inner : op, reserved_bytes + clocks_.held_bytes());
 }
 
-void ClockedState::Apply(const Record& record) {
+SharedBytes ClockedState::Apply(const Record& record) {
   const auto request = DecodeClockRequest(record.op);
   if (!request) return rows_->Apply(record);
   switch (request->call) {
     case ClockCall::kJoin:
       // Whoever joins asks afterwards how that went.
       (void)clocks_.Join(request->id, static_cast<uint32_t>(request->number));
-      return;
+      break;
     case ClockCall::kPush:
       if (clocks_.Push(request->id, request->number, {request->clock, record.producer, request->inner}) ==
           WorkerClocks::Taken::kApply) {
-        rows_->Apply(OfRows(record, request->inner));
+        return rows_->Apply(OfRows(record, request->inner));
       }
-      return;
-    case ClockCall::kClock: return clocks_.Clock(request->id, request->clock);
-    case ClockCall::kRedo: return clocks_.Redo(request->id, request->clock);
-    case ClockCall::kLeave: return clocks_.Leave(request->id);
-    default: return;
+      break;
+    case ClockCall::kClock: clocks_.Clock(request->id, request->clock); break;
+    case ClockCall::kRedo: clocks_.Redo(request->id, request->clock); break;
+    case ClockCall::kLeave: clocks_.Leave(request->id); break;
+    default: break;
   }
+  return {};
 }
 
 Result<SharedBytes> ClockedState::Read(const SharedBytes& bytes) const {

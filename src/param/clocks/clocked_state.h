@@ -71,7 +71,8 @@ class ClockedState final : public ShardState {
 
   Status Check(const SharedBytes& op) const override;
   bool Fits(const SharedBytes& op, uint64_t reserved_bytes) const override;
-  void Apply(const Record& record) override;
+  SharedBytes Apply(const Record& record) override;
+  void Forget(const Producer& producer) override { rows_->Forget(producer); }
   Result<SharedBytes> Read(const SharedBytes& request) const override;
   std::string Save() const override;
   Status Restore(std::span<const std::byte> bytes) override;

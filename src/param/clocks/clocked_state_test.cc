@@ -31,7 +31,10 @@ class ListState final : public ShardState {
   bool Fits(const SharedBytes& op, uint64_t reserved_bytes) const override {
     return op.bytes.size() + reserved_bytes < 1000;
   }
-  void Apply(const Record& record) override { all += Text(record.op) + " "; }
+  SharedBytes Apply(const Record& record) override {
+    all += Text(record.op) + " ";
+    return {};
+  }
   Result<SharedBytes> Read(const SharedBytes& request) const override { return SharedBytes::Of(all); }
   std::string Save() const override { return all; }
   Status Restore(std::span<const std::byte> bytes) override {

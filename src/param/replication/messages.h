@@ -113,12 +113,17 @@ struct PushReply {
   std::string error;
 };
 
+// A shard keeps what it answers to the last so many pushes of a producer, as a part of its state. A client that wants
+// an answer gets it before it pushes more than that.
+inline constexpr uint64_t kAnswersKept = 4;
+
 // Sees at least what is applied when `producer` has `after_seq` pushes in.
 struct PullRequest {
   ShardId shard;
   uint64_t request = 0;  // The client's own number for it.
   Producer producer;
   uint64_t after_seq = 0;
+  uint64_t answer_seq = 0;  // Not 0: what this push of the producer was answered when it was applied, instead of `op`.
   SharedBytes op;
 };
 
@@ -135,7 +140,9 @@ struct PullReply {
   uint64_t request = 0;
   PullOutcome outcome = PullOutcome::kOk;
   uint64_t view = 0;
-  uint64_t lsn = 0;  // The rows are those after this record.
+  uint64_t lsn = 0;     // The rows are those after this record.
+  uint64_t offset = 0;  // An answer may come in pieces, one after the other: from this byte on, ...
+  uint64_t size = 0;    // ... of so many.
   SharedBytes rows;
   std::string error;
 };

@@ -52,6 +52,8 @@ class PushSession {
   Result<uint64_t> Push(SharedBytes op, int64_t deadline, int64_t now);
   void OnReply(const PushReply& reply, int64_t now);
   void OnRoute(const Member& primary, int64_t now);
+  // What was sent is still on its way out: no answer can have come.
+  void OnSending(int64_t now) { heard_at_ = now; }
   // Now and then, at least every resend_nanos.
   void OnTick(int64_t now);
 

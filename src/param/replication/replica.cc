@@ -159,7 +159,10 @@ void Replica::Commit(int64_t now) {
   }
   if (upto > applied_lsn_) {
     const uint64_t before = applied_lsn_;
-    ApplyUpTo(upto);
+    while (applied_lsn_ < upto) {
+      ApplyUpTo(applied_lsn_ + 1);
+      AnswerPulls(now);  // A pull that its producer made before the next push does not see that.
+    }
     for (uint64_t lsn = before + 1; lsn <= upto; ++lsn) AnswerProducer(RecordAt(lsn).producer);
   }
   for (const Peer& peer : peers_) {
@@ -193,9 +196,13 @@ void Replica::ApplyUpTo(uint64_t lsn) {
 
 // R2: whatever the log holds, however often.
 void Replica::Apply(const Record& record) {
-  if (record.kind == RecordKind::kOwn) return state_->Apply(record);
+  if (record.kind == RecordKind::kOwn) {
+    (void)state_->Apply(record);
+    return;
+  }
   if (record.kind == RecordKind::kClose) {
     sessions_.erase(record.producer);
+    state_->Forget(record.producer);
     return;
   }
   Session& session = sessions_[record.producer];
@@ -208,7 +215,11 @@ void Replica::Apply(const Record& record) {
     return;
   }
   session.hi = std::max(session.hi, record.seq);
-  state_->Apply(record);
+  SharedBytes answer = state_->Apply(record);
+  if (answer.owner != nullptr) session.answers.emplace_back(session.hi, std::move(answer));
+  while (!session.answers.empty() && session.answers.front().first + kAnswersKept <= session.hi) {
+    session.answers.pop_front();
+  }
 }
 
 // ----------------------------------------------------------------------------------------------------------------
@@ -231,7 +242,7 @@ void Replica::OnPush(ClientId from, const PushRequest& request, int64_t now) {
   state_->Heard(request.op, now);
   const auto it = appended_.find(request.producer);
   const bool known = it != appended_.end();
-  Session session = known ? it->second : Session{request.attempt, 0};
+  Session session = known ? it->second : Session{request.attempt, 0, {}};
   // R9.
   if (!known && request.seq != 1) return Refuse(from, request, PushOutcome::kNoSession, 0);
   if (request.attempt < session.attempt) return Refuse(from, request, PushOutcome::kFenced, 0);
@@ -283,7 +294,7 @@ void Replica::AnswerProducer(const Producer& producer) {
   if (waiting == waiting_.end()) return;
   const auto it = sessions_.find(producer);
   // Closed: the last push is in, whatever its number.
-  const Session session = it == sessions_.end() ? Session{~uint64_t{0}, ~uint64_t{0}} : it->second;
+  const Session session = it == sessions_.end() ? Session{~uint64_t{0}, ~uint64_t{0}, {}} : it->second;
   const Waiting to = waiting->second;
   if (session.attempt < to.attempt && !GLIM_MUTANT(kForgetFence)) return;
   const auto appended = appended_.find(producer);
@@ -300,9 +311,10 @@ bool Replica::MayAnswer(const PullRequest& request, int64_t now) const {
 
 bool Replica::Sees(const PullRequest& request) const {
   if (applied_lsn_ < ready_lsn_ && !GLIM_MUTANT(kReadBeforeCaughtUp)) return false;
-  if (request.after_seq == 0) return true;
+  const uint64_t seq = std::max(request.after_seq, request.answer_seq);
+  if (seq == 0) return true;
   const auto it = sessions_.find(request.producer);
-  return it != sessions_.end() && it->second.hi >= request.after_seq;
+  return it != sessions_.end() && it->second.hi >= seq;
 }
 
 void Replica::OnPull(ClientId from, const PullRequest& request, int64_t now) {
@@ -337,13 +349,23 @@ void Replica::AnswerPulls(int64_t now) {
   });
 }
 
+Result<SharedBytes> Replica::AnswerOf(const PullRequest& request) const {
+  if (const auto it = sessions_.find(request.producer); it != sessions_.end()) {
+    for (const auto& [seq, answer] : it->second.answers) {
+      if (seq == request.answer_seq) return answer;
+    }
+  }
+  return Status::Invalid("the answer to this push is not kept any more, or it has none");
+}
+
 void Replica::AnswerPull(ClientId to, const PullRequest& request, PullOutcome outcome, std::string error) {
-  PullReply reply{shard_, request.request, outcome, view_.number, applied_lsn_, {}, std::move(error)};
+  PullReply reply{shard_, request.request, outcome, view_.number, applied_lsn_, 0, 0, {}, std::move(error)};
   if (outcome == PullOutcome::kOk) {
-    if (auto rows = state_->Read(request.op); rows.ok()) {
+    if (auto rows = request.answer_seq > 0 ? AnswerOf(request) : state_->Read(request.op); rows.ok()) {
       reply.rows = *std::move(rows);
+      reply.size = reply.rows.bytes.size();
     } else {
-      reply.outcome = PullOutcome::kRefused;
+      reply.outcome = rows.status().code() == Code::kExhausted ? PullOutcome::kBusy : PullOutcome::kRefused;
       reply.error = rows.status().message();
     }
   }
@@ -543,7 +565,15 @@ std::string Replica::SaveAll() const {
   PutNumber(GLIM_MUTANT(kSnapshotWithoutSessions) ? 0 : sessions_.size(), &bytes);
   for (const auto& [producer, session] : sessions_) {
     if (GLIM_MUTANT(kSnapshotWithoutSessions)) break;
-    for (const uint64_t number : {producer.high, producer.low, session.attempt, session.hi}) PutNumber(number, &bytes);
+    for (const uint64_t number :
+         {producer.high, producer.low, session.attempt, session.hi, uint64_t{session.answers.size()}}) {
+      PutNumber(number, &bytes);
+    }
+    for (const auto& [seq, answer] : session.answers) {
+      PutNumber(seq, &bytes);
+      PutNumber(answer.bytes.size(), &bytes);
+      bytes.append(reinterpret_cast<const char*>(answer.bytes.data()), answer.bytes.size());
+    }
   }
   return bytes + state_->Save();
 }
@@ -556,9 +586,17 @@ Status Replica::RestoreAll(const std::string& bytes) {
   for (uint64_t i = 0; whole && i < count; ++i) {
     Producer producer;
     Session session;
+    uint64_t answers = 0;
     whole = TakeNumber(&left, &producer.high) && TakeNumber(&left, &producer.low) &&
-            TakeNumber(&left, &session.attempt) && TakeNumber(&left, &session.hi);
-    if (whole) sessions[producer] = session;
+            TakeNumber(&left, &session.attempt) && TakeNumber(&left, &session.hi) && TakeNumber(&left, &answers);
+    for (; whole && answers > 0; --answers) {
+      uint64_t seq, size;
+      whole = TakeNumber(&left, &seq) && TakeNumber(&left, &size) && size <= left.size();
+      if (!whole) break;
+      session.answers.emplace_back(seq, SharedBytes::Of(std::string(left.substr(0, size))));
+      left.remove_prefix(size);
+    }
+    if (whole) sessions[producer] = std::move(session);
   }
   if (!whole) return Status::Corrupt("a snapshot of a shard ends within its list of producers");
   if (Status status = state_->Restore(std::as_bytes(std::span(left))); !status.ok()) return status;

@@ -21,6 +21,9 @@
 //   goes through the log, and is answered when it is applied: from then on
 //                  no older one is heard, on any member
 //
+// What a push is answered (the rows of a PushPull) is computed once, where its record is applied, on every member, and
+// kept with the session for the last kAnswersKept pushes: asked again, of whomever, it is the same answer.
+//
 // A log holds what somebody in the view may still need; when it is full, or the state has no room, pushes are answered
 // kBusy. The state of two members at the same position is equal bit by bit.
 //
@@ -97,6 +100,8 @@ class Replica {
   struct Session {
     uint64_t attempt = 0;
     uint64_t hi = 0;  // Pushes 1 to hi are in.
+    // What the last kAnswersKept of them were answered, those that have an answer: (seq, answer).
+    std::deque<std::pair<uint64_t, SharedBytes>> answers;
   };
   using Sessions = std::map<Producer, Session>;
 
@@ -172,6 +177,7 @@ class Replica {
   void AnswerProducer(const Producer& producer);
   void AnswerPulls(int64_t now);
   bool Sees(const PullRequest& request) const;
+  Result<SharedBytes> AnswerOf(const PullRequest& request) const;
   // Its client sees what it is to see, and the state waits for nobody.
   bool MayAnswer(const PullRequest& request, int64_t now) const;
   void AnswerPull(ClientId to, const PullRequest& request, PullOutcome outcome, std::string error = "");

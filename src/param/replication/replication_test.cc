@@ -25,7 +25,10 @@ class ListState final : public ShardState {
     return Text(op) == "bad" ? Status::Invalid("no such key") : Status::Ok();
   }
   bool Fits(const SharedBytes& op, uint64_t reserved_bytes) const override { return Text(op) != "big"; }
-  void Apply(const Record& record) override { all += Text(record.op) + " "; }
+  SharedBytes Apply(const Record& record) override {
+    all += Text(record.op) + " ";
+    return Text(record.op).starts_with("ask") ? SharedBytes::Of(all) : SharedBytes{};
+  }
   Result<SharedBytes> Read(const SharedBytes& request) const override { return SharedBytes::Of(all); }
   std::string Save() const override { return all; }
   Status Restore(std::span<const std::byte> bytes) override {
@@ -111,7 +114,7 @@ class Replication : public testing::Test {
         1, PushRequest{kShard, kProducer, attempt, seq, RecordKind::kPush, SharedBytes::Of(text)}, now);
   }
   void Pull(const Member& to, uint64_t after_seq = 0) {
-    nodes.at(to)->replica.OnPull(1, PullRequest{kShard, 1, kProducer, after_seq, {}}, now);
+    nodes.at(to)->replica.OnPull(1, PullRequest{kShard, 1, kProducer, after_seq, 0, {}}, now);
   }
   Node& node(const Member& member) { return *nodes.at(member); }
 
@@ -205,7 +208,7 @@ TEST_F(Replication, APullSeesItsOwnPushesAndNeedsTheLease) {
 
 TEST_F(Replication, APullThatTheStateLetsWaitIsAnsweredOnceAndSaysForWhatWhenItIsAskedAgain) {
   Start({1, kA, {kB}, {}});
-  const PullRequest pull{kShard, 5, kProducer, 0, SharedBytes::Of("y")};
+  const PullRequest pull{kShard, 5, kProducer, 0, 0, SharedBytes::Of("y")};
   node(kA).replica.OnPull(1, pull, now);
   EXPECT_THAT(pull_replies, IsEmpty());
   node(kA).replica.OnPull(1, pull, now);

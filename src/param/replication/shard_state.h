@@ -24,9 +24,13 @@ class ShardState {
   virtual Status Check(const SharedBytes& op) const = 0;
   // Whether there is room for it now, beside `reserved_bytes` of operations that are to be applied later.
   virtual bool Fits(const SharedBytes& op, uint64_t reserved_bytes) const = 0;
-  // Expects: Check(record.op).ok(). The same records in the same order give the same bits on every machine.
-  virtual void Apply(const Record& record) = 0;
+  // Expects: Check(record.op).ok(). The same records in the same order give the same bits on every machine. What the
+  // pusher wants to know of it, without an owner when that is nothing.
+  virtual SharedBytes Apply(const Record& record) = 0;
+  // The producer is done, and will push no more.
+  virtual void Forget(const Producer& producer) {}
 
+  // kExhausted: not at the moment.
   virtual Result<SharedBytes> Read(const SharedBytes& request) const = 0;
 
   // The whole state as bytes, and back. Restore leaves the old state when it fails.

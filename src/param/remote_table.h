@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A table on servers, as a TableClient: the promises of glim/table.h are those of an embedded one. A request is
+// checked, split by shard in slices of 65,536 keys (what one shard sees whole), encoded and handed to the links of its
+// shards (shard_link.h) in the network thread.
+//
+//   push   copied once, into what is sent. A slice that is larger than a message goes in pieces, which the shard puts
+//          together again; so is a row that is wider than a frame.
+//   pull   rows are written to the caller's memory as they arrive.
+//
+// A caller whose requests are more than may be under way (ClusterClientOptions::under_way_bytes_max) waits in the call,
+// up to the request's deadline: so a request of any size holds no more than that beside the caller's own memory. A
+// request that waits for others (`after`) is encoded at once, whatever its size.
+//
+// Deadlines are looked at in the network thread, and nowhere else: who waits for an answer cannot give up while rows
+// are written to his memory.
+//
+// What a failed request has done:
+//   kInvalid, kNotFound, kCancelled because of `after`   nothing
+//   kTimeout   a push may be applied, or be applied later, once; of a push over several shards or slices, any part
+//
+// Save takes each shard at one position of its log, one after the other. Load brings all rows to the servers first, and
+// then has each shard take them; when it fails before that, the table is as it was.
+//
+// Thread: any; what a NetworkTable is told belongs to the network thread.
+#pragma once
+
+#include <atomic>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "glim/table.h"
+#include "param/cluster_network.h"
+#include "param/shard_link.h"
+#include "param/table_layout.h"
+#include "param/table_request.h"
+
+namespace glim::param {
+
+class RemoteTable final : public TableClient, public NetworkTable, public std::enable_shared_from_this<RemoteTable> {
+ public:
+  RemoteTable(std::shared_ptr<ClusterNetwork> network, uint64_t id, TableSpec spec);
+
+  const TableSpec& spec() const override { return layout_.spec(); }
+  Future<void> Push(std::span<const Key> keys, std::span<const std::byte> values, const PushOptions& options) override;
+  Future<void> Pull(std::span<const Key> keys, std::span<std::byte> out, const PullOptions& options) override;
+  Future<void> PushPull(std::span<const Key> keys, std::span<const std::byte> values, std::span<std::byte> out,
+                        const PushOptions& options) override;
+  Future<void> VPush(std::span<const Key> keys, std::span<const std::byte> values, std::span<const uint32_t> lengths,
+                     const PushOptions& options) override;
+  Future<VariableBytes> VPull(std::span<const Key> keys, const PullOptions& options) override;
+  Status Scan(ScanCursor* cursor, size_t rows_max, RowChunk* chunk) override;
+  Result<uint64_t> CountNonZero() override;
+  Result<TableInfo> Describe() override;
+  Status Save(const std::string& folder, const SaveOptions& options) override;
+  Status Load(const std::string& folder, const LoadOptions& options) override;
+  Status Drop() override;
+
+  void Cancel() override;
+  void Tick() override;
+  void OnRoute(const ShardRoute& route) override;
+  void OnDropped() override;
+  void OnReply(const PushReply& reply) override;
+  void OnReply(const PullReply& reply) override;
+
+ private:
+  struct Call;
+  class Batch;
+  struct AfterOthers;
+
+  // Begins the requests that `build` puts into a batch, or has them begun when all of options.after are done.
+  template <class Build>
+  Future<void> Request(const RequestOptions& options, std::shared_ptr<Call> call, Build build);
+  void BeginAfter(const std::shared_ptr<AfterOthers>& waiting);
+  // Calls work(shard, keys, positions, first) for the keys of each shard in each slice; row positions[i] of the
+  // caller's, or row first + i, belongs to key i.
+  struct Rows;
+  template <class Work>
+  Status ForEachShard(std::span<const Key> keys, Work work) const;
+
+  Status PushRows(Batch* batch, TableCall call, const Rows& rows, std::span<const std::byte> values,
+                  std::span<std::byte> out);
+  Status VPushRows(Batch* batch, const Rows& rows, std::span<const std::byte> values, std::span<const uint32_t> lengths,
+                   std::span<const uint64_t> begins);
+  ShardLink::Answer AnswerInto(const std::shared_ptr<Call>& call, const Rows& rows, std::span<std::byte> out) const;
+
+  // What a shard answers to a pull, whole. One after the other, or all shards at once.
+  Result<std::string> AskShard(uint32_t shard, const TableRequest& request, std::chrono::nanoseconds deadline);
+  Result<std::vector<TableCounts>> AskCounts(uint16_t form);
+  // Sends it to every shard as a push, and waits.
+  Status TellShards(TableCall call);
+  Status SaveShards(class ModelWriter* writer, bool state);
+  Status LoadRows(const std::string& folder, bool state);
+  size_t CellBytes(uint32_t length, bool state) const;
+
+  const std::shared_ptr<ClusterNetwork> network_;
+  const uint64_t id_;
+  const TableLayout layout_;
+  std::atomic<uint64_t> next_request_{1};  // Of those in pieces.
+  std::mutex load_mutex_;                  // One Load at a time: the shards keep one for each program.
+  // The network thread's.
+  std::vector<std::shared_ptr<ShardLink>> links_;
+  std::list<std::shared_ptr<AfterOthers>> waiting_;
+};
+
+}  // namespace glim::param
