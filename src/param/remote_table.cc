@@ -210,7 +210,10 @@ void RemoteTable::BeginAfter(const std::shared_ptr<AfterOthers>& waiting) {
   const auto call = std::exchange(waiting->call, nullptr);
   const auto begin = std::exchange(waiting->begin, nullptr);
   if (call == nullptr) return;
-  if (Status failure = FailureOf(waiting->after); !failure.ok()) return call->Done(std::move(failure));
+  if (Status failure = FailureOf(waiting->after); !failure.ok()) {
+    call->promise.Set(std::move(failure));
+    return;
+  }
   begin();
   call->Done(Status::Ok());
 }
@@ -698,7 +701,7 @@ void RemoteTable::Tick() {
     it = waiting_.erase(it);
     late->begin = nullptr;
     std::exchange(late->call, nullptr)
-        ->Done(Status::Timeout(
+        ->promise.Set(Status::Timeout(
             "the requests that this one was to follow took longer than its deadline allowed; it was not made"));
   }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Tables against a plain map that does the same work key by key: every rule, key space and value type, in random
-// layouts. The arithmetic of the oracle is written from the rules' definitions (glim/table_spec.h), in double.
+// layouts, in this process and on servers. The arithmetic of the oracle is written from the rules' definitions
+// (glim/table_spec.h), in double.
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
@@ -9,12 +10,13 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <sstream>
 #include <vector>
 
+#include "cluster/table_places_test.h"
 #include "env/env.h"
-#include "param/catalogue.h"
 
-namespace glim::param {
+namespace glim::cluster {
 namespace {
 
 struct Push {
@@ -106,16 +108,14 @@ class Oracle {
 
 // Two tables of random layouts get the same pushes as the oracle.
 template <class V>
-void CheckAgainstOracle(UpdateRule rule, double scale, double tolerance, double initial) {
-  static const std::unique_ptr<env::Env> env = env::MakePosixEnv();
-  Catalogue catalogue(*env);
+void CheckOnce(TablePlace& place, const UpdateRule& rule, double scale, double tolerance, double initial) {
   const uint32_t width = *rc::gen::element(1, 2, 3, 5, 17);
   const KeySpace keys = AnyKeySpace(width);
   auto make = [&](const char* name) {
     TableOptions options{.width = width, .initial = Constant(static_cast<V>(initial))};
     options.shards = *rc::gen::inRange(1, 9);
     options.partitioner = *rc::gen::element(Partitioner::kRange, Partitioner::kCyclic, Partitioner::kHash);
-    Table<V> table(catalogue.CreateTable(MakeTableSpec<V>(name, keys, rule, options)));
+    Table<V> table(place.CreateTable(MakeTableSpec<V>(name, keys, rule, options)));
     if (!table.ok()) RC_FAIL(table.status().message());
     return table;
   };
@@ -137,6 +137,7 @@ void CheckAgainstOracle(UpdateRule rule, double scale, double tolerance, double 
   }
   RC_ASSERT(first.Describe()->keys_stored == oracle.size());
   RC_ASSERT(second.Describe()->keys_stored == oracle.size());
+  RC_ASSERT(first.Drop().ok() && second.Drop().ok());
 }
 
 UpdateRule AnyPlainRule() {
@@ -147,24 +148,39 @@ UpdateRule AnyLearningRule() {
                            UpdateRule(Ftrl{.alpha = 0.3, .beta = 0.5, .l1 = 1, .l2 = 0.25}));
 }
 
-RC_GTEST_PROP(TableOracle, IntegersOf32Bits, ()) { CheckAgainstOracle<int32_t>(AnyPlainRule(), 1, 0, 3); }
-RC_GTEST_PROP(TableOracle, IntegersOf64Bits, ()) { CheckAgainstOracle<int64_t>(AnyPlainRule(), 1, 0, -2); }
-RC_GTEST_PROP(TableOracle, PlainRulesOnFloats, ()) { CheckAgainstOracle<float>(AnyPlainRule(), 0.125, 0, 0.5); }
-RC_GTEST_PROP(TableOracle, PlainRulesOnDoubles, ()) { CheckAgainstOracle<double>(AnyPlainRule(), 0.125, 0, 0.5); }
-RC_GTEST_PROP(TableOracle, LearningRulesOnFloats, ()) { CheckAgainstOracle<float>(AnyLearningRule(), 0.125, 2e-4, 0); }
-RC_GTEST_PROP(TableOracle, LearningRulesOnDoubles, ()) {
-  CheckAgainstOracle<double>(AnyLearningRule(), 0.125, 1e-9, 0);
-}
+class TableOracle : public testing::TestWithParam<PlaceKind> {
+ protected:
+  template <class V>
+  void Check(const std::function<UpdateRule()>& any_rule, double scale, double tolerance, double initial) {
+    // On servers a table takes its time to come and go.
+    rc::detail::TestParams params = rc::detail::configuration().testParams;
+    if (GetParam().on_servers) params.maxSuccess = 12;
+    const auto result = rc::detail::checkTestable([&] { CheckOnce<V>(*place_, any_rule(), scale, tolerance, initial); },
+                                                  rc::detail::TestMetadata{}, params);
+    std::ostringstream what;
+    rc::detail::printResultMessage(result, what);
+    EXPECT_TRUE(result.template is<rc::detail::SuccessResult>()) << what.str();
+  }
 
-TEST(Table, RandomInitialRowsAreTheSameInEveryLayoutAndNotStored) {
-  const auto env = env::MakePosixEnv();
-  Catalogue catalogue(*env);
+  const std::unique_ptr<env::Env> env_ = env::MakePosixEnv();
+  const std::unique_ptr<TablePlace> place_ = MakePlace(GetParam(), *env_);
+};
+
+TEST_P(TableOracle, IntegersOf32Bits) { Check<int32_t>(AnyPlainRule, 1, 0, 3); }
+TEST_P(TableOracle, IntegersOf64Bits) { Check<int64_t>(AnyPlainRule, 1, 0, -2); }
+TEST_P(TableOracle, PlainRulesOnFloats) { Check<float>(AnyPlainRule, 0.125, 0, 0.5); }
+TEST_P(TableOracle, PlainRulesOnDoubles) { Check<double>(AnyPlainRule, 0.125, 0, 0.5); }
+TEST_P(TableOracle, LearningRulesOnFloats) { Check<float>(AnyLearningRule, 0.125, 2e-4, 0); }
+TEST_P(TableOracle, LearningRulesOnDoubles) { Check<double>(AnyLearningRule, 0.125, 1e-9, 0); }
+
+TEST_P(TableOracle, RandomInitialRowsAreTheSameInEveryLayoutAndNotStored) {
+  TablePlace& place = *place_;
   const std::vector<Key> keys = AllKeys();
   std::vector<std::vector<float>> pulled;
   for (Initial initial : {Initial(Uniform{-1, 1, 5}), Initial(Normal{0, 1, 5})}) {
     for (uint32_t shards : {1u, 2u, 7u}) {
       for (Partitioner partitioner : {Partitioner::kRange, Partitioner::kCyclic, Partitioner::kHash}) {
-        Table<float> table(catalogue.CreateTable(MakeTableSpec<float>(
+        Table<float> table(place.CreateTable(MakeTableSpec<float>(
             "t", SparseKeys(), Add{}, {.width = 3, .initial = initial, .partitioner = partitioner, .shards = shards})));
         pulled.push_back(table.Pull(keys).Get().value());
         EXPECT_EQ(table.Describe()->keys_stored, 0u);
@@ -180,5 +196,7 @@ TEST(Table, RandomInitialRowsAreTheSameInEveryLayoutAndNotStored) {
   EXPECT_NE(pulled[0], pulled[9]);
 }
 
+GLIM_IN_ALL_PLACES(TableOracle);
+
 }  // namespace
-}  // namespace glim::param
+}  // namespace glim::cluster

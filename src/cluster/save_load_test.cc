@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Saved models: round trips between layouts, every kind of damage to a file, and a file system that fails at each step.
+// Saved models, of tables in this process and on servers: round trips between layouts, every kind of damage to a file,
+// and a file system that fails at each step.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -9,17 +10,17 @@
 #include <tuple>
 #include <vector>
 
+#include "cluster/table_places_test.h"
 #include "env/env.h"
 #include "env/fault/faulty_file_system.h"
-#include "param/catalogue.h"
 
-namespace glim::param {
+namespace glim::cluster {
 namespace {
 
-class SaveLoadTest : public testing::Test {
+class SaveLoad : public testing::TestWithParam<PlaceKind> {
  protected:
-  SaveLoadTest() : root_(env_->files().MakeTemporaryFolder("glim-save-load").value()), folder_(root_ + "/model") {}
-  ~SaveLoadTest() override { (void)env_->files().RemoveAll(root_).ok(); }
+  SaveLoad() : root_(env_->files().MakeTemporaryFolder("glim-save-load").value()), folder_(root_ + "/model") {}
+  ~SaveLoad() override { (void)env_->files().RemoveAll(root_).ok(); }
 
   std::string Read(const std::string& path) {
     auto file = env_->files().OpenRandom(path).value();
@@ -40,11 +41,11 @@ class SaveLoadTest : public testing::Test {
   }
   Table<float> Make(const std::string& name, TableOptions options = {}, UpdateRule rule = Ftrl{.l1 = 0.1},
                     KeySpace keys = SparseKeys()) {
-    return Table<float>(catalogue_.CreateTable(MakeTableSpec<float>(name, keys, rule, options)));
+    return Table<float>(place_->CreateTable(MakeTableSpec<float>(name, keys, rule, options)));
   }
 
   std::unique_ptr<env::Env> env_ = env::MakePosixEnv();
-  Catalogue catalogue_{*env_};
+  const std::unique_ptr<TablePlace> place_ = MakePlace(GetParam(), *env_);
   const std::string root_;
   const std::string folder_;
 };
@@ -61,7 +62,7 @@ std::vector<float> SomeValues(size_t count, float scale) {
   return values;
 }
 
-TEST_F(SaveLoadTest, TrainingGoesOnInAnotherLayoutAsIfNothingHadHappened) {
+TEST_P(SaveLoad, TrainingGoesOnInAnotherLayoutAsIfNothingHadHappened) {
   int number = 0;
   for (UpdateRule rule : {UpdateRule(Add{}), UpdateRule(AdaGrad{}), UpdateRule(Adam{}), UpdateRule(Ftrl{.l1 = 0.1})}) {
     for (uint32_t width : {1u, 3u, 40u}) {
@@ -92,16 +93,16 @@ TEST_F(SaveLoadTest, TrainingGoesOnInAnotherLayoutAsIfNothingHadHappened) {
   }
 }
 
-TEST_F(SaveLoadTest, RowsOfVariableLengthComeBack) {
+TEST_P(SaveLoad, RowsOfVariableLengthComeBack) {
   Table<int64_t> table(
-      catalogue_.CreateTable(MakeTableSpec<int64_t>("v", SparseKeys(), Add{}, {.width = kVariableWidth, .shards = 3})));
+      place_->CreateTable(MakeTableSpec<int64_t>("v", SparseKeys(), Add{}, {.width = kVariableWidth, .shards = 3})));
   ASSERT_TRUE(table.ok()) << table.status().message();
   std::vector<Key> keys = {9, 0, ~0ull, 4};
   std::vector<uint32_t> lengths = {3, 1, 0, 2};
   std::vector<int64_t> values = {1, 2, 3, 4, 5, 6};
   ASSERT_TRUE(table.VPush(keys, values, lengths).Wait().ok());
   ASSERT_TRUE(table.Save(folder_).ok());
-  Table<int64_t> loaded(catalogue_.LoadTable(folder_, "again"));
+  Table<int64_t> loaded(place_->LoadTable(folder_, "again"));
   ASSERT_TRUE(loaded.ok()) << loaded.status().message();
   auto rows = loaded.VPull(keys).Get().value();
   EXPECT_EQ(rows.lengths, lengths);
@@ -109,14 +110,14 @@ TEST_F(SaveLoadTest, RowsOfVariableLengthComeBack) {
   EXPECT_EQ(loaded.Describe()->keys_stored, 4u);
 }
 
-TEST_F(SaveLoadTest, EmptyTableComesBackEmpty) {
+TEST_P(SaveLoad, EmptyTableComesBackEmpty) {
   ASSERT_TRUE(Make("e").Save(folder_).ok());
-  Table<float> loaded(catalogue_.LoadTable(folder_, "again"));
+  Table<float> loaded(place_->LoadTable(folder_, "again"));
   ASSERT_TRUE(loaded.ok()) << loaded.status().message();
   EXPECT_EQ(loaded.Describe()->keys_stored, 0u);
 }
 
-TEST_F(SaveLoadTest, WithoutStateTheRowsFitAnyRule) {
+TEST_P(SaveLoad, WithoutStateTheRowsFitAnyRule) {
   Table<float> table = Make("t");
   const std::vector<Key> keys = SomeKeys(50);
   ASSERT_TRUE(table.Push(keys, SomeValues(50, 1)).Wait().ok());
@@ -127,11 +128,11 @@ TEST_F(SaveLoadTest, WithoutStateTheRowsFitAnyRule) {
   EXPECT_EQ(other.Pull(keys).Get().value(), table.Pull(keys).Get().value());
 }
 
-TEST_F(SaveLoadTest, AnotherKindOfTableIsRefusedAndSaysWhy) {
+TEST_P(SaveLoad, AnotherKindOfTableIsRefusedAndSaysWhy) {
   ASSERT_TRUE(Make("t").Save(folder_).ok());
   auto refused = [&](TableSpec spec, std::string_view why) {
     spec.name = "wrong";
-    TableHandle table = catalogue_.CreateTable(std::move(spec)).value();
+    TableHandle table = place_->CreateTable(std::move(spec)).value();
     Status status = table->Load(folder_);
     EXPECT_EQ(status.code(), Code::kInvalid) << why;
     EXPECT_NE(status.message().find(why), std::string::npos) << status.message();
@@ -145,7 +146,7 @@ TEST_F(SaveLoadTest, AnotherKindOfTableIsRefusedAndSaysWhy) {
 }
 
 // Loads a damaged model into a table that holds something; it must be refused and the table must not change.
-class DamageTest : public SaveLoadTest {
+class SaveLoadDamage : public SaveLoad {
  protected:
   void SetUp() override {
     Table<float> table = Make("t", {.width = 2, .shards = 2});
@@ -159,18 +160,20 @@ class DamageTest : public SaveLoadTest {
     Status status = target_.Load(folder_);
     EXPECT_FALSE(status.ok()) << what;
     ASSERT_EQ(target_.Pull(keys_).Get().value(), before_) << what;
-    EXPECT_FALSE(catalogue_.LoadTable(folder_, "new").ok()) << what;
+    EXPECT_FALSE(place_->LoadTable(folder_, "new").ok()) << what;
   }
 
+  // On servers each try takes milliseconds, so not every byte is tried there.
+  const size_t step_ = GetParam().on_servers ? 11 : 1;
   Table<float> target_ = Make("target", {.width = 2, .shards = 5});
   const std::vector<Key> keys_ = SomeKeys(10);
   std::vector<float> before_;
 };
 
-TEST_F(DamageTest, EveryByteFlippedIsFound) {
+TEST_P(SaveLoadDamage, EveryByteFlippedIsFound) {
   for (const std::string& name : Names(folder_)) {
     const std::string path = folder_ + "/" + name, good = Read(path);
-    for (size_t i = 0; i < good.size(); ++i) {
+    for (size_t i = 0; i < good.size(); i += step_) {
       std::string bad = good;
       bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 8)));
       Write(path, bad);
@@ -181,10 +184,10 @@ TEST_F(DamageTest, EveryByteFlippedIsFound) {
   EXPECT_TRUE(target_.Load(folder_).ok());
 }
 
-TEST_F(DamageTest, EveryCutAndEveryAddedByteIsFound) {
+TEST_P(SaveLoadDamage, EveryCutAndEveryAddedByteIsFound) {
   for (const std::string& name : Names(folder_)) {
     const std::string path = folder_ + "/" + name, good = Read(path);
-    for (size_t length = 0; length < good.size(); ++length) {
+    for (size_t length = 0; length < good.size(); length += step_) {
       Write(path, good.substr(0, length));
       ExpectRefused(name + " cut at " + std::to_string(length));
     }
@@ -195,7 +198,7 @@ TEST_F(DamageTest, EveryCutAndEveryAddedByteIsFound) {
   EXPECT_TRUE(target_.Load(folder_).ok());
 }
 
-TEST_F(DamageTest, MissingAndSwappedFilesAreFound) {
+TEST_P(SaveLoadDamage, MissingAndSwappedFilesAreFound) {
   std::vector<std::string> names = Names(folder_);
   for (const std::string& name : names) {
     const std::string path = folder_ + "/" + name, good = Read(path);
@@ -211,9 +214,9 @@ TEST_F(DamageTest, MissingAndSwappedFilesAreFound) {
   ExpectRefused("two files swapped");
 }
 
-TEST_F(DamageTest, FilesOfAnotherSaveAreFound) {
+TEST_P(SaveLoadDamage, FilesOfAnotherSaveAreFound) {
   // The same rows, saved twice: only the model's id tells the files apart.
-  Table<float> table(catalogue_.OpenTable("t", ValueType::kF32));
+  Table<float> table(place_->OpenTable("t"));
   const std::string other = root_ + "/other";
   ASSERT_TRUE(table.Save(other).ok());
   std::vector<std::string> ours = Names(folder_), theirs = Names(other);
@@ -226,11 +229,11 @@ TEST_F(DamageTest, FilesOfAnotherSaveAreFound) {
   }
 }
 
-TEST_F(SaveLoadTest, SavingOverAModelKeepsOneOfThemWholeWhateverFails) {
+TEST_P(SaveLoad, SavingOverAModelKeepsOneOfThemWholeWhateverFails) {
   env::FaultyFileSystem files(env_->files());
   env::FaultyEnv env(*env_, files);
-  Catalogue catalogue(env);
-  Table<float> table(catalogue.CreateTable(MakeTableSpec<float>("t", SparseKeys(), Add{}, {.shards = 2})));
+  const auto other = place_->Other(env);
+  Table<float> table(other->CreateTable(MakeTableSpec<float>("t", SparseKeys(), Add{}, {.shards = 2})));
   const std::vector<Key> keys = {1, 2, 3, 4};
   float value = 1;
   auto push = [&] { ASSERT_TRUE(table.Push(keys, std::vector<float>(4, 1)).Wait().ok()); };
@@ -248,7 +251,7 @@ TEST_F(SaveLoadTest, SavingOverAModelKeepsOneOfThemWholeWhateverFails) {
     files.FailAnyAt(n, Status::Unavailable("planned failure"));
     const bool saved = table.Save(folder_).ok();
     files.Heal();
-    Table<float> loaded(catalogue.LoadTable(folder_, "check"));
+    Table<float> loaded(other->LoadTable(folder_, "check"));
     ASSERT_TRUE(loaded.ok()) << "operation " << n << ": " << loaded.status().message();
     const std::vector<float> got = loaded.Pull(keys).Get().value();
     const float now = table.Pull(keys).Get().value()[0];
@@ -259,18 +262,18 @@ TEST_F(SaveLoadTest, SavingOverAModelKeepsOneOfThemWholeWhateverFails) {
   }
 }
 
-TEST_F(SaveLoadTest, OldFilesGoWhenTheNewModelIsIn) {
+TEST_P(SaveLoad, OldFilesGoWhenTheNewModelIsIn) {
   Table<float> table = Make("t", {.shards = 2});
   ASSERT_TRUE(table.Save(folder_).ok());
   ASSERT_TRUE(table.Save(folder_).ok());
   EXPECT_EQ(Names(folder_).size(), 3u);
 }
 
-TEST_F(SaveLoadTest, FullDiskLeavesTheOldModelAndNothingElse) {
+TEST_P(SaveLoad, FullDiskLeavesTheOldModelAndNothingElse) {
   env::FaultyFileSystem files(env_->files());
   env::FaultyEnv env(*env_, files);
-  Catalogue catalogue(env);
-  Table<float> table(catalogue.CreateTable(MakeTableSpec<float>("t", SparseKeys(), Add{}, {.shards = 2})));
+  const auto other = place_->Other(env);
+  Table<float> table(other->CreateTable(MakeTableSpec<float>("t", SparseKeys(), Add{}, {.shards = 2})));
   const std::vector<Key> keys = SomeKeys(1000);
   ASSERT_TRUE(table.Push(keys, std::vector<float>(1000, 1)).Wait().ok());
   ASSERT_TRUE(table.Save(folder_).ok());
@@ -281,9 +284,12 @@ TEST_F(SaveLoadTest, FullDiskLeavesTheOldModelAndNothingElse) {
   EXPECT_EQ(status.code(), Code::kExhausted) << status.message();
   EXPECT_EQ(Names(folder_), before);
   files.Heal();
-  Table<float> loaded(catalogue.LoadTable(folder_, "check"));
+  Table<float> loaded(other->LoadTable(folder_, "check"));
   EXPECT_EQ(loaded.Pull(keys).Get().value(), std::vector<float>(1000, 1));
 }
 
+GLIM_IN_ALL_PLACES(SaveLoad);
+GLIM_IN_ALL_PLACES(SaveLoadDamage);
+
 }  // namespace
-}  // namespace glim::param
+}  // namespace glim::cluster

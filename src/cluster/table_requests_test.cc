@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What requests promise besides their arithmetic: refused whole, applied in order, seen whole, ended by a drop.
+// What requests promise besides their arithmetic, wherever the table lives: refused whole, applied in order, seen
+// whole, ended by a drop.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -12,25 +13,25 @@
 #include <thread>
 #include <vector>
 
+#include "cluster/table_places_test.h"
 #include "env/env.h"
-#include "param/catalogue.h"
 
-namespace glim::param {
+namespace glim::cluster {
 namespace {
 
-class RequestTest : public testing::Test {
+class TableRequests : public testing::TestWithParam<PlaceKind> {
  protected:
   template <class V>
   Table<V> Make(KeySpace keys, UpdateRule rule = Add{}, TableOptions options = {}) {
     if (options.shards == 0) options.shards = 4;
     Table<V> table(
-        catalogue_.CreateTable(MakeTableSpec<V>("t" + std::to_string(++tables_), keys, std::move(rule), options)));
+        place_->CreateTable(MakeTableSpec<V>("t" + std::to_string(++tables_), keys, std::move(rule), options)));
     EXPECT_TRUE(table.ok()) << table.status().message();
     return table;
   }
 
   std::unique_ptr<env::Env> env_ = env::MakePosixEnv();
-  Catalogue catalogue_{*env_};
+  const std::unique_ptr<TablePlace> place_ = MakePlace(GetParam(), *env_);
   int tables_ = 0;
 };
 
@@ -40,7 +41,7 @@ std::vector<Key> UpTo(Key count) {
   return keys;
 }
 
-TEST_F(RequestTest, BadPushesAreRefusedWholeOverAllShards) {
+TEST_P(TableRequests, BadPushesAreRefusedWholeOverAllShards) {
   constexpr float kInf = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
   for (KeySpace space : {SparseKeys(), DenseKeys(200000)}) {
     // Longer than a slice, so that a check that came too late would have changed the first one.
@@ -70,7 +71,7 @@ TEST_F(RequestTest, BadPushesAreRefusedWholeOverAllShards) {
   }
 }
 
-TEST_F(RequestTest, RefusalsNameTheTableTheKeyAndTheValue) {
+TEST_P(TableRequests, RefusalsNameTheTableTheKeyAndTheValue) {
   Table<float> table = Make<float>(DenseKeys(10), Ftrl{});
   const std::vector<Key> keys = {3, 12};
   EXPECT_EQ(table.Push(keys, std::vector<float>{1, 2}).Wait().message(),
@@ -79,14 +80,14 @@ TEST_F(RequestTest, RefusalsNameTheTableTheKeyAndTheValue) {
   EXPECT_NE(table.Push(good, std::vector<float>{1, NAN}).Wait().message().find("for key 4, is nan"), std::string::npos);
 }
 
-TEST_F(RequestTest, IntegerTablesTakeNoLearningRules) {
+TEST_P(TableRequests, IntegerTablesTakeNoLearningRules) {
   for (UpdateRule rule : {UpdateRule(Sgd{}), UpdateRule(AdaGrad{}), UpdateRule(Adam{}), UpdateRule(Ftrl{})}) {
-    auto table = catalogue_.CreateTable(MakeTableSpec<int64_t>("i", SparseKeys(), rule));
+    auto table = place_->CreateTable(MakeTableSpec<int64_t>("i", SparseKeys(), rule));
     EXPECT_EQ(table.status().code(), Code::kInvalid) << ToString(rule);
   }
 }
 
-TEST_F(RequestTest, DoublesMustFitTheTypeOfTheTable) {
+TEST_P(TableRequests, DoublesMustFitTheTypeOfTheTable) {
   Table<int32_t> table = Make<int32_t>(SparseKeys());
   const std::vector<Key> keys = {1, 2};
   for (double bad : {0.5, 2147483648.0, -2147483649.0, static_cast<double>(NAN)}) {
@@ -98,7 +99,7 @@ TEST_F(RequestTest, DoublesMustFitTheTypeOfTheTable) {
   EXPECT_EQ(table.client()->PullDoubles(keys).Get().value(), values);
 }
 
-TEST_F(RequestTest, DuplicatesOfOnePushAreAppliedInOrder) {
+TEST_P(TableRequests, DuplicatesOfOnePushAreAppliedInOrder) {
   Table<float> table = Make<float>(SparseKeys(), Assign{});
   std::vector<Key> keys;
   std::vector<float> values;
@@ -112,7 +113,7 @@ TEST_F(RequestTest, DuplicatesOfOnePushAreAppliedInOrder) {
   for (Key key : asked) EXPECT_EQ(got[key], static_cast<float>((199999 - key) / 97 * 97 + key));
 }
 
-TEST_F(RequestTest, GrowthToAMillionKeysKeepsEachRow) {
+TEST_P(TableRequests, GrowthToAMillionKeysKeepsEachRow) {
   Table<float> table = Make<float>(SparseKeys());
   std::vector<Key> keys;
   std::vector<float> values;
@@ -134,7 +135,7 @@ TEST_F(RequestTest, GrowthToAMillionKeysKeepsEachRow) {
   EXPECT_EQ(table.Describe()->keys_stored, 1000000u);
 }
 
-TEST_F(RequestTest, IntegersAddedByManyThreadsSumExactly) {
+TEST_P(TableRequests, IntegersAddedByManyThreadsSumExactly) {
   constexpr int kThreads = 4, kPushes = 200;
   for (KeySpace space : {SparseKeys(), DenseKeys(1000)}) {
     Table<int64_t> table = Make<int64_t>(space);
@@ -158,7 +159,7 @@ TEST_F(RequestTest, IntegersAddedByManyThreadsSumExactly) {
   }
 }
 
-TEST_F(RequestTest, PullsSeeAPushOfOneShardWhole) {
+TEST_P(TableRequests, PullsSeeAPushOfOneShardWhole) {
   Table<int64_t> table = Make<int64_t>(SparseKeys(), Add{}, {.shards = 1});
   const std::vector<Key> keys = UpTo(500);
   std::atomic<bool> stop = false;
@@ -174,7 +175,7 @@ TEST_F(RequestTest, PullsSeeAPushOfOneShardWhole) {
   pusher.join();
 }
 
-TEST_F(RequestTest, ScansGiveEachStoredRowOnceWhileOthersGrowTheTable) {
+TEST_P(TableRequests, ScansGiveEachStoredRowOnceWhileOthersGrowTheTable) {
   Table<int64_t> table = Make<int64_t>(SparseKeys());
   const std::vector<Key> keys = UpTo(20000);
   ASSERT_TRUE(table.Push(keys, std::vector<int64_t>(keys.begin(), keys.end())).Wait().ok());
@@ -196,7 +197,7 @@ TEST_F(RequestTest, ScansGiveEachStoredRowOnceWhileOthersGrowTheTable) {
   for (Key key : seen) ASSERT_EQ(seen.count(key), 1u) << key;
 }
 
-TEST_F(RequestTest, VariableRowsGrowAndAreAddedFromTheirBeginning) {
+TEST_P(TableRequests, VariableRowsGrowAndAreAddedFromTheirBeginning) {
   Table<float> table = Make<float>(SparseKeys(), Add{}, {.width = kVariableWidth});
   const std::vector<Key> keys = {7, 8, 7};
   ASSERT_TRUE(table.VPush(keys, std::vector<float>{1, 2, 9, 10, 10, 10}, std::vector<uint32_t>{2, 1, 3}).Wait().ok());
@@ -210,7 +211,7 @@ TEST_F(RequestTest, VariableRowsGrowAndAreAddedFromTheirBeginning) {
   EXPECT_EQ(table.VPull(asked).Get()->values, rows.values);
 }
 
-TEST_F(RequestTest, RequestsAfterOthersAreMadeWhenThoseAreDone) {
+TEST_P(TableRequests, RequestsAfterOthersAreMadeWhenThoseAreDone) {
   Table<int64_t> table = Make<int64_t>(SparseKeys());
   Promise<void> first, failing;
   std::vector<Key> keys = {5};
@@ -238,7 +239,7 @@ TEST_F(RequestTest, RequestsAfterOthersAreMadeWhenThoseAreDone) {
   EXPECT_EQ(table.Pull(asked).Get().value(), (std::vector<int64_t>{3, 0}));
 }
 
-TEST_F(RequestTest, NobodyHangsOnADependencyThatNeverEnds) {
+TEST_P(TableRequests, NobodyHangsOnADependencyThatNeverEnds) {
   Table<int64_t> table = Make<int64_t>(SparseKeys());
   Promise<void> never;
   PushOptions options;
@@ -251,9 +252,9 @@ TEST_F(RequestTest, NobodyHangsOnADependencyThatNeverEnds) {
   EXPECT_EQ(table.Pull(keys).Get().value(), std::vector<int64_t>{0});
 }
 
-TEST_F(RequestTest, AfterDropEveryCallOnEveryHandleSaysNotFound) {
+TEST_P(TableRequests, AfterDropEveryCallOnEveryHandleSaysNotFound) {
   Table<float> table = Make<float>(SparseKeys());
-  TableHandle other = catalogue_.OpenTable("t1").value();
+  TableHandle other = place_->OpenTable("t1").value();
   const std::vector<Key> keys = {1, 2};
   const std::vector<float> values = {1, 2};
   ASSERT_TRUE(table.Drop().ok());
@@ -268,12 +269,12 @@ TEST_F(RequestTest, AfterDropEveryCallOnEveryHandleSaysNotFound) {
   ScanCursor cursor;
   RowChunk chunk;
   EXPECT_EQ(other->Scan(&cursor, 10, &chunk).code(), Code::kNotFound);
-  EXPECT_EQ(catalogue_.OpenTable("t1").status().code(), Code::kNotFound);
-  EXPECT_TRUE(catalogue_.ListTables()->empty());
-  EXPECT_TRUE(catalogue_.CreateTable(MakeTableSpec<float>("t1", SparseKeys())).ok());
+  EXPECT_EQ(place_->OpenTable("t1").status().code(), Code::kNotFound);
+  EXPECT_TRUE(place_->TableNames().empty());
+  EXPECT_TRUE(place_->CreateTable(MakeTableSpec<float>("t1", SparseKeys())).ok());
 }
 
-TEST_F(RequestTest, DropWhileOthersWorkEndsTheirCallsCleanly) {
+TEST_P(TableRequests, DropWhileOthersWorkEndsTheirCallsCleanly) {
   Table<int64_t> table = Make<int64_t>(SparseKeys());
   std::atomic<int> applied = 0;
   std::thread pusher([&] {
@@ -288,17 +289,19 @@ TEST_F(RequestTest, DropWhileOthersWorkEndsTheirCallsCleanly) {
   pusher.join();
 }
 
-TEST_F(RequestTest, NamesAreCheckedAndTakenOnce) {
+TEST_P(TableRequests, NamesAreCheckedAndTakenOnce) {
   for (std::string name : {std::string(), std::string(65, 'a'), std::string("a b"), std::string("a/b"),
                            std::string("a\0b", 3), std::string("\xc3\xa9")}) {
-    EXPECT_EQ(catalogue_.CreateTable(MakeTableSpec<float>(name, SparseKeys())).status().code(), Code::kInvalid) << name;
+    EXPECT_EQ(place_->CreateTable(MakeTableSpec<float>(name, SparseKeys())).status().code(), Code::kInvalid) << name;
   }
-  EXPECT_TRUE(catalogue_.CreateTable(MakeTableSpec<float>(std::string(64, 'a'), SparseKeys())).ok());
-  EXPECT_TRUE(catalogue_.CreateTable(MakeTableSpec<float>("Aa9_.-", SparseKeys())).ok());
-  EXPECT_EQ(catalogue_.CreateTable(MakeTableSpec<float>("Aa9_.-", SparseKeys())).status().code(), Code::kInvalid);
-  EXPECT_EQ(catalogue_.OpenTable("Aa9_.-", ValueType::kI32).status().code(), Code::kInvalid);
-  EXPECT_EQ(catalogue_.ListTables()->size(), 2u);
+  EXPECT_TRUE(place_->CreateTable(MakeTableSpec<float>(std::string(64, 'a'), SparseKeys())).ok());
+  EXPECT_TRUE(place_->CreateTable(MakeTableSpec<float>("Aa9_.-", SparseKeys())).ok());
+  EXPECT_EQ(place_->CreateTable(MakeTableSpec<float>("Aa9_.-", SparseKeys())).status().code(), Code::kInvalid);
+  EXPECT_EQ(Table<int32_t>(place_->OpenTable("Aa9_.-")).status().code(), Code::kInvalid);
+  EXPECT_EQ(place_->TableNames().size(), 2u);
 }
 
+GLIM_IN_ALL_PLACES(TableRequests);
+
 }  // namespace
-}  // namespace glim::param
+}  // namespace glim::cluster
