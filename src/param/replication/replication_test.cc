@@ -116,6 +116,9 @@ class Replication : public testing::Test {
   void Pull(const Member& to, uint64_t after_seq = 0) {
     nodes.at(to)->replica.OnPull(1, PullRequest{kShard, 1, kProducer, after_seq, 0, {}}, now);
   }
+  void AskAnswer(const Member& to, uint64_t seq) {
+    nodes.at(to)->replica.OnPull(1, PullRequest{kShard, 1, kProducer, 0, seq, {}}, now);
+  }
   Node& node(const Member& member) { return *nodes.at(member); }
 
   int64_t now = 0;
@@ -124,6 +127,36 @@ class Replication : public testing::Test {
   std::vector<std::string> push_replies;
   std::vector<std::string> pull_replies;
 };
+
+TEST_F(Replication, TheAnswerToAPushIsThatOfItsMomentWhoeverIsAskedHoweverOften) {
+  Start({1, kA, {kB}, {}});
+  AskAnswer(kA, 2);  // Before the push: it waits.
+  Push(kA, 1, "one");
+  Push(kA, 2, "ask");
+  Push(kA, 3, "three");
+  DeliverAll();
+  AskAnswer(kA, 2);
+  EXPECT_THAT(pull_replies, ElementsAre("one ask ", "one ask "));
+  // A joiner has it from a snapshot, and answers when A and B are gone.
+  Tell({2, kB, {}, kC}, false);
+  Tell({2, kB, {}, kC}, true);
+  DeliverAll();
+  now += 200'000'000;
+  node(kB).replica.OnTick(now);
+  DeliverAll();
+  Tell({3, kC, {}, {}}, false);
+  Tell({3, kC, {}, {}}, true);
+  pull_replies.clear();
+  AskAnswer(kC, 2);
+  EXPECT_THAT(pull_replies, ElementsAre("one ask "));
+  Push(kC, 4, "four");
+  Push(kC, 5, "five");
+  AskAnswer(kC, 2);  // One of the last four.
+  Push(kC, 6, "six");
+  AskAnswer(kC, 2);
+  AskAnswer(kC, 3);  // Has none.
+  EXPECT_THAT(pull_replies, ElementsAre("one ask ", "one ask ", "refused", "refused"));
+}
 
 TEST_F(Replication, APushIsAcknowledgedWhenAllHoldIt) {
   Start({1, kA, {kB, kC}, {}});
