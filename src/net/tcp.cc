@@ -89,6 +89,8 @@ struct Shared {
   const TransportOptions options;
   std::optional<TlsContext> tls_client, tls_server;  // Without a key, neither side can speak TLS.
   Resolver* resolver = nullptr;                      // The transport's.
+  // What is read ahead, until the reading call returns. The loop works on one connection at a time.
+  std::vector<char> staging = std::vector<char>(kStagingBytes);
 };
 
 class TcpConnection final : public WireConnection {
@@ -255,7 +257,7 @@ class TcpConnection final : public WireConnection {
   void OnReadyLocally() {
     if (!rings_ && !TakeMemory()) return;
     if (++wakes_ % kWakesInSocket == 0) {
-      const std::array<std::span<char>, 1> places = {std::span(staging_)};
+      const std::array<std::span<char>, 1> places = {std::span(shared_->staging)};
       (void)socket_.Read(places);  // Wake-ups say nothing.
     }
     ReadRing();
@@ -400,20 +402,20 @@ class TcpConnection final : public WireConnection {
     if (reads_later_) return;
     for (int turn = 0; turn < kReadsInTurn && !closing(); ++turn) {
       const auto direct = tls_ ? std::span<char>() : Direct();
-      const std::array<std::span<char>, 2> places = {direct, std::span(staging_)};
+      const std::array<std::span<char>, 2> places = {direct, std::span(shared_->staging)};
       const SocketResult read = socket_.Read(places);
       if (read.kind == Kind::kNotNow) return;
       if (read.kind == Kind::kEnd) return OnEnd();
       if (read.kind == Kind::kError) return BeginClose(CloseReason::kBroken, Broken(read.error));
       const size_t to_direct = std::min(read.bytes, direct.size());
-      const std::string_view staged(staging_.data(), read.bytes - to_direct);
+      const std::string_view staged(shared_->staging.data(), read.bytes - to_direct);
       if (tls_) {
         OnCiphertext(staged);
       } else {
         OnBytes(to_direct, staged);
       }
       // Less than there was room for: that was all for now, and what comes is told; but an end is told only once.
-      if (read.bytes < direct.size() + staging_.size() && !peer_ended_) return;
+      if (read.bytes < direct.size() + shared_->staging.size() && !peer_ended_) return;
     }
     if (!closing()) ReadLater();
   }
@@ -482,7 +484,6 @@ class TcpConnection final : public WireConnection {
   const bool is_server_;
   env::StreamSocket socket_;
   std::optional<Watch> watch_;
-  std::vector<char> staging_ = std::vector<char>(kStagingBytes);
   bool peer_ended_ = false;  // What is left to read ends with its end.
   bool reads_later_ = false;
   bool waits_to_write_ = false;
