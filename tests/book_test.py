@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs every code block of README.md and docs/book, so that the text stays true.
 
-lua   a job script, run by `glim run` in an empty folder; a text block right after it is what it must print
+lua   a job script, run by `glim run` in an empty folder; a text block right after it is what it must print. One that begins with
+      `-- NAME.lua` is put into the file's folder under that name instead
 cpp   a whole program, compiled against include/ (syntax only)
 sh    lines `glim ...` are run in one empty folder per file, a text block right after it is what they must print; lines
-      `./dev VERB ...` must name a verb of ./dev
+      `./dev VERB ...` must name a verb of ./dev. `glim master &` and `glim server &` go on until the end of the file; they listen
+      at free ports, and 127.0.0.1:45326 in other lines is where the master does
 Anything else fails: a block that nobody checks goes stale.
 
 The folder with the glim binary is in GLIM_BUILD (default: build/release).
 """
 
+import contextlib
 import os
 import re
 import subprocess
@@ -42,15 +45,52 @@ def blocks(text):
     return result
 
 
+MASTER = "127.0.0.1:45326"
+
+
 class BookTest(unittest.TestCase):
-    def run_program(self, command, folder):
+    def setUp(self):
+        self.nodes = []
+        self.master = None
+
+    def stop_nodes(self):
+        for node in self.nodes:
+            node.kill()
+            node.wait()
+            node.stdout.close()
+        self.nodes, self.master = [], None
+
+    def environment(self):
         environment = dict(os.environ, PATH=BUILD + os.pathsep + os.environ.get("PATH", ""))
+        if self.master:
+            environment["GLIM_MASTER"] = self.master
+        return environment
+
+    def start_node(self, command, folder):
+        environment = dict(self.environment(), GLIM_ADDRESS="127.0.0.1:0")
+        node = subprocess.Popen(command.replace(MASTER, self.master or MASTER).split(), cwd=folder, env=environment, text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.nodes.append(node)
+        line = node.stdout.readline()
+        self.assertTrue(line.startswith("listening "), f"{command}: {line}")
+        if command.split()[1] == "master":
+            self.master = line.split()[1]
+
+    def run_program(self, command, folder):
+        environment = self.environment()
+        if self.master and isinstance(command, str):
+            command = command.replace(MASTER, self.master)
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S,
                               stdin=subprocess.DEVNULL, shell=isinstance(command, str))
         self.assertEqual(done.returncode, 0, f"{command}\n{done.stdout}{done.stderr}")
         return done.stdout
 
     def check_lua(self, content, expected, folder):
+        named = re.match(r"-- (\w+\.lua)\n", content)
+        if named:
+            with open(os.path.join(folder, named.group(1)), "w") as file:
+                file.write(content)
+            return
         with tempfile.TemporaryDirectory(dir=folder) as inner:
             with open(os.path.join(inner, "job.lua"), "w") as file:
                 file.write(content)
@@ -71,7 +111,9 @@ class BookTest(unittest.TestCase):
             verbs = set(re.findall(r"^#: (\w+)", file.read(), re.MULTILINE))
         for line in content.splitlines():
             words = line.split("#")[0].split()
-            if words[:1] == ["glim"]:
+            if words[:1] == ["glim"] and words[-1] == "&":
+                self.start_node(" ".join(words[:-1]), folder)
+            elif words[:1] == ["glim"]:
                 output += self.run_program(line, folder)
             elif words[:1] == ["./dev"]:
                 self.assertIn((words + [""])[1], verbs, line)
@@ -85,7 +127,8 @@ class BookTest(unittest.TestCase):
             with open(os.path.join(ROOT, name)) as file:
                 text = file.read()
             self.assertEqual(len(re.findall(r"^\s*```", text, re.MULTILINE)), 2 * len(_FENCE.findall(text)), f"{name}: a fence is not closed, or indented")
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as at_end:
+                at_end.callback(self.stop_nodes)
                 for kind, content, line, expected in blocks(text):
                     with self.subTest(f"{name}:{line}"):
                         if kind == "lua":
