@@ -45,7 +45,17 @@ glim.table{name = "ledger", type = "i64", rule = glim.add(), replicas = 2}
 class Cluster:
     """Its processes; all of them end with it."""
 
+    first_address = "127.0.0.1:0"
+
+    def prepare(self):
+        """Before the first process."""
+
+    def on_host(self, host):
+        """What a command begins with to run on the host of "master", of server 1, 2, ... or of "client"."""
+        return []
+
     def __init__(self, folder, bug):
+        self.prepare()
         self.folder = folder
         self.bug = bug
         self.key = os.path.join(folder, "client.key")
@@ -56,7 +66,7 @@ class Cluster:
         self.events = {}
         self.last_event = "none"
         self.call(GLIM, "init", "--dir", folder)
-        self.address = "127.0.0.1:0"
+        self.address = self.first_address
         self.start_master()
         for number in range(1, SERVERS + 1):
             self.start_server(number)
@@ -78,7 +88,7 @@ class Cluster:
                 process.stdout.close()
 
     def call(self, *command):
-        return subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=300).stdout
+        return subprocess.run([*self.on_host("client"), *command], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=300).stdout
 
     def count(self, event):
         self.events[event] = self.events.get(event, 0) + 1
@@ -98,25 +108,25 @@ class Cluster:
         tables = self.status()["tables"]
         return bool(tables) and all(table["complete"] == table["shards"] == table["served"] for table in tables)
 
-    def start(self, *command, **options):
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, text=True, **options)
+    def start(self, host, *command, **options):
+        process = subprocess.Popen([*self.on_host(host), *command], stdin=subprocess.DEVNULL, text=True, **options)
         self.processes.append(process)
         return process
 
-    def start_node(self, *command):
-        process = self.start(*command, stdout=subprocess.PIPE)
+    def start_node(self, host, *command):
+        process = self.start(host, *command, stdout=subprocess.PIPE)
         line = process.stdout.readline()
         if not line.startswith("listening "):
             raise SystemExit(f"kill_ledger: {' '.join(command)} did not start")
         return process, line.split()[1]
 
     def start_master(self):
-        self.master, self.address = self.start_node(os.path.join(BUILD, "faulty_node"), self.bug, "master",
+        self.master, self.address = self.start_node("master", os.path.join(BUILD, "faulty_node"), self.bug, "master",
                                                     os.path.join(self.folder, "master"), self.address,
                                                     os.path.join(self.folder, "cluster.key"))
 
     def start_server(self, number):
-        self.servers[number], _ = self.start_node(os.path.join(BUILD, "faulty_node"), self.bug, "server",
+        self.servers[number], _ = self.start_node(number, os.path.join(BUILD, "faulty_node"), self.bug, "server",
                                                   os.path.join(self.folder, f"server-{number}"), self.address, str(number),
                                                   os.path.join(self.folder, "cluster.key"))
 
@@ -124,10 +134,15 @@ class Cluster:
         number = self.next_client
         self.next_client += 1
         ledger = os.path.join(self.folder, f"{number}.ledger")
-        self.clients[number] = self.start(os.path.join(BUILD, "ledger_client"), "push", self.address, self.key, str(number), ledger,
+        self.clients[number] = self.start("client", os.path.join(BUILD, "ledger_client"), "push", self.address, self.key, str(number), ledger,
                                           str(seconds))
 
     # What happens to them.
+
+    def harms(self):
+        """More often what stands there more often."""
+        often = [self.kill_server, self.kill_server_beside_a_stopped_one, self.stop_server, self.kill_master]
+        return often * 2 + [self.stop_master, self.kill_client]
 
     def kill_master(self, dice):
         self.count("master killed")
@@ -184,15 +199,14 @@ def wait_until(condition, what, tell=lambda: ""):
         time.sleep(0.1)
 
 
-def run(seconds, seed, bug="none"):
+def run(seconds, seed, bug="none", kind=Cluster):
     """What the ledgers say, and how often what happened."""
     dice = random.Random(seed)
-    with tempfile.TemporaryDirectory(prefix="glim-ledger-") as folder, Cluster(folder, bug) as cluster:
+    with tempfile.TemporaryDirectory(prefix="glim-ledger-") as folder, kind(folder, bug) as cluster:
         end = time.monotonic() + seconds
         for _ in range(CLIENTS):
             cluster.start_client(seconds)
-        harms = [cluster.kill_server, cluster.kill_server_beside_a_stopped_one, cluster.stop_server, cluster.kill_master] * 2
-        harms += [cluster.stop_master, cluster.kill_client]
+        harms = cluster.harms()
         while time.monotonic() < end:
             time.sleep(dice.uniform(0.2, 1.5))
             wait_until(cluster.is_whole, "all replicas", cluster.tell)

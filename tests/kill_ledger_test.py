@@ -25,12 +25,12 @@ class KillLedgerTest(unittest.TestCase):
 
     @unittest.skipIf(sanitized(), "the release build looks for it")
     def test_an_acknowledgement_before_the_backup_has_it_is_found(self):
-        tally, _ = kill_ledger.run(40, 3, "ack-before-backup")
+        tally, _ = kill_ledger.run(30, 3, "ack-before-backup")
         self.assertGreater(tally["lost"], 0, tally)
 
     @unittest.skipIf(sanitized(), "the release build looks for it")
     def test_retries_without_the_duplicate_table_are_found(self):
-        tally, _ = kill_ledger.run(30, 1, "no-duplicate-table")
+        tally, _ = kill_ledger.run(20, 1, "no-duplicate-table")
         self.assertGreater(tally["twice"], 0, tally)
 
 
