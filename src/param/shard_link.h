@@ -7,7 +7,7 @@
 // A push that wants an answer (PushPull) is a push and a pull of what the shard keeps as its answer, both sent at once;
 // no more than kAnswersKept pushes are begun before the answer is here.
 //
-// A pull that has to be asked again, because its server was lost, may see pushes begun after it.
+// A pull may see pushes that were begun after it and before its rows came.
 //
 // When a session ends (the shard has lost what it acknowledged, or refuses what this program took for good), a new one
 // begins under another name: what was under way is unknown or refused, what comes later can be pushed again.

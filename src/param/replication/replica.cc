@@ -159,10 +159,7 @@ void Replica::Commit(int64_t now) {
   }
   if (upto > applied_lsn_) {
     const uint64_t before = applied_lsn_;
-    while (applied_lsn_ < upto) {
-      ApplyUpTo(applied_lsn_ + 1);
-      AnswerPulls(now);  // A pull that its producer made before the next push does not see that.
-    }
+    ApplyUpTo(upto);
     for (uint64_t lsn = before + 1; lsn <= upto; ++lsn) AnswerProducer(RecordAt(lsn).producer);
   }
   for (const Peer& peer : peers_) {
