@@ -314,6 +314,7 @@ Status ServerProcess::Impl::StartInLoop() {
   if (options_.key) transport.cluster = options_.key->cluster;
   transport.node = fmt::format("server-{}", self_.node);
   transport.dead_nanos = options_.node_options.dead_nanos;
+  transport.shared_memory = options_.shared_memory;
   transport_ = net::MakeTcpTransport(*loop_, std::move(transport));
   ASSIGN_OR_RETURN(listener_,
                    transport_->Listen(options_.address, [this](const std::shared_ptr<net::Connection>& connection) {

@@ -28,6 +28,7 @@ struct ServerProcessOptions {
   std::string folder;                   // Its own; empty: none.
   uint64_t memory_max = uint64_t{1} << 30;
   std::shared_ptr<const net::Key> key;  // Null: this machine only.
+  bool shared_memory = true;            // With peers on this machine, see net/transport.h.
   ServerNodeOptions node_options;
 };
 
