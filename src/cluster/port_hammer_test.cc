@@ -99,6 +99,7 @@ class PortHammerTest : public testing::Test {
         failed_ = table_.Push(std::vector<Key>{1, 2, 3}, std::vector<int64_t>{1, 1, 1}).Wait();
         if (failed_.ok()) ++pushes_;
       }
+      over_ = true;
     });
   }
   void StopLive() {
@@ -108,7 +109,7 @@ class PortHammerTest : public testing::Test {
   // The program beside it has worked on all the time, and still does.
   void ExpectAlive() {
     const int64_t before = pushes_;
-    while (failed_.ok() && pushes_ == before) env_->clock().SleepFor(kMilli);
+    while (!over_ && pushes_ == before) env_->clock().SleepFor(kMilli);
     StopLive();
     ASSERT_TRUE(failed_.ok()) << failed_.message();
     const auto pulled = table_.Pull(std::vector<Key>{1, 2, 3}).Get();
@@ -182,6 +183,7 @@ class PortHammerTest : public testing::Test {
   Table<int64_t> table_;
   std::thread live_;
   std::atomic<bool> stop_{false};
+  std::atomic<bool> over_{false};
   std::atomic<int64_t> pushes_{0};
   Status failed_;  // The live thread's, until it has ended.
 };
