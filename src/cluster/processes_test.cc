@@ -179,6 +179,15 @@ TEST_F(ProcessesTest, ServersAndTheMasterGoAndComeBackWhilePushesGoOn) {
   EXPECT_GT(pushes, 10);
 }
 
+TEST_F(ProcessesTest, ATableOnDiskIsRefused) {
+  Start(1);
+  TableSpec spec = Counts("counts");
+  spec.durability = Durability::kDisk;
+  const Status status = client_->CreateTable(spec).status();
+  EXPECT_EQ(status.code(), Code::kInvalid);
+  EXPECT_THAT(status.message(), HasSubstr("do not keep tables on disk yet"));
+}
+
 TEST_F(ProcessesTest, AMasterThatIsNotThereIsNamed) {
   param::ClusterClientOptions options;
   options.master = "127.0.0.1:1";
