@@ -88,6 +88,15 @@ struct ScanCursor {
   bool done = false;      // No more rows in this shard.
 };
 
+// Which of how many logical workers; who runs them, and how many at a time, does not matter.
+struct JoinOptions {
+  uint32_t worker = 0;  // From 0 on.
+  uint32_t workers = 1;
+  std::chrono::nanoseconds deadline = std::chrono::seconds(30);
+};
+
+class WorkerClient;
+
 class TableClient {
  public:
   virtual ~TableClient() = default;
@@ -130,16 +139,60 @@ class TableClient {
   virtual Status Load(const std::string& folder, const LoadOptions& options = {}) = 0;
   virtual Status Drop() = 0;
 
+  // Becomes a worker of the table's clock (see WorkerClient). Whoever was this worker before is not any more.
+  virtual Result<std::shared_ptr<WorkerClient>> Join(const JoinOptions& options);
+  // Takes a worker out that holds the others up; it is told so at its next call. What it pushed in a clock that it has
+  // not ended is dropped, on a bulk-synchronous table.
+  virtual Status RemoveWorker(uint32_t worker);
+
   // Ok, or why there is no such table: a handle may stand for a failure, so that programs need not ask at each step.
   virtual Status status() const { return Status::Ok(); }
 };
 using TableHandle = std::shared_ptr<TableClient>;
+
+// A table as one of its workers sees it. What a push and a pull do depends on the table's consistency, and on the
+// worker's clock: how many clocks it has ended.
+//
+//            a push at clock c               a pull at clock c
+//   async    is applied at once              is answered at once
+//   s        is applied at once              waits until all workers have ended clock c - s - 1
+//   bsp      is held until all have ended c  waits until all have ended clock c - 1; sees all pushes of clocks below c,
+//                                            and no other
+//
+// Bulk-synchronous pushes are combined worker by worker, each in its order, so rows do not depend on who runs the
+// workers and where the table lies. All workers count until they leave, also those who have not joined yet. One that is
+// not heard of for 10 seconds (on servers: its process is gone) has left. A wait ends at the deadline of its call with
+// kTimeout and the name of the worker that is behind.
+//
+// A worker that is run again joins again: it begins with the clock that was not ended, and is taken to do the same
+// again, so that each clock counts once. The calls for the whole table (Save, Describe and so on) are the table's.
+// PushPull is refused.
+//
+// Thread: one at a time. Destroying it leaves.
+class WorkerClient : public TableClient {
+ public:
+  virtual uint32_t worker() const = 0;
+  virtual uint32_t workers() const = 0;
+  // Where this worker is: as many clocks as it has ended.
+  virtual uint64_t clock() const = 0;
+  // Ends the worker's clock, when its requests so far are done. When it fails the worker is of no use any more.
+  virtual Status Clock(std::chrono::nanoseconds deadline = std::chrono::seconds(30)) = 0;
+  // Ends the clock, and waits until all others have ended it too.
+  virtual Status Barrier(std::chrono::nanoseconds deadline = std::chrono::seconds(30)) = 0;
+  // The others go on without this one. What it pushed in the clock that it is in is dropped, on a bulk-synchronous
+  // table. When all have left, clocks begin anew.
+  virtual Status Leave() = 0;
+};
+using WorkerHandle = std::shared_ptr<WorkerClient>;
 
 // A handle that answers every call with `status`. Expects: !status.ok().
 TableHandle MakeFailedTable(TableSpec spec, Status status);
 
 // As many bytes as a row of a table has. Expects: fixed width.
 size_t RowBytes(const TableSpec& spec);
+
+template <TableValue V>
+class Worker;
 
 template <TableValue V>
 class Table {
@@ -210,11 +263,44 @@ class Table {
   }
   Status Drop() const { return client_->Drop(); }
 
+  Worker<V> Join(const JoinOptions& options) const;
+  Status RemoveWorker(uint32_t worker) const { return client_->RemoveWorker(worker); }
+
  private:
   // 0 where the client will refuse the call anyway.
   size_t PulledWidth() const { return spec().is_variable() ? 0 : spec().width; }
 
   TableHandle client_;
 };
+
+// A worker of a table; as a Table<V> its pushes and pulls are those of the worker.
+template <TableValue V>
+class Worker : public Table<V> {
+ public:
+  Worker() = default;
+  explicit Worker(WorkerHandle worker) : Table<V>(TableHandle(worker)), worker_(std::move(worker)) {}
+  Worker(TableSpec spec, Status status) : Table<V>(MakeFailedTable(std::move(spec), std::move(status))) {}
+
+  // 0 for a worker that could not join.
+  uint64_t clock() const { return worker_ ? worker_->clock() : 0; }
+  Status Clock(std::chrono::nanoseconds deadline = std::chrono::seconds(30)) const {
+    return worker_ ? worker_->Clock(deadline) : this->status();
+  }
+  Status Barrier(std::chrono::nanoseconds deadline = std::chrono::seconds(30)) const {
+    return worker_ ? worker_->Barrier(deadline) : this->status();
+  }
+  Status Leave() const { return worker_ ? worker_->Leave() : this->status(); }
+
+ private:
+  WorkerHandle worker_;
+};
+
+template <TableValue V>
+Worker<V> Table<V>::Join(const JoinOptions& options) const {
+  if (Status failed = status(); !failed.ok()) return Worker<V>(spec(), std::move(failed));
+  Result<WorkerHandle> worker = client_->Join(options);
+  if (!worker.ok()) return Worker<V>(spec(), std::move(worker).status());
+  return Worker<V>(*std::move(worker));
+}
 
 }  // namespace glim

@@ -40,7 +40,8 @@ EmbeddedTable::EmbeddedTable(env::Env& env, TableSpec spec, std::function<void(E
       spec_(layout_.spec()),
       row_bytes_(layout_.row_bytes()),
       dropped_(std::move(dropped)),
-      slots_(spec_.shards) {
+      slots_(spec_.shards),
+      clock_(env.clock(), spec_.name, spec_.consistency, [this](const HeldPush& push) { Combine(push); }) {
   Shards shards = layout_.MakeShards();
   for (uint32_t s = 0; s < spec_.shards; ++s) slots_[s].shard = std::move(shards[s]);
 }
@@ -104,10 +105,19 @@ Future<VariableBytes> EmbeddedTable::VPull(std::span<const Key> keys, const Pull
 }
 
 Status EmbeddedTable::PushNow(std::span<const Key> keys, std::span<const std::byte> values) {
+  RETURN_IF_ERROR(layout_.CheckWithoutWorker("Push"));
+  RETURN_IF_ERROR(CheckPush(keys, values));
+  return PushRows(keys, values);
+}
+
+Status EmbeddedTable::CheckPush(std::span<const Key> keys, std::span<const std::byte> values) const {
   RETURN_IF_ERROR(layout_.CheckFixed("Push"));
   RETURN_IF_ERROR(layout_.CheckKeys(keys));
   RETURN_IF_ERROR(layout_.CheckRows("values", keys.size(), values.size()));
-  RETURN_IF_ERROR(layout_.CheckValues(keys, values, nullptr));
+  return layout_.CheckValues(keys, values, nullptr);
+}
+
+Status EmbeddedTable::PushRows(std::span<const Key> keys, std::span<const std::byte> values) {
   return ForEachShard(keys, [&](table::Shard& shard, const table::KeyList& list, size_t first) {
     shard.Push(list, values.data() + first * row_bytes_);
   });
@@ -124,6 +134,7 @@ Status EmbeddedTable::PullNow(std::span<const Key> keys, std::span<std::byte> ou
 
 Status EmbeddedTable::PushPullNow(std::span<const Key> keys, std::span<const std::byte> values,
                                   std::span<std::byte> out) {
+  RETURN_IF_ERROR(layout_.CheckWithoutWorker("PushPull"));
   RETURN_IF_ERROR(layout_.CheckFixed("PushPull"));
   RETURN_IF_ERROR(layout_.CheckKeys(keys));
   RETURN_IF_ERROR(layout_.CheckRows("values", keys.size(), values.size()));
@@ -137,12 +148,24 @@ Status EmbeddedTable::PushPullNow(std::span<const Key> keys, std::span<const std
 
 Status EmbeddedTable::VPushNow(std::span<const Key> keys, std::span<const std::byte> values,
                                std::span<const uint32_t> lengths) {
-  RETURN_IF_ERROR(layout_.CheckWidths(keys.size(), lengths));
-  if (!spec_.is_variable()) return PushNow(keys, values);
+  RETURN_IF_ERROR(layout_.CheckWithoutWorker("VPush"));
   std::vector<uint64_t> begins;
-  RETURN_IF_ERROR(layout_.CheckLengths(values.size(), lengths, &begins));
+  RETURN_IF_ERROR(CheckVPush(keys, values, lengths, &begins));
+  return VPushRows(keys, values, lengths, begins);
+}
+
+Status EmbeddedTable::CheckVPush(std::span<const Key> keys, std::span<const std::byte> values,
+                                 std::span<const uint32_t> lengths, std::vector<uint64_t>* begins) const {
+  RETURN_IF_ERROR(layout_.CheckWidths(keys.size(), lengths));
+  if (!spec_.is_variable()) return CheckPush(keys, values);
+  RETURN_IF_ERROR(layout_.CheckLengths(values.size(), lengths, begins));
   RETURN_IF_ERROR(layout_.CheckKeys(keys));
-  RETURN_IF_ERROR(layout_.CheckValues(keys, values, begins.data()));
+  return layout_.CheckValues(keys, values, begins->data());
+}
+
+Status EmbeddedTable::VPushRows(std::span<const Key> keys, std::span<const std::byte> values,
+                                std::span<const uint32_t> lengths, std::span<const uint64_t> begins) {
+  if (!spec_.is_variable()) return PushRows(keys, values);
   return ForEachShard(keys, [&](table::Shard& shard, const table::KeyList& list, size_t first) {
     shard.VPush(list, values.data(), begins.data() + first, lengths.data() + first);
   });
@@ -298,6 +321,7 @@ Status EmbeddedTable::Drop() {
     if (slots_[0].shard == nullptr) return Dropped();
     for (Slot& slot : slots_) shards.push_back(std::move(slot.shard));
   }
+  clock_.Close();
   if (dropped_) dropped_(this);
   return Status::Ok();
 }

@@ -26,6 +26,7 @@
 
 #include "env/env.h"
 #include "glim/table.h"
+#include "param/clocks/embedded_clock.h"
 #include "param/gate.h"
 #include "param/shard_mutex.h"
 #include "param/table_layout.h"
@@ -55,8 +56,12 @@ class EmbeddedTable final : public TableClient, public std::enable_shared_from_t
   Status Save(const std::string& folder, const SaveOptions& options) override;
   Status Load(const std::string& folder, const LoadOptions& options) override;
   Status Drop() override;
+  Result<WorkerHandle> Join(const JoinOptions& options) override;
+  Status RemoveWorker(uint32_t worker) override;
 
  private:
+  class Worker;
+
   struct alignas(64) Slot {
     ShardMutex mutex;
     std::unique_ptr<table::Shard> shard;  // Null after Drop.
@@ -69,6 +74,18 @@ class EmbeddedTable final : public TableClient, public std::enable_shared_from_t
   Status PushPullNow(std::span<const Key> keys, std::span<const std::byte> values, std::span<std::byte> out);
   Status VPushNow(std::span<const Key> keys, std::span<const std::byte> values, std::span<const uint32_t> lengths);
   Status VPullNow(std::span<const Key> keys, VariableBytes* rows);
+
+  // What a push needs to make sense, and the push.
+  Status CheckPush(std::span<const Key> keys, std::span<const std::byte> values) const;
+  Status PushRows(std::span<const Key> keys, std::span<const std::byte> values);
+  // Rows of variable length: sets where each begins.
+  Status CheckVPush(std::span<const Key> keys, std::span<const std::byte> values, std::span<const uint32_t> lengths,
+                    std::vector<uint64_t>* begins) const;
+  Status VPushRows(std::span<const Key> keys, std::span<const std::byte> values, std::span<const uint32_t> lengths,
+                   std::span<const uint64_t> begins);
+  void Combine(const HeldPush& push);
+  // While a clock ends: a snapshot of a bulk-synchronous table holds whole clocks.
+  std::unique_lock<std::mutex> HoldSnapshots();
 
   Status Dropped() const;
 
@@ -88,6 +105,7 @@ class EmbeddedTable final : public TableClient, public std::enable_shared_from_t
   Gate gate_;
   std::mutex save_mutex_;  // One Save or Load at a time.
   mutable std::vector<Slot> slots_;
+  EmbeddedClock clock_;
 };
 
 }  // namespace glim::param

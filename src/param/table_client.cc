@@ -102,6 +102,8 @@ class FailedTable final : public TableClient {
   Status Save(const std::string&, const SaveOptions&) override { return status_; }
   Status Load(const std::string&, const LoadOptions&) override { return status_; }
   Status Drop() override { return status_; }
+  Result<WorkerHandle> Join(const JoinOptions&) override { return status_; }
+  Status RemoveWorker(uint32_t) override { return status_; }
   Status status() const override { return status_; }
 
  private:
@@ -110,6 +112,14 @@ class FailedTable final : public TableClient {
 };
 
 }  // namespace
+
+Result<WorkerHandle> TableClient::Join(const JoinOptions& options) {
+  return Status::Invalid(fmt::format("table \"{}\" has no clock here", spec().name));
+}
+
+Status TableClient::RemoveWorker(uint32_t worker) {
+  return Status::Invalid(fmt::format("table \"{}\" has no clock here", spec().name));
+}
 
 Future<void> TableClient::PushDoubles(std::span<const Key> keys, std::span<const double> values,
                                       const PushOptions& options) {

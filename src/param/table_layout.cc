@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "param/clocks/worker_clocks.h"
 
 namespace glim::param {
 namespace {
@@ -50,6 +51,21 @@ Status TableLayout::CheckFixed(std::string_view call) const {
     return Status::Ok();
   return Status::Invalid(fmt::format("table \"{}\" has rows of variable length; use V{} instead of {}", spec_.name,
                                      call == "Pull" ? "Pull" : "Push", call));
+}
+
+Status TableLayout::CheckWithoutWorker(std::string_view call) const {
+  if (spec_.consistency != kBsp) [[likely]]
+    return Status::Ok();
+  return Status::Invalid(
+      fmt::format("table \"{}\" is bulk-synchronous: only its workers push to it; join it (Join), instead of {}",
+                  spec_.name, call));
+}
+
+Status TableLayout::CheckJoin(const JoinOptions& options) const {
+  if (options.workers >= 1 && options.workers <= kWorkersMax && options.worker < options.workers) return Status::Ok();
+  return Status::Invalid(
+      fmt::format("table \"{}\": worker {} of {} cannot be; workers are numbered from 0, and there are at most {}",
+                  spec_.name, options.worker, options.workers, kWorkersMax));
 }
 
 Status TableLayout::CheckKeys(std::span<const Key> keys) const {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "glim/status.h"
+#include "glim/table.h"
 #include "glim/table_spec.h"
 #include "partition/key_partition.h"
 #include "table/row_kernel.h"
@@ -38,6 +39,9 @@ class TableLayout {
 
   // kInvalid with the table, the place and the value. What a request needs to make sense depends on nothing else.
   Status CheckFixed(std::string_view call) const;
+  // A push that no worker made.
+  Status CheckWithoutWorker(std::string_view call) const;
+  Status CheckJoin(const JoinOptions& options) const;
   Status CheckKeys(std::span<const Key> keys) const;
   // `what` has `bytes` for `keys` rows of fixed width.
   Status CheckRows(std::string_view what, size_t keys, size_t bytes) const;

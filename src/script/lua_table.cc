@@ -14,6 +14,7 @@ namespace {
 
 constexpr const char* kTable = "glim table";
 constexpr const char* kFuture = "glim future";
+constexpr const char* kWorker = "glim worker";
 constexpr const char* kRule = "glim rule";
 
 void RegisterTypes(lua_State* L);
@@ -167,6 +168,8 @@ void PushInfo(lua_State* L, const TableInfo& info) {
   SetNumber(L, "memory_bytes", static_cast<double>(info.memory_bytes));
   SetNumber(L, "width", info.spec.width);
   SetNumber(L, "shards", info.spec.shards);
+  lua_pushstring(L, ToString(info.spec.consistency).c_str());
+  lua_setfield(L, -2, "consistency");
   lua_pushstring(L, std::string(ToString(info.spec.durability)).c_str());
   lua_setfield(L, -2, "durability");
   SetNumber(L, "replicas", info.spec.replicas);
@@ -181,6 +184,75 @@ Result<int> Describe(lua_State* L) {
   return 1;
 }
 
+// A worker of a table: it is alive until it is collected, or leaves.
+Result<WorkerHandle> SelfWorker(lua_State* L) {
+  ASSIGN_OR_RETURN(WorkerHandle * worker, ToObject<WorkerHandle>(L, 1, kWorker, "a method of a worker"));
+  return *worker;
+}
+
+// The worker, and the clock that it is at: not 0 when it goes on for one that ended.
+Result<int> Join(lua_State* L) {
+  ASSIGN_OR_RETURN(const TableHandle table, Self(L));
+  if (!lua_istable(L, 2)) return WrongArgument(L, 2, "Join", "a table like {worker = 0, workers = 4}");
+  RETURN_IF_ERROR(AllowOnly(L, 2, "Join", {"worker", "workers"}));
+  int64_t worker = 0, workers = 1;
+  RETURN_IF_ERROR(ReadField(L, 2, "worker", &worker));
+  RETURN_IF_ERROR(ReadField(L, 2, "workers", &workers));
+  if (worker < 0 || workers < 1 || workers > 1 << 16 || worker >= workers) {
+    return Status::Invalid(fmt::format("Join: worker is from 0 to workers - 1, got {} of {}", worker, workers));
+  }
+  ASSIGN_OR_RETURN(WorkerHandle handle,
+                   table->Join({.worker = static_cast<uint32_t>(worker), .workers = static_cast<uint32_t>(workers)}));
+  const uint64_t clock = handle->clock();
+  PushObject(L, kWorker, std::move(handle));
+  lua_pushnumber(L, static_cast<double>(clock));
+  return 2;
+}
+
+Result<int> RemoveWorker(lua_State* L) {
+  ASSIGN_OR_RETURN(const TableHandle table, Self(L));
+  ASSIGN_OR_RETURN(const int64_t worker, ToInteger(L, 2, "RemoveWorker"));
+  RETURN_IF_ERROR(table->RemoveWorker(static_cast<uint32_t>(worker)));
+  return 0;
+}
+
+Result<int> WorkerPush(lua_State* L) {
+  ASSIGN_OR_RETURN(const WorkerHandle worker, SelfWorker(L));
+  ASSIGN_OR_RETURN(const std::vector<Key> keys, ToKeys(L, 2));
+  ASSIGN_OR_RETURN(const std::vector<double> values, ToValues(L, 3));
+  return PushFuture(L, {worker->PushDoubles(keys, values).Wait(), {}});
+}
+
+Result<int> WorkerPull(lua_State* L) {
+  ASSIGN_OR_RETURN(const WorkerHandle worker, SelfWorker(L));
+  ASSIGN_OR_RETURN(const std::vector<Key> keys, ToKeys(L, 2));
+  return PushPulled(L, worker->PullDoubles(keys).Get());
+}
+
+// The number of clocks that the worker has ended.
+Result<int> PushClock(lua_State* L, const WorkerHandle& worker) {
+  lua_pushnumber(L, static_cast<double>(worker->clock()));
+  return 1;
+}
+
+Result<int> WorkerClock(lua_State* L) {
+  ASSIGN_OR_RETURN(const WorkerHandle worker, SelfWorker(L));
+  RETURN_IF_ERROR(worker->Clock());
+  return PushClock(L, worker);
+}
+
+Result<int> WorkerBarrier(lua_State* L) {
+  ASSIGN_OR_RETURN(const WorkerHandle worker, SelfWorker(L));
+  RETURN_IF_ERROR(worker->Barrier());
+  return PushClock(L, worker);
+}
+
+Result<int> WorkerLeave(lua_State* L) {
+  ASSIGN_OR_RETURN(const WorkerHandle worker, SelfWorker(L));
+  RETURN_IF_ERROR(worker->Leave());
+  return 0;
+}
+
 constexpr Function kTableMethods[] = {
     {"Push", Call<Push>, 2},
     {"Pull", Call<Pull>, 1},
@@ -188,7 +260,13 @@ constexpr Function kTableMethods[] = {
     {"Save", Call<Save>, 2},
     {"Drop", Call<Drop>, 0},
     {"Describe", Call<Describe>, 0},
+    {"Join", Call<Join>, 1},
+    {"RemoveWorker", Call<RemoveWorker>, 1},
     {},
+};
+constexpr Function kWorkerMethods[] = {
+    {"Push", Call<WorkerPush>, 2},       {"Pull", Call<WorkerPull>, 1},   {"Clock", Call<WorkerClock>, 0},
+    {"Barrier", Call<WorkerBarrier>, 0}, {"Leave", Call<WorkerLeave>, 0}, {},
 };
 constexpr Function kFutureMethods[] = {{"Wait", Call<Wait>, 0}, {"Get", Call<Get>, 0}, {}};
 
@@ -199,6 +277,7 @@ void RegisterTypes(lua_State* L) {
   lua_pop(L, 1);
   if (known) return;
   RegisterType(L, kFuture, kFutureMethods, Collect<Future>);
+  RegisterType(L, kWorker, kWorkerMethods, Collect<WorkerHandle>);
   // PushSharedObject gives the metatable its __gc; the methods are ours.
   luaL_newmetatable(L, kTable);
   lua_newtable(L);
@@ -293,9 +372,9 @@ Result<KeySpace> ToKeySpace(lua_State* L) {
 Result<int> NewTable(lua_State* L) {
   if (!lua_istable(L, 1))
     return Status::Invalid("glim.table expects a table of options, like glim.table{name = \"ctr\"}");
-  RETURN_IF_ERROR(AllowOnly(
-      L, 1, "glim.table",
-      {"name", "keys", "rows", "cols", "type", "width", "rule", "initial", "shards", "replicas", "durability"}));
+  RETURN_IF_ERROR(AllowOnly(L, 1, "glim.table",
+                            {"name", "keys", "rows", "cols", "type", "width", "rule", "initial", "shards", "replicas",
+                             "durability", "consistency"}));
   TableSpec spec;
   RETURN_IF_ERROR(ReadField(L, 1, "name", &spec.name));
   ASSIGN_OR_RETURN(spec.keys, ToKeySpace(L));
@@ -322,6 +401,13 @@ Result<int> NewTable(lua_State* L) {
   } else {
     spec.initial = Constant(initial);
   }
+  lua_getfield(L, 1, "consistency");
+  if (!lua_isnil(L, -1)) {
+    // A number is a text, too.
+    const char* text = lua_tostring(L, -1);
+    ASSIGN_OR_RETURN(spec.consistency, ParseConsistency(text == nullptr ? luaL_typename(L, -1) : text));
+  }
+  lua_pop(L, 1);
   lua_getfield(L, 1, "rule");
   if (void* rule = TestObject(L, lua_gettop(L), kRule)) {
     spec.rule = *static_cast<UpdateRule*>(rule);
