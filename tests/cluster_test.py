@@ -35,6 +35,11 @@ print(table.concat(glim.open_table("counts"):Pull({1, 2, 3, 4}):Get(), " "))
 """
 
 
+def sanitized():
+    with open(os.path.join(BUILD, "CMakeCache.txt")) as cache:
+        return any(line.startswith("GLIM_SANITIZE:") and line.strip().split("=", 1)[1] for line in cache)
+
+
 def wait_until(condition):
     """False after a long time."""
     for _ in range(TIMEOUT_S * 20):
@@ -181,6 +186,18 @@ class ClusterTest(unittest.TestCase):
         rows, loss = max((int(rows), float(loss)) for rows, loss in seen)
         self.assertEqual(rows, 32561)
         self.assertLess(loss, 0.345)
+
+    @unittest.skipIf(sanitized(), "sanitizers take memory of their own")
+    def test_a_master_of_a_hundred_members_is_small(self):
+        self.glim("init")
+        process, master = self.start("master", "--address", "127.0.0.1:0", "--dir", "master", "--key", "cluster.key")
+        for number in range(1, 101):
+            self.start_server(master, number, "--key", "cluster.key")
+        self.assertTrue(wait_until(lambda: self.alive(master, "--key", "client.key") == 100))
+        time.sleep(1)
+        with open(f"/proc/{process.pid}/status") as file:
+            resident_kib = int(re.search(r"VmRSS:\s+(\d+) kB", file.read()).group(1))
+        self.assertLess(resident_kib, 10 * 1024)
 
     def children(self):
         """Processes that are children of a program on local:N of this test."""

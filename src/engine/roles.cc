@@ -56,6 +56,7 @@ Status Serve(env::Env& env, Process& process, Ends ends) {
   if (ends == Ends::kInterrupt) env.WatchInterrupts();
   RETURN_IF_ERROR(process.Start());
   RETURN_IF_ERROR(env.standard_output().Append(fmt::format("listening {}\n", process.address())));
+  env::ForgetStart();
   return AwaitEnd(env, ends);
 }
 

@@ -236,6 +236,10 @@ std::unique_ptr<Env> MakePosixEnv();
 // From now on, large pieces of memory go back to the system as soon as they are freed: slower, and smaller.
 void ReturnMemoryEarly();
 
+// Lets go of what was read of the program and its libraries to start: what is needed again is read again. For processes
+// that run for days and do little.
+void ForgetStart();
+
 // What a number of errno means, in the words of our messages: "disk full".
 std::string ErrorWords(int error);
 

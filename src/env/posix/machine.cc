@@ -3,11 +3,14 @@
 
 #include <malloc.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
+#include <cinttypes>
 #include <cmath>
+#include <cstdio>
 #include <fstream>
 #include <sstream>
 #include <string_view>
@@ -129,6 +132,28 @@ Machine ReadMachine() {
   // An unlimited group of version 1 shows a number near 2^63.
   if (limits.memory_bytes.has_value()) machine.memory_bytes = std::min(machine.memory_bytes, *limits.memory_bytes);
   return machine;
+}
+
+void ForgetStart() {
+  std::ifstream mappings("/proc/self/smaps");
+  std::string line;
+  uintptr_t begin = 0, end = 0;
+  bool from_file = false;
+  // Each mapping has a line `begin-end rights offset device inode path`, then lines `Name: value`.
+  while (std::getline(mappings, line)) {
+    std::istringstream words(line);
+    std::string first, second, skipped, path;
+    words >> first >> second;
+    if (!first.ends_with(':')) {
+      words >> skipped >> skipped >> skipped >> path;
+      const bool parsed = std::sscanf(first.c_str(), "%" SCNxPTR "-%" SCNxPTR, &begin, &end) == 2;
+      from_file = parsed && second.size() > 1 && second[1] == '-' && path.starts_with('/');
+    } else if (first == "Anonymous:" && second == "0" && from_file) {
+      // As it is in the file: nothing of ours can be lost.
+      ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+    }
+  }
+  ::malloc_trim(0);
 }
 
 void ReturnMemoryEarly() {
