@@ -19,6 +19,7 @@
 #include "counting_state.h"
 #include "param/replication/push_session.h"
 #include "random.h"
+#include "weather.h"
 #include "worker.h"
 
 namespace glim::sim {
@@ -30,44 +31,12 @@ using cluster::ServerNode;
 using param::Member;
 using param::ShardId;
 
-constexpr int64_t kMilli = 1'000'000;
-constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kPeaceMax = 45 * kSecond;
 constexpr uint32_t kMasterNode = 0;
 constexpr uint32_t kFirstClient = 100;  // Client c, attempt a: node kFirstClient + 10 * c + a.
 constexpr uint32_t kAttemptsMax = 4;
 constexpr uint32_t kFirstWorker = 1000;  // Worker w, attempt a: node kFirstWorker + 1000 * w + a.
 constexpr uint64_t kWorkersTable = 2;
-
-// What is drawn once for a run.
-struct Weather {
-  uint32_t servers;
-  uint32_t replicas;
-  uint32_t shards;
-  uint32_t clients;
-  uint64_t pushes;  // Of each client to each shard.
-  uint64_t loss_per_mille;
-  uint64_t double_per_mille;
-  uint64_t late_per_mille;
-  uint64_t busy_per_mille;
-  int64_t push_pause_max;
-  int64_t fault_pause_max;
-  int64_t faults_until;
-
-  explicit Weather(Random& dice)
-      : servers(3 + dice.Below(3)),
-        replicas(1 + dice.Below(3)),
-        shards(1 + dice.Below(2)),
-        clients(2 + dice.Below(2)),
-        pushes(40 + dice.Below(100)),
-        loss_per_mille(dice.Chance(500) ? 0 : dice.Below(300)),
-        double_per_mille(dice.Chance(500) ? 0 : dice.Below(300)),
-        late_per_mille(dice.Chance(300) ? 0 : dice.Below(200)),
-        busy_per_mille(dice.Chance(700) ? 0 : dice.Below(200)),
-        push_pause_max(dice.Between(1, 400) * kMilli),
-        fault_pause_max(dice.Between(300, 4000) * kMilli),
-        faults_until(dice.Between(5, 30) * kSecond) {}
-};
 
 class Run;
 
