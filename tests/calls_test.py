@@ -17,6 +17,7 @@ local data = flow:Rows{{1, 2}}
 local other = flow:Rows{{1, 2}}
 local table_of = glim.table{name = "t"}
 local future = table_of:Pull{1}
+local worker = glim.table{name = "of-workers"}:Join{worker = 0, workers = 1}
 local function f(...) return ... end
 
 -- What each call takes at most; `options` is which argument is a table of options. "fields": any number of fields;
@@ -49,7 +50,9 @@ local calls = {
   }},
   {"a table", table_of, {
     Push = {{1}, {1}}, Pull = {{1}}, PushPull = {{1}, {1}}, Save = {"folder", {}, options = 2}, Describe = {}, Drop = {},
+    Join = {{worker = 0, workers = 1}, options = 1}, RemoveWorker = {0},
   }},
+  {"a worker", worker, {Push = {{1}, {1}}, Pull = {{1}}, Clock = {}, Barrier = {}, Leave = {}}},
   {"a future", future, {Wait = {}, Get = {}}},
   {"glim", nil, {
     flow = {"name"}, field = {fields = 1}, on = {fields = 1}, order_by = {1, glim.descending}, glob = {"*", {}, options = 2}, counter = {"a"},

@@ -33,7 +33,7 @@ BUILD = os.path.abspath(os.environ.get("GLIM_BUILD", os.path.join(os.path.dirnam
 GLIM = os.path.join(BUILD, "glim")
 SERVERS = 4
 CLIENTS = 3
-WAIT_S = 60
+WAIT_S = 120
 BUGS = ("none", "ack-before-backup", "no-duplicate-table")
 
 CREATE = """
@@ -168,10 +168,10 @@ class Cluster:
         self.count("server killed beside a stopped one")
         stopped, killed = dice.sample(list(self.servers), 2)
         self.servers[stopped].send_signal(signal.SIGSTOP)
-        time.sleep(dice.uniform(0.2, 0.7))
+        time.sleep(dice.uniform(0.2, 0.6))
         self.servers[killed].kill()
         self.servers[killed].wait()
-        time.sleep(dice.uniform(0, 0.3))
+        time.sleep(dice.uniform(0, 0.2))
         self.servers[stopped].send_signal(signal.SIGCONT)
         self.start_server(killed)
 
