@@ -55,13 +55,13 @@ std::optional<ClockRequest> DecodeClockRequest(const SharedBytes& bytes) {
 
 Result<ClockStatus> DecodeClockStatus(const SharedBytes& bytes) {
   std::vector<uint64_t> numbers(bytes.bytes.size() / 8);
-  if (bytes.bytes.size() % 8 != 0 || numbers.size() < 2 || (numbers.size() - 2) % 3 != 0) {
+  if (bytes.bytes.size() % 8 != 0 || numbers.size() < 2 || (numbers.size() - 2) % 4 != 0) {
     return Status::Corrupt("a server answered with something else than the clocks of workers");
   }
   std::memcpy(numbers.data(), bytes.bytes.data(), bytes.bytes.size());
   ClockStatus status{numbers[0], numbers[1], {}};
-  for (size_t i = 2; i < numbers.size(); i += 3) {
-    status.workers.push_back({numbers[i], numbers[i + 1], numbers[i + 2] != 0});
+  for (size_t i = 2; i < numbers.size(); i += 4) {
+    status.workers.push_back({numbers[i], numbers[i + 1], numbers[i + 2], numbers[i + 3] != 0});
   }
   return status;
 }
@@ -135,7 +135,7 @@ Result<SharedBytes> ClockedState::Read(const SharedBytes& bytes) const {
     case ClockCall::kStatus: {
       std::vector<uint64_t> numbers{clocks_.attempt_max(), clocks_.min_clock()};
       for (const WorkerClocks::Worker& worker : clocks_.workers()) {
-        numbers.insert(numbers.end(), {worker.attempt, worker.clock, worker.left ? 1U : 0U});
+        numbers.insert(numbers.end(), {worker.attempt, worker.clock, worker.ended, worker.left ? 1U : 0U});
       }
       return SharedBytes::Of(std::string(reinterpret_cast<const char*>(numbers.data()), numbers.size() * 8));
     }

@@ -54,6 +54,7 @@ struct ClockStatus {
   struct Worker {
     uint64_t attempt = 0;
     uint64_t clock = 0;
+    uint64_t ended = 0;
     bool left = false;
   };
   uint64_t attempt_max = 0;

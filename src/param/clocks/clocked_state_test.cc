@@ -235,6 +235,27 @@ TEST_F(Session, AWorkerThatIsRunAgainEndsTheClockWhereItsEndIsMissing) {
   EXPECT_EQ(Rows(*shards_[1]), "a ");
 }
 
+// Where it was not taken out, a part of the clock may be held.
+TEST_F(Session, AClockThatOneShardHasMissedCountsNowhere) {
+  WorkerSession first(0, 2, 2, 77, *this), second(0, 2, 2, 78, *this);
+  Use(&first);
+  first.Join();
+  Answer();
+  const std::string a = "a";
+  for (const auto& shard : shards_) {
+    Apply(shard.get(), Of(ClockCall::kJoin, {1, 5}, 0, 2));
+    Apply(shard.get(), Of(ClockCall::kClock, {1, 5}, 0));
+  }
+  Apply(shards_[1].get(), first.PushOp(1, std::as_bytes(std::span(a))));
+  Apply(shards_[0].get(), Of(ClockCall::kLeave, {0, 0}, 0));
+  Use(&second);
+  second.Join();
+  Answer();
+  EXPECT_EQ(second.clock(), 1U);
+  EXPECT_EQ(shards_[1]->clocks().min_clock(), 1U);
+  EXPECT_EQ(Rows(*shards_[1]), "");
+}
+
 TEST_F(Session, AnotherNumberOfWorkersIsRefusedAndNamed) {
   WorkerSession first(0, 2, 2, 77, *this), second(1, 3, 2, 78, *this);
   Use(&first);

@@ -76,7 +76,7 @@ void WorkerClocks::Redo(WorkerId id, uint64_t clock) {
 void WorkerClocks::Clock(WorkerId id, uint64_t clock) {
   Worker* worker = Find(id);
   if (worker == nullptr || clock != worker->clock) return;
-  ++worker->clock;
+  worker->ended = ++worker->clock;
   worker->pushes = 0;
   Settle();
 }
@@ -163,13 +163,13 @@ uint32_t WorkerClocks::slowest() const {
   return slowest;
 }
 
-// u64 attempt_max, min_clock, workers; of each: attempt, clock, pushes, left, held; of each: clock, producer, bytes,
-// then they.
+// u64 attempt_max, min_clock, workers; of each: attempt, clock, ended, pushes, left, held; of each: clock, producer,
+// bytes, then they.
 void WorkerClocks::Save(std::string* to) const {
   for (const uint64_t number : {attempt_max_, min_clock_, uint64_t{workers_.size()}}) Put(number, to);
   for (const Worker& worker : workers_) {
     const bool without_held = GLIM_MUTANT(kSnapshotWithoutHeld);
-    for (const uint64_t number : {worker.attempt, worker.clock, worker.pushes, uint64_t{worker.left},
+    for (const uint64_t number : {worker.attempt, worker.clock, worker.ended, worker.pushes, uint64_t{worker.left},
                                   without_held ? uint64_t{0} : uint64_t{worker.held.size()}}) {
       Put(number, to);
     }
@@ -188,12 +188,12 @@ Status WorkerClocks::Restore(std::span<const std::byte>* from) {
   std::span<const std::byte> left = *from;
   uint64_t attempt_max, min_clock, count, held_bytes = 0;
   if (!Take(&left, &attempt_max) || !Take(&left, &min_clock) || !Take(&left, &count)) return broken();
-  if (count > left.size() / 40) return broken();
+  if (count > left.size() / 48) return broken();
   std::vector<Worker> workers(count);
   for (Worker& worker : workers) {
     uint64_t has_left, held_count;
-    if (!Take(&left, &worker.attempt) || !Take(&left, &worker.clock) || !Take(&left, &worker.pushes) ||
-        !Take(&left, &has_left) || !Take(&left, &held_count)) {
+    if (!Take(&left, &worker.attempt) || !Take(&left, &worker.clock) || !Take(&left, &worker.ended) ||
+        !Take(&left, &worker.pushes) || !Take(&left, &has_left) || !Take(&left, &held_count)) {
       return broken();
     }
     worker.left = has_left != 0;

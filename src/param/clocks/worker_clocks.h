@@ -41,7 +41,8 @@ class WorkerClocks {
   };
   struct Worker {
     uint64_t attempt = 0;  // 0: nobody has joined.
-    uint64_t clock = 0;    // Clocks ended.
+    uint64_t clock = 0;    // Clocks ended, or missed because it had left.
+    uint64_t ended = 0;    // The clock after the last that it has ended itself.
     uint64_t pushes = 0;   // Made in the clock that it is in.
     bool left = false;
     std::deque<Held> held;

@@ -94,6 +94,7 @@ void WorkerSession::Finished() {
 }
 
 void WorkerSession::CatchUp() {
+  uint64_t ended = 0;
   for (const ClockStatus& status : seen_) {
     if (status.workers.size() != workers_) {
       return out_.Done(Status::Invalid(fmt::format(
@@ -105,11 +106,17 @@ void WorkerSession::CatchUp() {
       return out_.Done(Status::Stale(fmt::format("another process has become worker {}", id_.worker)));
     }
     clock_ = std::max(clock_, worker.clock);
+    ended = std::max(ended, worker.ended);
   }
-  // A clock whose end has come to one shard has all its pushes at all.
+  // A clock whose end has come to one shard has all its pushes at all. One that was missed, because a shard had taken
+  // this worker out, may have a part of them elsewhere.
   Begin(Doing::kCatchUp);
   for (uint32_t s = 0; s < shard_count_; ++s) {
     for (uint64_t clock = seen_[s].workers[id_.worker].clock; clock < clock_; ++clock) {
+      if (clock >= ended) {
+        ++left_;
+        out_.Push(s, EncodeClockRequest(ClockCall::kRedo, id_, clock, 0));
+      }
       ++left_;
       out_.Push(s, EncodeClockRequest(ClockCall::kClock, id_, clock, 0));
     }
