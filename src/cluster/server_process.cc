@@ -37,7 +37,10 @@ class ServerProcess::Impl final : public ServerNodeOutput {
 
   // First what could call us, then the thread, then what it worked on.
   ~Impl() override {
-    loop_->Call([this] { timer_.reset(); });
+    loop_->Call([this] {
+      timer_.reset();
+      stopping_ = true;
+    });
     listener_.reset();
     transport_.reset();
     loop_.reset();
@@ -160,6 +163,7 @@ class ServerProcess::Impl final : public ServerNodeOutput {
   std::string address_;
 
   // The loop's.
+  bool stopping_ = false;
   std::unique_ptr<net::Transport> transport_;
   std::unique_ptr<net::Listener> listener_;
   std::optional<ServerNode> node_;
@@ -251,6 +255,8 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
 };
 
 net::Connection* ServerProcess::Impl::Dial(const std::string& address) {
+  // Frames that were on their way still come in, when the transport is gone or about to go.
+  if (stopping_) return nullptr;
   auto& connection = dialled_[address];
   if (connection == nullptr) {
     auto session = std::make_shared<Session>(*this, address);
