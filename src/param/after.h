@@ -39,6 +39,19 @@ inline Status FailureOf(const std::vector<Dependency>& after) {
   return Status::Ok();
 }
 
+// Waits in the call until the requests that this one follows are done; why it may not be made, or Ok.
+inline Status WaitForOthers(const RequestOptions& options, env::Clock& clock) {
+  const Deadline deadline = DeadlineOf(options, clock);
+  for (const Dependency& dependency : options.after) {
+    if (dependency.ready()) continue;
+    auto done = std::make_shared<Promise<void>>(deadline);
+    Future<void> future = done->GetFuture();
+    dependency.Then([done] { done->Set(Status::Ok()); });
+    if (Status status = future.Wait(); !status.ok()) return status;
+  }
+  return FailureOf(options.after);
+}
+
 // Runs `request`, which gives a Status, when all of options.after are done and none has failed; its status is the
 // future's.
 template <class Request>

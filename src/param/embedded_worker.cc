@@ -57,7 +57,8 @@ class EmbeddedTable::Worker final : public WorkerTable {
   }
   Status Barrier(std::chrono::nanoseconds deadline) override {
     RETURN_IF_ERROR(Clock(deadline));
-    return table_->clock_.WaitForAll(id_, clock_, DeadlineOf({.deadline = deadline}, table_->env_.clock()));
+    return table_->clock_.WaitForAll(id_, clock_,
+                                     DeadlineOf({.deadline = deadline, .after = {}}, table_->env_.clock()));
   }
   Status Leave() override {
     const auto saving = table_->HoldSnapshots();
@@ -65,16 +66,7 @@ class EmbeddedTable::Worker final : public WorkerTable {
   }
 
  private:
-  Status WaitFor(const RequestOptions& options) {
-    const Deadline deadline = DeadlineOf(options, table_->env_.clock());
-    for (const Dependency& dependency : options.after) {
-      Promise<void> done(deadline);
-      Future<void> future = done.GetFuture();
-      dependency.Then([done = std::make_shared<Promise<void>>(std::move(done))] { done->Set(Status::Ok()); });
-      RETURN_IF_ERROR(future.Wait());
-    }
-    return FailureOf(options.after);
-  }
+  Status WaitFor(const RequestOptions& options) { return WaitForOthers(options, table_->env_.clock()); }
 
   // Whether the push is to be made now, and not held by the clock.
   Result<bool> Take(std::span<const Key> keys, std::span<const std::byte> values, std::span<const uint32_t> lengths,

@@ -11,7 +11,9 @@
 #include "base/check.h"
 #include "base/try.h"
 #include "param/after.h"
+#include "param/clocks/worker_session.h"
 #include "param/model_folder.h"
+#include "param/remote_worker.h"
 
 namespace glim::param {
 namespace {
@@ -71,16 +73,19 @@ struct RemoteTable::Rows {
 // until others are done.
 class RemoteTable::Batch {
  public:
-  Batch(RemoteTable& table, std::shared_ptr<Call> call, Deadline deadline, bool keep)
-      : table_(table), call_(std::move(call)), deadline_(deadline), keep_(keep) {}
+  // `worker`: whose requests these are, or null.
+  Batch(RemoteTable& table, std::shared_ptr<Call> call, Deadline deadline, bool keep, WorkerSession* worker = nullptr)
+      : table_(table), call_(std::move(call)), deadline_(deadline), keep_(keep), worker_(worker) {}
 
   const std::shared_ptr<Call>& call() const { return call_; }
+  WorkerSession* worker() const { return worker_; }
   int64_t deadline() const { return deadline_.time_since_epoch().count(); }
 
   // Of `bytes` under way.
   Status Add(uint32_t shard, ShardLink::Pull pull, uint64_t bytes) {
     AddPart();
     pull.deadline = deadline();
+    if (worker_ != nullptr) pull.op = worker_->PullOp(pull.op.bytes);
     return Add(shard, bytes + pull.op.bytes.size(), [pull = std::move(pull)](ShardLink& link, const auto& room) {
       ShardLink::Pull with_room = pull;
       with_room.room = room;
@@ -94,7 +99,8 @@ class RemoteTable::Batch {
     push.deadline = deadline();
     push.done = [call = call_](Status status) { call->Done(std::move(status)); };
     push.answer = std::move(answer);
-    push.op = SharedBytes::Of(std::move(op));
+    push.op =
+        worker_ == nullptr ? SharedBytes::Of(std::move(op)) : worker_->PushOp(shard, std::as_bytes(std::span(op)));
     const uint64_t bytes = push.op.bytes.size() + answer_bytes;
     return Add(shard, bytes, [push = std::move(push)](ShardLink& link, const auto& room) {
       ShardLink::Push with_room = push;
@@ -152,6 +158,7 @@ class RemoteTable::Batch {
   const std::shared_ptr<Call> call_;
   const Deadline deadline_;
   const bool keep_;
+  WorkerSession* const worker_;
   std::vector<Work> works_;
   uint64_t bytes_ = 0;  // Not handed over yet, as are these parts of the call.
   size_t parts_ = 0;
@@ -175,18 +182,19 @@ RemoteTable::RemoteTable(std::shared_ptr<ClusterNetwork> network, uint64_t id, T
 }
 
 template <class Build>
-Future<void> RemoteTable::Request(const RequestOptions& options, std::shared_ptr<Call> call, Build build) {
+Future<void> RemoteTable::Request(const RequestOptions& options, std::shared_ptr<Call> call, Build build,
+                                  WorkerSession* worker) {
   Future<void> future = call->promise.GetFuture();
   const Deadline deadline = DeadlineOf(options, network_->env().clock());
   if (AllReady(options.after)) {
     if (Status failure = FailureOf(options.after); !failure.ok()) return failure;
-    Batch batch(*this, call, deadline, false);
+    Batch batch(*this, call, deadline, false, worker);
     Status status = build(&batch);
     if (status.ok()) status = batch.Flush();
     call->Done(std::move(status));
     return future;
   }
-  Batch batch(*this, call, deadline, true);
+  Batch batch(*this, call, deadline, true, worker);
   RETURN_IF_ERROR(build(&batch));
   auto waiting = std::make_shared<AfterOthers>();
   waiting->call = std::move(call);
@@ -306,10 +314,12 @@ Status RemoteTable::PushRows(Batch* batch, TableCall call, const Rows& rows, std
     }
   }
   if (status.ok() || !writer.in_pieces()) return status;
-  (void)network_->Post([self = shared_from_this(), shard = rows.shard, number] {
-    const uint64_t numbers[] = {number};
+  const uint64_t numbers[] = {number};
+  SharedBytes op = EncodeTableRequest({.call = TableCall::kDropPieces, .keys = numbers});
+  if (batch->worker() != nullptr) op = batch->worker()->PushOp(rows.shard, op.bytes);
+  (void)network_->Post([self = shared_from_this(), shard = rows.shard, op] {
     ShardLink::Push drop;
-    drop.op = EncodeTableRequest({.call = TableCall::kDropPieces, .keys = numbers});
+    drop.op = op;
     drop.deadline = kNoDeadline.time_since_epoch().count();
     drop.done = [](Status) {};
     self->links_[shard]->Start(std::move(drop));
@@ -319,18 +329,26 @@ Status RemoteTable::PushRows(Batch* batch, TableCall call, const Rows& rows, std
 
 Future<void> RemoteTable::Push(std::span<const Key> keys, std::span<const std::byte> values,
                                const PushOptions& options) {
+  RETURN_IF_ERROR(layout_.CheckWithoutWorker("Push"));
+  return PushAs(nullptr, keys, values, options);
+}
+
+Future<void> RemoteTable::PushAs(WorkerSession* worker, std::span<const Key> keys, std::span<const std::byte> values,
+                                 const PushOptions& options) {
   RETURN_IF_ERROR(network_->CheckMayPush());
   RETURN_IF_ERROR(layout_.CheckFixed("Push"));
   RETURN_IF_ERROR(layout_.CheckKeys(keys));
   RETURN_IF_ERROR(layout_.CheckRows("values", keys.size(), values.size()));
   RETURN_IF_ERROR(layout_.CheckValues(keys, values, nullptr));
-  return Request(options, std::make_shared<Call>(), [&](Batch* batch) {
+  const auto build = [&](Batch* batch) {
     return ForEachShard(keys, [&](const Rows& rows) { return PushRows(batch, TableCall::kPush, rows, values, {}); });
-  });
+  };
+  return Request(options, std::make_shared<Call>(), build, worker);
 }
 
 Future<void> RemoteTable::PushPull(std::span<const Key> keys, std::span<const std::byte> values,
                                    std::span<std::byte> out, const PushOptions& options) {
+  RETURN_IF_ERROR(layout_.CheckWithoutWorker("PushPull"));
   RETURN_IF_ERROR(network_->CheckMayPush());
   RETURN_IF_ERROR(layout_.CheckFixed("PushPull"));
   RETURN_IF_ERROR(layout_.CheckKeys(keys));
@@ -365,16 +383,23 @@ Status RemoteTable::VPushRows(Batch* batch, const Rows& rows, std::span<const st
 
 Future<void> RemoteTable::VPush(std::span<const Key> keys, std::span<const std::byte> values,
                                 std::span<const uint32_t> lengths, const PushOptions& options) {
+  RETURN_IF_ERROR(layout_.CheckWithoutWorker("VPush"));
+  return VPushAs(nullptr, keys, values, lengths, options);
+}
+
+Future<void> RemoteTable::VPushAs(WorkerSession* worker, std::span<const Key> keys, std::span<const std::byte> values,
+                                  std::span<const uint32_t> lengths, const PushOptions& options) {
   RETURN_IF_ERROR(network_->CheckMayPush());
   RETURN_IF_ERROR(layout_.CheckWidths(keys.size(), lengths));
-  if (!spec().is_variable()) return Push(keys, values, options);
+  if (!spec().is_variable()) return PushAs(worker, keys, values, options);
   std::vector<uint64_t> begins;
   RETURN_IF_ERROR(layout_.CheckLengths(values.size(), lengths, &begins));
   RETURN_IF_ERROR(layout_.CheckKeys(keys));
   RETURN_IF_ERROR(layout_.CheckValues(keys, values, begins.data()));
-  return Request(options, std::make_shared<Call>(), [&](Batch* batch) {
+  const auto build = [&](Batch* batch) {
     return ForEachShard(keys, [&](const Rows& rows) { return VPushRows(batch, rows, values, lengths, begins); });
-  });
+  };
+  return Request(options, std::make_shared<Call>(), build, worker);
 }
 
 // ------------------------------------------------------------------------------------------------------------------
@@ -408,20 +433,31 @@ ShardLink::Answer RemoteTable::AnswerInto(const std::shared_ptr<Call>& call, con
 }
 
 Future<void> RemoteTable::Pull(std::span<const Key> keys, std::span<std::byte> out, const PullOptions& options) {
+  return PullAs(nullptr, keys, out, options);
+}
+
+Future<void> RemoteTable::PullAs(WorkerSession* worker, std::span<const Key> keys, std::span<std::byte> out,
+                                 const PullOptions& options) {
   RETURN_IF_ERROR(layout_.CheckFixed("Pull"));
   RETURN_IF_ERROR(layout_.CheckKeys(keys));
   RETURN_IF_ERROR(layout_.CheckRows("room", keys.size(), out.size()));
-  return Request(options, std::make_shared<Call>(), [&](Batch* batch) {
+  const auto build = [&](Batch* batch) {
     return ForEachShard(keys, [&](const Rows& rows) {
       ShardLink::Pull pull;
       pull.op = EncodeTableRequest({.call = TableCall::kPull, .keys = rows.keys});
       pull.answer = AnswerInto(batch->call(), rows, out);
       return batch->Add(rows.shard, std::move(pull), rows.keys.size() * (layout_.row_bytes() + sizeof(uint32_t)));
     });
-  });
+  };
+  return Request(options, std::make_shared<Call>(), build, worker);
 }
 
 Future<VariableBytes> RemoteTable::VPull(std::span<const Key> keys, const PullOptions& options) {
+  return VPullAs(nullptr, keys, options);
+}
+
+Future<VariableBytes> RemoteTable::VPullAs(WorkerSession* worker, std::span<const Key> keys,
+                                           const PullOptions& options) {
   auto rows = std::make_shared<VariableBytes>();
   const auto taken = [&](Future<void> pulled) {
     return std::move(pulled).With(rows).Map([](std::shared_ptr<VariableBytes> rows) { return std::move(*rows); });
@@ -429,7 +465,7 @@ Future<VariableBytes> RemoteTable::VPull(std::span<const Key> keys, const PullOp
   if (!spec().is_variable()) {
     rows->values.resize(keys.size() * layout_.row_bytes());
     rows->lengths.assign(keys.size(), spec().width);
-    return taken(Pull(keys, rows->values, options));
+    return taken(PullAs(worker, keys, rows->values, options));
   }
   RETURN_IF_ERROR(layout_.CheckKeys(keys));
   // Where each row is depends on the lengths of those before it, so they are put together when all are here.
@@ -460,7 +496,7 @@ Future<VariableBytes> RemoteTable::VPull(std::span<const Key> keys, const PullOp
       rows->values.insert(rows->values.end(), bytes.begin(), bytes.end());
     }
   };
-  return taken(Request(options, call, [&](Batch* batch) {
+  const auto build = [&](Batch* batch) {
     return ForEachShard(keys, [&](const Rows& some) {
       auto part = std::make_shared<Part>();
       for (size_t i = 0; i < some.keys.size(); ++i) part->rows.push_back(some.row(i));
@@ -485,7 +521,8 @@ Future<VariableBytes> RemoteTable::VPull(std::span<const Key> keys, const PullOp
       };
       return batch->Add(some.shard, std::move(pull), some.keys.size() * 32);
     });
-  }));
+  };
+  return taken(Request(options, call, build, worker));
 }
 
 // ------------------------------------------------------------------------------------------------------------------
@@ -674,6 +711,31 @@ Status RemoteTable::Drop() {
   return network_->Post([self = shared_from_this()] { self->OnDropped(); });
 }
 
+Result<WorkerHandle> RemoteTable::Join(const JoinOptions& options) {
+  RETURN_IF_ERROR(network_->CheckMayPush());
+  RETURN_IF_ERROR(layout_.CheckJoin(options));
+  auto core = std::make_shared<RemoteWorkerCore>(shared_from_this(), options,
+                                                 static_cast<uint32_t>(network_->env().RandomSeed()));
+  RETURN_IF_ERROR(network_->Post([self = shared_from_this(), core] { self->workers_.push_back(core); }));
+  auto worker = std::make_shared<RemoteWorker>(shared_from_this(), core, options);
+  if (Status status = core->Do(&WorkerSession::Join, options.deadline); !status.ok()) {
+    return std::move(status).With(fmt::format("table \"{}\"", spec().name));
+  }
+  return WorkerHandle(std::move(worker));
+}
+
+Status RemoteTable::RemoveWorker(uint32_t worker) {
+  RETURN_IF_ERROR(network_->CheckMayPush());
+  const auto build = [&](Batch* batch) {
+    for (uint32_t s = 0; s < spec().shards; ++s) {
+      const SharedBytes op = EncodeClockRequest(ClockCall::kLeave, {worker, 0}, 0, 0);
+      RETURN_IF_ERROR(batch->Add(s, std::string(TextOf(op.bytes)), std::nullopt, 0));
+    }
+    return Status::Ok();
+  };
+  return Request({.deadline = kCallTime}, std::make_shared<Call>(), build).Wait();
+}
+
 // ------------------------------------------------------------------------------------------------------------------
 // what the network says
 
@@ -691,6 +753,8 @@ void RemoteTable::OnRoute(const ShardRoute& route) {
 
 void RemoteTable::Tick() {
   for (const auto& link : links_) link->Tick();
+  workers_.remove_if([](const auto& worker) { return worker->over(); });
+  for (const auto& worker : workers_) worker->Tick();
   const int64_t now = network_->now();
   for (auto it = waiting_.begin(); it != waiting_.end();) {
     if (now < (*it)->deadline) {
@@ -714,6 +778,7 @@ void RemoteTable::OnDropped() {
 
 void RemoteTable::Cancel() {
   for (const auto& link : links_) link->Cancel();
+  workers_.clear();
   for (const auto& waiting : std::exchange(waiting_, {})) {
     waiting->call.reset();
     waiting->begin = nullptr;

@@ -41,6 +41,9 @@
 
 namespace glim::param {
 
+class RemoteWorkerCore;
+class WorkerSession;
+
 class RemoteTable final : public TableClient, public NetworkTable, public std::enable_shared_from_this<RemoteTable> {
  public:
   RemoteTable(std::shared_ptr<ClusterNetwork> network, uint64_t id, TableSpec spec);
@@ -59,6 +62,20 @@ class RemoteTable final : public TableClient, public NetworkTable, public std::e
   Status Save(const std::string& folder, const SaveOptions& options) override;
   Status Load(const std::string& folder, const LoadOptions& options) override;
   Status Drop() override;
+  Result<WorkerHandle> Join(const JoinOptions& options) override;
+  Status RemoveWorker(uint32_t worker) override;
+
+  // As a worker, when there is one (remote_worker.h).
+  Future<void> PushAs(WorkerSession* worker, std::span<const Key> keys, std::span<const std::byte> values,
+                      const PushOptions& options);
+  Future<void> VPushAs(WorkerSession* worker, std::span<const Key> keys, std::span<const std::byte> values,
+                       std::span<const uint32_t> lengths, const PushOptions& options);
+  Future<void> PullAs(WorkerSession* worker, std::span<const Key> keys, std::span<std::byte> out,
+                      const PullOptions& options);
+  Future<VariableBytes> VPullAs(WorkerSession* worker, std::span<const Key> keys, const PullOptions& options);
+  ClusterNetwork& network() const { return *network_; }
+  // Network thread.
+  ShardLink& link(uint32_t shard) const { return *links_[shard]; }
 
   void Cancel() override;
   void Tick() override;
@@ -74,7 +91,8 @@ class RemoteTable final : public TableClient, public NetworkTable, public std::e
 
   // Begins the requests that `build` puts into a batch, or has them begun when all of options.after are done.
   template <class Build>
-  Future<void> Request(const RequestOptions& options, std::shared_ptr<Call> call, Build build);
+  Future<void> Request(const RequestOptions& options, std::shared_ptr<Call> call, Build build,
+                       WorkerSession* worker = nullptr);
   void BeginAfter(const std::shared_ptr<AfterOthers>& waiting);
   // Calls work(shard, keys, positions, first) for the keys of each shard in each slice; row positions[i] of the
   // caller's, or row first + i, belongs to key i.
@@ -105,6 +123,7 @@ class RemoteTable final : public TableClient, public NetworkTable, public std::e
   // The network thread's.
   std::vector<std::shared_ptr<ShardLink>> links_;
   std::list<std::shared_ptr<AfterOthers>> waiting_;
+  std::list<std::shared_ptr<RemoteWorkerCore>> workers_;  // Those who have joined, and not left.
 };
 
 }  // namespace glim::param

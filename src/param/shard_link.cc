@@ -91,6 +91,7 @@ void ShardLink::Ask(Asked asked) {
   asked.request.request = number;
   asked.heard_at = network_->now();
   asked.busy = false;
+  asked.waits_for.clear();
   asked.received = 0;
   if (address_.empty()) {
     WantRoute(shard_);
@@ -160,7 +161,7 @@ void ShardLink::OnReply(const PullReply& reply) {
   switch (reply.outcome) {
     case PullOutcome::kNotPrimary: asked.busy = true; return WantRoute(shard_);
     case PullOutcome::kBusy: asked.busy = true; return;
-    case PullOutcome::kWaiting: return;
+    case PullOutcome::kWaiting: asked.waits_for = reply.error; return;
     case PullOutcome::kRefused: Finish(reply.request, Status::Invalid(reply.error)); return GoOn();
     case PullOutcome::kOk: break;
   }
@@ -213,15 +214,23 @@ void ShardLink::Tick() {
   if (address_.empty() && waits) WantRoute(shard_);
   const bool silent = now - network_->heard_at(address_) >= kAgainNanos;
   std::vector<uint64_t> late, lost;
-  for (const auto& [number, asked] : asked_) {
+  for (auto& [number, asked] : asked_) {
     if (now >= asked.deadline) {
       late.push_back(number);
+    } else if (!asked.waits_for.empty() && !silent) {
+      // It lies there; what it waits for may be another by now.
+      if (now - asked.heard_at < kLostNanos) continue;
+      asked.heard_at = now;
+      (void)network_->Send(address_, asked.request);
     } else if (now - asked.heard_at >= (asked.busy || silent ? kAgainNanos : kLostNanos)) {
       lost.push_back(number);
     }
   }
   for (const uint64_t number : late) {
-    Finish(number, Status::Timeout(fmt::format("table \"{}\": no answer to a pull before its deadline", table_)));
+    const std::string& why = asked_.at(number).waits_for;
+    Finish(number,
+           Status::Timeout(why.empty() ? fmt::format("table \"{}\": no answer to a pull before its deadline", table_)
+                                       : fmt::format("table \"{}\": a worker waits in vain: {}", table_, why)));
   }
   if (!lost.empty()) WantRoute(shard_);
   for (const uint64_t number : lost) AskAgain(number);

@@ -72,6 +72,7 @@ class ShardLink final : private PushSessionOutput, public std::enable_shared_fro
     int64_t deadline = 0;
     int64_t heard_at = 0;
     bool busy = false;
+    std::string waits_for;  // What the shard says must happen before.
     uint64_t received = 0;
   };
   struct Waiting {

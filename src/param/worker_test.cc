@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Workers of embedded tables: what their pushes and pulls do under each consistency, and what they learn together.
+// Workers of embedded tables: what their pushes and pulls do under each consistency.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <bit>
-#include <cmath>
-#include <random>
+#include <atomic>
 #include <thread>
 
 #include "env/env.h"
@@ -39,7 +37,7 @@ TEST_F(WorkerTest, ABulkSynchronousPullSeesTheClocksBeforeAndNothingElse) {
   ASSERT_TRUE(b.Clock().ok());
   ASSERT_TRUE(b.Push(keys_, one_).Wait().ok());
   EXPECT_EQ(a.Pull(keys_).Get().value(), std::vector<float>{0});
-  const Status late = b.Pull(keys_, {.deadline = milliseconds(5)}).Get().status();
+  const Status late = b.Pull(keys_, {.deadline = milliseconds(5), .after = {}}).Get().status();
   EXPECT_EQ(late.code(), Code::kTimeout);
   EXPECT_THAT(late.message(), HasSubstr("worker 1 waits in vain: worker 0 of 2 has not ended clock 0"));
   ASSERT_TRUE(a.Clock().ok());
@@ -70,7 +68,7 @@ TEST_F(WorkerTest, AStalePullWaitsAtTheBoundAndIsWoken) {
     ASSERT_TRUE(a.Push(keys_, one_).Wait().ok());
     ASSERT_TRUE(a.Clock().ok());
   }
-  EXPECT_EQ(a.Pull(keys_, {.deadline = milliseconds(5)}).Get().status().code(), Code::kTimeout);
+  EXPECT_EQ(a.Pull(keys_, {.deadline = milliseconds(5), .after = {}}).Get().status().code(), Code::kTimeout);
   std::thread other([&] {
     ASSERT_TRUE(b.Push(keys_, one_).Wait().ok());
     ASSERT_TRUE(b.Clock().ok());
@@ -78,7 +76,7 @@ TEST_F(WorkerTest, AStalePullWaitsAtTheBoundAndIsWoken) {
   EXPECT_EQ(a.Pull(keys_).Get().value(), std::vector<float>{4});
   other.join();
   ASSERT_TRUE(a.Clock().ok());
-  EXPECT_EQ(a.Pull(keys_, {.deadline = milliseconds(5)}).Get().status().code(), Code::kTimeout);
+  EXPECT_EQ(a.Pull(keys_, {.deadline = milliseconds(5), .after = {}}).Get().status().code(), Code::kTimeout);
   b = Worker<float>();  // It is gone, and so not waited for.
   EXPECT_TRUE(a.Pull(keys_).Get().ok());
 }
@@ -117,115 +115,6 @@ TEST_F(WorkerTest, ABarrierMeetsAllAndATableThatIsDroppedHoldsNobody) {
   });
   EXPECT_EQ(waits.Barrier().code(), Code::kNotFound);
   dropper.join();
-}
-
-// Rows like those of a9a: 14 of 123 binary features each, a label that depends on them.
-struct Example {
-  std::vector<Key> keys;
-  float label = 0;
-};
-std::vector<Example> Examples(size_t count, uint64_t seed) {
-  std::mt19937_64 dice(seed);
-  std::mt19937_64 truth_dice(1);
-  std::vector<double> truth(124);
-  for (double& w : truth) w = static_cast<double>(truth_dice() % 2001) / 1000 - 1;
-  std::vector<Example> examples(count);
-  for (Example& example : examples) {
-    double sum = -0.5;
-    example.keys.push_back(123);
-    for (int i = 0; i < 14; ++i) {
-      example.keys.push_back(i * 8 + dice() % 8);
-      sum += truth[example.keys.back()];
-    }
-    example.label = static_cast<double>(dice() % 10000) / 10000 < 1 / (1 + std::exp(-1.5 * sum)) ? 1 : 0;
-  }
-  return examples;
-}
-
-float Predict(std::span<const float> weights) {
-  float sum = 0;
-  for (const float weight : weights) sum += weight;
-  return 1 / (1 + std::exp(-sum));
-}
-
-constexpr uint32_t kWorkers = 4;
-constexpr size_t kBatch = 20;
-
-// One pass of worker `w` over its part, a clock for each mini-batch.
-void TrainBatch(const Worker<float>& worker, const std::vector<Example>& examples, uint32_t w, size_t batch) {
-  std::vector<Key> keys;
-  for (size_t i = 0; i < kBatch; ++i) {
-    const Example& example = examples[(batch * kWorkers + w) * kBatch + i];
-    keys.insert(keys.end(), example.keys.begin(), example.keys.end());
-  }
-  const auto pulled = worker.Pull(keys).Get();
-  ASSERT_TRUE(pulled.ok()) << pulled.status().message();
-  std::vector<float> gradients;
-  for (size_t i = 0; i < kBatch; ++i) {
-    const float error =
-        Predict(std::span(*pulled).subspan(i * 15, 15)) - examples[(batch * kWorkers + w) * kBatch + i].label;
-    gradients.insert(gradients.end(), 15, error);
-  }
-  ASSERT_TRUE(worker.Push(keys, gradients).Wait().ok());
-  ASSERT_TRUE(worker.Clock().ok());
-}
-
-// Trains with all workers on so many threads, and gives the weights.
-std::vector<float> Train(const Table<float>& table, const std::vector<Example>& examples, uint32_t threads) {
-  const size_t batches = examples.size() / kWorkers / kBatch;
-  std::vector<std::thread> pool;
-  for (uint32_t t = 0; t < threads; ++t) {
-    pool.emplace_back([&, t] {
-      std::vector<std::pair<uint32_t, Worker<float>>> mine;
-      for (uint32_t w = t; w < kWorkers; w += threads) {
-        mine.emplace_back(w, table.Join({.worker = w, .workers = kWorkers}));
-      }
-      for (size_t batch = 0; batch < batches; ++batch) {
-        for (const auto& [w, worker] : mine) TrainBatch(worker, examples, w, batch);
-      }
-      for (const auto& [w, worker] : mine) ASSERT_TRUE(worker.Leave().ok());
-    });
-  }
-  for (std::thread& thread : pool) thread.join();
-  std::vector<Key> all(124);
-  for (Key key = 0; key < all.size(); ++key) all[key] = key;
-  return table.Pull(all).Get().value();
-}
-
-double LogLoss(const std::vector<float>& weights, const std::vector<Example>& examples) {
-  double sum = 0;
-  for (const Example& example : examples) {
-    std::vector<float> own;
-    for (const Key key : example.keys) own.push_back(weights[key]);
-    const double p = std::clamp<double>(Predict(own), 1e-6, 1 - 1e-6);
-    sum -= example.label == 1 ? std::log(p) : std::log(1 - p);
-  }
-  return sum / static_cast<double>(examples.size());
-}
-
-TEST_F(WorkerTest, LogisticRegressionLearnsUnderEveryConsistencyAndBulkSynchronousIsEqualBitByBit) {
-  const std::vector<Example> train = Examples(16'000, 2), test = Examples(4'000, 3);
-  const Ftrl rule{.alpha = 0.1, .beta = 1, .l1 = 0.1, .l2 = 0.1};
-  const double nothing = LogLoss(std::vector<float>(124), test);
-  std::vector<float> bsp;
-  for (const auto& [consistency, threads, shards] :
-       {std::tuple(kBsp, 1U, 1U), std::tuple(kBsp, 2U, 3U), std::tuple(kBsp, 4U, 16U), std::tuple(Staleness(3), 4U, 8U),
-        std::tuple(kAsync, 4U, 8U)}) {
-    const Table<float> table = Make("m", consistency, rule, shards);
-    const std::vector<float> weights = Train(table, train, threads);
-    const double loss = LogLoss(weights, test);
-    RecordProperty(ToString(consistency) + "_loss", std::to_string(loss));
-    EXPECT_LT(loss, 0.8 * nothing) << ToString(consistency) << " from " << nothing;
-    if (consistency == kBsp && bsp.empty()) bsp = weights;
-    if (consistency == kBsp) {
-      EXPECT_TRUE(std::equal(bsp.begin(), bsp.end(), weights.begin(),
-                             [](float a, float b) { return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b); }))
-          << threads << " threads, " << shards << " shards";
-    } else {
-      EXPECT_NEAR(loss, LogLoss(bsp, test), 0.02) << ToString(consistency);
-    }
-    ASSERT_TRUE(table.Drop().ok());
-  }
 }
 
 }  // namespace

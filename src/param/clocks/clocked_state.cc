@@ -76,12 +76,7 @@ ClockedState::ClockedState(Consistency consistency, std::unique_ptr<ShardState> 
 
 Status ClockedState::Check(const SharedBytes& op) const {
   const auto request = DecodeClockRequest(op);
-  if (!request) {
-    if (clocks_.consistency() == kBsp) {
-      return Status::Invalid("a table that is bulk-synchronous takes pushes of workers only, which have joined it");
-    }
-    return rows_->Check(op);
-  }
+  if (!request) return rows_->Check(op);
   if (request->id.worker >= kWorkersMax) {
     return Status::Invalid(fmt::format("there is no worker {}", request->id.worker));
   }

@@ -62,13 +62,12 @@ SharedBytes Of(ClockCall call, WorkerId id, uint64_t clock, uint64_t number = 0,
   return EncodeClockRequest(call, id, clock, number, std::as_bytes(std::span(inner)));
 }
 
-TEST(ClockedState, OperationsWithoutAWorkerGoToTheRowsUnlessTheTableIsBulkSynchronous) {
-  const auto stale = Make(Staleness(2)), bsp = Make(kBsp);
+TEST(ClockedState, OperationsWithoutAWorkerGoToTheRows) {
+  const auto stale = Make(Staleness(2));
   Apply(stale.get(), SharedBytes::Of("x"));
   EXPECT_EQ(Rows(*stale), "x ");
   EXPECT_EQ(Text(*stale->Read(SharedBytes::Of("?"))), "x ");
   EXPECT_FALSE(stale->WaitsFor(SharedBytes::Of("?"), 0));
-  EXPECT_THAT(bsp->Check(SharedBytes::Of("x")).message(), HasSubstr("takes pushes of workers only"));
 }
 
 TEST(ClockedState, WhatMakesNoSenseIsRefused) {

@@ -321,16 +321,18 @@ void Replica::OnPull(ClientId from, const PullRequest& request, int64_t now) {
   }
   state_->Heard(request.op, now);
   if (MayAnswer(request, now)) return AnswerPull(from, request, PullOutcome::kOk);
-  for (WaitingPull& pull : waiting_pulls_) {
-    if (!pull.IsAgain(from, request)) continue;
-    pull.until = now + options_.pull_wait_nanos;
-    if (auto error = state_->WaitsFor(request.op, now)) {
-      AnswerPull(from, request, PullOutcome::kWaiting, *std::move(error));
-    }
-    return;
+  const auto again = std::find_if(waiting_pulls_.begin(), waiting_pulls_.end(),
+                                  [&](const WaitingPull& pull) { return pull.IsAgain(from, request); });
+  if (again != waiting_pulls_.end()) {
+    again->until = now + options_.pull_wait_nanos;
+  } else if (waiting_pulls_.size() >= options_.waiting_pulls_max) {
+    return AnswerPull(from, request, PullOutcome::kBusy);
+  } else {
+    waiting_pulls_.push_back({from, request, now + options_.pull_wait_nanos});
   }
-  if (waiting_pulls_.size() >= options_.waiting_pulls_max) return AnswerPull(from, request, PullOutcome::kBusy);
-  waiting_pulls_.push_back({from, request, now + options_.pull_wait_nanos});
+  if (auto error = state_->WaitsFor(request.op, now)) {
+    AnswerPull(from, request, PullOutcome::kWaiting, *std::move(error));
+  }
 }
 
 void Replica::AnswerPulls(int64_t now) {
