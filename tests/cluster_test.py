@@ -118,6 +118,31 @@ class ClusterTest(unittest.TestCase):
         self.assertEqual(self.status(master)["tables"], [])
         self.assertIn("there is no table \"counts\"", self.glim("table", "drop", "counts", "--master", master, expect=1))
 
+    def test_a_handle_opens_the_table_in_another_process(self):
+        master, _ = self.start_cluster(1)
+        on = ["--on", "standalone://" + master]
+        make = self.path("make.lua", """
+local glim = require "glim"
+local t = glim.table{name = "t", type = "i64"}
+t:Push({1}, {7}):Wait()
+print(t:Handle())
+""")
+        handle = self.glim("run", *on, make).strip()
+        self.assertRegex(handle, rf"^glim-table://{master}/t\?type=i64&id=[0-9a-f]{{16}}$")
+        use = self.path("use.lua", "print(require('glim').open_table(arg[1]):Pull({1}):Get()[1])")
+        # Wherever the program's own tables are.
+        for there in (on, [], ["--on", "local:1"]):
+            self.assertEqual(self.glim("run", *there, use, handle), "7\n")
+        self.glim("table", "drop", "t", "--master", master)
+        self.assertIn("there is no table \"t\"", self.glim("run", use, handle, expect=1))
+        self.glim("run", *on, make)
+        self.assertIn("of this handle was dropped", self.glim("run", use, handle, expect=1))
+        self.assertIn("is no handle of a table", self.glim("run", use, "glim-table://t", expect=1))
+        embedded = self.glim("run", make).strip()
+        self.assertIn("glim-table://embedded/t?", embedded)
+        self.assertIn("in the memory of the program that made it", self.glim("run", *on, use, embedded, expect=1))
+        self.assertIn("there is no table \"t\"", self.glim("run", use, embedded, expect=1))
+
     def test_a_server_that_is_killed_is_done_without(self):
         master, servers = self.start_cluster(3)
         on = ["--on", "standalone://" + master]

@@ -82,12 +82,14 @@ class Session {
     spec.rule = rule;
     return Table<V>(CreateTable(std::move(spec)));
   }
+  // By its name, or by its handle (Table::Handle): then it is opened where it is, whatever --on says. kNotFound when
+  // there is none, also when the handle's was dropped and there is another one of its name.
   template <TableValue V>
-  Table<V> OpenTable(const std::string& name) {
-    return Table<V>(OpenTable(name));
+  Table<V> OpenTable(const std::string& name_or_handle) {
+    return Table<V>(OpenTable(name_or_handle));
   }
   Result<TableHandle> CreateTable(TableSpec spec);
-  Result<TableHandle> OpenTable(const std::string& name);
+  Result<TableHandle> OpenTable(const std::string& name_or_handle);
   // Makes a table from a saved model, under `name` or its own.
   Result<TableHandle> LoadTable(const std::string& folder, const std::string& name = "");
   Result<std::vector<TableInfo>> ListTables();

@@ -131,6 +131,9 @@ class TableClient {
   // Stored rows with a value that is not 0.
   virtual Result<uint64_t> CountNonZero() = 0;
   virtual Result<TableInfo> Describe() = 0;
+  // The table as text, without a secret: another process gives it to Session::OpenTable, with its own key. It stands
+  // for this table, not for one that is made under its name later. For a table in this process, only its session can.
+  virtual Result<std::string> Handle() const;
 
   // Writes the table into a folder (docs/format/table.md). A model that is there already stays whole until the new one
   // is.
@@ -255,6 +258,7 @@ class Table {
   }
 
   Result<TableInfo> Describe() const { return client_->Describe(); }
+  Result<std::string> Handle() const { return client_->Handle(); }
   Status Save(const std::string& folder, const SaveOptions& options = {}) const {
     return client_->Save(folder, options);
   }

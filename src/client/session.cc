@@ -182,40 +182,67 @@ int64_t MemoryOf(const Session::Parts& parts) {
   return parts.options.memory_bytes > 0 ? parts.options.memory_bytes : parts.env->machine().memory_bytes / 10 * 6;
 }
 
-Status ReachCluster(Session::Parts* parts) {
-  env::Env& env = *parts->env;
-  ASSIGN_OR_RETURN(Engine engine, ParseEngine(parts->options.on));
-  param::ClusterClientOptions options{.master = engine.master};
-  if (engine.servers > 0) {
-    if (parts->local == nullptr) {
-      ASSIGN_OR_RETURN(
-          parts->local,
-          engine::LocalCluster::Start(env, engine.servers, static_cast<uint64_t>(MemoryOf(*parts)) / engine.servers));
-    }
-    options.master = parts->local->master();
-    options.key = parts->local->client_key();
-  } else if (!parts->options.key_file.empty()) {
-    auto key = net::ReadKey(env.files(), parts->options.key_file);
-    if (!key.ok()) return Status(Code::kUsage, "--key: " + key.status().message());
-    options.key = std::make_shared<const net::Key>(*std::move(key));
-  }
+Result<std::shared_ptr<const net::Key>> KeyOf(const Session::Parts& parts) {
+  if (parts.options.key_file.empty()) return std::shared_ptr<const net::Key>();
+  auto key = net::ReadKey(parts.env->files(), parts.options.key_file);
+  if (!key.ok()) return Status(Code::kUsage, "--key: " + key.status().message());
+  return std::make_shared<const net::Key>(*std::move(key));
+}
+
+Result<std::unique_ptr<param::TableStore>> ReachCluster(env::Env& env, param::ClusterClientOptions options) {
   auto tables = std::make_unique<param::ClusterClient>(env, std::move(options));
-  RETURN_IF_ERROR(tables->Ping());
-  parts->tables = std::move(tables);
-  return Status::Ok();
+  if (Status status = tables->Ping(); !status.ok()) return Status(Code::kUnreachable, status.message());
+  return std::unique_ptr<param::TableStore>(std::move(tables));
+}
+
+// What --on says.
+Result<std::unique_ptr<param::TableStore>> MakeTables(Session::Parts* parts) {
+  env::Env& env = *parts->env;
+  if (parts->options.on == "embedded") return std::unique_ptr<param::TableStore>(new param::Catalogue(env));
+  ASSIGN_OR_RETURN(Engine engine, ParseEngine(parts->options.on));
+  if (engine.servers == 0) {
+    ASSIGN_OR_RETURN(auto key, KeyOf(*parts));
+    return ReachCluster(env, {.master = engine.master, .key = std::move(key)});
+  }
+  if (parts->local == nullptr) {
+    auto local =
+        engine::LocalCluster::Start(env, engine.servers, static_cast<uint64_t>(MemoryOf(*parts)) / engine.servers);
+    if (!local.ok()) return Status(Code::kUnreachable, local.status().message());
+    parts->local = *std::move(local);
+  }
+  return ReachCluster(env, {.master = parts->local->master(), .key = parts->local->client_key()});
 }
 
 Result<param::TableStore*> Tables(Session::Parts* parts) {
   RETURN_IF_ERROR(parts->status);
   const std::lock_guard lock(parts->connect_mutex);
-  if (parts->tables == nullptr && parts->options.on == "embedded") {
-    parts->tables = std::make_unique<param::Catalogue>(*parts->env);
-  } else if (parts->tables == nullptr) {
-    const Status status = ReachCluster(parts);
-    if (status.code() == Code::kUsage) return status;
-    if (!status.ok()) return Status(Code::kUnreachable, status.message());
+  if (parts->tables == nullptr) {
+    ASSIGN_OR_RETURN(parts->tables, MakeTables(parts));
   }
   return parts->tables.get();
+}
+
+Result<TableHandle> OpenHandle(Session::Parts* parts, const std::string& handle) {
+  ASSIGN_OR_RETURN(const param::TableAddress address, param::ParseTableAddress(handle));
+  const bool embedded = address.place == param::kEmbeddedPlace;
+  if (embedded && parts->options.on != "embedded") {
+    return Status::Invalid(fmt::format(
+        "table \"{}\" of this handle is in the memory of the program that made it, and no other can open it",
+        address.name));
+  }
+  ASSIGN_OR_RETURN(const Engine engine, ParseEngine(parts->options.on));
+  if (embedded || address.place == (parts->local != nullptr ? parts->local->master() : engine.master)) {
+    ASSIGN_OR_RETURN(param::TableStore * tables, Tables(parts));
+    return tables->OpenTable(address);
+  }
+  RETURN_IF_ERROR(parts->status);
+  const std::lock_guard lock(parts->connect_mutex);
+  std::unique_ptr<param::TableStore>& there = parts->others[address.place];
+  if (there == nullptr) {
+    ASSIGN_OR_RETURN(auto key, KeyOf(*parts));
+    ASSIGN_OR_RETURN(there, ReachCluster(*parts->env, {.master = address.place, .key = std::move(key)}));
+  }
+  return there->OpenTable(address);
 }
 
 }  // namespace
@@ -275,6 +302,7 @@ Result<TableHandle> Session::CreateTable(TableSpec spec) {
 }
 
 Result<TableHandle> Session::OpenTable(const std::string& name) {
+  if (param::IsTableAddress(name)) return OpenHandle(parts_.get(), name);
   ASSIGN_OR_RETURN(param::TableStore * tables, Tables(parts_.get()));
   return tables->OpenTable(name);
 }

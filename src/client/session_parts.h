@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -26,9 +27,10 @@ struct Session::Parts {
   std::string lua_path;  // Where functions find modules (udf::HostOptions). Set before the first run.
   std::unique_ptr<env::Env> env;
   std::mutex connect_mutex;
-  std::unique_ptr<engine::LocalCluster> local;  // With local:N, once it was started.
-  std::unique_ptr<param::TableStore> tables;    // Null until the cluster was reached.
-  std::unique_ptr<exec::WorkerPool> pool;       // Made by the first run.
+  std::unique_ptr<engine::LocalCluster> local;                       // With local:N, once it was started.
+  std::unique_ptr<param::TableStore> tables;                         // Null until the cluster was reached.
+  std::map<std::string, std::unique_ptr<param::TableStore>> others;  // Clusters of handles, by their master's address.
+  std::unique_ptr<exec::WorkerPool> pool;                            // Made by the first run.
   // Of runs so far, for stats_file and trace_file.
   int runs = 0;
   int64_t first_run_nanos = 0;

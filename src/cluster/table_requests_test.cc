@@ -41,6 +41,30 @@ std::vector<Key> UpTo(Key count) {
   return keys;
 }
 
+TEST_P(TableRequests, AHandleOpensTheTableThatItWasMadeOf) {
+  const Table<float> table = Make<float>(SparseKeys());
+  ASSERT_TRUE(table.Push(std::vector<Key>{~Key{0}, 0}, std::vector<float>{2, 3}).Wait().ok());
+  const std::string handle = table.Handle().value();
+  ASSERT_TRUE(param::IsTableAddress(handle)) << handle;
+  const param::TableAddress address = param::ParseTableAddress(handle).value();
+  EXPECT_EQ(param::ToString(address), handle);
+  const Table<float> same(place_->tables().OpenTable(address));
+  ASSERT_TRUE(same.ok()) << same.status().message();
+  EXPECT_EQ(same.Pull(std::vector<Key>{~Key{0}}).Get().value(), std::vector<float>{2});
+  EXPECT_EQ(same.Handle().value(), handle);
+
+  param::TableAddress other_type = address;
+  other_type.value_type = ValueType::kI64;
+  EXPECT_EQ(place_->tables().OpenTable(other_type).status().code(), Code::kInvalid);
+
+  ASSERT_TRUE(table.Drop().ok());
+  EXPECT_EQ(place_->tables().OpenTable(address).status().code(), Code::kNotFound);
+  ASSERT_TRUE(place_->CreateTable(table.spec()).ok());
+  const Status replaced = place_->tables().OpenTable(address).status();
+  EXPECT_EQ(replaced.code(), Code::kNotFound);
+  EXPECT_NE(replaced.message().find("was dropped"), std::string::npos) << replaced.message();
+}
+
 TEST_P(TableRequests, BadPushesAreRefusedWholeOverAllShards) {
   constexpr float kInf = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
   for (KeySpace space : {SparseKeys(), DenseKeys(200000)}) {

@@ -43,6 +43,15 @@ Result<TableHandle> Catalogue::OpenTable(const std::string& name, std::optional<
   return TableHandle(std::move(table));
 }
 
+Result<TableHandle> Catalogue::OpenTable(const TableAddress& address) {
+  auto table = Find(address.name);
+  if (!table.ok()) {
+    return std::move(table).status().With("a handle of a table in the program that made it, and in no other");
+  }
+  RETURN_IF_ERROR(CheckIsSame(address, (*table)->spec(), (*table)->id()));
+  return TableHandle(*std::move(table));
+}
+
 Result<TableHandle> Catalogue::LoadTable(const std::string& folder, const std::string& name,
                                          const LoadOptions& options) {
   Result<table::Manifest> manifest = ReadManifest(env_.files(), folder);

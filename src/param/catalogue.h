@@ -35,6 +35,7 @@ class Catalogue final : public TableStore {
   // shards == 0: four for each core.
   Result<TableHandle> CreateTable(TableSpec spec) override;
   Result<TableHandle> OpenTable(const std::string& name, std::optional<ValueType> value_type = std::nullopt) override;
+  Result<TableHandle> OpenTable(const TableAddress& address) override;
   Result<TableHandle> LoadTable(const std::string& folder, const std::string& name = "",
                                 const LoadOptions& options = {}) override;
   Result<std::vector<TableInfo>> ListTables() override;

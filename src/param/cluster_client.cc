@@ -28,15 +28,17 @@ TableChange DropOf(const std::string& name) {
 
 }  // namespace
 
-SharedBytes EncodeTableSpec(const TableSpec& spec) {
+SharedBytes EncodeTableSpec(const TableSpec& spec, uint64_t made) {
   table::Manifest manifest;
   manifest.spec = spec;
+  manifest.model_id = made;
   return SharedBytes::Of(table::EncodeManifest(manifest));
 }
 
-Result<TableSpec> DecodeTableSpec(const SharedBytes& bytes) {
+Result<TableSpec> DecodeTableSpec(const SharedBytes& bytes, uint64_t* made) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.bytes.data()), bytes.bytes.size());
   ASSIGN_OR_RETURN(const table::Manifest manifest, table::DecodeManifest(text));
+  if (made != nullptr) *made = manifest.model_id;
   return CheckTableSpec(manifest.spec);
 }
 
@@ -80,7 +82,8 @@ Result<TableHandle> ClusterClient::CreateTable(TableSpec spec) {
   if (spec.keys.key_count > 0) {
     spec.shards = static_cast<uint32_t>(std::min<uint64_t>(spec.shards, spec.keys.key_count));
   }
-  const TableChange create{0, TableAction::kCreate, {0, spec.name, spec.shards, spec.replicas, EncodeTableSpec(spec)}};
+  const TableChange create{
+      0, TableAction::kCreate, {0, spec.name, spec.shards, spec.replicas, EncodeTableSpec(spec, env_.RandomSeed())}};
   // Servers that were started a moment ago may not have told the master yet.
   const int64_t until = env_.clock().MonotonicNanos() + kAwaitServersNanos;
   while (true) {
@@ -93,24 +96,46 @@ Result<TableHandle> ClusterClient::CreateTable(TableSpec spec) {
   }
 }
 
-Result<TableHandle> ClusterClient::OpenTable(const std::string& name, std::optional<ValueType> value_type) {
+struct ClusterClient::Found {
+  uint64_t id = 0;
+  uint64_t made = 0;
+  TableSpec spec;
+};
+
+Result<ClusterClient::Found> ClusterClient::Find(const std::string& name) {
   ASSIGN_OR_RETURN(const TableAnswer answer, network_->Ask<TableAnswer>(TableQuery{0, name}));
   if (answer.code != Code::kOk) return Status(answer.code, answer.error);
   if (answer.tables.size() != 1) return Status::Corrupt("the master answered with other tables");
   const TableEntry& entry = answer.tables[0];
-  ASSIGN_OR_RETURN(TableSpec spec, DecodeTableSpec(entry.spec));
-  if (spec.shards != entry.shards) return Status::Corrupt("the master answered with another number of shards");
-  RETURN_IF_ERROR(CheckValueType(spec, value_type));
-  // The table is made in the network thread, and all of a client's handles share it.
+  Found found{entry.id, 0, {}};
+  ASSIGN_OR_RETURN(found.spec, DecodeTableSpec(entry.spec, &found.made));
+  if (found.spec.shards != entry.shards) return Status::Corrupt("the master answered with another number of shards");
+  return found;
+}
+
+// The table is made in the network thread, and all of a client's handles share it.
+Result<TableHandle> ClusterClient::Open(const Found& found) {
   auto promise = std::make_shared<Promise<std::shared_ptr<RemoteTable>>>();
   Future<std::shared_ptr<RemoteTable>> table = promise->GetFuture();
-  RETURN_IF_ERROR(network_->Post([network = network_, id = entry.id, spec, promise] {
-    promise->Set(std::static_pointer_cast<RemoteTable>(
-        network->FindOrAdd(id, [&] { return std::make_shared<RemoteTable>(network, id, spec); })));
+  RETURN_IF_ERROR(network_->Post([network = network_, found, promise] {
+    promise->Set(std::static_pointer_cast<RemoteTable>(network->FindOrAdd(
+        found.id, [&] { return std::make_shared<RemoteTable>(network, found.id, found.made, found.spec); })));
   }));
   promise.reset();  // When it was dropped with the loop, the future says so.
   ASSIGN_OR_RETURN(std::shared_ptr<RemoteTable> made, std::move(table).Get());
   return TableHandle(std::move(made));
+}
+
+Result<TableHandle> ClusterClient::OpenTable(const std::string& name, std::optional<ValueType> value_type) {
+  ASSIGN_OR_RETURN(const Found found, Find(name));
+  RETURN_IF_ERROR(CheckValueType(found.spec, value_type));
+  return Open(found);
+}
+
+Result<TableHandle> ClusterClient::OpenTable(const TableAddress& address) {
+  ASSIGN_OR_RETURN(const Found found, Find(address.name));
+  RETURN_IF_ERROR(CheckIsSame(address, found.spec, found.made));
+  return Open(found);
 }
 
 Result<TableHandle> ClusterClient::LoadTable(const std::string& folder, const std::string& name,

@@ -48,6 +48,7 @@ class ClusterClient final : public TableStore {
   // spec.shards == 0: 16. Waits for some seconds until there are as many servers as replicas.
   Result<TableHandle> CreateTable(TableSpec spec) override;
   Result<TableHandle> OpenTable(const std::string& name, std::optional<ValueType> value_type = std::nullopt) override;
+  Result<TableHandle> OpenTable(const TableAddress& address) override;
   Result<TableHandle> LoadTable(const std::string& folder, const std::string& name = "",
                                 const LoadOptions& options = {}) override;
   Result<std::vector<TableInfo>> ListTables() override;
@@ -55,12 +56,17 @@ class ClusterClient final : public TableStore {
   Status DropTable(const std::string& name) override;
 
  private:
+  struct Found;
+  Result<Found> Find(const std::string& name);
+  Result<TableHandle> Open(const Found& found);
+
   env::Env& env_;
   const std::shared_ptr<ClusterNetwork> network_;
 };
 
-// A table's description as the master keeps it, and back.
-SharedBytes EncodeTableSpec(const TableSpec& spec);
-Result<TableSpec> DecodeTableSpec(const SharedBytes& bytes);
+// A table's description as the master keeps it, and back. `made` is a random number, another one each time that a table
+// is made.
+SharedBytes EncodeTableSpec(const TableSpec& spec, uint64_t made);
+Result<TableSpec> DecodeTableSpec(const SharedBytes& bytes, uint64_t* made = nullptr);
 
 }  // namespace glim::param

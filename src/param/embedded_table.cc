@@ -12,6 +12,7 @@
 #include "base/try.h"
 #include "param/after.h"
 #include "param/model_folder.h"
+#include "param/table_address.h"
 
 namespace glim::param {
 namespace {
@@ -38,6 +39,7 @@ EmbeddedTable::EmbeddedTable(env::Env& env, TableSpec spec, std::function<void(E
     : env_(env),
       layout_(std::move(spec)),
       spec_(layout_.spec()),
+      id_(env.RandomSeed()),
       row_bytes_(layout_.row_bytes()),
       dropped_(std::move(dropped)),
       slots_(spec_.shards),
@@ -273,6 +275,10 @@ Result<TableInfo> EmbeddedTable::Describe() {
     info.memory_bytes += shard.memory_bytes();
   }));
   return info;
+}
+
+Result<std::string> EmbeddedTable::Handle() const {
+  return ToString(TableAddress{std::string(kEmbeddedPlace), spec_.name, spec_.value_type, id_});
 }
 
 Status EmbeddedTable::Save(const std::string& folder, const SaveOptions& options) {

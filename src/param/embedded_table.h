@@ -40,6 +40,7 @@ class EmbeddedTable final : public TableClient, public std::enable_shared_from_t
   // Expects: CheckTableSpec gave this spec, and spec.shards > 0.
   EmbeddedTable(env::Env& env, TableSpec spec, std::function<void(EmbeddedTable*)> dropped);
 
+  uint64_t id() const { return id_; }
   const TableSpec& spec() const override { return spec_; }
 
   Future<void> Push(std::span<const Key> keys, std::span<const std::byte> values, const PushOptions& options) override;
@@ -53,6 +54,7 @@ class EmbeddedTable final : public TableClient, public std::enable_shared_from_t
   Status Scan(ScanCursor* cursor, size_t rows_max, RowChunk* chunk) override;
   Result<uint64_t> CountNonZero() override;
   Result<TableInfo> Describe() override;
+  Result<std::string> Handle() const override;
   Status Save(const std::string& folder, const SaveOptions& options) override;
   Status Load(const std::string& folder, const LoadOptions& options) override;
   Status Drop() override;
@@ -100,6 +102,7 @@ class EmbeddedTable final : public TableClient, public std::enable_shared_from_t
   env::Env& env_;
   const TableLayout layout_;
   const TableSpec& spec_;
+  const uint64_t id_;
   const size_t row_bytes_;  // 0 for rows of variable length.
   const std::function<void(EmbeddedTable*)> dropped_;
   Gate gate_;

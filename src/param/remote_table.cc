@@ -14,6 +14,7 @@
 #include "param/clocks/worker_session.h"
 #include "param/model_folder.h"
 #include "param/remote_worker.h"
+#include "param/table_address.h"
 
 namespace glim::param {
 namespace {
@@ -174,8 +175,8 @@ struct RemoteTable::AfterOthers {
   std::atomic<size_t> left{0};
 };
 
-RemoteTable::RemoteTable(std::shared_ptr<ClusterNetwork> network, uint64_t id, TableSpec spec)
-    : network_(std::move(network)), id_(id), layout_(std::move(spec)) {
+RemoteTable::RemoteTable(std::shared_ptr<ClusterNetwork> network, uint64_t id, uint64_t made, TableSpec spec)
+    : network_(std::move(network)), id_(id), made_(made), layout_(std::move(spec)) {
   for (uint32_t s = 0; s < layout_.spec().shards; ++s) {
     links_.push_back(std::make_shared<ShardLink>(network_, ShardId{id_, s}, layout_.spec().name));
   }
@@ -616,6 +617,10 @@ Result<TableInfo> RemoteTable::Describe() {
     info.memory_bytes += counts.memory_bytes;
   }
   return info;
+}
+
+Result<std::string> RemoteTable::Handle() const {
+  return ToString(TableAddress{network_->options().master, spec().name, spec().value_type, made_});
 }
 
 size_t RemoteTable::CellBytes(uint32_t length, bool state) const {

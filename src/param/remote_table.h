@@ -46,7 +46,8 @@ class WorkerSession;
 
 class RemoteTable final : public TableClient, public NetworkTable, public std::enable_shared_from_this<RemoteTable> {
  public:
-  RemoteTable(std::shared_ptr<ClusterNetwork> network, uint64_t id, TableSpec spec);
+  // `made`: the random number in its handles.
+  RemoteTable(std::shared_ptr<ClusterNetwork> network, uint64_t id, uint64_t made, TableSpec spec);
 
   const TableSpec& spec() const override { return layout_.spec(); }
   Future<void> Push(std::span<const Key> keys, std::span<const std::byte> values, const PushOptions& options) override;
@@ -59,6 +60,7 @@ class RemoteTable final : public TableClient, public NetworkTable, public std::e
   Status Scan(ScanCursor* cursor, size_t rows_max, RowChunk* chunk) override;
   Result<uint64_t> CountNonZero() override;
   Result<TableInfo> Describe() override;
+  Result<std::string> Handle() const override;
   Status Save(const std::string& folder, const SaveOptions& options) override;
   Status Load(const std::string& folder, const LoadOptions& options) override;
   Status Drop() override;
@@ -117,6 +119,7 @@ class RemoteTable final : public TableClient, public NetworkTable, public std::e
 
   const std::shared_ptr<ClusterNetwork> network_;
   const uint64_t id_;
+  const uint64_t made_;
   const TableLayout layout_;
   std::atomic<uint64_t> next_request_{1};  // Of those in pieces.
   std::mutex load_mutex_;                  // One Load at a time: the shards keep one for each program.

@@ -113,6 +113,11 @@ class FailedTable final : public TableClient {
 
 }  // namespace
 
+Result<std::string> TableClient::Handle() const {
+  if (Status failed = status(); !failed.ok()) return failed;
+  return Status::Invalid(fmt::format("table \"{}\" has no handle here", spec().name));
+}
+
 Result<WorkerHandle> TableClient::Join(const JoinOptions& options) {
   return Status::Invalid(fmt::format("table \"{}\" has no clock here", spec().name));
 }

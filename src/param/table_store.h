@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "glim/table.h"
+#include "param/table_address.h"
 
 namespace glim::param {
 
@@ -28,6 +29,8 @@ class TableStore {
   // kNotFound when there is none, kInvalid when it holds values of another type.
   virtual Result<TableHandle> OpenTable(const std::string& name,
                                         std::optional<ValueType> value_type = std::nullopt) = 0;
+  // The table that a handle stands for, when it is here and the one it was.
+  virtual Result<TableHandle> OpenTable(const TableAddress& address) = 0;
   // A new table from a saved model, under the name it was saved with or another one.
   virtual Result<TableHandle> LoadTable(const std::string& folder, const std::string& name = "",
                                         const LoadOptions& options = {}) = 0;

@@ -184,6 +184,13 @@ Result<int> Describe(lua_State* L) {
   return 1;
 }
 
+Result<int> Handle(lua_State* L) {
+  ASSIGN_OR_RETURN(const TableHandle table, Self(L));
+  ASSIGN_OR_RETURN(const std::string handle, table->Handle());
+  lua_pushstring(L, handle.c_str());
+  return 1;
+}
+
 // A worker of a table: it is alive until it is collected, or leaves.
 Result<WorkerHandle> SelfWorker(lua_State* L) {
   ASSIGN_OR_RETURN(WorkerHandle * worker, ToObject<WorkerHandle>(L, 1, kWorker, "a method of a worker"));
@@ -260,6 +267,7 @@ constexpr Function kTableMethods[] = {
     {"Save", Call<Save>, 2},
     {"Drop", Call<Drop>, 0},
     {"Describe", Call<Describe>, 0},
+    {"Handle", Call<Handle>, 0},
     {"Join", Call<Join>, 1},
     {"RemoveWorker", Call<RemoveWorker>, 1},
     {},

@@ -9,6 +9,8 @@
 // Keys and values are lists of numbers; a key may be an int64 or uint64. A row of width w takes w neighbouring values.
 // Pull and Push give a future: Wait() raises the failure, Get() gives the values.
 //
+// model:Handle() is a text that glim.open_table takes in another process, too.
+//
 // Thread: one state each; the table itself takes calls from all.
 #pragma once
 

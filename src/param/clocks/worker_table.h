@@ -34,6 +34,7 @@ class WorkerTable : public WorkerClient {
   }
   Result<uint64_t> CountNonZero() override { return table_->CountNonZero(); }
   Result<TableInfo> Describe() override { return table_->Describe(); }
+  Result<std::string> Handle() const override { return table_->Handle(); }
   Status Save(const std::string& folder, const SaveOptions& options) override { return table_->Save(folder, options); }
   Status Load(const std::string& folder, const LoadOptions& options) override { return table_->Load(folder, options); }
   Status Drop() override { return table_->Drop(); }
