@@ -7,6 +7,8 @@
 // One that is still pending shares a small state with its promise; the promise completes it once, from any thread,
 // first come. Waiting sleeps.
 //
+// Who waits for an answer of servers works for it meanwhile (internal::Helper): callbacks may run in his thread.
+//
 // A pending request carries the deadline it was made with. Whoever waits past it completes the future with kTimeout,
 // and a later answer is dropped: so all who ask get one and the same outcome, and nobody hangs.
 //
@@ -41,15 +43,25 @@ namespace internal {
 
 Deadline DeadlineAfter(std::chrono::nanoseconds from_now);
 
+// Lets the thread that waits for an answer do the work that brings it. Nobody is woken for it then.
+class Helper {
+ public:
+  virtual ~Helper() = default;
+  // Until `done`, which becomes true in that work, or until the deadline. May return before, when others do the work.
+  virtual void HelpUntil(const std::function<bool()>& done, Deadline until) = 0;
+};
+
 // What a pending future and its promise share, without the value.
 class FutureState {
  public:
-  explicit FutureState(Deadline deadline) : deadline_(deadline) {}
+  explicit FutureState(Deadline deadline, std::shared_ptr<Helper> helper = nullptr)
+      : deadline_(deadline), helper_(std::move(helper)) {}
   virtual ~FutureState() = default;
   FutureState(const FutureState&) = delete;
 
   bool ready() const { return ready_.load(std::memory_order_acquire); }
   Deadline deadline() const { return deadline_; }
+  const std::shared_ptr<Helper>& helper() const { return helper_; }
   // Ok or the failure once ready; kTimeout when `until` passes first (the request goes on), or its own deadline (it is
   // over).
   Status Wait(Deadline until);
@@ -66,6 +78,7 @@ class FutureState {
   bool Answered() const { return ready() || completer_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
 
   const Deadline deadline_;
+  const std::shared_ptr<Helper> helper_;  // Or null.
   std::atomic<bool> claimed_{false};
   std::atomic<bool> ready_{false};
   std::atomic<std::thread::id> completer_{};  // While callbacks run: they may look at the outcome, others still wait.
@@ -208,7 +221,9 @@ class [[nodiscard]] Future<void> {
 template <class T>
 class Promise {
  public:
-  explicit Promise(Deadline deadline = kNoDeadline) : state_(std::make_shared<internal::ValueState<T>>(deadline)) {}
+  // `helper`: brings the answer, or null. Then it is answered in the helper's work, or given up at its deadline.
+  explicit Promise(Deadline deadline = kNoDeadline, std::shared_ptr<internal::Helper> helper = nullptr)
+      : state_(std::make_shared<internal::ValueState<T>>(deadline, std::move(helper))) {}
   Promise(Promise&&) noexcept = default;
   Promise& operator=(Promise&& other) noexcept {
     Drop();
@@ -263,7 +278,7 @@ Future<U> Future<T>::Map(F function) && {
     return Future<U>(function(*std::move(value_)));
   }
   // In a shared_ptr because std::function wants something that can be copied.
-  auto promise = std::make_shared<Promise<U>>(state_->deadline());
+  auto promise = std::make_shared<Promise<U>>(state_->deadline(), state_->helper());
   Future<U> mapped = promise->GetFuture();
   state_->Then([state = state_.get(), promise, function = std::move(function)]() mutable {
     promise->Set(state->status().ok() ? Result<U>(function(*std::move(state->value))) : Result<U>(state->status()));
@@ -277,7 +292,7 @@ Future<T> Future<void>::With(T value) && {
     if (!status_.ok()) return std::move(status_);
     return Future<T>(std::move(value));
   }
-  auto promise = std::make_shared<Promise<T>>(state_->deadline());
+  auto promise = std::make_shared<Promise<T>>(state_->deadline(), state_->helper());
   Future<T> future = promise->GetFuture();
   // The value's memory stays until the request is over, even when `future` times out before.
   auto kept = std::make_shared<T>(std::move(value));

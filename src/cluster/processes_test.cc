@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <thread>
@@ -121,6 +122,28 @@ TEST_F(ProcessesTest, ATableThatIsOpenedTwiceIsOneAndHandlesOutliveTheClient) {
   EXPECT_EQ(second.Push(std::vector<Key>{1}, std::vector<int64_t>{1}).Wait().code(), Code::kNotFound);
   client_.reset();
   EXPECT_EQ(first.Push(std::vector<Key>{1}, std::vector<int64_t>{1}).Wait().code(), Code::kCancelled);
+}
+
+TEST_F(ProcessesTest, AClientThatGoesLetsGoOfThoseWhoWait) {
+  Start(1);
+  const Table<int64_t> table = Create(Counts("left"), 1);
+  const std::vector<Key> keys{1};
+  ASSERT_TRUE(table.Push(keys, std::vector<int64_t>{5}).Wait().ok());
+  servers_.clear();
+  std::atomic<int> waiting{0}, callbacks{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      const auto pulled = table.Pull(keys, {.deadline = std::chrono::hours(1)});
+      pulled.Then([&](const Status& status, const auto*) { callbacks += status.code() == Code::kCancelled; });
+      ++waiting;
+      EXPECT_EQ(pulled.Wait().code(), Code::kCancelled);
+    });
+  }
+  while (waiting < 4) std::this_thread::yield();
+  client_.reset();
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(callbacks, 4);
 }
 
 TEST_F(ProcessesTest, ManyRowsComeInPieces) {

@@ -122,8 +122,12 @@ bool EventLoop::RunHere(const std::function<void()>& work) {
   if (InLoop()) return false;
   std::unique_lock lock(turn_, std::try_to_lock);
   if (!lock.owns_lock()) return false;
+  {
+    // Others' work is not done here: it may want locks that this thread holds.
+    const std::lock_guard posting(post_mutex_);
+    if (!posted_.empty()) return false;
+  }
   Turn turn(*this, std::move(lock));
-  RunPosted();
   work();
   return true;
 }

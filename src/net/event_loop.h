@@ -44,7 +44,8 @@ class EventLoop {
 
   // Runs `work` in the loop, after what was posted before. Never within Post itself.
   void Post(std::function<void()> work);
-  // The same, but now and in this thread, when nobody else is in the loop and nothing was posted before.
+  // The same, but now and in this thread, when nobody else is in the loop and nothing was posted before. Nothing else
+  // is done here, so the caller may hold locks that handlers take, if `work` calls none.
   void Run(std::function<void()> work);
   // Runs it in the loop, after what was posted before, and waits for its end. Within the loop, at once.
   void Call(const std::function<void()>& work);

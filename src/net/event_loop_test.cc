@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <memory>
@@ -73,6 +74,23 @@ TEST(EventLoop, RunWorksInTheCallersThreadWhenNobodyIsInTheLoop) {
     loop.Call([] {});
   }
   EXPECT_EQ(ran_by, std::this_thread::get_id());
+}
+
+TEST(EventLoop, RunDoesNotDoWhatOthersPosted) {
+  EventLoop loop;
+  std::vector<int> ran;
+  for (int i = 0; i < 1000; ++i) {
+    std::thread::id ran_by;
+    loop.Post([&] {
+      ran_by = std::this_thread::get_id();
+      ran.push_back(2 * i);
+    });
+    loop.Run([&] { ran.push_back(2 * i + 1); });
+    loop.Call([] {});
+    EXPECT_NE(ran_by, std::this_thread::get_id());
+  }
+  EXPECT_EQ(ran.size(), 2000u);
+  EXPECT_TRUE(std::is_sorted(ran.begin(), ran.end()));
 }
 
 TEST(EventLoop, RunGivesItsWorkAwayWhenTheLoopIsBusy) {

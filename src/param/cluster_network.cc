@@ -86,36 +86,59 @@ void ClusterNetwork::Stop() {
     timer_.reset();
   });
   transport_.reset();
-  std::unique_ptr<net::EventLoop> loop;
   {
-    const std::lock_guard lock(loop_mutex_);
-    loop = std::move(loop_);
+    std::unique_lock lock(loop_mutex_);
+    loop_gone_ = true;
+    loop_unused_.wait(lock, [this] { return loop_users_ == 0; });
   }
-  loop.reset();  // And with it what was posted.
+  loop_.reset();  // And with it what was posted.
   // They hold the network, and it them.
   for (const auto& [id, table] : std::exchange(tables_, {})) table->Cancel();
   for (auto& [request, asked] : std::exchange(asked_, {})) asked.answered(Status::Cancelled("the client is gone"));
 }
 
 Status ClusterNetwork::Post(std::function<void()> work) {
-  const std::lock_guard lock(loop_mutex_);
-  if (loop_ == nullptr) return Status::Cancelled("the connection to the cluster was given up");
-  loop_->Post(std::move(work));
-  return Status::Ok();
+  if (UseLoop([&](net::EventLoop& loop) { loop.Post(std::move(work)); })) return Status::Ok();
+  return Status::Cancelled("the connection to the cluster was given up");
+}
+
+Status ClusterNetwork::Run(std::function<void()> work) {
+  if (UseLoop([&](net::EventLoop& loop) { loop.Run(std::move(work)); })) return Status::Ok();
+  return Status::Cancelled("the connection to the cluster was given up");
+}
+
+void ClusterNetwork::HelpUntil(const std::function<bool()>& done, Deadline until) {
+  // Stop waits for helpers, so they leave when it begins.
+  const auto over = [&] { return stopped_ || done(); };
+  UseLoop([&](net::EventLoop& loop) {
+    const int64_t nanos = until == kNoDeadline ? -1 : std::max<int64_t>(0, until.time_since_epoch().count() - now());
+    (void)loop.HelpUntil(over, nanos);
+  });
 }
 
 Status ClusterNetwork::CheckMayPush() const { return ClusterMessages().Check(kPushMessage, role_); }
 
 bool ClusterNetwork::InNetworkThread() {
-  const std::lock_guard lock(loop_mutex_);
-  return loop_ != nullptr && loop_->InLoop();
+  bool in_loop = false;
+  (void)UseLoop([&](net::EventLoop& loop) { in_loop = loop.InLoop(); });
+  return in_loop;
 }
 
 ClusterNetwork::Room ClusterNetwork::WaitForRoom(uint64_t bytes, Deadline deadline) {
   UnderWay& all = *under_way_;
   if (InNetworkThread()) return TakeRoom(bytes);
-  std::unique_lock lock(all.mutex);
   const auto fits = [&] { return all.bytes == 0 || all.bytes + bytes <= all.bytes_max; };
+  std::unique_lock lock(all.mutex);
+  if (!fits()) {
+    lock.unlock();
+    HelpUntil(
+        [&] {
+          const std::lock_guard looking(all.mutex);
+          return fits();
+        },
+        deadline);
+    lock.lock();
+  }
   if (!fits()) {
     // Without a deadline wait_until would overflow in some libraries.
     if (deadline == kNoDeadline) {

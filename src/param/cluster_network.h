@@ -3,6 +3,9 @@
 // The network side of a program's way to a cluster (cluster_client.h): connections, questions to the master, where
 // shards are, and the bound on what may be under way. Tables (remote_table.h) are made over it.
 //
+// The network thread is whoever is in the loop (net/event_loop.h): a caller who makes a request when nobody else is,
+// and a caller who waits for an answer. So a request and its answer wake nobody in this process.
+//
 // Thread: what is marked so belongs to the network thread; the rest from any.
 #pragma once
 
@@ -37,7 +40,7 @@ class NetworkTable {
   virtual void Cancel() = 0;
 };
 
-class ClusterNetwork : public std::enable_shared_from_this<ClusterNetwork> {
+class ClusterNetwork final : public internal::Helper, public std::enable_shared_from_this<ClusterNetwork> {
  public:
   ClusterNetwork(env::Env& env, ClusterClientOptions options);
   // Nothing happens from then on. Called by the one that made it.
@@ -60,9 +63,13 @@ class ClusterNetwork : public std::enable_shared_from_this<ClusterNetwork> {
   Room TakeRoom(uint64_t bytes);
   uint64_t under_way_bytes() const;
 
-  // Runs it in the network thread. kCancelled when the client is gone; then, and when it goes meanwhile, `work` is
-  // dropped.
+  // Runs it in the network thread, later. kCancelled when the client is gone; then, and when it goes meanwhile, `work`
+  // is dropped.
   Status Post(std::function<void()> work);
+  // The same, at once when nobody else is in the network thread. So `work` calls nobody's callbacks.
+  Status Run(std::function<void()> work);
+  // Whoever waits for what the network thread answers works in its place.
+  void HelpUntil(const std::function<bool()>& done, Deadline until) override;
 
   // Asks the master, and waits for its answer.
   template <class Answer, class Question>
@@ -94,6 +101,20 @@ class ClusterNetwork : public std::enable_shared_from_this<ClusterNetwork> {
     std::function<void(Result<net::Frame>)> answered;
   };
 
+  // Uses the loop, which stays meanwhile. False when it is gone.
+  template <class Use>
+  bool UseLoop(Use use) {
+    {
+      const std::lock_guard lock(loop_mutex_);
+      if (loop_gone_) return false;
+      ++loop_users_;
+    }
+    use(*loop_);
+    const std::lock_guard lock(loop_mutex_);
+    if (--loop_users_ == 0 && loop_gone_) loop_unused_.notify_all();
+    return true;
+  }
+
   Status SendFrame(const std::string& address, net::Frame frame, const std::function<void()>& sent);
   std::shared_ptr<net::Connection> Dial(const std::string& address);
   Status NoAnswer() const;
@@ -108,8 +129,11 @@ class ClusterNetwork : public std::enable_shared_from_this<ClusterNetwork> {
   const ClusterClientOptions options_;
   const Producer producer_;
   net::Role role_ = net::Role::kClient;
-  std::mutex loop_mutex_;
-  std::unique_ptr<net::EventLoop> loop_;  // Null when stopped.
+  std::unique_ptr<net::EventLoop> loop_;
+  std::mutex loop_mutex_;  // Guards the next lines.
+  std::condition_variable loop_unused_;
+  size_t loop_users_ = 0;
+  bool loop_gone_ = false;  // Or will be when nobody uses it.
   const std::shared_ptr<UnderWay> under_way_;
 
   // The network thread's.
@@ -126,7 +150,8 @@ class ClusterNetwork : public std::enable_shared_from_this<ClusterNetwork> {
 
 template <class Answer, class Question>
 Result<Answer> ClusterNetwork::Ask(Question question) {
-  auto promise = std::make_shared<Promise<Answer>>(Deadline(std::chrono::nanoseconds(now() + options_.call_nanos)));
+  auto promise = std::make_shared<Promise<Answer>>(Deadline(std::chrono::nanoseconds(now() + options_.call_nanos)),
+                                                   shared_from_this());
   Future<Answer> future = promise->GetFuture();
   const auto ask = [this, question = std::move(question), promise]() mutable {
     question.request = next_request_++;
@@ -139,7 +164,7 @@ Result<Answer> ClusterNetwork::Ask(Question question) {
       promise->Set(std::move(refused).With("this key does not allow it"));
     }
   };
-  if (Status status = Post(ask); !status.ok()) return status;
+  if (Status status = Run(ask); !status.ok()) return status;
   Result<Answer> answer = std::move(future).Get();
   if (!answer.ok() && answer.status().code() == Code::kTimeout) return NoAnswer();
   return answer;

@@ -14,8 +14,9 @@ Deadline DeadlineAfter(std::chrono::nanoseconds from_now) {
 
 Status FutureState::Wait(Deadline until) {
   if (Answered()) return status_;
-  std::unique_lock lock(mutex_);
   const Deadline first = std::min(until, deadline_);
+  if (helper_ != nullptr) helper_->HelpUntil([this] { return ready(); }, first);
+  std::unique_lock lock(mutex_);
   while (!ready()) {
     if (first == kNoDeadline) {
       completed_.wait(lock);

@@ -73,6 +73,42 @@ TEST(Future, RequestsOwnDeadlineEndsItForAll) {
   EXPECT_EQ(future.Get().status().code(), Code::kTimeout);
 }
 
+// Does the work that is left to do; or leaves it to others.
+class WorkingHelper final : public internal::Helper {
+ public:
+  void HelpUntil(const std::function<bool()>& done, Deadline until) override {
+    ++asked;
+    while (work && !done()) std::exchange(work, nullptr)();
+  }
+  std::function<void()> work;
+  int asked = 0;
+};
+
+TEST(Future, WhoWaitsDoesTheWorkThatBringsTheAnswer) {
+  const auto helper = std::make_shared<WorkingHelper>();
+  Promise<int> promise(kNoDeadline, helper);
+  helper->work = [&] { promise.Set(7); };
+  EXPECT_EQ(*promise.GetFuture().Get(), 7);
+
+  Promise<void> filled(kNoDeadline, helper);
+  helper->work = [&] { filled.Set(Status::Ok()); };
+  Future<int> mapped =
+      filled.GetFuture().With(std::string("abc")).Map([](const std::string& s) { return int(s.size()); });
+  EXPECT_EQ(*mapped.Get(), 3);
+  EXPECT_EQ(helper->asked, 2);
+}
+
+TEST(Future, WaitGoesOnWhenTheHelperDoesNot) {
+  const auto helper = std::make_shared<WorkingHelper>();
+  Promise<int> promise(std::chrono::steady_clock::now() + milliseconds(10), helper);
+  Future<int> future = promise.GetFuture();
+  EXPECT_EQ(future.Wait(milliseconds(1)).code(), Code::kTimeout);
+  EXPECT_FALSE(future.ready());
+  EXPECT_EQ(future.Wait().code(), Code::kTimeout);
+  EXPECT_TRUE(future.ready());
+  EXPECT_EQ(helper->asked, 2);
+}
+
 TEST(Future, DeadlineHasNoPowerOverAnAnswerThatIsBeingWritten) {
   Promise<void> promise(std::chrono::steady_clock::now() + milliseconds(5));
   Future<void> future = promise.GetFuture();

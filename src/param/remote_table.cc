@@ -38,6 +38,7 @@ std::string_view TextOf(std::span<const std::byte> bytes) {
 // One request of the program, over all its parts. It is complete when all are, and the one who makes them says Done,
 // too. No deadline: the parts have one.
 struct RemoteTable::Call {
+  explicit Call(std::shared_ptr<ClusterNetwork> network) : promise(kNoDeadline, std::move(network)) {}
   void Add() { left.fetch_add(1, std::memory_order_relaxed); }
   void Done(Status status) {
     if (!status.ok()) {
@@ -121,7 +122,7 @@ class RemoteTable::Batch {
           Status::Timeout(fmt::format("table \"{}\": the requests made before took too long; {}", table_.spec().name,
                                       handed_over_ ? "of this one a part may be done" : "this one was not made"));
     } else {
-      status = table_.network_->Post([table = table_.shared_from_this(), works = std::exchange(works_, {}), room] {
+      status = table_.network_->Run([table = table_.shared_from_this(), works = std::exchange(works_, {}), room] {
         for (const Work& work : works) work.begin(*table->links_[work.shard], room);
       });
     }
@@ -344,7 +345,7 @@ Future<void> RemoteTable::PushAs(WorkerSession* worker, std::span<const Key> key
   const auto build = [&](Batch* batch) {
     return ForEachShard(keys, [&](const Rows& rows) { return PushRows(batch, TableCall::kPush, rows, values, {}); });
   };
-  return Request(options, std::make_shared<Call>(), build, worker);
+  return Request(options, std::make_shared<Call>(network_), build, worker);
 }
 
 Future<void> RemoteTable::PushPull(std::span<const Key> keys, std::span<const std::byte> values,
@@ -356,7 +357,7 @@ Future<void> RemoteTable::PushPull(std::span<const Key> keys, std::span<const st
   RETURN_IF_ERROR(layout_.CheckRows("values", keys.size(), values.size()));
   RETURN_IF_ERROR(layout_.CheckRows("room", keys.size(), out.size()));
   RETURN_IF_ERROR(layout_.CheckValues(keys, values, nullptr));
-  return Request(options, std::make_shared<Call>(), [&](Batch* batch) {
+  return Request(options, std::make_shared<Call>(network_), [&](Batch* batch) {
     return ForEachShard(keys,
                         [&](const Rows& rows) { return PushRows(batch, TableCall::kPushPull, rows, values, out); });
   });
@@ -400,7 +401,7 @@ Future<void> RemoteTable::VPushAs(WorkerSession* worker, std::span<const Key> ke
   const auto build = [&](Batch* batch) {
     return ForEachShard(keys, [&](const Rows& rows) { return VPushRows(batch, rows, values, lengths, begins); });
   };
-  return Request(options, std::make_shared<Call>(), build, worker);
+  return Request(options, std::make_shared<Call>(network_), build, worker);
 }
 
 // ------------------------------------------------------------------------------------------------------------------
@@ -450,7 +451,7 @@ Future<void> RemoteTable::PullAs(WorkerSession* worker, std::span<const Key> key
       return batch->Add(rows.shard, std::move(pull), rows.keys.size() * (layout_.row_bytes() + sizeof(uint32_t)));
     });
   };
-  return Request(options, std::make_shared<Call>(), build, worker);
+  return Request(options, std::make_shared<Call>(network_), build, worker);
 }
 
 Future<VariableBytes> RemoteTable::VPull(std::span<const Key> keys, const PullOptions& options) {
@@ -475,7 +476,7 @@ Future<VariableBytes> RemoteTable::VPullAs(WorkerSession* worker, std::span<cons
     std::string answer;
   };
   auto parts = std::make_shared<std::vector<std::shared_ptr<Part>>>();
-  auto call = std::make_shared<Call>();
+  auto call = std::make_shared<Call>(network_);
   rows->lengths.resize(keys.size());
   call->fill = [rows, parts, value_bytes = ValueBytes(spec().value_type)] {
     std::vector<std::string_view> cells(rows->lengths.size());
@@ -533,7 +534,7 @@ Result<std::string> RemoteTable::AskShard(uint32_t shard, const TableRequest& re
                                           std::chrono::nanoseconds deadline) {
   if (network_->InNetworkThread()) return Status::Invalid("a callback cannot wait for an answer");
   auto answer = std::make_shared<std::string>();
-  const Future<void> asked = Request({.deadline = deadline}, std::make_shared<Call>(), [&](Batch* batch) {
+  const Future<void> asked = Request({.deadline = deadline}, std::make_shared<Call>(network_), [&](Batch* batch) {
     ShardLink::Pull pull;
     pull.op = EncodeTableRequest(request);
     pull.answer.take = [answer](std::span<const std::byte> piece, uint64_t offset) {
@@ -551,7 +552,7 @@ Result<std::vector<TableCounts>> RemoteTable::AskCounts(uint16_t form) {
   if (network_->InNetworkThread()) return Status::Invalid("a callback cannot wait for an answer");
   auto answers = std::make_shared<std::vector<std::string>>(spec().shards);
   const uint64_t who[2] = {network_->producer().high, network_->producer().low};
-  const Future<void> asked = Request({.deadline = kCallTime}, std::make_shared<Call>(), [&](Batch* batch) {
+  const Future<void> asked = Request({.deadline = kCallTime}, std::make_shared<Call>(network_), [&](Batch* batch) {
     for (uint32_t s = 0; s < spec().shards; ++s) {
       ShardLink::Pull pull;
       pull.op = EncodeTableRequest({.call = TableCall::kCount, .form = form, .keys = who});
@@ -570,7 +571,7 @@ Result<std::vector<TableCounts>> RemoteTable::AskCounts(uint16_t form) {
 }
 
 Status RemoteTable::TellShards(TableCall call) {
-  return Request({.deadline = kBulkTime}, std::make_shared<Call>(),
+  return Request({.deadline = kBulkTime}, std::make_shared<Call>(network_),
                  [&](Batch* batch) {
                    for (uint32_t s = 0; s < spec().shards; ++s) {
                      const std::string op = EncodeTableRequestHead({.call = call});
@@ -654,7 +655,7 @@ Status RemoteTable::Save(const std::string& folder, const SaveOptions& options) 
 
 // To the shards' side: rows that nobody sees yet.
 Status RemoteTable::LoadRows(const std::string& folder, bool state) {
-  auto call = std::make_shared<Call>();
+  auto call = std::make_shared<Call>(network_);
   const Deadline deadline = DeadlineOf({.deadline = kBulkTime}, network_->env().clock());
   Batch batch(*this, call, deadline, false);
   bool with_state = false;
@@ -738,7 +739,7 @@ Status RemoteTable::RemoveWorker(uint32_t worker) {
     }
     return Status::Ok();
   };
-  return Request({.deadline = kCallTime}, std::make_shared<Call>(), build).Wait();
+  return Request({.deadline = kCallTime}, std::make_shared<Call>(network_), build).Wait();
 }
 
 // ------------------------------------------------------------------------------------------------------------------

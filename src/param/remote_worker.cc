@@ -32,10 +32,10 @@ Status RemoteWorkerCore::Do(void (WorkerSession::*what)(), std::chrono::nanoseco
   RETURN_IF_ERROR(status());
   ClusterNetwork& network = table_->network();
   if (network.InNetworkThread()) return Status::Invalid("a callback cannot wait for a clock");
-  auto running = std::make_shared<Promise<void>>();
+  auto running = std::make_shared<Promise<void>>(kNoDeadline, table_->network().shared_from_this());
   Future<void> future = running->GetFuture();
   const int64_t until = DeadlineOf({.deadline = deadline}, network.env().clock()).time_since_epoch().count();
-  RETURN_IF_ERROR(network.Post([self = shared_from_this(), what, running, until] {
+  RETURN_IF_ERROR(network.Run([self = shared_from_this(), what, running, until] {
     self->deadline_ = until;
     self->Begin(what, running);
   }));
