@@ -64,7 +64,7 @@ std::string EncodeFrameHead(const Frame& frame) {
   std::string table;
   for (const Segment& segment : frame.segments) {
     PutNumber(static_cast<uint32_t>(segment.bytes.size()), &table);
-    PutNumber(base::Crc32c(segment.bytes), &table);
+    PutNumber(segment.crc ? *segment.crc : base::Crc32c(segment.bytes), &table);
   }
   std::string head;
   head.reserve(kFrameHeadBytes + table.size());
@@ -227,7 +227,7 @@ Status FrameDecoder::NextSegment() {
     }
     CHECK_GE(place.size(), bytes);
     place = place.first(bytes);
-    frame_.segments.push_back({{place.data(), place.size()}, std::move(owner)});
+    frame_.segments.push_back({{place.data(), place.size()}, std::move(owner), segment_crcs_[index]});
     Enter(Part::kPayload, place);
     if (bytes > 0) return {};
     if (segment_crcs_[index] != 0) return Status::Corrupt("an empty segment of a frame has a checksum");

@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -45,6 +46,9 @@ struct FrameHeader {
 struct Segment {
   std::string_view bytes;
   std::shared_ptr<const void> owner;
+  // The checksum of the bytes when it is known, as it is of those that were received: who passes them on need not look
+  // at them again, and what changed in his memory is found by the next one.
+  std::optional<uint32_t> crc = {};
 
   // Owns a copy.
   static Segment Copy(std::string_view bytes);

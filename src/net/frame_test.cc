@@ -98,6 +98,20 @@ RC_GTEST_PROP(Frame, EveryFlippedBitIsFound, ()) {
   }
 }
 
+TEST(Frame, WhatIsPassedOnKeepsTheChecksumItCameWith) {
+  const Frame sent{.header = {.type = 20}, .body = "b", .segments = {Segment::Copy("payload"), Segment::Copy("")}};
+  Frames first;
+  ASSERT_TRUE(FrameDecoder({}, &first).Feed(Encoded(sent)).ok());
+  Frame passed = first.frames.at(0);
+  EXPECT_EQ(passed.segments[0].crc, base::Crc32c("payload"));
+  EXPECT_EQ(Encoded(passed), Encoded(sent));
+  // What changes in the memory of the one who passes it on does not get further.
+  const std::string changed = "pAyload";
+  passed.segments[0].bytes = changed;
+  Frames second;
+  EXPECT_EQ(FrameDecoder({}, &second).Feed(Encoded(passed)).code(), Code::kCorrupt);
+}
+
 TEST(Frame, LargerThanTheLimitsIsNeitherSentNorReceived) {
   const FrameLimits limits{.body_bytes_max = 10, .payload_bytes_max = 100};
   Frame body{.header = {}, .body = std::string(11, 'x'), .segments = {}};

@@ -22,6 +22,7 @@
 #include "net/event_loop.h"
 #include "net/transport.h"
 #include "param/cluster_client.h"
+#include "param/request_memory.h"
 #include "param/wire.h"
 
 namespace glim::param {
@@ -62,6 +63,8 @@ class ClusterNetwork final : public internal::Helper, public std::enable_shared_
   Room WaitForRoom(uint64_t bytes, Deadline deadline);
   Room TakeRoom(uint64_t bytes);
   uint64_t under_way_bytes() const;
+  // Of large requests.
+  RequestMemory& memory() { return *memory_; }
 
   // Runs it in the network thread, later. kCancelled when the client is gone; then, and when it goes meanwhile, `work`
   // is dropped.
@@ -135,6 +138,7 @@ class ClusterNetwork final : public internal::Helper, public std::enable_shared_
   size_t loop_users_ = 0;
   bool loop_gone_ = false;  // Or will be when nobody uses it.
   const std::shared_ptr<UnderWay> under_way_;
+  const std::shared_ptr<RequestMemory> memory_ = std::make_shared<RequestMemory>();
 
   // The network thread's.
   std::unique_ptr<net::Timer> timer_;

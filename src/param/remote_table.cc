@@ -101,8 +101,8 @@ class RemoteTable::Batch {
     push.deadline = deadline();
     push.done = [call = call_](Status status) { call->Done(std::move(status)); };
     push.answer = std::move(answer);
-    push.op =
-        worker_ == nullptr ? SharedBytes::Of(std::move(op)) : worker_->PushOp(shard, std::as_bytes(std::span(op)));
+    push.op = worker_ == nullptr ? table_.network_->memory().Share(std::move(op))
+                                 : worker_->PushOp(shard, std::as_bytes(std::span(op)));
     const uint64_t bytes = push.op.bytes.size() + answer_bytes;
     return Add(shard, bytes, [push = std::move(push)](ShardLink& link, const auto& room) {
       ShardLink::Push with_room = push;
@@ -256,7 +256,8 @@ namespace {
 class PieceWriter {
  public:
   using Emit = std::function<Status(std::string op, bool last)>;
-  PieceWriter(uint64_t size, uint64_t number, Emit emit) : left_(size), number_(number), emit_(std::move(emit)) {
+  PieceWriter(RequestMemory& memory, uint64_t size, uint64_t number, Emit emit)
+      : memory_(memory), left_(size), number_(number), emit_(std::move(emit)) {
     Begin();
   }
 
@@ -279,13 +280,15 @@ class PieceWriter {
   void Begin() {
     room_ = std::min<uint64_t>(left_, kPieceBytes);
     left_ -= room_;
+    op_ = memory_.Take(room_ + kPieceHeadBytes);
     if (left_ > 0 || in_pieces_) {
       const uint64_t numbers[2] = {number_, left_};
-      op_ = EncodeTableRequestHead({.call = TableCall::kPiece, .keys = numbers});
+      op_ += EncodeTableRequestHead({.call = TableCall::kPiece, .keys = numbers});
     }
-    op_.reserve(op_.size() + room_);
   }
 
+  static constexpr size_t kPieceHeadBytes = 32;
+  RequestMemory& memory_;
   uint64_t left_;
   const uint64_t number_;
   const Emit emit_;
@@ -303,7 +306,7 @@ Status RemoteTable::PushRows(Batch* batch, TableCall call, const Rows& rows, std
   const size_t row = layout_.row_bytes(), bytes = rows.keys.size() * row;
   const std::string head = EncodeTableRequestHead({.call = call, .keys = rows.keys});
   const uint64_t number = next_request_++;
-  PieceWriter writer(head.size() + bytes, number, [&](std::string op, bool last) {
+  PieceWriter writer(network_->memory(), head.size() + bytes, number, [&](std::string op, bool last) {
     if (!last || call != TableCall::kPushPull) return batch->Add(rows.shard, std::move(op), std::nullopt, 0);
     return batch->Add(rows.shard, std::move(op), AnswerInto(batch->call(), rows, out), bytes);
   });
@@ -374,7 +377,7 @@ Status RemoteTable::VPushRows(Batch* batch, const Rows& rows, std::span<const st
   }
   const std::string head =
       EncodeTableRequestHead({.call = TableCall::kVariablePush, .keys = rows.keys, .lengths = own});
-  PieceWriter writer(head.size() + bytes, next_request_++,
+  PieceWriter writer(network_->memory(), head.size() + bytes, next_request_++,
                      [&](std::string op, bool) { return batch->Add(rows.shard, std::move(op), std::nullopt, 0); });
   RETURN_IF_ERROR(writer.Put(std::as_bytes(std::span(head))));
   for (size_t i = 0; i < own.size(); ++i) {
@@ -663,7 +666,7 @@ Status RemoteTable::LoadRows(const std::string& folder, bool state) {
   const auto send = [&](uint32_t shard) {
     const std::string head =
         EncodeTableRequestHead({.call = TableCall::kLoad, .form = static_cast<uint16_t>(with_state ? kFormState : 0)});
-    PieceWriter writer(head.size() + rows[shard].size(), next_request_++,
+    PieceWriter writer(network_->memory(), head.size() + rows[shard].size(), next_request_++,
                        [&](std::string op, bool) { return batch.Add(shard, std::move(op), std::nullopt, 0); });
     RETURN_IF_ERROR(writer.Put(std::as_bytes(std::span(head))));
     RETURN_IF_ERROR(writer.Put(std::as_bytes(std::span(rows[shard]))));

@@ -244,7 +244,7 @@ class Writer {
     if (bytes.bytes.empty()) return;
     const std::string_view text(reinterpret_cast<const char*>(bytes.bytes.data()), bytes.bytes.size());
     if (frame_->segments.size() + 1 < net::kSegmentsMax) {
-      frame_->segments.push_back({text, bytes.owner});
+      frame_->segments.push_back({text, bytes.owner, bytes.crc});
       return;
     }
     if (rest_ == nullptr) {
@@ -307,7 +307,8 @@ class Reader {
     ok_ = segment_ < frame_.segments.size() && size <= frame_.segments[segment_].bytes.size() - offset_;
     if (!ok_) return;
     const net::Segment& segment = frame_.segments[segment_];
-    *field = {segment.owner, std::as_bytes(std::span(segment.bytes.substr(offset_, size)))};
+    *field = {segment.owner, std::as_bytes(std::span(segment.bytes.substr(offset_, size))), {}};
+    if (size == segment.bytes.size()) field->crc = segment.crc;
     offset_ += size;
     if (offset_ < segment.bytes.size()) return;
     ++segment_;

@@ -59,6 +59,7 @@ struct View {
 struct SharedBytes {
   std::shared_ptr<const void> owner;
   std::span<const std::byte> bytes;
+  std::optional<uint32_t> crc = {};  // As they came with it; see net::Segment.
 
   static SharedBytes Of(std::string text);
 };
