@@ -49,7 +49,8 @@ local calls = {
     Read = {io.stdin}, Listen = {"tcp", ":0", {}, options = 3}, Table = {table_of}, Run = {},
   }},
   {"a table", table_of, {
-    Push = {{1}, {1}}, Pull = {{1}}, PushPull = {{1}, {1}}, Save = {"folder", {}, options = 2}, Describe = {}, Drop = {},
+    Push = {{1}, {1}}, Pull = {{1}}, PushPull = {{1}, {1}}, Save = {"folder", {}, options = 2}, Describe = {}, Drop = {}, Handle = {},
+    PullRange = {1, 1}, PushRange = {1, {1}}, PullRows = {{1}}, PushRows = {{1}, {1}}, PullColumns = {{1}}, PushColumns = {{1}, {1}},
     Join = {{worker = 0, workers = 1}, options = 1}, RemoveWorker = {0},
   }},
   {"a worker", worker, {Push = {{1}, {1}}, Pull = {{1}}, Clock = {}, Barrier = {}, Leave = {}}},

@@ -116,6 +116,21 @@ class TableClient {
                              std::span<const uint32_t> lengths, const PushOptions& options = {}) = 0;
   virtual Future<VariableBytes> VPull(std::span<const Key> keys, const PullOptions& options = {}) = 0;
 
+  // Pull and Push of the keys of a range, without naming each. Long ones are made in parts of a million keys, so they
+  // need little memory beside `out` and `values`.
+  Future<void> PullRange(KeyRange keys, std::span<std::byte> out, const PullOptions& options = {});
+  Future<void> PushRange(KeyRange keys, std::span<const std::byte> values, const PushOptions& options = {});
+  // Of a matrix, by row or by column: rows of `cols` values. By column, a row is of all shards, and one push of it may
+  // be seen in part.
+  Future<void> PullRows(std::span<const uint64_t> rows, std::span<std::byte> out, const PullOptions& options = {});
+  Future<void> PushRows(std::span<const uint64_t> rows, std::span<const std::byte> values,
+                        const PushOptions& options = {});
+  // Of a matrix by column: columns of as many values as there are rows.
+  Future<void> PullColumns(std::span<const uint64_t> columns, std::span<std::byte> out,
+                           const PullOptions& options = {});
+  Future<void> PushColumns(std::span<const uint64_t> columns, std::span<const std::byte> values,
+                           const PushOptions& options = {});
+
   // For callers who know numbers only as doubles. A value that the table's type cannot hold exactly enough (a fraction
   // or an overflow in an integer table, an overflow in f32) is kInvalid.
   Future<void> PushDoubles(std::span<const Key> keys, std::span<const double> values, const PushOptions& options = {});
@@ -257,6 +272,29 @@ class Table {
     });
   }
 
+  // As of TableClient.
+  Future<std::vector<V>> PullRange(KeyRange keys, const PullOptions& options = {}) const {
+    return Filled(keys.count * PulledWidth(), [&](auto out) { return client_->PullRange(keys, out, options); });
+  }
+  Future<void> PushRange(KeyRange keys, std::span<const V> values, const PushOptions& options = {}) const {
+    return client_->PushRange(keys, std::as_bytes(values), options);
+  }
+  Future<std::vector<V>> PullRows(std::span<const uint64_t> rows, const PullOptions& options = {}) const {
+    return Filled(rows.size() * spec().keys.cols, [&](auto out) { return client_->PullRows(rows, out, options); });
+  }
+  Future<void> PushRows(std::span<const uint64_t> rows, std::span<const V> values,
+                        const PushOptions& options = {}) const {
+    return client_->PushRows(rows, std::as_bytes(values), options);
+  }
+  Future<std::vector<V>> PullColumns(std::span<const uint64_t> columns, const PullOptions& options = {}) const {
+    const uint64_t rows = spec().keys.cols == 0 ? 0 : spec().keys.key_count / spec().keys.cols;
+    return Filled(columns.size() * rows, [&](auto out) { return client_->PullColumns(columns, out, options); });
+  }
+  Future<void> PushColumns(std::span<const uint64_t> columns, std::span<const V> values,
+                           const PushOptions& options = {}) const {
+    return client_->PushColumns(columns, std::as_bytes(values), options);
+  }
+
   Result<TableInfo> Describe() const { return client_->Describe(); }
   Result<std::string> Handle() const { return client_->Handle(); }
   Status Save(const std::string& folder, const SaveOptions& options = {}) const {
@@ -271,6 +309,12 @@ class Table {
   Status RemoveWorker(uint32_t worker) const { return client_->RemoveWorker(worker); }
 
  private:
+  template <class Request>
+  static Future<std::vector<V>> Filled(size_t count, Request request) {
+    std::vector<V> values(count);
+    std::span<V> out(values);
+    return request(std::as_writable_bytes(out)).With(std::move(values));
+  }
   // 0 where the client will refuse the call anyway.
   size_t PulledWidth() const { return spec().is_variable() ? 0 : spec().width; }
 

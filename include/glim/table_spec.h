@@ -29,6 +29,13 @@ namespace glim {
 
 using Key = uint64_t;
 
+// The keys first, first + step, first + 2 * step, ...: `count` of them.
+struct KeyRange {
+  Key first = 0;
+  uint64_t count = 0;
+  uint64_t step = 1;
+};
+
 enum class ValueType : uint8_t { kF32, kF64, kI32, kI64 };
 
 // "f32", "f64", "i32", "i64".
@@ -51,10 +58,10 @@ constexpr ValueType ValueTypeOf() {
 
 // Which keys there are.
 struct KeySpace {
-  enum class Kind : uint8_t { kDense, kMatrix, kSparse };
+  enum class Kind : uint8_t { kDense, kMatrix, kSparse, kColumns };
   Kind kind = Kind::kSparse;
   uint64_t key_count = 0;  // Keys are 0 .. key_count - 1. 0 for sparse keys, which may be any 64 bits.
-  uint32_t cols = 0;       // Of a matrix: the width of its rows.
+  uint32_t cols = 0;       // Of a matrix; by row, the width of its rows.
   bool operator==(const KeySpace&) const = default;
 };
 
@@ -62,6 +69,13 @@ struct KeySpace {
 constexpr KeySpace DenseKeys(uint64_t n) { return {KeySpace::Kind::kDense, n, 0}; }
 // A matrix by row: the key is the row number, a row has `cols` values.
 constexpr KeySpace MatrixKeys(uint64_t rows, uint32_t cols) { return {KeySpace::Kind::kMatrix, rows, cols}; }
+// A matrix by column: its columns are spread over the shards, so a column is pulled and pushed at one or two of them,
+// and a row is put together from all (PullColumns, PullRows and their like in table.h). Each value is a row of its own,
+// of width 1, to the update rule and to scans; value (row, col) has the key col * rows + row.
+constexpr KeySpace ColumnMatrixKeys(uint64_t rows, uint32_t cols) {
+  const bool fits = cols == 0 || rows <= ~uint64_t{0} / cols;
+  return {KeySpace::Kind::kColumns, fits ? rows * cols : 0, cols};
+}
 // A hash map: any 64-bit key.
 constexpr KeySpace SparseKeys() { return {KeySpace::Kind::kSparse, 0, 0}; }
 
@@ -199,7 +213,7 @@ TableSpec MakeTableSpec(std::string name, KeySpace keys, UpdateRule rule = Add{}
           .durability = options.durability};
 }
 
-// "dense 1000", "matrix 1000 x 16", "sparse".
+// "dense 1000", "matrix 1000 x 16", "columns 1000 x 16", "sparse".
 std::string ToString(const KeySpace& keys);
 // "constant 0", "uniform low=0 high=1 seed=0", "normal mean=0 stddev=1 seed=0".
 std::string ToString(const Initial& initial);

@@ -173,6 +173,57 @@ TEST_P(TableOracle, PlainRulesOnDoubles) { Check<double>(AnyPlainRule, 0.125, 0,
 TEST_P(TableOracle, LearningRulesOnFloats) { Check<float>(AnyLearningRule, 0.125, 2e-4, 0); }
 TEST_P(TableOracle, LearningRulesOnDoubles) { Check<double>(AnyLearningRule, 0.125, 1e-9, 0); }
 
+// A matrix by column under random requests for rows, columns and ranges, beside a plain array.
+TEST_P(TableOracle, MatrixByColumn) {
+  rc::detail::TestParams params = rc::detail::configuration().testParams;
+  if (GetParam().on_servers) params.maxSuccess = 12;
+  const auto check = [&] {
+    const uint64_t rows = *rc::gen::inRange(1, 30), cols = *rc::gen::inRange(1, 20);
+    TableOptions options;
+    options.shards = *rc::gen::inRange(1, 9);
+    options.partitioner = *rc::gen::element(Partitioner::kRange, Partitioner::kCyclic, Partitioner::kHash);
+    Table<int64_t> table(place_->CreateTable(
+        MakeTableSpec<int64_t>("m", ColumnMatrixKeys(rows, static_cast<uint32_t>(cols)), Add{}, options)));
+    if (!table.ok()) RC_FAIL(table.status().message());
+    std::vector<int64_t> oracle(rows * cols, 0);  // By column.
+    const auto any = [](uint64_t below) {
+      return *rc::gen::container<std::vector<uint64_t>>(rc::gen::inRange<uint64_t>(0, below));
+    };
+    const auto values = [](size_t count) {
+      return *rc::gen::container<std::vector<int64_t>>(count, rc::gen::inRange<int64_t>(-50, 50));
+    };
+    for (int step = *rc::gen::inRange(1, 6); step > 0; --step) {
+      const std::vector<uint64_t> some_rows = any(rows), some_cols = any(cols);
+      const auto of_rows = values(some_rows.size() * cols), of_cols = values(some_cols.size() * rows);
+      RC_ASSERT(table.PushRows(some_rows, of_rows).Wait().ok());
+      RC_ASSERT(table.PushColumns(some_cols, of_cols).Wait().ok());
+      for (size_t i = 0; i < of_rows.size(); ++i) oracle[i % cols * rows + some_rows[i / cols]] += of_rows[i];
+      for (size_t i = 0; i < of_cols.size(); ++i) oracle[some_cols[i / rows] * rows + i % rows] += of_cols[i];
+      const uint64_t first = *rc::gen::inRange<uint64_t>(0, oracle.size());
+      const uint64_t stride = *rc::gen::inRange<uint64_t>(1, 5);
+      const KeyRange range{first, (oracle.size() - first + stride - 1) / stride, stride};
+      const auto of_range = values(range.count);
+      RC_ASSERT(table.PushRange(range, of_range).Wait().ok());
+      for (size_t i = 0; i < range.count; ++i) oracle[first + i * stride] += of_range[i];
+
+      const auto pulled_rows = table.PullRows(some_rows).Get().value();
+      for (size_t i = 0; i < pulled_rows.size(); ++i)
+        RC_ASSERT(pulled_rows[i] == oracle[i % cols * rows + some_rows[i / cols]]);
+      const auto pulled_cols = table.PullColumns(some_cols).Get().value();
+      for (size_t i = 0; i < pulled_cols.size(); ++i)
+        RC_ASSERT(pulled_cols[i] == oracle[some_cols[i / rows] * rows + i % rows]);
+      const auto pulled_range = table.PullRange(range).Get().value();
+      for (size_t i = 0; i < range.count; ++i) RC_ASSERT(pulled_range[i] == oracle[first + i * stride]);
+    }
+    RC_ASSERT(table.PullRange({0, oracle.size()}).Get().value() == oracle);
+    RC_ASSERT(table.Drop().ok());
+  };
+  const auto result = rc::detail::checkTestable(check, rc::detail::TestMetadata{}, params);
+  std::ostringstream what;
+  rc::detail::printResultMessage(result, what);
+  EXPECT_TRUE(result.template is<rc::detail::SuccessResult>()) << what.str();
+}
+
 TEST_P(TableOracle, RandomInitialRowsAreTheSameInEveryLayoutAndNotStored) {
   TablePlace& place = *place_;
   const std::vector<Key> keys = AllKeys();

@@ -65,6 +65,58 @@ TEST_P(TableRequests, AHandleOpensTheTableThatItWasMadeOf) {
   EXPECT_NE(replaced.message().find("was dropped"), std::string::npos) << replaced.message();
 }
 
+TEST_P(TableRequests, RangesReachTheLargestKeyAndNoFurther) {
+  const Table<int64_t> table = Make<int64_t>(SparseKeys());
+  const Key last = ~Key{0};
+  ASSERT_TRUE(table.PushRange({last - 2, 3}, std::vector<int64_t>{1, 2, 3}).Wait().ok());
+  EXPECT_EQ(table.PullRange({last, 1}).Get().value(), std::vector<int64_t>{3});
+  EXPECT_EQ(table.PullRange({last - 2, 2, 2}).Get().value(), (std::vector<int64_t>{1, 3}));
+  EXPECT_EQ(table.PullRange({last, 0}).Get().value(), std::vector<int64_t>{});
+  EXPECT_EQ(table.PullRange({last, 3, 0}).Get().value(), (std::vector<int64_t>{3, 3, 3}));
+  EXPECT_EQ(table.PullRange({last - 2, 4}).Get().status().code(), Code::kInvalid);
+  EXPECT_EQ(table.PushRange({last, 2}, std::vector<int64_t>{1, 1}).Wait().code(), Code::kInvalid);
+  EXPECT_EQ(table.PullRange({1, 3, last}).Get().status().code(), Code::kInvalid);
+  EXPECT_EQ(table.PushRange({0, 2}, std::vector<int64_t>{1}).Wait().code(), Code::kInvalid);
+  EXPECT_EQ(table.PullRange({last, 1}).Get().value(), std::vector<int64_t>{3});
+}
+
+TEST_P(TableRequests, ARangeOfMillionsIsPushedAndPulledOrRefusedWhole) {
+  constexpr uint64_t kCount = 2'500'000;
+  for (Partitioner partitioner : {Partitioner::kRange, Partitioner::kCyclic}) {
+    const Table<float> table = Make<float>(DenseKeys(kCount + 5), Add{}, {.partitioner = partitioner});
+    std::vector<float> values(kCount);
+    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 8191);
+    ASSERT_TRUE(table.PushRange({5, kCount}, values).Wait().ok());
+    EXPECT_EQ(table.PullRange({5, kCount}).Get().value(), values);
+    std::vector<float> bad = values;
+    bad.back() = std::numeric_limits<float>::quiet_NaN();
+    const Status refused = table.PushRange({5, kCount}, bad).Wait();
+    EXPECT_EQ(refused.code(), Code::kInvalid);
+    EXPECT_NE(refused.message().find("for key 2500004"), std::string::npos) << refused.message();
+    EXPECT_EQ(table.PushRange({6, kCount}, values).Wait().code(), Code::kInvalid);
+    EXPECT_EQ(table.PullRange({5, kCount}).Get().value(), values);
+  }
+}
+
+TEST_P(TableRequests, RowsAndColumnsAreOfMatricesOnly) {
+  const std::vector<uint64_t> first = {0};
+  const Table<float> vector = Make<float>(DenseKeys(4)), by_row = Make<float>(MatrixKeys(2, 3)),
+                     by_column = Make<float>(ColumnMatrixKeys(2, 3));
+  EXPECT_EQ(vector.PullRows(first).Get().status().code(), Code::kInvalid);
+  EXPECT_EQ(vector.PullColumns(first).Get().status().code(), Code::kInvalid);
+  EXPECT_EQ(by_row.PullColumns(first).Get().status().code(), Code::kInvalid);
+  for (const Table<float>& matrix : {by_row, by_column}) {
+    ASSERT_TRUE(matrix.PushRows(std::vector<uint64_t>{1}, std::vector<float>{1, 2, 3}).Wait().ok());
+    EXPECT_EQ(matrix.PullRows(std::vector<uint64_t>{0, 1}).Get().value(), (std::vector<float>{0, 0, 0, 1, 2, 3}));
+    EXPECT_EQ(matrix.PullRows(std::vector<uint64_t>{2}).Get().status().code(), Code::kInvalid);
+    EXPECT_EQ(matrix.PushRows(first, std::vector<float>{1, 2}).Wait().code(), Code::kInvalid);
+  }
+  EXPECT_EQ(by_column.PullColumns(std::vector<uint64_t>{2}).Get().value(), (std::vector<float>{0, 3}));
+  EXPECT_EQ(by_column.PullColumns(std::vector<uint64_t>{3}).Get().status().code(), Code::kInvalid);
+  EXPECT_EQ(place_->CreateTable(MakeTableSpec<float>("x", ColumnMatrixKeys(~uint64_t{0}, 2))).status().code(),
+            Code::kInvalid);
+}
+
 TEST_P(TableRequests, BadPushesAreRefusedWholeOverAllShards) {
   constexpr float kInf = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
   for (KeySpace space : {SparseKeys(), DenseKeys(200000)}) {

@@ -8,7 +8,9 @@
 #include <limits>
 #include <utility>
 
+#include "base/try.h"
 #include "glim/table.h"
+#include "param/doubles.h"
 
 namespace glim {
 namespace {
@@ -32,52 +34,32 @@ bool FromDouble(double from, V* to) {
 }
 
 template <class V>
-Result<std::vector<V>> FromDoubles(const TableSpec& spec, std::span<const double> doubles) {
-  std::vector<V> values(doubles.size());
+Status FromDoubles(const TableSpec& spec, std::span<const double> doubles, std::byte* to) {
   for (size_t i = 0; i < doubles.size(); ++i) {
-    if (FromDouble(doubles[i], &values[i])) continue;
-    return Status::Invalid(fmt::format("table \"{}\": value {} of the push is {}, which {} cannot hold", spec.name, i,
-                                       doubles[i], ValueTypeName(ValueTypeOf<V>())));
+    V value;
+    if (!FromDouble(doubles[i], &value)) {
+      return Status::Invalid(fmt::format("table \"{}\": value {} of the push is {}, which {} cannot hold", spec.name, i,
+                                         doubles[i], ValueTypeName(ValueTypeOf<V>())));
+    }
+    std::memcpy(to + i * sizeof(V), &value, sizeof(V));
   }
-  return values;
+  return Status::Ok();
 }
 
 template <class V>
-std::vector<double> ToDoubles(const std::vector<V>& values) {
-  return {values.begin(), values.end()};
+std::vector<double> ToDoubles(std::span<const std::byte> bytes) {
+  std::vector<double> doubles(bytes.size() / sizeof(V));
+  for (size_t i = 0; i < doubles.size(); ++i) {
+    V value;
+    std::memcpy(&value, bytes.data() + i * sizeof(V), sizeof(V));
+    doubles[i] = static_cast<double>(value);
+  }
+  return doubles;
 }
 
 // What a pull of these keys fills.
-template <class V>
-std::vector<V> Room(const TableSpec& spec, std::span<const Key> keys) {
-  return std::vector<V>(keys.size() * (spec.is_variable() ? 0 : spec.width));
-}
-
-template <class V>
-Future<void> PushAs(TableClient& table, std::span<const Key> keys, std::span<const double> doubles,
-                    const PushOptions& options) {
-  const auto values = FromDoubles<V>(table.spec(), doubles);
-  if (!values.ok()) return values.status();
-  return table.Push(keys, std::as_bytes(std::span(*values)), options);
-}
-
-template <class V>
-Future<std::vector<double>> PullAs(TableClient& table, std::span<const Key> keys, const PullOptions& options) {
-  std::vector<V> values = Room<V>(table.spec(), keys);
-  std::span<V> out(values);
-  return table.Pull(keys, std::as_writable_bytes(out), options).With(std::move(values)).Map(ToDoubles<V>);
-}
-
-template <class V>
-Future<std::vector<double>> PushPullAs(TableClient& table, std::span<const Key> keys, std::span<const double> doubles,
-                                       const PushOptions& options) {
-  const auto values = FromDoubles<V>(table.spec(), doubles);
-  if (!values.ok()) return values.status();
-  std::vector<V> pulled = Room<V>(table.spec(), keys);
-  std::span<V> out(pulled);
-  return table.PushPull(keys, std::as_bytes(std::span(*values)), std::as_writable_bytes(out), options)
-      .With(std::move(pulled))
-      .Map(ToDoubles<V>);
+std::vector<std::byte> Room(const TableSpec& spec, std::span<const Key> keys) {
+  return std::vector<std::byte>(spec.is_variable() ? 0 : keys.size() * RowBytes(spec));
 }
 
 class FailedTable final : public TableClient {
@@ -126,36 +108,56 @@ Status TableClient::RemoveWorker(uint32_t worker) {
   return Status::Invalid(fmt::format("table \"{}\" has no clock here", spec().name));
 }
 
+namespace param {
+
+Result<std::vector<std::byte>> BytesOfDoubles(const TableSpec& spec, std::span<const double> doubles) {
+  std::vector<std::byte> bytes(doubles.size() * ValueBytes(spec.value_type));
+  switch (spec.value_type) {
+    case ValueType::kF32: RETURN_IF_ERROR(FromDoubles<float>(spec, doubles, bytes.data())); break;
+    case ValueType::kF64: RETURN_IF_ERROR(FromDoubles<double>(spec, doubles, bytes.data())); break;
+    case ValueType::kI32: RETURN_IF_ERROR(FromDoubles<int32_t>(spec, doubles, bytes.data())); break;
+    case ValueType::kI64: RETURN_IF_ERROR(FromDoubles<int64_t>(spec, doubles, bytes.data())); break;
+  }
+  return bytes;
+}
+
+std::vector<double> DoublesOfBytes(ValueType type, std::span<const std::byte> bytes) {
+  switch (type) {
+    case ValueType::kF32: return ToDoubles<float>(bytes);
+    case ValueType::kF64: return ToDoubles<double>(bytes);
+    case ValueType::kI32: return ToDoubles<int32_t>(bytes);
+    case ValueType::kI64: return ToDoubles<int64_t>(bytes);
+  }
+  return {};
+}
+
+}  // namespace param
+
 Future<void> TableClient::PushDoubles(std::span<const Key> keys, std::span<const double> values,
                                       const PushOptions& options) {
-  switch (spec().value_type) {
-    case ValueType::kF32: return PushAs<float>(*this, keys, values, options);
-    case ValueType::kF64: return Push(keys, std::as_bytes(values), options);
-    case ValueType::kI32: return PushAs<int32_t>(*this, keys, values, options);
-    case ValueType::kI64: return PushAs<int64_t>(*this, keys, values, options);
-  }
-  return Status::Internal("a table of an unknown value type");
+  if (spec().value_type == ValueType::kF64) return Push(keys, std::as_bytes(values), options);
+  const auto bytes = param::BytesOfDoubles(spec(), values);
+  if (!bytes.ok()) return bytes.status();
+  return Push(keys, *bytes, options);
 }
 
 Future<std::vector<double>> TableClient::PullDoubles(std::span<const Key> keys, const PullOptions& options) {
-  switch (spec().value_type) {
-    case ValueType::kF32: return PullAs<float>(*this, keys, options);
-    case ValueType::kF64: return PullAs<double>(*this, keys, options);
-    case ValueType::kI32: return PullAs<int32_t>(*this, keys, options);
-    case ValueType::kI64: return PullAs<int64_t>(*this, keys, options);
-  }
-  return Status::Internal("a table of an unknown value type");
+  std::vector<std::byte> pulled = Room(spec(), keys);
+  const std::span<std::byte> out(pulled);
+  return Pull(keys, out, options).With(std::move(pulled)).Map([type = spec().value_type](std::vector<std::byte> bytes) {
+    return param::DoublesOfBytes(type, bytes);
+  });
 }
 
 Future<std::vector<double>> TableClient::PushPullDoubles(std::span<const Key> keys, std::span<const double> values,
                                                          const PushOptions& options) {
-  switch (spec().value_type) {
-    case ValueType::kF32: return PushPullAs<float>(*this, keys, values, options);
-    case ValueType::kF64: return PushPullAs<double>(*this, keys, values, options);
-    case ValueType::kI32: return PushPullAs<int32_t>(*this, keys, values, options);
-    case ValueType::kI64: return PushPullAs<int64_t>(*this, keys, values, options);
-  }
-  return Status::Internal("a table of an unknown value type");
+  const auto bytes = param::BytesOfDoubles(spec(), values);
+  if (!bytes.ok()) return bytes.status();
+  std::vector<std::byte> pulled = Room(spec(), keys);
+  const std::span<std::byte> out(pulled);
+  return PushPull(keys, *bytes, out, options)
+      .With(std::move(pulled))
+      .Map([type = spec().value_type](std::vector<std::byte> bytes) { return param::DoublesOfBytes(type, bytes); });
 }
 
 TableHandle MakeFailedTable(TableSpec spec, Status status) {

@@ -5,6 +5,7 @@
 
 #include "base/try.h"
 #include "glim/session.h"
+#include "param/doubles.h"
 #include "script/lua_support.h"
 #include "udf/lua_capture.h"
 #include "udf/lua_values.h"
@@ -16,6 +17,7 @@ constexpr const char* kTable = "glim table";
 constexpr const char* kFuture = "glim future";
 constexpr const char* kWorker = "glim worker";
 constexpr const char* kRule = "glim rule";
+constexpr uint64_t kListMax = (1 << 27) - 1;  // LuaJIT's tables.
 
 void RegisterTypes(lua_State* L);
 
@@ -115,6 +117,84 @@ Result<int> PushPull(lua_State* L) {
   ASSIGN_OR_RETURN(const std::vector<double> values, ToValues(L, 3));
   return PushPulled(L, table->PushPullDoubles(keys, values).Get());
 }
+
+// What `request` fills of `values` numbers. More than a list of Lua holds is refused before there is room for it.
+template <class Request>
+Result<int> PullNumbers(lua_State* L, const TableHandle& table, const char* what, uint64_t values, Request request) {
+  RETURN_IF_ERROR(table->status());
+  if (values > kListMax) {
+    return Status::Invalid(fmt::format("{}: {} values are more than a list may have ({})", what, values, kListMax));
+  }
+  std::vector<std::byte> bytes(values * ValueBytes(table->spec().value_type));
+  if (Status status = request(std::span<std::byte>(bytes)).Wait(); !status.ok()) {
+    return PushFuture(L, {std::move(status), {}});
+  }
+  return PushFuture(L, {Status::Ok(), param::DoublesOfBytes(table->spec().value_type, bytes)});
+}
+
+// Hands the list at `index` to `request` as the table's values.
+template <class Request>
+Result<int> PushNumbers(lua_State* L, const TableHandle& table, int index, Request request) {
+  ASSIGN_OR_RETURN(const std::vector<double> values, ToValues(L, index));
+  auto bytes = param::BytesOfDoubles(table->spec(), values);
+  if (!bytes.ok()) return PushFuture(L, {std::move(bytes).status(), {}});
+  return PushFuture(L, {request(std::span<const std::byte>(*bytes)).Wait(), {}});
+}
+
+uint64_t WidthOf(const TableHandle& table) { return table->spec().is_variable() ? 0 : table->spec().width; }
+
+Result<Key> ToFirstKey(lua_State* L, int index) {
+  lua_pushvalue(L, index);
+  auto key = ToKey(L, 1);
+  lua_pop(L, 1);
+  return key;
+}
+
+Result<int> PullRange(lua_State* L) {
+  ASSIGN_OR_RETURN(const TableHandle table, Self(L));
+  ASSIGN_OR_RETURN(const Key first, ToFirstKey(L, 2));
+  ASSIGN_OR_RETURN(const int64_t count, ToInteger(L, 3, "PullRange"));
+  if (count < 0) return Status::Invalid(fmt::format("PullRange: a range has no {} keys", count));
+  const KeyRange keys{first, static_cast<uint64_t>(count)};
+  return PullNumbers(L, table, "PullRange", keys.count > kListMax ? keys.count : keys.count * WidthOf(table),
+                     [&](std::span<std::byte> out) { return table->PullRange(keys, out); });
+}
+
+Result<int> PushRange(lua_State* L) {
+  ASSIGN_OR_RETURN(const TableHandle table, Self(L));
+  ASSIGN_OR_RETURN(const Key first, ToFirstKey(L, 2));
+  return PushNumbers(L, table, 3, [&](std::span<const std::byte> values) {
+    const uint64_t row = table->spec().is_variable() ? 1 : RowBytes(table->spec());
+    return table->PushRange({first, values.size() / row}, values);
+  });
+}
+
+// Rows or columns of a matrix.
+uint64_t LengthOfRow(const TableSpec& spec) { return spec.keys.cols; }
+uint64_t LengthOfColumn(const TableSpec& spec) {
+  return spec.keys.cols == 0 ? 0 : spec.keys.key_count / spec.keys.cols;
+}
+
+template <auto pull, auto length, const char* const& what>
+Result<int> PullOfMatrix(lua_State* L) {
+  ASSIGN_OR_RETURN(const TableHandle table, Self(L));
+  ASSIGN_OR_RETURN(const std::vector<Key> numbers, ToKeys(L, 2));
+  const uint64_t each = length(table->spec());
+  const uint64_t values = each > kListMax ? each : numbers.size() * each;
+  return PullNumbers(L, table, what, values,
+                     [&](std::span<std::byte> out) { return ((*table).*pull)(numbers, out, {}); });
+}
+
+template <auto push>
+Result<int> PushOfMatrix(lua_State* L) {
+  ASSIGN_OR_RETURN(const TableHandle table, Self(L));
+  ASSIGN_OR_RETURN(const std::vector<Key> numbers, ToKeys(L, 2));
+  return PushNumbers(L, table, 3,
+                     [&](std::span<const std::byte> values) { return ((*table).*push)(numbers, values, {}); });
+}
+
+constexpr const char* kPullRows = "PullRows";
+constexpr const char* kPullColumns = "PullColumns";
 
 Result<int> Wait(lua_State* L) {
   ASSIGN_OR_RETURN(Future * future, ToObject<Future>(L, 1, kFuture, "a method of a future"));
@@ -264,6 +344,12 @@ constexpr Function kTableMethods[] = {
     {"Push", Call<Push>, 2},
     {"Pull", Call<Pull>, 1},
     {"PushPull", Call<PushPull>, 2},
+    {"PullRange", Call<PullRange>, 2},
+    {"PushRange", Call<PushRange>, 2},
+    {"PullRows", Call<PullOfMatrix<&TableClient::PullRows, &LengthOfRow, kPullRows>>, 1},
+    {"PushRows", Call<PushOfMatrix<&TableClient::PushRows>>, 2},
+    {"PullColumns", Call<PullOfMatrix<&TableClient::PullColumns, &LengthOfColumn, kPullColumns>>, 1},
+    {"PushColumns", Call<PushOfMatrix<&TableClient::PushColumns>>, 2},
     {"Save", Call<Save>, 2},
     {"Drop", Call<Drop>, 0},
     {"Describe", Call<Describe>, 0},
@@ -358,12 +444,20 @@ Result<int> NewFtrl(lua_State* L) {
 
 Session* TheSession(lua_State* L) { return static_cast<Session*>(lua_touserdata(L, lua_upvalueindex(1))); }
 
-// keys = "sparse", keys = 1000 (dense), rows = 1000 with cols = 16 (a matrix).
+// keys = "sparse", keys = 1000 (dense), rows = 1000 with cols = 16 (a matrix), and by = "column".
 Result<KeySpace> ToKeySpace(lua_State* L) {
   int64_t rows = 0, cols = 0;
   RETURN_IF_ERROR(ReadField(L, 1, "rows", &rows));
   RETURN_IF_ERROR(ReadField(L, 1, "cols", &cols));
-  if (rows > 0 && cols > 0) return MatrixKeys(static_cast<uint64_t>(rows), static_cast<uint32_t>(cols));
+  std::string by = "row";
+  RETURN_IF_ERROR(ReadField(L, 1, "by", &by));
+  if (by != "row" && by != "column") return Status::Invalid("glim.table: by is \"row\" or \"column\"");
+  if (cols > (int64_t{1} << 31)) return Status::Invalid("glim.table: cols is at most 2147483648");
+  if (rows > 0 && cols > 0) {
+    return by == "column" ? ColumnMatrixKeys(static_cast<uint64_t>(rows), static_cast<uint32_t>(cols))
+                          : MatrixKeys(static_cast<uint64_t>(rows), static_cast<uint32_t>(cols));
+  }
+  if (by == "column") return Status::Invalid("glim.table: by = \"column\" is for a matrix, which has rows and cols");
   lua_getfield(L, 1, "keys");
   if (lua_type(L, -1) == LUA_TNUMBER) {
     ASSIGN_OR_RETURN(const int64_t count, ToInteger(L, lua_gettop(L), "keys"));
@@ -381,14 +475,17 @@ Result<int> NewTable(lua_State* L) {
   if (!lua_istable(L, 1))
     return Status::Invalid("glim.table expects a table of options, like glim.table{name = \"ctr\"}");
   RETURN_IF_ERROR(AllowOnly(L, 1, "glim.table",
-                            {"name", "keys", "rows", "cols", "type", "width", "rule", "initial", "shards", "replicas",
-                             "durability", "consistency"}));
+                            {"name", "keys", "rows", "cols", "by", "type", "width", "rule", "initial", "shards",
+                             "replicas", "durability", "consistency", "partitioner"}));
   TableSpec spec;
   RETURN_IF_ERROR(ReadField(L, 1, "name", &spec.name));
   ASSIGN_OR_RETURN(spec.keys, ToKeySpace(L));
   std::string type = "f32";
   RETURN_IF_ERROR(ReadField(L, 1, "type", &type));
   ASSIGN_OR_RETURN(spec.value_type, ParseValueType(type));
+  std::string partitioner = "default";
+  RETURN_IF_ERROR(ReadField(L, 1, "partitioner", &partitioner));
+  ASSIGN_OR_RETURN(spec.partitioner, ParsePartitioner(partitioner));
   std::string durability = "memory";
   RETURN_IF_ERROR(ReadField(L, 1, "durability", &durability));
   ASSIGN_OR_RETURN(spec.durability, ParseDurability(durability));

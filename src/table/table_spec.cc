@@ -191,6 +191,7 @@ std::string ToString(const KeySpace& keys) {
   switch (keys.kind) {
     case KeySpace::Kind::kDense: return fmt::format("dense {}", keys.key_count);
     case KeySpace::Kind::kMatrix: return fmt::format("matrix {} x {}", keys.key_count, keys.cols);
+    case KeySpace::Kind::kColumns: return fmt::format("columns {} x {}", keys.key_count / keys.cols, keys.cols);
     case KeySpace::Kind::kSparse: return "sparse";
   }
   return "unknown";
@@ -257,12 +258,14 @@ Result<KeySpace> ParseKeySpace(std::string_view text) {
   if (words.size() == 1 && words[0] == "sparse") return SparseKeys();
   if (words.size() == 2 && words[0] == "dense" && ParseNumber(words[1], &keys.key_count))
     return DenseKeys(keys.key_count);
-  if (words.size() == 4 && words[0] == "matrix" && words[2] == "x" && ParseNumber(words[1], &keys.key_count) &&
-      ParseNumber(words[3], &keys.cols)) {
-    return MatrixKeys(keys.key_count, keys.cols);
+  if (words.size() == 4 && words[2] == "x" && ParseNumber(words[1], &keys.key_count) &&
+      ParseNumber(words[3], &keys.cols) && keys.cols > 0) {
+    if (words[0] == "matrix") return MatrixKeys(keys.key_count, keys.cols);
+    if (words[0] == "columns") return ColumnMatrixKeys(keys.key_count, keys.cols);
   }
-  return Status::Invalid(
-      fmt::format("\"{:.100}\" is not a key space; write \"sparse\", \"dense N\" or \"matrix ROWS x COLS\"", text));
+  return Status::Invalid(fmt::format(
+      "\"{:.100}\" is not a key space; write \"sparse\", \"dense N\", \"matrix ROWS x COLS\" or \"columns ROWS x COLS\"",
+      text));
 }
 
 Result<Initial> ParseInitial(std::string_view text) {
@@ -351,6 +354,11 @@ Result<Durability> ParseDurability(std::string_view text) {
 Result<TableSpec> CheckTableSpec(TableSpec spec) {
   RETURN_IF_ERROR(CheckName(spec.name));
   auto wrong = [&](std::string text) { return Status::Invalid(fmt::format("table \"{}\": {}", spec.name, text)); };
+  if (spec.keys.kind == KeySpace::Kind::kColumns) {
+    if (spec.keys.cols == 0) return wrong("a matrix needs at least one column");
+    if (spec.width != 1) return wrong("the values of a matrix by column are one by one; leave width out");
+    if (spec.keys.key_count == 0) return wrong("a matrix has at least one row, and fewer than 2^64 values");
+  }
   if (spec.keys.kind != KeySpace::Kind::kSparse && spec.keys.key_count == 0) {
     return wrong("it has no keys; a dense table or matrix needs at least one");
   }
