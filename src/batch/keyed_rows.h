@@ -31,6 +31,7 @@ class KeyedRows {
   // Gives the memory back.
   void Clear() { Start({}); }
 
+  int64_t bytes_max() const { return bytes_max_; }
   bool filled() const { return filled_; }
   // Are keys row numbers?
   bool is_list() const { return rows_.column_count() < 2; }

@@ -253,6 +253,7 @@ class Graph {
   // A number below 0 that stands for the column of this name, and the name that it stands for.
   int NameColumn(std::string name);
   const std::string& NameOf(int column) const { return names_[-1 - column]; }
+  const std::vector<std::string>& names() const { return names_; }
   bool has_names() const { return !names_.empty(); }
   // For the resolver: a copy of the graph with other steps.
   std::shared_ptr<Graph> WithSteps(std::vector<Step> steps) const;

@@ -29,7 +29,7 @@ class SharedTable : public udf::SharedObject {
     RegisterTypes(L);
     udf::PushSharedObject(L, std::make_shared<SharedTable>(table_), kTable);
   }
-  const TableHandle& table() const { return table_; }
+  TableHandle table() const override { return table_; }
 
  private:
   TableHandle table_;
@@ -571,6 +571,10 @@ constexpr Function kModule[] = {
 };
 
 }  // namespace
+
+std::shared_ptr<const udf::SharedObject> MakeTableObject(TableHandle table) {
+  return std::make_shared<SharedTable>(std::move(table));
+}
 
 Result<TableHandle> ToTable(lua_State* L, int index, const char* what) {
   if (const auto shared = std::dynamic_pointer_cast<SharedTable>(udf::ToSharedObject(L, index))) return shared->table();

@@ -14,9 +14,10 @@
 // Thread: one state each; the table itself takes calls from all.
 #pragma once
 
-#include "glim/table.h"
+#include <memory>
 
-struct lua_State;
+#include "glim/table.h"
+#include "udf/lua_capture.h"
 
 namespace glim {
 class Session;
@@ -30,5 +31,8 @@ void OpenTables(lua_State* L, Session* session);
 
 // The table behind an argument; `what` names the call.
 Result<TableHandle> ToTable(lua_State* L, int index, const char* what);
+
+// The table as functions capture it; for those that came from another process.
+std::shared_ptr<const udf::SharedObject> MakeTableObject(TableHandle table);
 
 }  // namespace glim::script

@@ -26,6 +26,10 @@
 
 struct lua_State;
 
+namespace glim {
+class TableClient;
+}
+
 namespace glim::udf {
 
 // Something with C++ inside that functions may capture, a table for instance.
@@ -34,6 +38,8 @@ class SharedObject {
   virtual ~SharedObject() = default;
   // A userdata for this object into any state.
   virtual void Push(lua_State* L) const = 0;
+  // The table that it is, if it is one: what another process can have of it is that table by its name.
+  virtual std::shared_ptr<TableClient> table() const { return nullptr; }
 };
 
 // A userdata with the metatable of that name (made when it is not there) that holds `object`.

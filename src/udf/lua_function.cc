@@ -337,6 +337,7 @@ class CapturedLuaFunction : public LuaFunction {
   explicit CapturedLuaFunction(Captured captured) : captured_(std::move(captured)) {}
 
   std::string Describe() const override { return "lua " + captured_.where; }
+  const Captured& captured() const { return captured_; }
 
  protected:
   Status Load(lua_State* L) const override { return LoadFunctions(L, captured_); }
@@ -358,6 +359,11 @@ std::shared_ptr<const Function> MakeLuaFunction(std::string source, std::string 
 
 std::shared_ptr<const Function> MakeLuaFunction(Captured captured) {
   return std::make_shared<CapturedLuaFunction>(std::move(captured));
+}
+
+const Captured* CapturedOf(const Function& function) {
+  const auto* captured = dynamic_cast<const CapturedLuaFunction*>(&function);
+  return captured != nullptr ? &captured->captured() : nullptr;
 }
 
 }  // namespace glim::udf

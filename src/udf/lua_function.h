@@ -22,5 +22,7 @@ namespace glim::udf {
 // once in each task.
 std::shared_ptr<const Function> MakeLuaFunction(std::string source, std::string init);
 std::shared_ptr<const Function> MakeLuaFunction(Captured captured);
+// What such a function was made of; null for all others.
+const Captured* CapturedOf(const Function& function);
 
 }  // namespace glim::udf
