@@ -30,7 +30,8 @@ class CountingState final : public param::ShardState {
   // `applied` is told of each push that is not a duplicate for the replica.
   using Observer = std::function<void(const param::Record& record, uint64_t last_id)>;
   // `fits`: whether there is room now.
-  CountingState(std::function<bool()> fits, Observer applied) : fits_(std::move(fits)), applied_(std::move(applied)) {}
+  CountingState(bool on_disk, std::function<bool()> fits, Observer applied)
+      : on_disk_(on_disk), fits_(std::move(fits)), applied_(std::move(applied)) {}
 
   Status Check(const param::SharedBytes& op) const override;
   bool Fits(const param::SharedBytes& op, uint64_t reserved_bytes) const override { return fits_(); }
@@ -38,11 +39,13 @@ class CountingState final : public param::ShardState {
   Result<param::SharedBytes> Read(const param::SharedBytes& request) const override;
   std::string Save() const override;
   Status Restore(std::span<const std::byte> bytes) override;
+  bool on_disk() const override { return on_disk_; }
   void Clear() override { last_ids_.clear(); }
 
   const LastIds& last_ids() const { return last_ids_; }
 
  private:
+  const bool on_disk_;
   const std::function<bool()> fits_;
   const Observer applied_;
   LastIds last_ids_;

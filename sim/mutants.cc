@@ -44,6 +44,16 @@ std::span<const MutantEntry> Mutants() {
       {kSnapshotWithoutHeld, "snapshot-without-held", 2000},
       {kNeverTakenOut, "never-taken-out", 200},
       {kTakenOutUnlogged, "taken-out-unlogged", 2000},
+      {kHeldBeforeWritten, "held-before-written", 2000},
+      {kAckBeforeOwnDisk, "ack-before-own-disk", 2000},
+      {kInstalledBeforeWritten, "installed-before-written", 20000},
+      {kForgetKept, "forget-kept", 2000},
+      {kAnyDisk, "any-disk", 20000},
+      {kIncarnationAgain, "incarnation-again", 20000},
+      {kSyncAgain, "sync-again", 20000},
+      {kBelieveDisk, "believe-disk", 2000},
+      {kCutTooMuch, "cut-too-much", 2000},
+      {kIgnoreFull, "ignore-full", 2000},
   };
   return kMutants;
 }

@@ -1,290 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simulation.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <cstdio>
-#include <functional>
-#include <map>
-#include <memory>
-#include <optional>
-#include <queue>
-#include <set>
-#include <utility>
-#include <vector>
-
-#include "cluster/master.h"
-#include "cluster/server_node.h"
-#include "counting_state.h"
-#include "param/replication/push_session.h"
-#include "random.h"
-#include "weather.h"
-#include "worker.h"
+#include "run.h"
 
 namespace glim::sim {
-namespace {
-
-using cluster::Decision;
-using cluster::Master;
-using cluster::ServerNode;
-using param::Member;
-using param::ShardId;
-
-constexpr int64_t kPeaceMax = 45 * kSecond;
-constexpr uint32_t kMasterNode = 0;
-constexpr uint32_t kFirstClient = 100;  // Client c, attempt a: node kFirstClient + 10 * c + a.
-constexpr uint32_t kAttemptsMax = 4;
-constexpr uint32_t kFirstWorker = 1000;  // Worker w, attempt a: node kFirstWorker + 1000 * w + a.
-constexpr uint64_t kWorkersTable = 2;
-
-class Run;
-
-struct Process {
-  bool up = false;
-  uint64_t start = 0;  // Counts its starts; what was meant for an earlier one is lost.
-  int64_t paused_until = 0;
-};
-
-class Server final : public cluster::ServerNodeOutput {
- public:
-  Server(Run& run, Member self);
-  void Send(const Member& to, param::PeerMessage message) override;
-  void Answer(param::ClientId to, param::PushReply reply) override;
-  void Answer(param::ClientId to, param::PullReply reply) override;
-  void SendToMaster(const param::Beat& beat) override;
-  void SendToMaster(const param::ShardReport& report) override;
-  void SendToMaster(const param::FullReport& report) override;
-  void Applied(const ShardId& shard, const param::Record& record) override;
-
-  Run& run;
-  const Member self;
-  ServerNode node;
-};
-
-class MasterProcess final : public cluster::MasterOutput {
- public:
-  MasterProcess(Run& run, size_t first);
-  void Write(const Decision& decision) override;
-  void Send(const Member& to, const param::ViewUpdate& update) override;
-  void Send(const Member& to, const param::BeatReply& reply) override;
-
-  Run& run;
-  const size_t first;  // Of its decisions on the disk.
-  std::optional<Master> master;
-};
-
-// One attempt of a task: pushes 1, 2, 3, ... to every shard, pulls now and then. The next attempt does the same again.
-class Client final : public param::PushSessionOutput {
- public:
-  Client(Run& run, uint32_t number, uint32_t attempt);
-  void Send(const Member& primary, param::PushRequest request) override;
-  void WantRoute(const ShardId& shard) override;
-  void Done(uint64_t push, param::PushResult result, const std::string& error) override;
-
-  void Tick();
-  void PushNext(size_t shard);
-  void Pull(size_t shard);
-  void OnRoute(const ShardId& shard, const Member& primary);
-  void OnPushReply(const param::PushReply& reply);
-  void OnPullReply(const param::PullReply& reply);
-  bool finished() const;
-  uint32_t process() const { return kFirstClient + 10 * number + attempt; }
-  param::Producer producer() const { return {7, number}; }
-
-  struct ToShard {
-    std::unique_ptr<param::PushSession> session;
-    std::optional<Member> primary;
-    std::optional<Member> primary_before;
-    uint64_t next_id = 1;
-    std::map<uint64_t, uint64_t> ids;  // Push of the session -> id.
-  };
-  struct PendingPull {
-    size_t shard = 0;
-    uint64_t own_id = 0;   // It pushed this far, and is to see it.
-    LastIds acknowledged;  // When it was made.
-  };
-
-  Run& run;
-  const uint32_t number;
-  const uint32_t attempt;
-  size_t working_on = 0;  // The shard whose session is being called.
-  std::vector<ToShard> shards;
-  std::map<uint64_t, PendingPull> pulls;
-  uint64_t next_pull = 1;
-};
-
-struct Event {
-  int64_t time = 0;
-  uint64_t order = 0;
-  uint32_t process = 0;
-  uint64_t start = 0;
-  std::function<void()> work;
-};
-struct Later {
-  bool operator()(const Event& a, const Event& b) const {
-    return a.time != b.time ? a.time > b.time : a.order > b.order;
-  }
-};
-
-class Run final : public WorkerWorld {
- public:
-  Run(uint64_t seed, bool trace)
-      : dice(seed), weather(dice), worker_dice(~seed), worker_weather(DrawWorkerWeather(seed)), trace_(trace) {}
-  Report Go();
-
-  // --- what the processes use
-
-  void At(int64_t delay, uint32_t process, std::function<void()> work) {
-    queue_.push({now + delay, ++order_, process, processes[process].start, std::move(work)});
-  }
-  // `deliver` runs in process `to`, perhaps late, twice or never.
-  void Transmit(uint32_t from, uint32_t to, std::function<void()> deliver) {
-    ++report.messages;
-    int copies = dice.Chance(weather.double_per_mille) && !peace ? 2 : 1;
-    for (; copies > 0; --copies) {
-      if (!peace && dice.Chance(weather.loss_per_mille)) continue;
-      int64_t delay = dice.Between(50'000, 2 * kMilli);
-      if (!peace && dice.Chance(weather.late_per_mille)) delay = dice.Between(1, 600) * kMilli;
-      At(delay, to, [this, from, to, deliver] {
-        if (!cuts.contains({from, to})) deliver();
-      });
-    }
-  }
-  Server* FindServer(const Member& member) {
-    const auto it = servers.find(member.node);
-    return it != servers.end() && it->second && it->second->self == member ? it->second.get() : nullptr;
-  }
-  void Violation(std::string what) {
-    if (report.violation.empty()) report.violation = fmt::format("at {:.3f} s: {}", now / 1e9, what);
-  }
-  template <class... Args>
-  void Say(fmt::format_string<Args...> format, Args&&... args) {
-    if (!trace_) return;
-    std::fputs(fmt::format("{:9.3f} {}\n", now / 1e9, fmt::format(format, std::forward<Args>(args)...)).c_str(),
-               stderr);
-  }
-
-  void OnDecision(const Decision& decision);
-  void OnApplied(const Member& member, const ShardId& shard, const param::Record& record);
-  void OnEffective(const ShardId& shard, const param::Record& record, uint64_t last_id);
-  void OnServing(Server& server, const ShardId& shard, uint64_t view);
-
-  // A worker's process.
-  int64_t Now() override { return now; }
-  Random& Dice() override { return worker_dice; }
-  void Send(uint32_t process, const Member& primary, param::PushRequest request) override;
-  void Send(uint32_t process, const Member& primary, param::PullRequest request) override;
-  void AskRoute(uint32_t process, const ShardId& shard) override;
-  void Violated(std::string what) override { Violation(std::move(what)); }
-  bool IsWhole(uint32_t worker) override { return !taken_out.contains(worker); }
-  void IsLeaving(uint32_t worker) override { taken_out.insert(worker); }
-  bool IsLatest(uint32_t worker, uint32_t process) override { return ProcessOf(worker) == process; }
-  bool BegunAnew() override { return begun_anew; }
-  WorkerProgress& Progress(uint32_t worker) override { return progress[worker]; }
-  std::unique_ptr<param::ShardState> MakeWorkersState();
-
-  Random dice;
-  const Weather weather;
-  Random worker_dice;
-  const WorkerWeather worker_weather;
-  int64_t now = 0;
-  bool peace = false;
-  Report report;
-  std::map<uint32_t, Process> processes;
-  std::map<uint32_t, std::unique_ptr<Server>> servers;
-  std::unique_ptr<MasterProcess> master;
-  std::vector<Decision> disk;
-  size_t disk_safe = 0;
-  int64_t disk_ready_at = 0;
-  std::map<uint32_t, std::unique_ptr<Client>> clients;  // By process.
-  std::map<uint32_t, std::unique_ptr<Worker>> workers;  // By process.
-  std::set<std::pair<uint32_t, uint32_t>> cuts;         // From, to.
-  std::vector<ShardId> shards;
-
-  // What the checks remember.
-  std::map<ShardId, LastIds> acknowledged;
-  std::map<ShardId, std::map<uint64_t, uint64_t>> ended;  // Of each producer the attempt that was heard of.
-  std::map<ShardId, std::map<uint64_t, std::pair<uint64_t, uint64_t>>> log;  // lsn -> what stood there first.
-  std::map<std::pair<ShardId, uint64_t>, Member> primaries;
-  std::set<uint32_t> taken_out;  // Workers, at any shard.
-  std::map<uint32_t, WorkerProgress> progress;
-  bool begun_anew = false;
-  std::map<uint32_t, uint32_t> worker_attempts;  // The last one of each.
-  std::set<uint32_t> dead_workers;               // For ever.
-
- private:
-  void StartMaster();
-  void StartServer(uint32_t number);
-  void StartClient(uint32_t number, uint32_t attempt);
-  void StartWorker(uint32_t number);
-  void WorkerFault();
-  uint32_t ProcessOf(uint32_t worker) { return kFirstWorker + 1000 * worker + worker_attempts[worker]; }
-  void Every(int64_t period, uint32_t process, std::function<void()> work);
-  void Fault();
-  void CrashServer(uint32_t server, int64_t down);
-  void CrashMaster(int64_t down);
-  void Cut();
-  bool MayLose(uint32_t server);
-  void Crash(uint32_t process);
-  void Peace();
-  std::string Unfinished();  // What has not ended yet, or nothing.
-  void CheckEnd();
-
-  const bool trace_;
-  std::priority_queue<Event, std::vector<Event>, Later> queue_;
-  uint64_t order_ = 0;
-};
-
-// -----------------------------------------------------------------------------------------------------------------
-// server
-
-Server::Server(Run& run, Member self)
-    : run(run),
-      self(self),
-      node(
-          self, fmt::format("server-{}", self.node),
-          [&run, self](ShardId shard, const param::SharedBytes&) -> Result<std::unique_ptr<param::ShardState>> {
-            if (shard.table == kWorkersTable) return run.MakeWorkersState();
-            return std::unique_ptr<param::ShardState>(std::make_unique<CountingState>(
-                [&run] { return run.peace || !run.dice.Chance(run.weather.busy_per_mille); },
-                [&run, shard](const param::Record& record, uint64_t last) { run.OnEffective(shard, record, last); }));
-          },
-          {.replica = {.message_bytes_max = 300}}, *this) {}
-
-void Server::Send(const Member& to, param::PeerMessage message) {
-  run.Transmit(self.node, to.node, [&run = run, to, message = std::move(message)] {
-    if (Server* server = run.FindServer(to)) server->node.OnPeer(message, run.now);
-  });
-}
-
-void Server::Answer(param::ClientId to, param::PushReply reply) {
-  if (reply.outcome == param::PushOutcome::kApplied) run.OnServing(*this, reply.shard, reply.view);
-  run.Transmit(self.node, static_cast<uint32_t>(to), [&run = run, to, reply] {
-    if (const auto it = run.clients.find(to); it != run.clients.end()) it->second->OnPushReply(reply);
-    if (const auto it = run.workers.find(to); it != run.workers.end()) it->second->OnPushReply(reply);
-  });
-}
-
-void Server::Answer(param::ClientId to, param::PullReply reply) {
-  run.Transmit(self.node, static_cast<uint32_t>(to), [&run = run, to, reply] {
-    if (const auto it = run.clients.find(to); it != run.clients.end()) it->second->OnPullReply(reply);
-    if (const auto it = run.workers.find(to); it != run.workers.end()) it->second->OnPullReply(reply);
-  });
-}
-
-void Server::SendToMaster(const param::Beat& beat) {
-  run.Transmit(self.node, kMasterNode, [&run = run, beat] { run.master->master->OnBeat(beat, run.now); });
-}
-void Server::SendToMaster(const param::ShardReport& report) {
-  run.Transmit(self.node, kMasterNode,
-               [&run = run, self = self, report] { run.master->master->OnReport(self, report, run.now); });
-}
-void Server::SendToMaster(const param::FullReport& report) {
-  run.Transmit(self.node, kMasterNode, [&run = run, report] { run.master->master->OnFullReport(report, run.now); });
-}
-
-void Server::Applied(const ShardId& shard, const param::Record& record) { run.OnApplied(self, shard, record); }
 
 // -----------------------------------------------------------------------------------------------------------------
 // master
@@ -468,7 +187,8 @@ void Run::AskRoute(uint32_t process, const ShardId& shard) {
 }
 
 std::unique_ptr<param::ShardState> Run::MakeWorkersState() {
-  auto trace = std::make_unique<TraceState>(worker_weather, [this](std::string what) { Violation(std::move(what)); });
+  auto trace = std::make_unique<TraceState>(weather.on_disk, worker_weather,
+                                            [this](std::string what) { Violation(std::move(what)); });
   return std::make_unique<param::ClockedState>(worker_weather.consistency, std::move(trace),
                                                worker_weather.lease_nanos);
 }
@@ -508,9 +228,9 @@ void Run::OnEffective(const ShardId& shard, const param::Record& record, uint64_
 }
 
 void Run::OnServing(Server& server, const ShardId& shard, uint64_t view) {
-  const auto [it, is_new] = primaries.try_emplace({shard, view}, server.self);
-  if (it->second != server.self) {
-    Violation(fmt::format("servers {} and {} both answer for shard {} in view {}", it->second.node, server.self.node,
+  const auto [it, is_new] = primaries.try_emplace({shard, view}, server.self());
+  if (it->second != server.self()) {
+    Violation(fmt::format("servers {} and {} both answer for shard {} in view {}", it->second.node, server.number,
                           shard.shard, view));
   }
 }
@@ -586,8 +306,45 @@ void Run::StartMaster() {
 void Run::StartServer(uint32_t number) {
   Process& process = processes[number];
   process = {true, process.start + 1, 0};
-  servers[number] = std::make_unique<Server>(*this, Member{number, process.start});
+  servers[number] = std::make_unique<Server>(*this, number, process.start, ReadDisk(number));
+  if (now < disks[number].full_until) servers[number]->SetFull(true);
   Every(50 * kMilli, number, [this, number] { servers[number]->node.OnTick(now); });
+}
+
+// What is found after a crash: all that was sure, and a part of the rest. The last of that may be torn, which its
+// checksum tells, and is left out. A bit that has turned among what was sure is told, too, and the shard left out.
+cluster::KeptServer Run::ReadDisk(uint32_t number) {
+  ServerDisk& disk = disks[number];
+  cluster::KeptServer kept{disk.before, {}};
+  for (auto it = disk.shards.begin(); it != disk.shards.end();) {
+    ShardDisk& shard = it->second;
+    shard.numbers = 0;
+    for (ShardDisk::Write& write : shard.writes) write.number = 0;
+    auto read = shard.Read(it->first, shard.writes.size());
+    const bool flipped = read && !read->records.empty() && !peace && dice.Chance(30) && MayLose(number);
+    if (flipped || (read && !read->records.empty() && GLIM_MUTANT(kBelieveDisk) && dice.Chance(100))) {
+      if (GLIM_MUTANT(kBelieveDisk)) {
+        const bool is_ours = it->first.table != kWorkersTable;
+        if (is_ours) read->records.back().op = Encode({dice.Below(1000), false});
+      } else {
+        Say("server {}: its disk's shard {} is damaged", number, it->first.shard);
+        it = disk.shards.erase(it);
+        continue;
+      }
+    }
+    if (read) kept.shards.push_back(*std::move(read));
+    ++it;
+  }
+  return kept;
+}
+
+// A crash, of the process and perhaps of the machine.
+void Run::LoseUnwritten(uint32_t number) {
+  for (auto& [id, shard] : disks[number].shards) {
+    const size_t unsure = shard.writes.size() - shard.safe;
+    shard.writes.resize(shard.safe + dice.Below(unsure + 1));
+    shard.safe = shard.writes.size();
+  }
 }
 
 void Run::StartClient(uint32_t number, uint32_t attempt) {
@@ -645,21 +402,25 @@ void Run::WorkerFault() {
   queue_.push({now + worker_dice.Between(100, 6000) * kMilli, ++order_, ~0U, 0, [this] { WorkerFault(); }});
 }
 
+// Has it, there or on its disk, all that was acknowledged while it was a member?
+bool Run::HasWhole(const Member& member, const ShardId& shard) {
+  if (!weather.on_disk) return FindServer(member) != nullptr && processes[member.node].up;
+  const ServerDisk& disk = disks[member.node];
+  const auto it = disk.shards.find(shard);
+  return it != disk.shards.end() && std::count(disk.before.begin(), disk.before.end(), member.incarnation) > 0 &&
+         it->second.Read(shard, it->second.safe).has_value();
+}
+
 // Does everything that was acknowledged survive without this server? One who may be made the primary next must be left.
 bool Run::MayLose(uint32_t number) {
   for (const auto& [id, status] : master->master->ShardStatuses()) {
-    const auto left = [&](const param::View& view) {
-      std::set<Member> members;
-      const auto add = [&](const Member& member) {
-        if (member.node != number && FindServer(member) != nullptr && processes[member.node].up) members.insert(member);
-      };
-      add(view.primary);
-      for (const Member& member : view.backups) add(member);
-      return members;
+    const auto is_left = [&, id = id](const param::View& view) {
+      const auto has = [&](const Member& member) { return member.node != number && HasWhole(member, id); };
+      return has(view.primary) || std::any_of(view.backups.begin(), view.backups.end(), has);
     };
-    if (status.last_active.number > 0 && left(status.last_active).empty()) return false;
+    if (status.last_active.number > 0 && !is_left(status.last_active)) return false;
     // It may be written down as active at any moment, by the word of a primary that is no more.
-    if (status.view.number > 0 && left(status.view).empty()) return false;
+    if (status.view.number > 0 && !is_left(status.view)) return false;
   }
   return true;
 }
@@ -672,11 +433,50 @@ void Run::Crash(uint32_t process) {
 }
 
 void Run::CrashServer(uint32_t server, int64_t down) {
-  if (!processes[server].up || !MayLose(server)) return;
+  if (!processes[server].up || (!weather.on_disk && !MayLose(server))) return;
   Crash(server);
   servers[server].reset();
+  LoseUnwritten(server);
   queue_.push({now + down, ++order_, ~0U, 0, [this, server] {
                  if (!processes[server].up) StartServer(server);  // Peace may have come first.
+               }});
+}
+
+void Run::OnSyncFailed(uint32_t server) {
+  Say("a sync of server {} fails", server);
+  // Not at once: it is at work.
+  processes[server].up = false;
+  queue_.push({now, ++order_, ~0U, 0, [this, server] {
+                 processes[server].up = true;
+                 CrashServer(server, dice.Between(50, 1500) * kMilli);
+               }});
+}
+
+// The power goes, for all.
+void Run::CrashAll() {
+  Say("crash of all");
+  for (uint32_t server = 1; server <= weather.servers; ++server) {
+    if (!dice.Chance(50)) CrashServer(server, dice.Between(50, 4000) * kMilli);
+  }
+  CrashMaster(dice.Between(10, 2000) * kMilli);
+}
+
+// It starts again with another disk: an empty one, or the one that was taken out of it before.
+void Run::ChangeDisk(uint32_t server) {
+  if (!processes[server].up || !MayLose(server)) return;
+  Say("server {} gets another disk", server);
+  CrashServer(server, dice.Between(50, 1500) * kMilli);
+  std::swap(disks[server], other_disks_[server]);
+}
+
+void Run::FillDisk(uint32_t server) {
+  ServerDisk& disk = disks[server];
+  if (now < disk.full_until) return;
+  Say("the disk of server {} is full", server);
+  disk.full_until = now + dice.Between(50, 5000) * kMilli;
+  if (servers[server]) servers[server]->SetFull(true);
+  queue_.push({disk.full_until, ++order_, ~0U, 0, [this, server] {
+                 if (servers[server]) servers[server]->SetFull(false);
                }});
 }
 
@@ -736,7 +536,7 @@ void Run::Fault() {
   if (peace) return;
   const int64_t down = dice.Between(50, dice.Chance(300) ? 8000 : 1500) * kMilli;
   const uint32_t server = 1 + dice.Below(weather.servers);
-  switch (dice.Below(8)) {
+  switch (dice.Below(weather.on_disk ? 11 : 8)) {
     case 0:
     case 1: CrashServer(server, down); break;
     case 2: CrashMaster(down); break;
@@ -764,6 +564,13 @@ void Run::Fault() {
       StartClient(number, attempt);
       break;
     }
+    case 8:
+      if (dice.Chance(400)) CrashAll();
+      break;
+    case 9:
+      if (dice.Chance(400)) ChangeDisk(server);
+      break;
+    case 10: FillDisk(server); break;
     default:
       if (dice.Chance(300) && processes[kMasterNode].up) master->master->SetDraining(server, dice.Chance(700));
       break;
@@ -832,13 +639,13 @@ std::string Run::Unfinished() {
     for (const Member& member : view.backups) {
       if (FindServer(member) == nullptr) return "the master has not missed a server that crashed";
     }
-    Server* primary = FindServer(view.primary);
+    const Server* primary = FindServer(view.primary);
     if (primary == nullptr) return "the master has not missed a primary that crashed";
+    const auto replica = primary->node.replicas().find(id);
     // Clients may have had all their answers from the one before.
-    if (!primary->node.replicas().at(id)->is_serving()) return "a primary has not applied what it took over";
+    if (replica == primary->node.replicas().end() || !replica->second->is_serving()) return "a primary does not serve";
     if (id.table != kWorkersTable || !worker_weather.may_die) continue;
-    const auto& state = primary->node.replicas().at(id)->state();
-    const auto& seen = static_cast<const param::ClockedState&>(state).clocks().workers();
+    const auto& seen = static_cast<const param::ClockedState&>(replica->second->state()).clocks().workers();
     for (const uint32_t dead : dead_workers) {
       if (dead < seen.size() && seen[dead].attempt != 0 && !seen[dead].left) return "a dead worker is not taken out";
     }
@@ -892,8 +699,6 @@ Report Run::Go() {
   report.nanos = now;
   return report;
 }
-
-}  // namespace
 
 Report Simulate(uint64_t seed, bool trace) { return Run(seed, trace).Go(); }
 

@@ -28,6 +28,8 @@ struct Weather {
   int64_t push_pause_max;
   int64_t fault_pause_max;
   int64_t faults_until;
+  bool on_disk;             // The table's durability.
+  uint64_t sync_nanos_max;  // Of servers' disks.
 
   explicit Weather(Random& dice)
       : servers(3 + dice.Below(3)),
@@ -41,7 +43,9 @@ struct Weather {
         busy_per_mille(dice.Chance(700) ? 0 : dice.Below(200)),
         push_pause_max(dice.Between(1, 400) * kMilli),
         fault_pause_max(dice.Between(300, 4000) * kMilli),
-        faults_until(dice.Between(5, 30) * kSecond) {}
+        faults_until(dice.Between(5, 30) * kSecond),
+        on_disk(dice.Chance(400)),
+        sync_nanos_max(dice.Chance(200) ? 300 * kMilli : 3 * kMilli) {}
 };
 
 }  // namespace glim::sim

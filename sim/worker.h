@@ -50,8 +50,8 @@ struct WorkerPush {
 // The pushes that a shard has applied.
 class TraceState final : public param::ShardState {
  public:
-  TraceState(const WorkerWeather& weather, std::function<void(std::string)> violation)
-      : weather_(weather), violation_(std::move(violation)) {}
+  TraceState(bool on_disk, const WorkerWeather& weather, std::function<void(std::string)> violation)
+      : on_disk_(on_disk), weather_(weather), violation_(std::move(violation)) {}
 
   Status Check(const param::SharedBytes& op) const override { return Status::Ok(); }
   bool Fits(const param::SharedBytes& op, uint64_t reserved_bytes) const override { return true; }
@@ -61,6 +61,7 @@ class TraceState final : public param::ShardState {
   }
   std::string Save() const override;
   Status Restore(std::span<const std::byte> bytes) override;
+  bool on_disk() const override { return on_disk_; }
   void Clear() override { last_.clear(); }
 
   // Of each worker the last one.
@@ -69,6 +70,7 @@ class TraceState final : public param::ShardState {
   const Last& last() const { return last_; }
 
  private:
+  const bool on_disk_;
   const WorkerWeather weather_;
   const std::function<void(std::string)> violation_;
   Last last_;

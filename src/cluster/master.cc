@@ -158,6 +158,30 @@ bool Master::SetDraining(uint32_t node, bool draining) {
   return true;
 }
 
+std::optional<Member> Master::StandIn(const Shard& shard, const Member& member, int64_t now) const {
+  if (IsAlive(member, now)) return member;
+  const auto it = nodes_.find(member.node);
+  if (it == nodes_.end()) return std::nullopt;
+  const Node& node = it->second;
+  const Member heir{member.node, node.incarnation};
+  if (!node.before.contains(member.incarnation) && !GLIM_MUTANT(kAnyDisk)) return std::nullopt;
+  const auto informed = shard.informed.find(heir);
+  if (informed == shard.informed.end() || !informed->second.kept || !IsAlive(heir, now)) return std::nullopt;
+  return heir;
+}
+
+bool Master::MayReturn(const Member& member, int64_t now) const {
+  const auto asker = askers_.find(member.node);
+  const auto it = nodes_.find(member.node);
+  const uint64_t beats_as = it == nodes_.end() ? 0 : it->second.incarnation;
+  if (asker != askers_.end() && asker->second.given > std::max(member.incarnation, beats_as) &&
+      now < asker->second.heard_at + options_.dead_nanos) {
+    return true;
+  }
+  return beats_as > member.incarnation && it->second.reported_epoch != epoch_ &&
+         now < it->second.heard_at + options_.dead_nanos;
+}
+
 bool Master::MayHoldLease(const Member& member) const {
   if (nodes_.at(member.node).reported_epoch != epoch_) return false;
   for (const auto& [id, shard] : shards_) {
@@ -169,16 +193,31 @@ bool Master::MayHoldLease(const Member& member) const {
 
 void Master::OnBeat(const param::Beat& beat, int64_t now) {
   if (!begun_) return;
+  if (beat.member.incarnation == 0) {
+    Asker& asker = askers_[beat.member.node];
+    if (asker.given == 0) asker.heard_at = now;
+    if (asker.given == 0 || asker.start != beat.start) {
+      // An epoch is on the disk before it begins, so its numbers are given once.
+      const uint64_t given = (GLIM_MUTANT(kIncarnationAgain) ? 0 : epoch_ << 24) + ++given_;
+      // Whoever starts again and again and never gets further is waited for once.
+      const auto it = nodes_.find(beat.member.node);
+      const bool never_came = asker.given > (it == nodes_.end() ? 0 : it->second.incarnation);
+      const bool is_long_ago = now > asker.heard_at + 10 * options_.dead_nanos;
+      asker = {beat.start, given, never_came && !is_long_ago ? asker.heard_at : now};
+    }
+    out_.Send(beat.member, param::BeatReply{epoch_, beat.sent_at, false, false, asker.given, beat.start});
+    return;
+  }
   auto [it, is_new] = nodes_.try_emplace(beat.member.node);
   Node& node = it->second;
   if (!is_new && beat.member.incarnation < node.incarnation) {
-    out_.Send(beat.member, param::BeatReply{epoch_, beat.sent_at, false, true});
+    out_.Send(beat.member, param::BeatReply{epoch_, beat.sent_at, false, true, 0, 0});
     return;
   }
-  if (beat.member.incarnation > node.incarnation) node = Node{beat.member.incarnation, now, 0, false, beat.address};
+  if (beat.member.incarnation > node.incarnation) node = Node{beat.member.incarnation, now, 0, false, beat.address, {}};
   node.heard_at = now;
   node.address = beat.address;
-  out_.Send(beat.member, param::BeatReply{epoch_, beat.sent_at, MayHoldLease(beat.member), false});
+  out_.Send(beat.member, param::BeatReply{epoch_, beat.sent_at, MayHoldLease(beat.member), false, 0, 0});
 }
 
 void Master::OnReport(const Member& from, const param::ShardReport& report, int64_t now) {
@@ -197,7 +236,7 @@ void Master::OnReport(const Member& from, const param::ShardReport& report, int6
   }
   if (!Knows(shard, report)) {
     SendUpdate(from, it->first, shard);
-  } else if (shard.active && !shard.view.Holds(from) && shard.view.joiner != from) {
+  } else if (shard.active && !shard.view.Holds(from) && shard.view.joiner != from && !report.kept) {
     shard.informed.erase(from);  // Out, and has forgotten.
   }
   Consider(it->first, shard, now);
@@ -206,8 +245,10 @@ void Master::OnReport(const Member& from, const param::ShardReport& report, int6
 void Master::OnFullReport(const param::FullReport& report, int64_t now) {
   const auto it = nodes_.find(report.member.node);
   if (report.epoch != epoch_ || it == nodes_.end() || it->second.incarnation != report.member.incarnation) return;
+  it->second.before = {report.before.begin(), report.before.end()};
   for (const param::ShardReport& shard : report.shards) OnReport(report.member, shard, now);
-  it->second.reported_epoch = epoch_;
+  if (std::exchange(it->second.reported_epoch, epoch_) == epoch_) return;
+  for (auto& [id, shard] : shards_) Consider(id, shard, now);  // It was waited for.
 }
 
 // ------------------------------------------------------------------------------------------------------------------
@@ -295,7 +336,8 @@ void Master::ConsiderPending(const ShardId& id, Shard& shard, int64_t now) {
   std::vector<Member> living;
   if (shard.last_active.number > 0) {
     for (const Member& member : HoldersOf(shard.last_active)) {
-      if (IsAlive(member, now)) living.push_back(member);
+      if (MayReturn(member, now)) return;
+      if (const auto standing = StandIn(shard, member, now)) living.push_back(*standing);
     }
   } else {
     living = Spare({}, now);
@@ -310,12 +352,19 @@ void Master::ConsiderPending(const ShardId& id, Shard& shard, int64_t now) {
 void Master::ConsiderActive(const ShardId& id, Shard& shard, int64_t now) {
   const View& view = shard.view;
   std::vector<Member> living, staying;
+  bool is_other = false;
+  bool is_unheard = false;
   for (const Member& member : HoldersOf(view)) {
-    if (!IsAlive(member, now)) continue;
-    living.push_back(member);
-    if (!IsDraining(member)) staying.push_back(member);
+    if (MayReturn(member, now)) return;
+    const auto standing = StandIn(shard, member, now);
+    if (!standing) continue;
+    is_other |= *standing != member;
+    is_unheard |= !nodes_.contains(member.node);
+    living.push_back(*standing);
+    if (!IsDraining(*standing)) staying.push_back(*standing);
   }
   if (living.empty()) return;
+  if (is_other && is_unheard) return;  // When all have started again, they come back one after the other.
   const size_t holders = 1 + view.backups.size();
   const size_t replicas = tables_.at(id.table).replicas;
   const auto make = [&](std::vector<Member> members, std::optional<Member> joiner) {
@@ -323,7 +372,7 @@ void Master::ConsiderActive(const ShardId& id, Shard& shard, int64_t now) {
     members.erase(members.begin());
     MakeView(id, shard, primary, std::move(members), joiner);
   };
-  if (living.size() < holders) return make(living, std::nullopt);
+  if (living.size() < holders || is_other) return make(living, std::nullopt);
   if (view.joiner && !IsAlive(*view.joiner, now)) return make(living, std::nullopt);
   if (view.joiner && shard.synced == view.joiner) {
     living.push_back(*view.joiner);

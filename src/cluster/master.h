@@ -7,6 +7,9 @@
 //            says that it is complete, without a member that is to be drained
 //   active   a view counts when its primary has adopted it and that is written down. Until then any member of the last
 //            active view may be made the primary instead
+//   number   whoever starts is given its incarnation, larger than all before it
+//   disk     a process that has started again and has taken up what its disk has stands where its earlier incarnation
+//            stood; while one that has started again has not said what it has, nobody decides without it
 //   lease    a member may answer pulls as long as there is no view that it has not heard of; so whoever is replaced has
 //            stopped before its successor starts
 //
@@ -111,6 +114,14 @@ class Master {
     uint64_t reported_epoch = 0;
     bool draining = false;
     std::string address;
+    std::set<uint64_t> before;  // The incarnations whose disk it has.
+  };
+
+  // Who asked last for an incarnation of its node, and which it got.
+  struct Asker {
+    uint64_t start = 0;
+    uint64_t given = 0;
+    int64_t heard_at = 0;
   };
 
   struct Shard {
@@ -125,6 +136,11 @@ class Master {
     std::map<param::Member, param::ShardReport> informed;
     int64_t sent_at = 0;
   };
+
+  // Who stands where `member` stands in a view: itself, or who has its disk. Nobody: it is dead.
+  std::optional<param::Member> StandIn(const Shard& shard, const param::Member& member, int64_t now) const;
+  // Its node has started again, and has not said yet what it has.
+  bool MayReturn(const param::Member& member, int64_t now) const;
 
   void Apply(const Decision& decision);
   void Decide(const Decision& decision);
@@ -150,6 +166,8 @@ class Master {
   const int64_t started_at_;
   uint64_t epoch_ = 0;
   bool begun_ = false;  // The epoch is on the disk.
+  uint64_t given_ = 0;  // Incarnations, in this epoch.
+  std::map<uint32_t, Asker> askers_;
   uint64_t next_table_ = 1;
   std::map<uint32_t, Node> nodes_;
   std::map<uint64_t, TableEntry> tables_;

@@ -8,21 +8,66 @@
 
 namespace glim::cluster {
 
-ServerNode::ServerNode(param::Member self, std::string address, StateFactory make_state,
+ServerNode::ServerNode(uint32_t node, uint64_t start, std::string address, KeptServer kept, StateFactory make_state,
                        const ServerNodeOptions& options, ServerNodeOutput& out)
-    : self_(self),
+    : self_{node, 0},
+      start_(start),
       address_(std::move(address)),
+      kept_(std::move(kept)),
       make_state_(std::move(make_state)),
       options_(options),
       out_(out),
       beat_at_(-options.beat_nanos) {}
 
+param::Replica* ServerNode::MakeReplica(const param::ShardId& shard, const param::SharedBytes& table) {
+  auto state = make_state_(shard, table);
+  if (!state.ok()) {
+    base::LogWarning("shard {} of table {} cannot be made: {}", shard.shard, shard.table, state.status().message());
+    return nullptr;
+  }
+  param::ReplicaOutput& out = *this;
+  auto replica = std::make_unique<param::Replica>(shard, self_, *std::move(state), options_.replica, out);
+  replica->OnLease(lease_until_);
+  replica->OnDiskFull(disk_full_);
+  tables_[shard] = table;
+  return (replicas_[shard] = std::move(replica)).get();
+}
+
+// What the disk has is ours from now on; before that was written, a start after this one would not know it.
+void ServerNode::OnBegun() {
+  self_.incarnation = given_;
+  for (param::KeptShard& shard : std::exchange(kept_.shards, {})) {
+    param::Replica* replica = MakeReplica(shard.shard, shard.table);
+    if (replica == nullptr) continue;
+    if (const Status status = replica->Keep(shard, kept_.before); !status.ok()) {
+      base::LogWarning("shard {} of table {} is not taken up from the disk: {}", shard.shard.shard, shard.shard.table,
+                       status.message());
+      replicas_.erase(shard.shard);
+    }
+  }
+  beat_at_ = -options_.beat_nanos;
+}
+
+void ServerNode::OnWritten(const param::ShardId& shard, uint64_t count, int64_t now) {
+  if (const auto it = replicas_.find(shard); it != replicas_.end()) it->second->OnWritten(count, now);
+}
+
+void ServerNode::OnDiskFull(bool full) {
+  disk_full_ = full;
+  for (const auto& [shard, replica] : replicas_) replica->OnDiskFull(full);
+}
+
 void ServerNode::OnBeatReply(const param::BeatReply& reply, int64_t now) {
   if (reply.epoch < master_epoch_) return;  // Of a master that is no more.
+  if (!has_begun() || reply.incarnation != 0) {
+    if (has_begun() || given_ != 0 || reply.incarnation == 0 || reply.start != start_) return;
+    given_ = reply.incarnation;
+    return out_.Begin(given_);
+  }
   if (reply.fenced) fenced_ = true;
   if (reply.epoch > master_epoch_ || !reply.leased) {
     master_epoch_ = reply.epoch;
-    param::FullReport report{self_, master_epoch_, {}};
+    param::FullReport report{self_, master_epoch_, {}, kept_.before};
     for (const auto& [shard, replica] : replicas_) report.shards.push_back(replica->report());
     out_.SendToMaster(report);
   }
@@ -33,24 +78,17 @@ void ServerNode::OnBeatReply(const param::BeatReply& reply, int64_t now) {
 }
 
 void ServerNode::OnViewUpdate(const param::ViewUpdate& update, int64_t now) {
-  auto it = replicas_.find(update.shard);
+  if (!has_begun()) return;
+  const auto it = replicas_.find(update.shard);
   if (update.dropped) {
-    if (it != replicas_.end()) replicas_.erase(it);
+    if (it == replicas_.end()) return;
+    if (it->second->on_disk()) out_.Erase(update.shard);
+    replicas_.erase(it);
+    tables_.erase(update.shard);
     return;
   }
-  if (it == replicas_.end()) {
-    auto state = make_state_(update.shard, update.table);
-    if (!state.ok()) {
-      base::LogWarning("shard {} of table {} cannot be made: {}", update.shard.shard, update.shard.table,
-                       state.status().message());
-      return;
-    }
-    param::ReplicaOutput& out = *this;
-    auto replica = std::make_unique<param::Replica>(update.shard, self_, *std::move(state), options_.replica, out);
-    it = replicas_.emplace(update.shard, std::move(replica)).first;
-    it->second->OnLease(lease_until_);
-  }
-  it->second->OnView(update.view, update.active, now);
+  param::Replica* replica = it == replicas_.end() ? MakeReplica(update.shard, update.table) : it->second.get();
+  if (replica != nullptr) replica->OnView(update.view, update.active, now);
 }
 
 void ServerNode::OnPeer(const param::PeerMessage& message, int64_t now) {
@@ -77,7 +115,7 @@ void ServerNode::OnPull(param::ClientId from, const param::PullRequest& request,
 void ServerNode::OnTick(int64_t now) {
   if (now - beat_at_ >= options_.beat_nanos) {
     beat_at_ = now;
-    out_.SendToMaster(param::Beat{self_, now, address_});
+    out_.SendToMaster(param::Beat{self_, now, address_, start_});
   }
   for (const auto& [shard, replica] : replicas_) replica->OnTick(now);
 }

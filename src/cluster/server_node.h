@@ -3,6 +3,9 @@
 // A server of a cluster: its replicas, and what it says to the master. It beats, tells what it knows of its shards,
 // hands messages to the replica they are for, and lets replicas answer pulls as long as the master's lease lasts.
 //
+// It begins without an incarnation: it asks the master for one, lets it be written beside what its disk has, and from
+// then on is a member, with what earlier ones wrote there.
+//
 // A state machine without I/O, clock or threads. Thread: that of its owner.
 #pragma once
 
@@ -24,6 +27,13 @@ class ServerNodeOutput {
   virtual void SendToMaster(const param::Beat& beat) = 0;
   virtual void SendToMaster(const param::ShardReport& report) = 0;
   virtual void SendToMaster(const param::FullReport& report) = 0;
+  // The disk is from now on also that of this incarnation. ServerNode::OnBegun says that this is written.
+  virtual void Begin(uint64_t incarnation) = 0;
+  // As ReplicaOutput's.
+  virtual void Write(const param::ShardId& shard, const param::SharedBytes& table, const param::Record& record) = 0;
+  virtual void Write(const param::ShardId& shard, const param::SharedBytes& table,
+                     const param::ShardSnapshot& snapshot) = 0;
+  virtual void Erase(const param::ShardId& shard) = 0;
   virtual void Applied(const param::ShardId& shard, const param::Record& record) {}
 };
 
@@ -37,11 +47,22 @@ struct ServerNodeOptions {
 using StateFactory =
     std::function<Result<std::unique_ptr<param::ShardState>>(param::ShardId shard, const param::SharedBytes& table)>;
 
+// What a server finds on its disk.
+struct KeptServer {
+  std::vector<uint64_t> before;  // The incarnations that wrote there.
+  std::vector<param::KeptShard> shards;
+};
+
 class ServerNode final : private param::ReplicaOutput {
  public:
-  // `out` must live as long.
-  ServerNode(param::Member self, std::string address, StateFactory make_state, const ServerNodeOptions& options,
-             ServerNodeOutput& out);
+  // `start` is random: no other start of the process has the same. `out` must live as long.
+  ServerNode(uint32_t node, uint64_t start, std::string address, KeptServer kept, StateFactory make_state,
+             const ServerNodeOptions& options, ServerNodeOutput& out);
+
+  void OnBegun();
+  // The first `count` writes about the shard are on the disk.
+  void OnWritten(const param::ShardId& shard, uint64_t count, int64_t now);
+  void OnDiskFull(bool full);
 
   void OnBeatReply(const param::BeatReply& reply, int64_t now);
   void OnViewUpdate(const param::ViewUpdate& update, int64_t now);
@@ -51,6 +72,7 @@ class ServerNode final : private param::ReplicaOutput {
   // Now and then, at least every resend_nanos of the replicas.
   void OnTick(int64_t now);
 
+  const param::Member& self() const { return self_; }
   // Another process of this node has taken over: stop.
   bool fenced() const { return fenced_; }
   const std::map<param::ShardId, std::unique_ptr<param::Replica>>& replicas() const { return replicas_; }
@@ -61,13 +83,29 @@ class ServerNode final : private param::ReplicaOutput {
   void Answer(param::ClientId to, param::PullReply reply) override { out_.Answer(to, std::move(reply)); }
   void Report(const param::ShardReport& report) override { out_.SendToMaster(report); }
   void Applied(const param::ShardId& shard, const param::Record& record) override { out_.Applied(shard, record); }
+  void Write(const param::ShardId& shard, const param::Record& record) override {
+    out_.Write(shard, tables_[shard], record);
+  }
+  void Write(const param::ShardId& shard, const param::ShardSnapshot& snapshot) override {
+    out_.Write(shard, tables_[shard], snapshot);
+  }
+  void Erase(const param::ShardId& shard) override { out_.Erase(shard); }
 
-  const param::Member self_;
+  bool has_begun() const { return self_.incarnation != 0; }
+  // Nothing when the table's description makes no sense.
+  param::Replica* MakeReplica(const param::ShardId& shard, const param::SharedBytes& table);
+
+  param::Member self_;
+  const uint64_t start_;
   const std::string address_;
+  KeptServer kept_;  // Its shards until it has begun.
   const StateFactory make_state_;
   const ServerNodeOptions options_;
   ServerNodeOutput& out_;
   std::map<param::ShardId, std::unique_ptr<param::Replica>> replicas_;
+  std::map<param::ShardId, param::SharedBytes> tables_;  // Descriptions, of the same.
+  bool disk_full_ = false;
+  uint64_t given_ = 0;         // The incarnation that is being written.
   uint64_t master_epoch_ = 0;  // The newest seen.
   int64_t beat_at_ = 0;
   int64_t lease_until_ = 0;

@@ -47,20 +47,20 @@ class ServerProcess::Impl final : public ServerNodeOutput {
   }
 
   Status Start() {
-    self_ = {options_.node, static_cast<uint64_t>(env_.clock().WallNanos())};
+    number_ = options_.node;
     if (!options_.folder.empty()) {
       ASSIGN_OR_RETURN(folder_, DataFolder::Open(env_, options_.folder, FolderKind::kServer,
                                                  options_.key ? options_.key->cluster : "local", options_.node));
-      self_.node = folder_->server();
-    } else if (self_.node == 0) {
-      self_.node = NewServerNumber(env_);
+      number_ = folder_->server();
+    } else if (number_ == 0) {
+      number_ = NewServerNumber(env_);
     }
     Status status;
     loop_->Call([&] { status = StartInLoop(); });
     return status;
   }
   std::string address() const { return address_; }
-  uint32_t node() const { return self_.node; }
+  uint32_t node() const { return number_; }
 
  private:
   class Session;
@@ -92,7 +92,7 @@ class ServerProcess::Impl final : public ServerNodeOutput {
     if (node_->fenced()) {
       if (stopped_) {
         std::exchange(stopped_, nullptr)(Status::Stale(fmt::format(
-            "another process has taken the place of server {}; this one is not a member any more", self_.node)));
+            "another process has taken the place of server {}; this one is not a member any more", number_)));
       }
       return;
     }
@@ -106,6 +106,10 @@ class ServerProcess::Impl final : public ServerNodeOutput {
       const std::string_view text(reinterpret_cast<const char*>(description.bytes.data()), description.bytes.size());
       ASSIGN_OR_RETURN(const table::Manifest manifest, table::DecodeManifest(text));
       ASSIGN_OR_RETURN(TableSpec spec, CheckTableSpec(manifest.spec));
+      if (spec.durability == Durability::kDisk) {
+        return Status::Invalid(
+            fmt::format("table \"{}\" is to be kept on disk, and this server has no data folder", spec.name));
+      }
       if (spec.shards == 0 || shard.shard >= spec.shards) return Status::Corrupt("a table without this shard");
       layout = std::make_shared<const param::TableLayout>(std::move(spec));
       layouts_[shard.table] = layout;
@@ -145,6 +149,13 @@ class ServerProcess::Impl final : public ServerNodeOutput {
   void SendToMaster(const param::ShardReport& report) override { SendToAddress(options_.master, report); }
   void SendToMaster(const param::FullReport& report) override { SendToAddress(options_.master, report); }
 
+  void Begin(uint64_t) override {
+    loop_->Post([this] { node_->OnBegun(); });
+  }
+  void Write(const param::ShardId&, const param::SharedBytes&, const param::Record&) override {}
+  void Write(const param::ShardId&, const param::SharedBytes&, const param::ShardSnapshot&) override {}
+  void Erase(const param::ShardId&) override {}
+
   void OnViewUpdate(const param::ViewUpdate& update) {
     for (const param::MemberAddress& entry : update.addresses) {
       if (!entry.address.empty()) addresses_[entry.member] = entry.address;
@@ -156,7 +167,7 @@ class ServerProcess::Impl final : public ServerNodeOutput {
   const ServerProcessOptions options_;
   std::function<void(Status)> stopped_;
   const std::shared_ptr<base::MemoryBudget> memory_;  // Of all shards, and of answers on their way.
-  Member self_;
+  uint32_t number_ = 0;
   std::unique_ptr<DataFolder> folder_;
   std::unique_ptr<net::EventLoop> loop_;
   std::unique_ptr<net::Timer> timer_;
@@ -318,7 +329,7 @@ Status ServerProcess::Impl::StartInLoop() {
   transport.messages = &param::ClusterMessages();
   transport.key = options_.key;
   if (options_.key) transport.cluster = options_.key->cluster;
-  transport.node = fmt::format("server-{}", self_.node);
+  transport.node = fmt::format("server-{}", number_);
   transport.dead_nanos = options_.node_options.dead_nanos;
   transport.shared_memory = options_.shared_memory;
   transport_ = net::MakeTcpTransport(*loop_, std::move(transport));
@@ -336,7 +347,7 @@ Status ServerProcess::Impl::StartInLoop() {
     advertised = options_.advertised_host + address_.substr(address_.rfind(':'));
   }
   node_.emplace(
-      self_, advertised,
+      number_, env_.RandomSeed(), advertised, KeptServer(),
       [this](param::ShardId shard, const param::SharedBytes& description) { return MakeState(shard, description); },
       options_.node_options, *this);
   Tick();

@@ -39,6 +39,7 @@ class TableState final : public ShardState {
   // All rows with their rule's state, in no order: two equal states may be different bytes.
   std::string Save() const override;
   Status Restore(std::span<const std::byte> bytes) override;
+  bool on_disk() const override { return layout_->spec().durability == Durability::kDisk; }
   void Clear() override;
 
   const table::Shard& rows() const { return *rows_; }

@@ -64,7 +64,7 @@ void Fields(A& a, Append& m) {
 }
 template <class A>
 void Fields(A& a, AppendReply& m) {
-  a(m.shard, m.view, m.from, m.matched, m.held, m.applied);
+  a(m.shard, m.view, m.from, m.matched, m.held, m.applied, m.full);
 }
 template <class A>
 void Fields(A& a, SnapshotPart& m) {
@@ -80,19 +80,19 @@ void Fields(A& a, ViewUpdate& m) {
 }
 template <class A>
 void Fields(A& a, ShardReport& m) {
-  a(m.shard, m.view, m.active, m.synced);
+  a(m.shard, m.view, m.active, m.synced, m.kept);
 }
 template <class A>
 void Fields(A& a, Beat& m) {
-  a(m.member, m.sent_at, m.address);
+  a(m.member, m.sent_at, m.address, m.start);
 }
 template <class A>
 void Fields(A& a, BeatReply& m) {
-  a(m.epoch, m.sent_at, m.leased, m.fenced);
+  a(m.epoch, m.sent_at, m.leased, m.fenced, m.incarnation, m.start);
 }
 template <class A>
 void Fields(A& a, FullReport& m) {
-  a(m.member, m.epoch, m.shards);
+  a(m.member, m.epoch, m.shards, m.before);
 }
 
 template <class A>

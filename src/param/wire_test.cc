@@ -65,7 +65,7 @@ RC_GTEST_PROP(Wire, EveryMessageComesBack, ()) {
   ComesBack(PullReply{AnyShard(), AnyNumber(), PullOutcome::kBusy, AnyNumber(), AnyNumber(), AnyNumber(), AnyNumber(),
                       AnyBytes(), "why"});
   ComesBack(AnyAppend());
-  ComesBack(AppendReply{AnyShard(), AnyNumber(), AnyMember(), AnyBool(), AnyNumber(), AnyNumber()});
+  ComesBack(AppendReply{AnyShard(), AnyNumber(), AnyMember(), AnyBool(), AnyNumber(), AnyNumber(), AnyBool()});
   ComesBack(SnapshotPart{AnyShard(), AnyNumber(), AnyMember(), AnyNumber(), AnyNumber(), AnyNumber(), AnyNumber(),
                          AnyBytes()});
   ComesBack(SnapshotReply{AnyShard(), AnyNumber(), AnyMember(), AnyNumber(), AnyNumber(), AnyBool()});
@@ -84,10 +84,13 @@ RC_GTEST_PROP(Wire, EveryMessageComesBack, ()) {
   ComesBack(TableDropped{AnyNumber()});
   ComesBack(ViewMade{AnyShard(), AnyView()});
   ComesBack(ViewActivated{AnyShard(), AnyNumber()});
-  ComesBack(ShardReport{AnyShard(), AnyNumber(), AnyBool(), PerhapsAMember()});
-  ComesBack(Beat{AnyMember(), 77, "host:1"});
-  ComesBack(BeatReply{AnyNumber(), -5, AnyBool(), AnyBool()});
-  ComesBack(FullReport{AnyMember(), AnyNumber(), {{AnyShard(), AnyNumber(), AnyBool(), PerhapsAMember()}}});
+  ComesBack(ShardReport{AnyShard(), AnyNumber(), AnyBool(), PerhapsAMember(), AnyBool()});
+  ComesBack(Beat{AnyMember(), 77, "host:1", AnyNumber()});
+  ComesBack(BeatReply{AnyNumber(), -5, AnyBool(), AnyBool(), AnyNumber(), AnyNumber()});
+  ComesBack(FullReport{AnyMember(),
+                       AnyNumber(),
+                       {{AnyShard(), AnyNumber(), AnyBool(), PerhapsAMember(), AnyBool()}},
+                       {AnyNumber(), AnyNumber()}});
 }
 
 RC_GTEST_PROP(Wire, RecordsKeepWhatTheySay, ()) {
@@ -122,8 +125,8 @@ RC_GTEST_PROP(Wire, WhatIsDamagedIsRefusedOrAnotherMessage, ()) {
 TEST(Wire, AnotherTypeAndValuesBeyondTheirRangeAreNamed) {
   net::Frame frame = ToFrame(BeatReply{});
   EXPECT_THAT(FromFrame<Beat>(frame).status().message(), HasSubstr("a frame of type 27 is no Beat"));
-  frame.body.back() = 2;
-  EXPECT_THAT(FromFrame<BeatReply>(frame).status().message(), HasSubstr("BeatReply of 18 bytes"));
+  frame.body[17] = 2;
+  EXPECT_THAT(FromFrame<BeatReply>(frame).status().message(), HasSubstr("BeatReply of 34 bytes"));
 }
 
 // What reads may be sent by who may only read, what changes by clients, all else by processes of the cluster.

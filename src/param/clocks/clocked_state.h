@@ -77,6 +77,7 @@ class ClockedState final : public ShardState {
   Result<SharedBytes> Read(const SharedBytes& request) const override;
   std::string Save() const override;
   Status Restore(std::span<const std::byte> bytes) override;
+  bool on_disk() const override { return rows_->on_disk(); }
   void Clear() override;
 
   void Watch(int64_t now) override;

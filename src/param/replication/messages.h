@@ -23,10 +23,11 @@
 
 namespace glim::param {
 
-// One start of a process. A process that starts again has another incarnation: what the old one held is gone.
+// One start of a process. A process that starts again has another incarnation: what the old one held is gone, but for
+// what it has kept on its disk.
 struct Member {
   uint32_t node = 0;
-  uint64_t incarnation = 0;
+  uint64_t incarnation = 0;  // Given by the master, larger with each start; 0: not yet.
   auto operator<=>(const Member&) const = default;
 };
 
@@ -79,6 +80,21 @@ struct Record {
   uint64_t attempt = 0;
   uint64_t seq = 0;
   SharedBytes op;
+};
+
+// The state of a shard after the record `lsn`, as SnapshotParts and disks hold it.
+struct ShardSnapshot {
+  uint64_t lsn = 0;
+  uint64_t lsn_view = 0;
+  SharedBytes bytes;
+};
+
+// What a disk has of a shard.
+struct KeptShard {
+  ShardId shard;
+  SharedBytes table;                      // Its description.
+  std::optional<ShardSnapshot> snapshot;  // Nothing: the state before the first record.
+  std::vector<Record> records;            // As they were written. One takes the place of older ones from its lsn on.
 };
 
 // ------------------------------------------------------------------------------------------------ clients and the
@@ -170,6 +186,7 @@ struct AppendReply {
   bool matched = false;
   uint64_t held = 0;  // The log is the primary's up to here. When not matched: go on after this one.
   uint64_t applied = 0;
+  bool full = false;  // Its disk takes no more at the moment.
 };
 
 struct SnapshotPart {
@@ -216,6 +233,7 @@ struct ShardReport {
   uint64_t view = 0;  // Adopted.
   bool active = false;
   std::optional<Member> synced;  // The primary's word: this joiner holds all that was acknowledged, and always will.
+  bool kept = false;             // It has what earlier starts of the process had written to its disk (FullReport).
 };
 
 // A member's sign of life.
@@ -223,6 +241,7 @@ struct Beat {
   Member member;
   int64_t sent_at = 0;  // By the member's clock; comes back in the reply.
   std::string address;  // Where others reach it.
+  uint64_t start = 0;   // A random number, by which one who asks for an incarnation knows the answer.
 };
 
 struct BeatReply {
@@ -231,6 +250,9 @@ struct BeatReply {
   // The member may answer pulls for half the dead time from sent_at on: there is no view that it does not know.
   bool leased = false;
   bool fenced = false;  // Another incarnation of this node is at work: stop.
+  // For the member that asked with incarnation 0: the one it has from now on.
+  uint64_t incarnation = 0;
+  uint64_t start = 0;
 };
 
 // All shards of a member, with the epoch of the master that asked by being a new one.
@@ -238,6 +260,7 @@ struct FullReport {
   Member member;
   uint64_t epoch = 0;
   std::vector<ShardReport> shards;
+  std::vector<uint64_t> before;  // The earlier incarnations that wrote to its disk.
 };
 
 // ------------------------------------------------------------------------------------------------------ master and

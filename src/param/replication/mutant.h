@@ -42,6 +42,16 @@ enum class Mutant {
   kSnapshotWithoutHeld,      // ... the clocks, and not what is held for them.
   kNeverTakenOut,            // A worker that is dead counts for ever.
   kTakenOutUnlogged,         // The primary takes it out without a record in the log.
+  kHeldBeforeWritten,        // R11: what is in memory counts as held, on disk or not.
+  kAckBeforeOwnDisk,         // ... on the primary only.
+  kInstalledBeforeWritten,   // A joiner says that its snapshot is installed before it is on the disk.
+  kForgetKept,               // R12: a process forgets what it took up when a view names its earlier incarnation.
+  kAnyDisk,                  // The master takes a process for the heir of any earlier one of its node.
+  kIncarnationAgain,         // A master that starts anew gives incarnations that it has given before.
+  kSyncAgain,                // R13: a sync that failed is tried again, and believed.
+  kBelieveDisk,              // What a disk gives is taken for what was written, without a look at checksums.
+  kCutTooMuch,               // With a snapshot the log is cut up to its end, and not up to the snapshot.
+  kIgnoreFull,               // R14: a full disk loses what is written, and says nothing.
 };
 extern Mutant g_mutant;
 

@@ -49,6 +49,7 @@ void PushSession::Tell(Item& item, PushResult result, const std::string& error) 
 void PushSession::OnApplied(uint64_t seq, int64_t now) {
   if (seq < first_seq_) return;
   heard_at_ = now;
+  no_room_.reset();
   while (!queue_.empty() && first_seq_ <= std::min(seq, sent_seq_)) {
     Tell(queue_.front(), PushResult::kApplied, "");
     queue_.pop_front();
@@ -73,7 +74,7 @@ void PushSession::OnReply(const PushReply& reply, int64_t now) {
     case PushOutcome::kRefused:
       if (reply.seq >= first_seq_) End(reply.seq, PushResult::kRefused, Status::Invalid(reply.error));
       return;
-    case PushOutcome::kBusy: return;  // OnTick tries again.
+    case PushOutcome::kBusy: no_room_ = reply.error; return;  // OnTick tries again.
     case PushOutcome::kNotPrimary: return out_.WantRoute(shard_);
     case PushOutcome::kFenced:
       return End(first_seq_, PushResult::kUnknown, Status::Stale("a later attempt of this producer is at work"));
@@ -102,7 +103,12 @@ void PushSession::OnRoute(const Member& primary, int64_t now) {
 
 void PushSession::OnTick(int64_t now) {
   for (Item& item : queue_) {
-    if (now >= item.deadline) Tell(item, PushResult::kUnknown, "no acknowledgement came before the deadline");
+    if (now < item.deadline) continue;
+    if (no_room_) {
+      Tell(item, PushResult::kNoRoom, no_room_->empty() ? "the servers have no room for it" : *no_room_);
+    } else {
+      Tell(item, PushResult::kUnknown, "no acknowledgement came before the deadline");
+    }
   }
   if (queue_.empty() || now - heard_at_ < options_.resend_nanos) return;
   heard_at_ = now;

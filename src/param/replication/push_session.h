@@ -23,7 +23,8 @@
 
 namespace glim::param {
 
-enum class PushResult { kApplied, kRefused, kUnknown };
+// kNoRoom is unknown, too; the last that was heard is that the servers had no room for it.
+enum class PushResult { kApplied, kRefused, kUnknown, kNoRoom };
 
 // What a session makes happen. Calls do not come back into the session.
 class PushSessionOutput {
@@ -92,6 +93,7 @@ class PushSession {
   uint64_t acknowledged_view_ = 0;  // A primary of a later one has all that was acknowledged, or something is lost.
   int64_t heard_at_ = 0;            // Progress, or the last try.
   int64_t sent_again_at_ = 0;
+  std::optional<std::string> no_room_;  // Since the last progress: what a primary said.
   Status status_;
 };
 

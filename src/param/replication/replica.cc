@@ -42,11 +42,58 @@ SharedBytes SharedBytes::Of(std::string text) {
 
 Replica::Replica(ShardId shard, Member self, std::unique_ptr<ShardState> state, const ReplicaOptions& options,
                  ReplicaOutput& out)
-    : shard_(shard), self_(self), options_(options), out_(out), state_(std::move(state)) {}
+    : shard_(shard), self_(self), options_(options), out_(out), state_(std::move(state)), on_disk_(state_->on_disk()) {}
+
+Status Replica::Keep(const KeptShard& kept, const std::vector<uint64_t>& before) {
+  if (kept.snapshot) {
+    const auto bytes = kept.snapshot->bytes.bytes;
+    const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    if (Status status = RestoreAll(text); !status.ok()) return status;
+    base_lsn_ = applied_lsn_ = kept.snapshot->lsn;
+    base_view_ = kept.snapshot->lsn_view;
+  }
+  for (const Record& record : kept.records) {
+    if (record.lsn <= base_lsn_) {
+      CutLog(base_lsn_);  // It took the place of what was written before it, and the snapshot has it.
+      continue;
+    }
+    if (record.lsn > last_lsn() + 1) {
+      const uint64_t missing = last_lsn() + 1;
+      state_->Clear();
+      sessions_.clear();
+      CutLog(base_lsn_);
+      base_lsn_ = base_view_ = applied_lsn_ = 0;
+      return Status::Corrupt(fmt::format("record {} is missing; the next one is {}", missing, record.lsn));
+    }
+    CutLog(record.lsn - 1);
+    log_bytes_ += BytesOf(record);
+    log_.push_back(record);
+  }
+  written_lsn_ = last_lsn();
+  recorded_ = true;
+  before_ = before;
+  kept_ = true;
+  return Status::Ok();
+}
 
 uint64_t Replica::ViewAt(uint64_t lsn) const { return lsn == base_lsn_ ? base_view_ : RecordAt(lsn).view; }
 
-ShardReport Replica::report() const { return {shard_, view_.number, active_, synced_ ? view_.joiner : std::nullopt}; }
+ShardReport Replica::report() const {
+  if (on_disk_ && !recorded_ && view_.Holds(self_)) return {shard_, 0, false, std::nullopt, false};
+  return {shard_, view_.number, active_, synced_ ? view_.joiner : std::nullopt, kept_};
+}
+
+bool Replica::Holds(const View& view) const {
+  if (view.Holds(self_) || view.joiner == self_) return true;
+  return kept_ && !GLIM_MUTANT(kForgetKept) && std::any_of(before_.begin(), before_.end(), [&](uint64_t incarnation) {
+           return view.Holds({self_.node, incarnation});
+         });
+}
+
+uint64_t Replica::held_lsn() const {
+  if (!on_disk_ || GLIM_MUTANT(kHeldBeforeWritten)) return last_lsn();
+  return written_lsn_;
+}
 
 // ------------------------------------------------------------------------------------------------------------------
 // views
@@ -56,18 +103,21 @@ void Replica::OnView(const View& view, bool active, int64_t now) {
   if (view.number > view_.number) Adopt(view, now);
   if (active && !active_) Activate(now);
   // Others hold all that was acknowledged, and only they may be fallen back to: what R6 kept is needed no more.
-  if (active_ && !view_.Holds(self_) && view_.joiner != self_) Clear();
-  out_.Report(report());  // Also what was said before: the master may not have heard it.
+  if (active_ && !Holds(view_)) Clear();
+  // Also what was said before: the master may not have heard it.
+  if (!recording_) out_.Report(report());
 }
 
 void Replica::Adopt(const View& view, int64_t now) {
   view_ = view;
   active_ = false;
   synced_ = false;
+  matched_lsn_ = 0;
+  installing_.reset();
   peers_.clear();
   // R6: what is appended stays, whether we are in the view or not. It may have been acknowledged, and we may be the one
   // that the master falls back to.
-  if (GLIM_MUTANT(kDropStateOnRemoval) && !view.Holds(self_)) Clear();
+  if (GLIM_MUTANT(kDropStateOnRemoval) && !Holds(view)) Clear();
   for (const auto& [producer, waiting] : std::exchange(waiting_, {})) {
     out_.Answer(waiting.client,
                 PushReply{shard_, producer, waiting.attempt, PushOutcome::kNotPrimary, 0, view_.number, ""});
@@ -76,6 +126,11 @@ void Replica::Adopt(const View& view, int64_t now) {
     AnswerPull(pull.from, pull.request, PullOutcome::kNotPrimary);
   }
   appended_.clear();
+  // R12: who starts again must find that it was a member, also when nothing was pushed.
+  if (on_disk_ && !recorded_ && !recording_ && view.Holds(self_)) {
+    out_.Write(shard_, TakeSnapshot());
+    recording_ = ++writes_;
+  }
   if (is_primary()) {
     const auto add = [&](const Member& member, bool joiner) {
       Peer peer;
@@ -97,6 +152,12 @@ void Replica::Clear() {
   incoming_.reset();
   CutLog(base_lsn_);
   base_lsn_ = base_view_ = applied_lsn_ = 0;
+  unwritten_.clear();
+  written_lsn_ = 0;
+  kept_ = recorded_ = false;
+  recording_.reset();
+  installing_.reset();
+  if (on_disk_) out_.Erase(shard_);
 }
 
 void Replica::Activate(int64_t now) {
@@ -125,6 +186,10 @@ void Replica::Activate(int64_t now) {
 
 void Replica::Append_(Record record) {
   log_bytes_ += BytesOf(record);
+  if (on_disk_) {
+    out_.Write(shard_, record);
+    unwritten_.emplace_back(++writes_, record.lsn);
+  }
   log_.push_back(std::move(record));
 }
 
@@ -133,6 +198,9 @@ void Replica::CutLog(uint64_t last) {
     log_bytes_ -= BytesOf(log_.back());
     log_.pop_back();
   }
+  // What stands on the disk from there on is not this log's any more.
+  written_lsn_ = std::min(written_lsn_, last_lsn());
+  while (!unwritten_.empty() && unwritten_.back().second > last) unwritten_.pop_back();
 }
 
 void Replica::ForgetLog(uint64_t lsn) {
@@ -153,7 +221,7 @@ bool Replica::MustHold(const Peer& peer, int64_t now) const {
 
 void Replica::Commit(int64_t now) {
   if (!is_primary() || !(active_ || GLIM_MUTANT(kCommitBeforeActive))) return;
-  uint64_t upto = last_lsn();
+  uint64_t upto = GLIM_MUTANT(kAckBeforeOwnDisk) ? last_lsn() : held_lsn();
   for (const Peer& peer : peers_) {
     if (MustHold(peer, now)) upto = std::min(upto, peer.held);
   }
@@ -274,6 +342,8 @@ void Replica::OnPush(ClientId from, const PushRequest& request, int64_t now) {
     waiting_[request.producer] = {from, request.attempt};
   } else if (const Status status = state_->Check(request.op); !status.ok()) {
     Refuse(from, request, PushOutcome::kRefused, request.seq, status.message());
+  } else if (std::string full = FullError(); !full.empty()) {
+    Refuse(from, request, PushOutcome::kBusy, session.hi, std::move(full));
   } else if (log_bytes_ + request.op.bytes.size() > options_.log_bytes_max || !state_->Fits(request.op, 0)) {
     Refuse(from, request, PushOutcome::kBusy, session.hi);
   } else {
@@ -284,6 +354,16 @@ void Replica::OnPush(ClientId from, const PushRequest& request, int64_t now) {
   }
   if (!GLIM_MUTANT(kAckBeforeBackup)) SendToAll(now);  // Those bring it to the others now and then.
   Commit(now);
+}
+
+// R14. Nothing while all disks have room.
+std::string Replica::FullError() const {
+  const auto text = [](const Member& member) { return fmt::format("the disk of server {} is full", member.node); };
+  if (disk_full_) return text(self_);
+  for (const Peer& peer : peers_) {
+    if (peer.full) return text(peer.member);
+  }
+  return "";
 }
 
 void Replica::AnswerProducer(const Producer& producer) {
@@ -437,7 +517,7 @@ void Replica::OnAppend(const Append& message) {
   if (!current && !(GLIM_MUTANT(kIgnoreViewNumber) && message.view < view_.number && !is_primary())) return;
   if (is_primary() || (view_.joiner == self_ && installed_view_ != view_.number)) return;
 
-  AppendReply reply{shard_, message.view, self_, false, applied_lsn_, applied_lsn_};
+  AppendReply reply{shard_, message.view, self_, false, applied_lsn_, applied_lsn_, disk_full_};
   // What is applied is the same everywhere; beyond it our log may be that of a primary which did not get so far.
   const uint64_t prev = message.prev_lsn;
   const bool matches = prev <= last_lsn() && (prev <= applied_lsn_ || ViewAt(prev) == message.prev_view);
@@ -460,16 +540,47 @@ void Replica::OnAppend(const Append& message) {
   }
   ApplyUpTo(std::min({message.committed, held, last_lsn()}));
   ForgetLog(message.needless);
+  matched_lsn_ = std::max(matched_lsn_, held);
+  // R11. OnWritten says the rest.
+  if (held > held_lsn() && !disk_full_) return;
   reply.matched = true;
-  reply.held = held;
+  reply.held = std::min(held, held_lsn());
   reply.applied = applied_lsn_;
   out_.Send(message.from, reply);
+}
+
+void Replica::SendHeld() {
+  const uint64_t held = std::min(matched_lsn_, held_lsn());
+  if (view_.number == 0 || is_primary() || held == 0) return;
+  out_.Send(view_.primary, AppendReply{shard_, view_.number, self_, true, held, applied_lsn_, disk_full_});
+}
+
+void Replica::OnWritten(uint64_t count, int64_t now) {
+  while (!unwritten_.empty() && unwritten_.front().first <= count) {
+    written_lsn_ = unwritten_.front().second;
+    unwritten_.pop_front();
+  }
+  if (recording_ && *recording_ <= count) {
+    recording_.reset();
+    recorded_ = true;
+    out_.Report(report());
+  }
+  if (installing_ && installing_->write <= count) {
+    recorded_ = true;
+    written_lsn_ = installing_->lsn;
+    installed_view_ = view_.number;
+    out_.Send(view_.primary,
+              SnapshotReply{shard_, view_.number, self_, std::exchange(installing_, std::nullopt)->lsn, 0, true});
+  }
+  if (is_primary()) return Commit(now);
+  SendHeld();
 }
 
 void Replica::OnAppendReply(const AppendReply& message, int64_t now) {
   Peer* peer = FindPeer(message.from);
   if (message.view != view_.number || peer == nullptr || (peer->joiner && !peer->installed)) return;
   peer->heard_at = now;
+  peer->full = message.full;
   if (!message.matched) {
     if (peer->matched) return;  // Said before it knew.
     peer->next = std::min(message.held, last_lsn()) + 1;
@@ -492,6 +603,7 @@ void Replica::OnSnapshotPart(const SnapshotPart& message) {
     out_.Send(message.from, reply);
     return;
   }
+  if (installing_) return;
   if (!incoming_ || incoming_->view != message.view || incoming_->lsn != message.lsn) {
     incoming_ = Incoming{message.view, message.lsn, {}};
   }
@@ -505,12 +617,25 @@ void Replica::OnSnapshotPart(const SnapshotPart& message) {
       CutLog(base_lsn_);
       base_lsn_ = applied_lsn_ = message.lsn;
       base_view_ = message.lsn_view;
-      installed_view_ = view_.number;
-      reply.installed = true;
+      kept_ = false;
+      if (on_disk_) {
+        out_.Write(shard_, ShardSnapshot{message.lsn, message.lsn_view, SharedBytes::Of(std::move(bytes))});
+        installing_ = Installing{++writes_, message.lsn};
+        recorded_ = false;
+        recording_.reset();
+        unwritten_.clear();
+        written_lsn_ = 0;
+      }
+      if (!installing_ || GLIM_MUTANT(kInstalledBeforeWritten)) {
+        installed_view_ = view_.number;
+        written_lsn_ = base_lsn_;
+        reply.installed = true;
+      }
     } else {
       reply.received = 0;
     }
     incoming_.reset();
+    if (installing_ && !reply.installed) return;  // OnWritten answers.
   }
   out_.Send(message.from, reply);
 }
@@ -540,7 +665,7 @@ void Replica::OnTick(int64_t now) {
     if (peer.joiner && !peer.installed) {
       peer.part_next = peer.held;
       SendSnapshot(peer, now);
-    } else if (!peer.matched || peer.applied < last_lsn()) {
+    } else if (!peer.matched || std::min(peer.held, peer.applied) < last_lsn() || peer.full) {
       if (peer.matched) peer.next = peer.held + 1;
       SendTo(peer, now);
     }
@@ -558,6 +683,8 @@ void Replica::LogOverdue(int64_t now) {
 
 // ---------------------------------------------------------------------------------------------------------------
 // snapshot
+
+ShardSnapshot Replica::TakeSnapshot() const { return {applied_lsn_, ViewAt(applied_lsn_), SharedBytes::Of(SaveAll())}; }
 
 std::string Replica::SaveAll() const {
   std::string bytes;

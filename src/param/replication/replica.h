@@ -24,6 +24,16 @@
 // What a push is answered (the rows of a PushPull) is computed once, where its record is applied, on every member, and
 // kept with the session for the last kAnswersKept pushes: asked again, of whomever, it is the same answer.
 //
+// And where the shard is kept on disk:
+//   R11 held       a record is held when it is on the disk: before, a backup does not say so, a joiner does not say
+//   that
+//                  its snapshot is installed, and a primary does not count itself
+//   R12 kept       a process that starts again takes up what its disk has. The state of its earlier incarnations stays
+//                  until a view without them and without itself is active; the master puts it where they stood
+//   R13 unkept     a disk that fails to sync ends the process; what it then has is what is found there, as far as every
+//                  checksum is right. A part is nothing: such a shard is not claimed
+//   R14 full       while a disk takes no more, new pushes are refused; what was taken before waits for room
+//
 // A log holds what somebody in the view may still need; when it is full, or the state has no room, pushes are answered
 // kBusy. The state of two members at the same position is equal bit by bit.
 //
@@ -57,6 +67,12 @@ class ReplicaOutput {
   virtual void Answer(ClientId to, PushReply reply) = 0;
   virtual void Answer(ClientId to, PullReply reply) = 0;
   virtual void Report(const ShardReport& report) = 0;
+  // For shards that are kept on disk. Writes `record` behind what the disk has of the shard; or lets a snapshot take
+  // the place of all of it. OnWritten tells the replica when it is there.
+  virtual void Write(const ShardId& shard, const Record& record) = 0;
+  virtual void Write(const ShardId& shard, const ShardSnapshot& snapshot) = 0;
+  // What the disk has of the shard is needed no more.
+  virtual void Erase(const ShardId& shard) = 0;
   // Everything up to `record` is applied.
   virtual void Applied(const ShardId& shard, const Record& record) {}
 };
@@ -76,6 +92,10 @@ class Replica {
   Replica(ShardId shard, Member self, std::unique_ptr<ShardState> state, const ReplicaOptions& options,
           ReplicaOutput& out);
 
+  // Before anything else: takes up what the disk has, of this member's earlier incarnations `before`. kCorrupt: nothing
+  // of it is used.
+  Status Keep(const KeptShard& kept, const std::vector<uint64_t>& before);
+
   // The master's word. Older views than the one adopted are passed over.
   void OnView(const View& view, bool active, int64_t now);
   // Pulls may be answered until then.
@@ -83,8 +103,16 @@ class Replica {
   void OnPeer(const PeerMessage& message, int64_t now);
   void OnPush(ClientId from, const PushRequest& request, int64_t now);
   void OnPull(ClientId from, const PullRequest& request, int64_t now);
+  // The first `count` writes are on the disk.
+  void OnWritten(uint64_t count, int64_t now);
+  // Whether the disk takes no more at the moment; then pushes are answered kBusy.
+  void OnDiskFull(bool full) { disk_full_ = full; }
   // Now and then, at least every resend_nanos.
   void OnTick(int64_t now);
+
+  // What is applied; records up to there may then go from the disk.
+  ShardSnapshot TakeSnapshot() const;
+  bool on_disk() const { return on_disk_; }
 
   ShardReport report() const;
   const View& view() const { return view_; }
@@ -92,6 +120,7 @@ class Replica {
   // Active, and all that it took over is applied: pulls are answered.
   bool is_serving() const { return is_active_primary() && applied_lsn_ >= ready_lsn_; }
   uint64_t applied_lsn() const { return applied_lsn_; }
+  uint64_t last_lsn() const { return base_lsn_ + log_.size(); }
   uint64_t log_bytes() const { return log_bytes_; }
   size_t session_count() const { return sessions_.size(); }
   const ShardState& state() const { return *state_; }
@@ -115,6 +144,7 @@ class Replica {
     uint64_t applied = 0;
     int64_t sent_at = 0;
     int64_t heard_at = 0;
+    bool full = false;  // Its disk.
     // A joiner's.
     bool installed = false;
     std::shared_ptr<const std::string> snapshot;
@@ -146,7 +176,11 @@ class Replica {
   };
 
   bool is_primary() const { return view_.number > 0 && view_.primary == self_; }
-  uint64_t last_lsn() const { return base_lsn_ + log_.size(); }
+  // That is: our state, or what we took up from earlier incarnations, may be what the view relies on.
+  bool Holds(const View& view) const;
+  // What we have ourselves of the log, so that no crash of this process takes it.
+  uint64_t held_lsn() const;
+  void SendHeld();
   uint64_t ViewAt(uint64_t lsn) const;
   const Record& RecordAt(uint64_t lsn) const { return log_[lsn - base_lsn_ - 1]; }
 
@@ -169,6 +203,7 @@ class Replica {
   Peer* FindPeer(const Member& member);
 
   void OnAppend(const Append& message);
+  std::string FullError() const;
   void OnAppendReply(const AppendReply& message, int64_t now);
   void OnSnapshotPart(const SnapshotPart& message);
   void OnSnapshotReply(const SnapshotReply& message, int64_t now);
@@ -215,6 +250,23 @@ class Replica {
   std::vector<WaitingPull> waiting_pulls_;
 
   std::optional<Incoming> incoming_;
+
+  // Of a shard that is kept on disk.
+  const bool on_disk_;
+  bool disk_full_ = false;
+  bool recorded_ = false;              // The disk knows of the shard; before, nobody hears that we adopted a view.
+  std::optional<uint64_t> recording_;  // The write that makes it so.
+  bool kept_ = false;                  // The state was taken up from the disk, and nothing else took its place.
+  std::vector<uint64_t> before_;       // Our incarnations whose state it is.
+  uint64_t writes_ = 0;
+  std::deque<std::pair<uint64_t, uint64_t>> unwritten_;  // Number of the write, lsn.
+  uint64_t written_lsn_ = 0;
+  uint64_t matched_lsn_ = 0;  // A backup's: its log is that of the view's primary up to here.
+  struct Installing {
+    uint64_t write = 0;
+    uint64_t lsn = 0;
+  };
+  std::optional<Installing> installing_;  // A joiner's snapshot, on its way to the disk.
 };
 
 }  // namespace glim::param

@@ -16,6 +16,7 @@ namespace glim::param {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 
 // Remembers texts in the order in which they came.
@@ -35,6 +36,8 @@ class ListState final : public ShardState {
     all.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     return Status::Ok();
   }
+  explicit ListState(bool on_disk = false) : is_on_disk(on_disk) {}
+  bool on_disk() const override { return is_on_disk; }
   void Clear() override { all.clear(); }
   // A request waits for the push that it names; from 900 ms on it is too late, once.
   std::optional<std::string> WaitsFor(const SharedBytes& request, int64_t now) const override {
@@ -52,6 +55,7 @@ class ListState final : public ShardState {
   }
 
   std::string all;
+  const bool is_on_disk;
 
  private:
   bool said_ = false;
@@ -71,7 +75,7 @@ class Replication : public testing::Test {
  protected:
   struct Node final : ReplicaOutput {
     Node(Replication& all, Member self, const ReplicaOptions& options)
-        : all(all), replica(kShard, self, std::make_unique<ListState>(), options, *this) {
+        : all(all), replica(kShard, self, std::make_unique<ListState>(all.on_disk), options, *this) {
       replica.OnLease(1'000'000'000);
     }
     void Send(const Member& to, PeerMessage message) override { all.messages.push_back({to, std::move(message)}); }
@@ -84,10 +88,30 @@ class Replication : public testing::Test {
                                                                           : "not primary");
     }
     void Report(const ShardReport& report) override { reported = report; }
+    void Write(const ShardId&, const Record& record) override { writes.push_back({record, std::nullopt}); }
+    void Write(const ShardId&, const ShardSnapshot& snapshot) override { writes.push_back({std::nullopt, snapshot}); }
+    void Erase(const ShardId&) override { ++erased; }
+    // The disk has all that it was given.
+    void Sync(int64_t now) { replica.OnWritten(writes.size(), now); }
+    // What would be found on it after a crash.
+    KeptShard Kept(size_t count) const {
+      KeptShard kept{kShard, {}, std::nullopt, {}};
+      for (size_t i = 0; i < count; ++i) {
+        if (writes[i].first) {
+          kept.records.push_back(*writes[i].first);
+        } else {
+          kept.snapshot = writes[i].second;
+          kept.records.clear();
+        }
+      }
+      return kept;
+    }
     std::string text() const { return static_cast<const ListState&>(replica.state()).all; }
 
     Replication& all;
     ShardReport reported;
+    std::vector<std::pair<std::optional<Record>, std::optional<ShardSnapshot>>> writes;
+    int erased = 0;
     Replica replica;
   };
 
@@ -122,6 +146,7 @@ class Replication : public testing::Test {
   Node& node(const Member& member) { return *nodes.at(member); }
 
   int64_t now = 0;
+  bool on_disk = false;  // Before Start.
   std::map<Member, std::unique_ptr<Node>> nodes;
   std::deque<std::pair<Member, PeerMessage>> messages;
   std::vector<std::string> push_replies;
@@ -320,13 +345,181 @@ TEST_F(Replication, ASnapshotThatIsCutIsNotTaken) {
 }
 
 // -----------------------------------------------------------------------------------------------------------------
+// on disk
+
+class ReplicationOnDisk : public Replication {
+ protected:
+  ReplicationOnDisk() { on_disk = true; }
+  void SyncAll() {
+    for (const auto& [member, node] : nodes) node->Sync(now);
+    DeliverAll();
+  }
+  // Its process starts again, and finds what `count` writes left on its disk.
+  Node& Restart(const Member& member, const Member& as, size_t count) {
+    const KeptShard kept = node(member).Kept(count);
+    nodes.erase(member);
+    nodes[as] = std::make_unique<Node>(*this, as, ReplicaOptions{});
+    const Status status = node(as).replica.Keep(kept, {member.incarnation});
+    EXPECT_TRUE(status.ok()) << status.message();
+    return node(as);
+  }
+};
+
+TEST_F(ReplicationOnDisk, AViewIsReportedWhenTheDiskKnowsOfTheShard) {
+  Start({1, kA, {kB}, {}});
+  EXPECT_EQ(node(kA).replica.report().view, 0U);
+  SyncAll();
+  EXPECT_EQ(node(kA).reported.view, 1U);
+  EXPECT_TRUE(node(kA).reported.active);
+}
+
+TEST_F(ReplicationOnDisk, APushIsAcknowledgedWhenItIsOnAllDisks) {
+  Start({1, kA, {kB}, {}});
+  SyncAll();
+  Push(kA, 1, "one");
+  DeliverAll();
+  EXPECT_THAT(push_replies, IsEmpty());
+  node(kB).Sync(now);
+  DeliverAll();
+  EXPECT_THAT(push_replies, IsEmpty());
+  node(kA).Sync(now);
+  DeliverAll();
+  EXPECT_THAT(push_replies, ElementsAre("applied 1"));
+}
+
+TEST_F(ReplicationOnDisk, AfterACrashOfAllWhatWasAcknowledgedIsThereOnce) {
+  Start({1, kA, {kB}, {}});
+  SyncAll();
+  Push(kA, 1, "one");
+  DeliverAll();
+  SyncAll();
+  EXPECT_THAT(push_replies, ElementsAre("applied 1"));
+  push_replies.clear();
+  const Member a{1, 11}, b{2, 21};
+  Restart(kA, a, node(kA).writes.size());
+  Restart(kB, b, node(kB).writes.size());
+  // The old view, which names what they were, takes nothing from them.
+  Tell({1, kA, {kB}, {}}, true);
+  EXPECT_TRUE(node(b).reported.kept);
+  Start({2, b, {a}, {}});
+  SyncAll();
+  Push(b, 1, "one");
+  Push(b, 2, "two");
+  DeliverAll();
+  SyncAll();
+  EXPECT_EQ(push_replies.back(), "applied 2");
+  EXPECT_EQ(node(b).text(), "one two ");
+  now += 200'000'000;
+  node(b).replica.OnTick(now);
+  DeliverAll();
+  EXPECT_EQ(node(a).text(), "one two ");
+}
+
+TEST_F(ReplicationOnDisk, WhatWasKeptGoesWhenAViewWithoutItIsActive) {
+  Start({1, kA, {kB}, {}});
+  SyncAll();
+  const Member b{2, 21};
+  Restart(kB, b, node(kB).writes.size());
+  Tell({2, kA, {}, {}}, false);
+  EXPECT_EQ(node(b).erased, 0);
+  Tell({2, kA, {}, {}}, true);
+  EXPECT_EQ(node(b).erased, 1);
+  EXPECT_FALSE(node(b).reported.kept);
+}
+
+TEST_F(ReplicationOnDisk, AJoinerHasItsSnapshotWhenItIsOnTheDisk) {
+  Start({1, kA, {}, {}});
+  SyncAll();
+  Push(kA, 1, "one");
+  SyncAll();
+  Start({2, kA, {}, kC});
+  EXPECT_FALSE(node(kA).reported.synced);
+  SyncAll();
+  EXPECT_EQ(node(kA).reported.synced, kC);
+  EXPECT_EQ(node(kC).text(), "one ");
+}
+
+// It applies what the primary committed without it, before its own disk has that.
+TEST_F(ReplicationOnDisk, AJoinerIsCompleteWhenItsDiskHasWhatItApplied) {
+  Start({1, kA, {}, {}});
+  SyncAll();
+  Start({2, kA, {}, kC});
+  Push(kA, 1, "one");
+  node(kA).Sync(now);
+  DeliverAll();
+  node(kC).replica.OnWritten(1, now);  // The snapshot.
+  DeliverAll();
+  const auto tick = [&] {
+    now += 200'000'000;
+    node(kA).replica.OnTick(now);
+    DeliverAll();
+  };
+  tick();
+  EXPECT_EQ(node(kC).text(), "one ");
+  node(kC).replica.OnDiskFull(true);  // Then it answers at once.
+  tick();
+  tick();
+  EXPECT_FALSE(node(kA).reported.synced);
+  node(kC).replica.OnDiskFull(false);
+  tick();
+  node(kC).Sync(now);
+  messages.clear();  // What it says then is lost.
+  EXPECT_FALSE(node(kA).reported.synced);
+  tick();
+  EXPECT_EQ(node(kA).reported.synced, kC);
+}
+
+TEST_F(ReplicationOnDisk, ARecordThatTookThePlaceOfOthersDoesSoWhenTheyAreReadBack) {
+  const auto record = [](uint64_t lsn, uint64_t view, const std::string& text) {
+    return Record{lsn, view, RecordKind::kPush, kProducer, 0, lsn, SharedBytes::Of(text)};
+  };
+  Node one(*this, kA, {});
+  KeptShard kept{kShard, {}, ShardSnapshot{0, 0, one.replica.TakeSnapshot().bytes}, {}};
+  kept.records = {record(1, 1, "a"), record(2, 1, "b"), record(3, 1, "c"), record(2, 2, "B")};
+  ASSERT_TRUE(one.replica.Keep(kept, {7}).ok());
+  EXPECT_EQ(one.replica.last_lsn(), 2U);
+  // One that the snapshot has ends what was written before it, too.
+  Node other(*this, kA, {});
+  kept.snapshot->lsn = 2;
+  ASSERT_TRUE(other.replica.Keep(kept, {7}).ok());
+  EXPECT_EQ(other.replica.last_lsn(), 2U);
+  Node third(*this, kA, {});
+  kept.records = {record(4, 2, "d")};
+  EXPECT_THAT(third.replica.Keep(kept, {7}).message(), HasSubstr("record 3 is missing"));
+  EXPECT_FALSE(third.replica.report().kept);
+}
+
+TEST_F(ReplicationOnDisk, AFullDiskOfAnyMemberRefusesPushesAndServesPulls) {
+  Start({1, kA, {kB}, {}});
+  SyncAll();
+  Push(kA, 1, "one");
+  DeliverAll();
+  SyncAll();
+  node(kB).replica.OnDiskFull(true);
+  Push(kA, 2, "two");  // It was not known yet.
+  DeliverAll();
+  push_replies.clear();
+  Push(kA, 3, "three");
+  EXPECT_THAT(push_replies, ElementsAre("busy 2"));
+  Pull(kA);
+  EXPECT_THAT(pull_replies, ElementsAre("one "));
+  node(kB).replica.OnDiskFull(false);
+  SyncAll();
+  EXPECT_EQ(push_replies.back(), "applied 2");
+  Push(kA, 3, "three");
+  DeliverAll();
+  SyncAll();
+  EXPECT_EQ(push_replies.back(), "applied 3");
+}
+
+// -----------------------------------------------------------------------------------------------------------------
 // client
 
 struct SessionLog final : PushSessionOutput {
   void Send(const Member& primary, PushRequest request) override { sent.push_back(request.seq); }
   void WantRoute(const ShardId& shard) override { ++routes_wanted; }
   void Done(uint64_t push, PushResult result, const std::string& error) override {
-    static constexpr const char* kNames[] = {"applied", "refused", "unknown"};
+    static constexpr const char* kNames[] = {"applied", "refused", "unknown", "no room"};
     done.push_back(std::to_string(push) + " " + kNames[static_cast<int>(result)]);
   }
   PushReply Reply(PushOutcome outcome, uint64_t seq, uint64_t view = 1) const {
@@ -359,6 +552,18 @@ TEST(PushSession, SendsAgainUnderTheSameNumberUntilItIsAcknowledged) {
   session.OnReply(log.Reply(PushOutcome::kApplied, 3), 2010);
   EXPECT_EQ(session.queued(), 0U);
   EXPECT_EQ(log.done.size(), 3U);
+}
+
+TEST(PushSession, WhatFindsNoRoomSaysSoAtItsDeadline) {
+  SessionLog log;
+  PushSession session(kShard, kProducer, 0, {}, log);
+  session.OnRoute(kA, 0);
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(session.Push(SharedBytes::Of("x"), 1000, 0).ok());
+  session.OnReply(log.Reply(PushOutcome::kBusy, 0), 10);
+  session.OnReply(log.Reply(PushOutcome::kApplied, 1), 20);
+  session.OnReply(log.Reply(PushOutcome::kBusy, 1), 30);
+  session.OnTick(1000);
+  EXPECT_THAT(log.done, ElementsAre("1 applied", "2 no room"));
 }
 
 TEST(PushSession, ARefusedPushEndsItAndWhatIsBehind) {

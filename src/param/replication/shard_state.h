@@ -36,6 +36,8 @@ class ShardState {
   // The whole state as bytes, and back. Restore leaves the old state when it fails.
   virtual std::string Save() const = 0;
   virtual Status Restore(std::span<const std::byte> bytes) = 0;
+  // Whether it is to be kept on disk.
+  virtual bool on_disk() const { return false; }
   // Back to the state before the first operation.
   virtual void Clear() = 0;
 
