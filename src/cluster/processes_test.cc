@@ -53,6 +53,8 @@ class ProcessesTest : public testing::Test {
     ServerProcessOptions options;
     options.master = master_->address();
     options.node = number;
+    if (on_disk_) options.folder = folder_ + "/server-" + std::to_string(number);
+    options.disk.log_bytes_max = 20'000;
     options.node_options.beat_nanos = 50 * kMilli;
     options.node_options.dead_nanos = kDead;
     servers_[number] = std::make_unique<ServerProcess>(*env_, std::move(options), nullptr);
@@ -83,6 +85,7 @@ class ProcessesTest : public testing::Test {
     }
   }
 
+  bool on_disk_ = false;  // Servers have data folders.
   static constexpr int64_t kDead = 1000 * kMilli;
 
   const std::unique_ptr<env::Env> env_;
@@ -202,13 +205,55 @@ TEST_F(ProcessesTest, ServersAndTheMasterGoAndComeBackWhilePushesGoOn) {
   EXPECT_GT(pushes, 10);
 }
 
-TEST_F(ProcessesTest, ATableOnDiskIsRefused) {
-  Start(1);
-  TableSpec spec = Counts("counts");
+TEST_F(ProcessesTest, TablesOnDiskSurviveThatAllAreKilledAtOnceAgainAndAgain) {
+  on_disk_ = true;
+  Start(2);
+  TableSpec spec = Counts("counts", 2);
   spec.durability = Durability::kDisk;
-  const Status status = client_->CreateTable(spec).status();
-  EXPECT_EQ(status.code(), Code::kInvalid);
-  EXPECT_THAT(status.message(), HasSubstr("do not keep tables on disk yet"));
+  const Table<int64_t> counts = Create(spec, 2);
+  const std::vector<Key> keys{1, 2, 3, 4, 5, 6, 7, 8};
+  const std::vector<int64_t> ones(keys.size(), 1);
+  std::atomic<bool> stop{false}, ended{false};
+  std::atomic<int64_t> pushes{0};
+  Status failed;
+  // Pushes that were not answered when all ended are sent again afterwards.
+  std::thread pusher([&] {
+    while (!stop && failed.ok()) {
+      failed = counts.Push(keys, ones).Wait();
+      if (failed.ok()) ++pushes;
+    }
+    ended = true;
+  });
+  const std::string address = master_->address();
+  int64_t before = 0;
+  for (int round = 0; round < 3; ++round) {
+    while (!ended && pushes < before + 100) env_->clock().SleepFor(10 * kMilli);
+    servers_.clear();
+    master_.reset();
+    before = pushes;
+    StartMaster(address);
+    for (uint32_t i = 1; i <= 2; ++i) StartServer(i);
+  }
+  while (!ended && pushes < before + 100) env_->clock().SleepFor(10 * kMilli);
+  stop = true;
+  pusher.join();
+  ASSERT_TRUE(failed.ok()) << failed.message();
+  const auto pulled = counts.Pull(keys).Get();
+  ASSERT_TRUE(pulled.ok()) << pulled.status().message();
+  EXPECT_THAT(*pulled, testing::Each(pushes.load()));
+}
+
+TEST_F(ProcessesTest, TwoServersOnOneFolderAreOneTooMany) {
+  on_disk_ = true;
+  Start(1);
+  ServerProcessOptions options;
+  options.master = master_->address();
+  options.node = 1;
+  options.folder = folder_ + "/server-1";
+  ServerProcess second(*env_, std::move(options), nullptr);
+  const Status status = second.Start();
+  EXPECT_EQ(status.code(), Code::kUnavailable);
+  EXPECT_THAT(status.message(), HasSubstr("server-1\" is in use by another process"));
 }
 
 TEST_F(ProcessesTest, AMasterThatIsNotThereIsNamed) {

@@ -13,6 +13,7 @@
 #include "base/memory_budget.h"
 #include "base/try.h"
 #include "cluster/data_folder.h"
+#include "cluster/server_disk.h"
 #include "net/event_loop.h"
 #include "net/transport.h"
 #include "param/clocks/clocked_state.h"
@@ -25,7 +26,7 @@ namespace glim::cluster {
 using param::ClientId;
 using param::Member;
 
-class ServerProcess::Impl final : public ServerNodeOutput {
+class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEvents {
  public:
   Impl(env::Env& env, ServerProcessOptions options, std::function<void(Status)> stopped)
       : env_(env),
@@ -38,9 +39,10 @@ class ServerProcess::Impl final : public ServerNodeOutput {
   // First what could call us, then the thread, then what it worked on.
   ~Impl() override {
     loop_->Call([this] {
-      timer_.reset();
       stopping_ = true;
+      timer_.reset();
     });
+    disk_.reset();
     listener_.reset();
     transport_.reset();
     loop_.reset();
@@ -52,6 +54,7 @@ class ServerProcess::Impl final : public ServerNodeOutput {
       ASSIGN_OR_RETURN(folder_, DataFolder::Open(env_, options_.folder, FolderKind::kServer,
                                                  options_.key ? options_.key->cluster : "local", options_.node));
       number_ = folder_->server();
+      ASSIGN_OR_RETURN(disk_, ServerDisk::Open(env_, options_.folder, options_.disk, *this));
     } else if (number_ == 0) {
       number_ = NewServerNumber(env_);
     }
@@ -89,6 +92,7 @@ class ServerProcess::Impl final : public ServerNodeOutput {
 
   void Tick() {
     node_->OnTick(now());
+    CutLogs();
     if (node_->fenced()) {
       if (stopped_) {
         std::exchange(stopped_, nullptr)(Status::Stale(fmt::format(
@@ -106,7 +110,7 @@ class ServerProcess::Impl final : public ServerNodeOutput {
       const std::string_view text(reinterpret_cast<const char*>(description.bytes.data()), description.bytes.size());
       ASSIGN_OR_RETURN(const table::Manifest manifest, table::DecodeManifest(text));
       ASSIGN_OR_RETURN(TableSpec spec, CheckTableSpec(manifest.spec));
-      if (spec.durability == Durability::kDisk) {
+      if (spec.durability == Durability::kDisk && disk_ == nullptr) {
         return Status::Invalid(
             fmt::format("table \"{}\" is to be kept on disk, and this server has no data folder", spec.name));
       }
@@ -149,12 +153,61 @@ class ServerProcess::Impl final : public ServerNodeOutput {
   void SendToMaster(const param::ShardReport& report) override { SendToAddress(options_.master, report); }
   void SendToMaster(const param::FullReport& report) override { SendToAddress(options_.master, report); }
 
-  void Begin(uint64_t) override {
+  // ----------------------------------------------------------------------------------------------------------
+  // the disk
+
+  void Begin(uint64_t incarnation) override {
+    if (disk_) return disk_->Begin(incarnation);
     loop_->Post([this] { node_->OnBegun(); });
   }
-  void Write(const param::ShardId&, const param::SharedBytes&, const param::Record&) override {}
-  void Write(const param::ShardId&, const param::SharedBytes&, const param::ShardSnapshot&) override {}
-  void Erase(const param::ShardId&) override {}
+  // Only replicas of tables on disk call these, and MakeState made those with a disk only.
+  void Write(const param::ShardId& shard, const param::SharedBytes& table, const param::Record& record) override {
+    disk_->Write(shard, table, record);
+  }
+  void Write(const param::ShardId& shard, const param::SharedBytes& table,
+             const param::ShardSnapshot& snapshot) override {
+    disk_->Write(shard, table, snapshot);
+  }
+  void Erase(const param::ShardId& shard) override { disk_->Erase(shard); }
+
+  void OnBegun() override {
+    PostWork([this] { node_->OnBegun(); });
+  }
+  void OnWritten(const param::ShardId& shard, uint64_t count) override {
+    PostWork([this, shard, count] { node_->OnWritten(shard, count, now()); });
+  }
+  void OnFull(bool full) override {
+    if (full) base::LogWarning("\"{}\": the disk is full; pushes to tables that are kept there are refused", folder());
+    if (!full) base::LogWarning("\"{}\": the disk has room again", folder());
+    PostWork([this, full] { node_->OnDiskFull(full); });
+  }
+  void OnLogFull(const param::ShardId& shard, uint64_t lsn) override {
+    PostWork([this, shard, lsn] { cuts_[shard] = lsn; });
+  }
+  void OnFailed(const Status& status) override {
+    PostWork([this, status] {
+      stopping_ = true;
+      timer_->Cancel();
+      if (stopped_) std::exchange(stopped_, nullptr)(status);
+    });
+  }
+  void PostWork(std::function<void()> work) {
+    loop_->Post([this, work = std::move(work)] {
+      if (!stopping_) work();
+    });
+  }
+  const std::string& folder() const { return options_.folder; }
+
+  // Snapshots for logs that have grown, once the records of these are applied.
+  void CutLogs() {
+    std::erase_if(cuts_, [&](const auto& cut) {
+      const auto replica = node_->replicas().find(cut.first);
+      if (replica == node_->replicas().end()) return true;
+      if (replica->second->applied_lsn() < cut.second) return false;
+      disk_->Cut(cut.first, replica->second->TakeSnapshot());
+      return true;
+    });
+  }
 
   void OnViewUpdate(const param::ViewUpdate& update) {
     for (const param::MemberAddress& entry : update.addresses) {
@@ -169,15 +222,17 @@ class ServerProcess::Impl final : public ServerNodeOutput {
   const std::shared_ptr<base::MemoryBudget> memory_;  // Of all shards, and of answers on their way.
   uint32_t number_ = 0;
   std::unique_ptr<DataFolder> folder_;
+  std::unique_ptr<ServerDisk> disk_;
   std::unique_ptr<net::EventLoop> loop_;
   std::unique_ptr<net::Timer> timer_;
   std::string address_;
 
   // The loop's.
-  bool stopping_ = false;
   std::unique_ptr<net::Transport> transport_;
   std::unique_ptr<net::Listener> listener_;
   std::optional<ServerNode> node_;
+  bool stopping_ = false;                    // Nobody is heard any more.
+  std::map<param::ShardId, uint64_t> cuts_;  // Wanted, with the record that must be applied.
   std::map<uint64_t, std::weak_ptr<const param::TableLayout>> layouts_;
   std::map<Member, std::string> addresses_;
   std::map<std::string, std::shared_ptr<net::Connection>> dialled_;
@@ -193,6 +248,7 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
   Session(Impl& server, ClientId client) : server_(server), client_(client) {}
 
   void OnFrame(net::Frame frame, net::Credit credit) override {
+    if (server_.stopping_) return;
     if (const auto it = server_.clients_.find(client_); it != server_.clients_.end() && !it->second.answers.empty()) {
       it->second.held.emplace_back(std::move(frame), std::move(credit));
       return;
@@ -202,6 +258,7 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
   void OnClosed(const net::Closing& closing) override { Forget(false); }
 
   void WorkOff(const net::Frame& frame) {
+    if (server_.stopping_) return;
     if (const Status status = Work(frame); !status.ok()) {
       base::LogWarning("a connection is closed: {}", status.message());
       Forget(true);
@@ -347,7 +404,7 @@ Status ServerProcess::Impl::StartInLoop() {
     advertised = options_.advertised_host + address_.substr(address_.rfind(':'));
   }
   node_.emplace(
-      number_, env_.RandomSeed(), advertised, KeptServer(),
+      number_, env_.RandomSeed(), advertised, disk_ ? disk_->TakeKept() : KeptServer(),
       [this](param::ShardId shard, const param::SharedBytes& description) { return MakeState(shard, description); },
       options_.node_options, *this);
   Tick();

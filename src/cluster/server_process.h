@@ -3,9 +3,10 @@
 // A server as a process: it dials the master, listens for clients and other servers, and feeds the state machine of
 // server_node.h, whose shards are those of src/table. `glim server` is this and an address on stdout.
 //
-// One thread does everything: connections, replicas, update rules. Members find each other by the addresses that come
-// with a view; each sends over a connection that it dialled itself. A connection that breaks is dialled again when
-// there is something to send; what was lost meanwhile is sent again by the rules of the protocol.
+// One thread does everything but writing to the disk (server_disk.h): connections, replicas, update rules. Members find
+// each other by the addresses that come with a view; each sends over a connection that it dialled itself. A connection
+// that breaks is dialled again when there is something to send; what was lost meanwhile is sent again by the rules of
+// the protocol.
 //
 // Thread: Start and the destructor by one; the rest from any.
 #pragma once
@@ -14,6 +15,7 @@
 #include <memory>
 #include <string>
 
+#include "cluster/server_disk.h"
 #include "cluster/server_node.h"
 #include "env/env.h"
 #include "net/key.h"
@@ -25,7 +27,8 @@ struct ServerProcessOptions {
   std::string address = "127.0.0.1:0";  // Where it listens; port 0: a free one.
   std::string advertised_host;          // What others are told instead of its own host; empty: that.
   uint32_t node = 0;                    // Its number in the cluster; 0: that of its folder, or a new one.
-  std::string folder;                   // Its own; empty: none.
+  std::string folder;                   // Its own; empty: none, and no tables of durability disk.
+  ServerDiskOptions disk;
   uint64_t memory_max = uint64_t{1} << 30;
   std::shared_ptr<const net::Key> key;  // Null: this machine only.
   bool shared_memory = true;            // With peers on this machine, see net/transport.h.
@@ -34,7 +37,8 @@ struct ServerProcessOptions {
 
 class ServerProcess {
  public:
-  // `stopped` is called once, from the server's thread, when it has to stop by itself: another one has taken its place.
+  // `stopped` is called once, from the server's thread, when it has to stop by itself: another one has taken its
+  // place, or its disk fails.
   ServerProcess(env::Env& env, ServerProcessOptions options, std::function<void(Status)> stopped);
   ~ServerProcess();
   ServerProcess(const ServerProcess&) = delete;

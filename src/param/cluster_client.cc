@@ -73,11 +73,6 @@ Result<TableInfo> ClusterClient::DescribeTable(const std::string& name) {
 Result<TableHandle> ClusterClient::CreateTable(TableSpec spec) {
   if (spec.shards == 0) spec.shards = kDefaultShards;
   ASSIGN_OR_RETURN(spec, CheckTableSpec(std::move(spec)));
-  // Better than a promise that nobody keeps.
-  if (spec.durability == Durability::kDisk) {
-    return Status::Invalid(
-        fmt::format("table \"{}\": servers do not keep tables on disk yet; leave durability out", spec.name));
-  }
   // No shard of a dense table shall be without keys.
   if (spec.keys.key_count > 0) {
     spec.shards = static_cast<uint32_t>(std::min<uint64_t>(spec.shards, spec.keys.key_count));

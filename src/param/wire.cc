@@ -163,6 +163,14 @@ template <class A>
 void Fields(A& a, ViewActivated& m) {
   a(m.shard, m.number);
 }
+template <class A>
+void Fields(A& a, ShardFileHead& m) {
+  a(m.folder, m.shard, m.number, m.before_bytes, m.table);
+}
+template <class A>
+void Fields(A& a, ShardRecords& m) {
+  a(m.records);
+}
 
 // The last value of each enumeration.
 RecordKind LastOf(RecordKind) { return RecordKind::kOwn; }
@@ -206,6 +214,8 @@ GLIM_MESSAGE(TableCreated);
 GLIM_MESSAGE(TableDropped);
 GLIM_MESSAGE(ViewMade);
 GLIM_MESSAGE(ViewActivated);
+GLIM_MESSAGE(ShardFileHead);
+GLIM_MESSAGE(ShardRecords);
 #undef GLIM_MESSAGE
 
 class Writer {
@@ -405,6 +415,8 @@ GLIM_MESSAGE(TableCreated);
 GLIM_MESSAGE(TableDropped);
 GLIM_MESSAGE(ViewMade);
 GLIM_MESSAGE(ViewActivated);
+GLIM_MESSAGE(ShardFileHead);
+GLIM_MESSAGE(ShardRecords);
 #undef GLIM_MESSAGE
 
 }  // namespace glim::param

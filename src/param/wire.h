@@ -45,6 +45,9 @@ enum MessageType : uint16_t {
   kTableDroppedMessage = 66,
   kViewMadeMessage = 67,
   kViewActivatedMessage = 68,
+  // And so are the files of a server, with kSnapshotPartMessage.
+  kShardFileHeadMessage = 72,
+  kShardRecordsMessage = 73,
 };
 
 // Which role may send what.

@@ -340,6 +340,21 @@ struct StatusAnswer {
   std::vector<TableStatus> tables;    // By id.
 };
 
+// ------------------------------------------------------------------------------------------------------- the files of
+// a server
+
+// Begins each file about a shard.
+struct ShardFileHead {
+  uint64_t folder = 0;  // The data folder's random number.
+  ShardId shard;
+  uint64_t number = 0;        // The file's.
+  uint64_t before_bytes = 0;  // Of a log: so much of the log before it counts.
+  SharedBytes table;          // Its description.
+};
+struct ShardRecords {
+  std::vector<Record> records;
+};
+
 // ------------------------------------------------------------------------------------------------------- the master's
 // log
 
