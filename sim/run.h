@@ -190,11 +190,7 @@ struct Later {
 class Run final : public WorkerWorld {
  public:
   Run(uint64_t seed, bool trace)
-      : dice(seed),
-        weather(dice),
-        worker_dice(~seed),
-        worker_weather(DrawWorkerWeather(seed)),
-        trace_(trace) {}
+      : dice(seed), weather(dice), worker_dice(~seed), worker_weather(DrawWorkerWeather(seed)), trace_(trace) {}
   Report Go();
 
   // --- what the processes use

@@ -10,7 +10,10 @@ Server::Server(Run& run, uint32_t number, uint64_t start, cluster::KeptServer ke
       number(number),
       node(
           number, start, fmt::format("server-{}", number), std::move(kept),
-          [&run](ShardId shard, const param::SharedBytes&) -> Result<std::unique_ptr<param::ShardState>> {
+          [&run, number](ShardId shard, const param::SharedBytes&) -> Result<std::unique_ptr<param::ShardState>> {
+            if (run.weather.on_disk && !run.weather.HasDisk(number)) {
+              run.Violation(fmt::format("server {} is to keep a shard on disk, and has none", number));
+            }
             if (shard.table == kWorkersTable) return run.MakeWorkersState();
             return std::unique_ptr<param::ShardState>(std::make_unique<CountingState>(
                 run.weather.on_disk, [&run] { return run.peace || !run.dice.Chance(run.weather.busy_per_mille); },

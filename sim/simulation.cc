@@ -296,9 +296,9 @@ void Run::StartMaster() {
   // A user who asks until the table is there.
   Every(500 * kMilli, kMasterNode, [this] {
     if (master->master->FindTable("t") == nullptr) {
-      (void)master->master->CreateTable({0, "t", weather.shards, weather.replicas, {}}, now);
+      (void)master->master->CreateTable({0, "t", weather.shards, weather.replicas, weather.on_disk, {}}, now);
     } else if (worker_weather.workers > 0 && master->master->FindTable("w") == nullptr) {
-      (void)master->master->CreateTable({0, "w", worker_weather.shards, weather.replicas, {}}, now);
+      (void)master->master->CreateTable({0, "w", worker_weather.shards, weather.replicas, weather.on_disk, {}}, now);
     }
   });
 }
@@ -315,7 +315,7 @@ void Run::StartServer(uint32_t number) {
 // checksum tells, and is left out. A bit that has turned among what was sure is told, too, and the shard left out.
 cluster::KeptServer Run::ReadDisk(uint32_t number) {
   ServerDisk& disk = disks[number];
-  cluster::KeptServer kept{disk.before, {}};
+  cluster::KeptServer kept{weather.HasDisk(number), disk.before, {}};
   for (auto it = disk.shards.begin(); it != disk.shards.end();) {
     ShardDisk& shard = it->second;
     shard.numbers = 0;

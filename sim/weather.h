@@ -30,6 +30,7 @@ struct Weather {
   int64_t faults_until;
   bool on_disk;             // The table's durability.
   uint64_t sync_nanos_max;  // Of servers' disks.
+  bool has_diskless;        // The last server.
 
   explicit Weather(Random& dice)
       : servers(3 + dice.Below(3)),
@@ -45,7 +46,10 @@ struct Weather {
         fault_pause_max(dice.Between(300, 4000) * kMilli),
         faults_until(dice.Between(5, 30) * kSecond),
         on_disk(dice.Chance(400)),
-        sync_nanos_max(dice.Chance(200) ? 300 * kMilli : 3 * kMilli) {}
+        sync_nanos_max(dice.Chance(200) ? 300 * kMilli : 3 * kMilli),
+        has_diskless(servers > replicas && dice.Chance(200)) {}
+
+  bool HasDisk(uint32_t server) const { return on_disk && !(has_diskless && server == servers); }
 };
 
 }  // namespace glim::sim

@@ -214,7 +214,8 @@ void Master::OnBeat(const param::Beat& beat, int64_t now) {
     out_.Send(beat.member, param::BeatReply{epoch_, beat.sent_at, false, true, 0, 0});
     return;
   }
-  if (beat.member.incarnation > node.incarnation) node = Node{beat.member.incarnation, now, 0, false, beat.address, {}};
+  if (beat.member.incarnation > node.incarnation)
+    node = Node{beat.member.incarnation, now, 0, false, beat.has_disk, beat.address, {}};
   node.heard_at = now;
   node.address = beat.address;
   out_.Send(beat.member, param::BeatReply{epoch_, beat.sent_at, MayHoldLease(beat.member), false, 0, 0});
@@ -279,11 +280,12 @@ void Master::Inform(const ShardId& id, Shard& shard, int64_t now) {
   }
 }
 
-std::vector<Member> Master::Spare(const std::vector<Member>& but, int64_t now) const {
+std::vector<Member> Master::Spare(const TableEntry& table, const std::vector<Member>& but, int64_t now) const {
   std::vector<Member> spare;
   for (const auto& [number, node] : nodes_) {
     const Member member{number, node.incarnation};
-    if (!node.draining && IsAlive(member, now) && !Contains(but, member)) spare.push_back(member);
+    const bool may_hold = node.has_disk || !table.on_disk;
+    if (may_hold && !node.draining && IsAlive(member, now) && !Contains(but, member)) spare.push_back(member);
   }
   std::map<Member, size_t> held;
   for (const auto& [id, shard] : shards_) {
@@ -340,8 +342,9 @@ void Master::ConsiderPending(const ShardId& id, Shard& shard, int64_t now) {
       if (const auto standing = StandIn(shard, member, now)) living.push_back(*standing);
     }
   } else {
-    living = Spare({}, now);
-    living.resize(std::min<size_t>(living.size(), tables_.at(id.table).replicas));
+    const TableEntry& table = tables_.at(id.table);
+    living = Spare(table, {}, now);
+    living.resize(std::min<size_t>(living.size(), table.replicas));
   }
   if (living.empty()) return;
   const Member primary = LeastBusy(living);
@@ -366,7 +369,8 @@ void Master::ConsiderActive(const ShardId& id, Shard& shard, int64_t now) {
   if (living.empty()) return;
   if (is_other && is_unheard) return;  // When all have started again, they come back one after the other.
   const size_t holders = 1 + view.backups.size();
-  const size_t replicas = tables_.at(id.table).replicas;
+  const TableEntry& table = tables_.at(id.table);
+  const size_t replicas = table.replicas;
   const auto make = [&](std::vector<Member> members, std::optional<Member> joiner) {
     const Member primary = members.front();
     members.erase(members.begin());
@@ -384,7 +388,7 @@ void Master::ConsiderActive(const ShardId& id, Shard& shard, int64_t now) {
     if (staying.size() < living.size()) make(staying, std::nullopt);
     return;
   }
-  const std::vector<Member> spare = Spare(living, now);
+  const std::vector<Member> spare = Spare(table, living, now);
   if (!spare.empty()) make(living, spare.front());
 }
 
@@ -403,15 +407,31 @@ Result<uint64_t> Master::CreateTable(TableEntry table, int64_t now) {
   if (FindTable(table.name) != nullptr || !names_deciding_.insert(table.name).second) {
     return Status::Invalid(fmt::format("there is a table \"{}\" already", table.name));
   }
-  const size_t living = Spare({}, now).size();
-  if (living < table.replicas) {
+  if (Status status = CheckServers(table, now); !status.ok()) {
     names_deciding_.erase(table.name);
-    return Status::Unavailable(
-        fmt::format("table \"{}\" wants {} replicas, and there are {} servers", table.name, table.replicas, living));
+    return status;
   }
   table.id = next_table_++;
   Decide(TableCreated{table});
   return table.id;
+}
+
+Status Master::CheckServers(const TableEntry& table, int64_t now) const {
+  const std::vector<Member> able = Spare(table, {}, now);
+  if (able.size() >= table.replicas) return Status::Ok();
+  TableEntry anywhere = table;
+  anywhere.on_disk = false;
+  const std::vector<Member> living = Spare(anywhere, {}, now);
+  if (living.size() < table.replicas) {
+    return Status::Unavailable(fmt::format("table \"{}\" wants {} replicas, and there are {} servers", table.name,
+                                           table.replicas, living.size()));
+  }
+  const auto without =
+      *std::find_if(living.begin(), living.end(), [&](const Member& member) { return !Contains(able, member); });
+  return Status::Invalid(fmt::format(
+      "table \"{}\" is to be kept on disk by {} servers, and {} have a data folder; server {} at {} has none (glim server "
+      "--dir)",
+      table.name, table.replicas, able.size(), without.node, AddressOf(without)));
 }
 
 Status Master::DropTable(const std::string& name) {

@@ -76,8 +76,9 @@ class Master {
   // Now and then, at least every resend_nanos.
   void OnTick(int64_t now);
 
-  // The table is there when FindTable finds it. kInvalid when the name is taken; kUnavailable when there are fewer
-  // living members than replicas. The id is the new table's.
+  // The table is there when FindTable finds it. kInvalid when the name is taken, or it is to be on disk and too few of
+  // the living members have one; kUnavailable when there are fewer living members than replicas. The id is the new
+  // table's.
   Result<uint64_t> CreateTable(TableEntry table, int64_t now);
   Status DropTable(const std::string& name);
   const TableEntry* FindTable(const std::string& name) const;
@@ -113,6 +114,7 @@ class Master {
     int64_t heard_at = 0;
     uint64_t reported_epoch = 0;
     bool draining = false;
+    bool has_disk = false;
     std::string address;
     std::set<uint64_t> before;  // The incarnations whose disk it has.
   };
@@ -142,6 +144,8 @@ class Master {
   // Its node has started again, and has not said yet what it has.
   bool MayReturn(const param::Member& member, int64_t now) const;
 
+  // Whether there are enough of them, and fit, for a new table.
+  Status CheckServers(const TableEntry& table, int64_t now) const;
   void Apply(const Decision& decision);
   void Decide(const Decision& decision);
   void Act(const Decision& decision, int64_t now);
@@ -155,8 +159,8 @@ class Master {
   bool Knows(const Shard& shard, const param::ShardReport& report) const;
   void SendUpdate(const param::Member& to, const param::ShardId& id, const Shard& shard);
   bool IsDraining(const param::Member& member) const;
-  // Living, not draining, the ones with the fewest shards first.
-  std::vector<param::Member> Spare(const std::vector<param::Member>& but, int64_t now) const;
+  // Living, not draining, able to hold the table; the ones with the fewest shards first.
+  std::vector<param::Member> Spare(const TableEntry& table, const std::vector<param::Member>& but, int64_t now) const;
   // Of these, the one that is the primary of the fewest shards.
   param::Member LeastBusy(const std::vector<param::Member>& members) const;
   bool MayHoldLease(const param::Member& member) const;

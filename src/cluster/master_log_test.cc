@@ -34,7 +34,7 @@ class MasterLogTest : public testing::Test {
     ASSERT_TRUE(log.ok()) << log.status().message();
     const param::ShardId shard{1, 2};
     for (const Decision& decision :
-         {Decision(TableCreated{{1, "ctr", 3, 2, param::SharedBytes::Of("spec")}}),
+         {Decision(TableCreated{{1, "ctr", 3, 2, true, param::SharedBytes::Of("spec")}}),
           Decision(ViewMade{shard, {5, {1, 10}, {{2, 20}}, {}}}), Decision(ViewActivated{shard, 5})}) {
       ASSERT_TRUE((*log)->Append(decision).ok());
     }

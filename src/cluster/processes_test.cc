@@ -243,6 +243,33 @@ TEST_F(ProcessesTest, TablesOnDiskSurviveThatAllAreKilledAtOnceAgainAndAgain) {
   EXPECT_THAT(*pulled, testing::Each(pushes.load()));
 }
 
+TEST_F(ProcessesTest, ATableOnDiskWantsServersWithDataFolders) {
+  Start(2);
+  Create(Counts("other"), 2);
+  TableSpec spec = Counts("counts");
+  spec.replicas = 2;
+  spec.durability = Durability::kDisk;
+  const Status refused = client_->CreateTable(spec).status();
+  EXPECT_EQ(refused.code(), Code::kInvalid);
+  EXPECT_THAT(refused.message(),
+              testing::MatchesRegex("table \"counts\" is to be kept on disk by 2 servers, and 0 have a data folder; "
+                                    "server 1 at 127.0.0.1:[0-9]+ has none .glim server --dir."));
+  // Where enough have one, they hold it.
+  on_disk_ = true;
+  for (uint32_t i = 3; i <= 4; ++i) StartServer(i);
+  auto created = client_->CreateTable(spec);
+  while (!created.ok() && created.status().code() == Code::kInvalid) {
+    env_->clock().SleepFor(10 * kMilli);
+    created = client_->CreateTable(spec);
+  }
+  ASSERT_TRUE(created.ok()) << created.status().message();
+  const Table<int64_t> counts(*created);
+  ASSERT_TRUE(counts.Push(std::vector<Key>{7}, std::vector<int64_t>{1}).Wait().ok());
+  servers_.erase(1);
+  servers_.erase(2);
+  EXPECT_THAT(counts.Pull(std::vector<Key>{7}).Get().value(), testing::ElementsAre(1));
+}
+
 TEST_F(ProcessesTest, TwoServersOnOneFolderAreOneTooMany) {
   on_disk_ = true;
   Start(1);

@@ -287,6 +287,7 @@ class ServerDisk::Impl {
     for (const env::DirectoryEntry& entry : entries) {
       if (const auto shard = ParseShard(entry.name)) RETURN_IF_ERROR(ReadShard(*shard));
     }
+    kept_.has_disk = true;
     kept_.before = incarnations_;
     thread_ = std::thread([this] { Run(); });
     return Status::Ok();

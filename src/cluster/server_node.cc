@@ -115,7 +115,7 @@ void ServerNode::OnPull(param::ClientId from, const param::PullRequest& request,
 void ServerNode::OnTick(int64_t now) {
   if (now - beat_at_ >= options_.beat_nanos) {
     beat_at_ = now;
-    out_.SendToMaster(param::Beat{self_, now, address_, start_});
+    out_.SendToMaster(param::Beat{self_, now, address_, start_, kept_.has_disk});
   }
   for (const auto& [shard, replica] : replicas_) replica->OnTick(now);
 }

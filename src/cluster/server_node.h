@@ -49,6 +49,7 @@ using StateFactory =
 
 // What a server finds on its disk.
 struct KeptServer {
+  bool has_disk = false;         // It keeps shards at all.
   std::vector<uint64_t> before;  // The incarnations that wrote there.
   std::vector<param::KeptShard> shards;
 };

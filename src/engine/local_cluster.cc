@@ -41,7 +41,7 @@ Status LocalCluster::Begin(uint32_t servers, uint64_t memory_max) {
     const std::string name = fmt::format("server {}", i);
     const ServerRole server{.master = master_,
                             .address = "127.0.0.1:0",
-                            .folder = env::JoinPath(folder_, fmt::format("server-{}", i)),
+                            .folder = "",  // It would end with us, and nothing is to be promised of it.
                             .key_file = key_file,
                             .memory_max = memory_max,
                             .node = i};

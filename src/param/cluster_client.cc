@@ -77,8 +77,10 @@ Result<TableHandle> ClusterClient::CreateTable(TableSpec spec) {
   if (spec.keys.key_count > 0) {
     spec.shards = static_cast<uint32_t>(std::min<uint64_t>(spec.shards, spec.keys.key_count));
   }
-  const TableChange create{
-      0, TableAction::kCreate, {0, spec.name, spec.shards, spec.replicas, EncodeTableSpec(spec, env_.RandomSeed())}};
+  const TableChange create{0,
+                           TableAction::kCreate,
+                           {0, spec.name, spec.shards, spec.replicas, spec.durability == Durability::kDisk,
+                            EncodeTableSpec(spec, env_.RandomSeed())}};
   // Servers that were started a moment ago may not have told the master yet.
   const int64_t until = env_.clock().MonotonicNanos() + kAwaitServersNanos;
   while (true) {

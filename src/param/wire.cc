@@ -84,7 +84,7 @@ void Fields(A& a, ShardReport& m) {
 }
 template <class A>
 void Fields(A& a, Beat& m) {
-  a(m.member, m.sent_at, m.address, m.start);
+  a(m.member, m.sent_at, m.address, m.start, m.has_disk);
 }
 template <class A>
 void Fields(A& a, BeatReply& m) {
@@ -101,7 +101,7 @@ void Fields(A& a, MemberAddress& m) {
 }
 template <class A>
 void Fields(A& a, TableEntry& m) {
-  a(m.id, m.name, m.shards, m.replicas, m.spec);
+  a(m.id, m.name, m.shards, m.replicas, m.on_disk, m.spec);
 }
 template <class A>
 void Fields(A& a, TableQuery& m) {

@@ -70,7 +70,7 @@ RC_GTEST_PROP(Wire, EveryMessageComesBack, ()) {
                          AnyBytes()});
   ComesBack(SnapshotReply{AnyShard(), AnyNumber(), AnyMember(), AnyNumber(), AnyNumber(), AnyBool()});
   ComesBack(ViewUpdate{AnyShard(), AnyView(), AnyBool(), AnyBool(), AnyBytes(), {{AnyMember(), "host:2"}}});
-  const TableEntry entry{AnyNumber(), "t", 3, 2, AnyBytes()};
+  const TableEntry entry{AnyNumber(), "t", 3, 2, AnyBool(), AnyBytes()};
   ComesBack(TableQuery{AnyNumber(), "t"});
   ComesBack(TableChange{AnyNumber(), TableAction::kDrop, entry});
   ComesBack(TableAnswer{AnyNumber(), Code::kInvalid, "why", {entry, entry}});
@@ -85,7 +85,7 @@ RC_GTEST_PROP(Wire, EveryMessageComesBack, ()) {
   ComesBack(ViewMade{AnyShard(), AnyView()});
   ComesBack(ViewActivated{AnyShard(), AnyNumber()});
   ComesBack(ShardReport{AnyShard(), AnyNumber(), AnyBool(), PerhapsAMember(), AnyBool()});
-  ComesBack(Beat{AnyMember(), 77, "host:1", AnyNumber()});
+  ComesBack(Beat{AnyMember(), 77, "host:1", AnyNumber(), AnyBool()});
   ComesBack(BeatReply{AnyNumber(), -5, AnyBool(), AnyBool(), AnyNumber(), AnyNumber()});
   ComesBack(FullReport{AnyMember(),
                        AnyNumber(),

@@ -239,9 +239,10 @@ struct ShardReport {
 // A member's sign of life.
 struct Beat {
   Member member;
-  int64_t sent_at = 0;  // By the member's clock; comes back in the reply.
-  std::string address;  // Where others reach it.
-  uint64_t start = 0;   // A random number, by which one who asks for an incarnation knows the answer.
+  int64_t sent_at = 0;    // By the member's clock; comes back in the reply.
+  std::string address;    // Where others reach it.
+  uint64_t start = 0;     // A random number, by which one who asks for an incarnation knows the answer.
+  bool has_disk = false;  // It has a data folder, so it may hold shards that are kept on disk.
 };
 
 struct BeatReply {
@@ -271,7 +272,8 @@ struct TableEntry {
   std::string name;
   uint32_t shards = 1;
   uint32_t replicas = 1;
-  SharedBytes spec;  // The table's description, which the master does not look into.
+  bool on_disk = false;  // Its durability; only servers that have a disk for it hold it.
+  SharedBytes spec;      // The table's description, which the master does not look into.
 };
 
 // Which tables there are: the one of this name, or all.
