@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "base/log.h"
+#include "base/try.h"
+#include "env/fault/faulty_file_system.h"
 
 namespace glim::cluster {
 namespace {
@@ -77,6 +79,38 @@ TEST_F(MasterLogTest, ATornEndIsLeftOutAndAChangedByteIsAnError) {
     const auto log = ReadMasterLog(env_->files(), folder_);
     ASSERT_FALSE(log.ok()) << at;
     EXPECT_THAT(log.status().message(), HasSubstr("decisions.log\", at byte "));
+  }
+  base::SetLogLevel(base::LogLevel::kWarning);
+}
+
+// Whichever write, sync or rename finds no room: what a sync was told of is there afterwards, and a master can start.
+TEST_F(MasterLogTest, WhateverFailsWhatWasSyncedIsThere) {
+  base::SetLogLevel(base::LogLevel::kError);  // It warns of what is torn.
+  env::FaultyFileSystem files(env_->files());
+  bool is_over = false;
+  for (int64_t n = 1; !is_over; ++n) {
+    Begin();
+    size_t synced = ReadMasterLog(env_->files(), folder_)->size();
+    files.Heal();
+    files.FailAnyAt(n, Status::Exhausted("no room"));
+    // What starting does, and three decisions more.
+    const auto write = [&]() -> Status {
+      ASSIGN_OR_RETURN(const std::vector<Decision> decisions, ReadMasterLog(files, folder_));
+      ASSIGN_OR_RETURN(const auto log, MasterLog::Begin(files, folder_, decisions));
+      for (uint64_t epoch = 8; epoch < 11; ++epoch) {
+        RETURN_IF_ERROR(log->Append(EpochBegun{epoch}));
+        RETURN_IF_ERROR(log->Sync());
+        ++synced;
+      }
+      return Status::Ok();
+    };
+    const Status status = write();
+    is_over = files.total_count() < n;
+    EXPECT_EQ(status.code(), is_over ? Code::kOk : Code::kExhausted) << n;
+    const auto after = ReadMasterLog(env_->files(), folder_);
+    ASSERT_TRUE(after.ok()) << n << after.status().message();
+    EXPECT_GE(after->size(), synced) << n;
+    EXPECT_LE(after->size(), synced + 1) << n;
   }
   base::SetLogLevel(base::LogLevel::kWarning);
 }

@@ -32,8 +32,9 @@ using param::SharedBytes;
 
 namespace {
 
-constexpr size_t kPieceBytes = 1 << 20;       // Of a snapshot, or of records, in a frame.
-constexpr size_t kIncarnationsKept = 10'000;  // Of the last ones; a view names none that is older.
+constexpr size_t kPieceBytes = 1 << 20;        // Of a snapshot, or of records, in a frame.
+constexpr int64_t kMarkNanos = 1'000'000'000;  // Between marks, while there is no moment without work.
+constexpr size_t kIncarnationsKept = 10'000;   // Of the last ones; a view names none that is older.
 
 template <class Message>
 std::string Encode(const Message& message) {
@@ -330,7 +331,6 @@ class ServerDisk::Impl {
     uint64_t snapshot_before = 0;
     uint64_t count = 0;  // Writes done.
     bool is_dirty = false;
-    bool is_marked = true;
   };
 
   std::string FolderOf(const ShardId& shard) const { return JoinPath(JoinPath(path_, "shards"), NameOf(shard)); }
@@ -413,6 +413,7 @@ class ServerDisk::Impl {
       if (!status.ok()) return events_.OnFailed(Status(status).With("the server's data folder"));
       if (is_full != full) events_.OnFull(is_full);
       full = is_full;
+      if (!to_mark_.empty() && env_.clock().MonotonicNanos() - marked_at_ > kMarkNanos) WriteMarks();
     }
   }
 
@@ -449,9 +450,7 @@ class ServerDisk::Impl {
     }
     for (auto& [id, shard] : shards_) {
       if (!shard.is_dirty) continue;
-      RETURN_IF_ERROR(shard.log->Sync());
-      shard.is_dirty = false;
-      shard.is_marked = false;
+      RETURN_IF_ERROR(SyncLog(shard));
       to_mark_.insert(id);
     }
     for (const auto& [id, count] : done) events_.OnWritten(id, count);
@@ -510,10 +509,17 @@ class ServerDisk::Impl {
     return Status::Ok();
   }
 
+  // No sync is tried again (R13): it would not tell of what the first one lost, also where that was for lack of room.
+  static Status SyncLog(Shard& shard) {
+    const Status status = shard.log->Sync();
+    if (!status.ok()) return Status::Unavailable(status.message());
+    shard.is_dirty = false;
+    return Status::Ok();
+  }
+
   Status CloseLog(Shard& shard) {
     if (!shard.log) return Status::Ok();
-    if (shard.is_dirty) RETURN_IF_ERROR(shard.log->Sync());
-    shard.is_dirty = false;
+    if (shard.is_dirty) RETURN_IF_ERROR(SyncLog(shard));
     RETURN_IF_ERROR(shard.log->Close());
     shard.log.reset();
     shard.next_log = shard.log_number + 1;
@@ -615,6 +621,7 @@ class ServerDisk::Impl {
 
   // Not synced, and lost without harm: a log is looked at less closely then.
   void WriteMarks() {
+    marked_at_ = env_.clock().MonotonicNanos();
     for (const ShardId& id : std::exchange(to_mark_, {})) {
       Shard& shard = shards_[id];
       if (!shard.log) continue;
@@ -642,6 +649,7 @@ class ServerDisk::Impl {
   uint64_t begin_ = 0;
   std::map<ShardId, Shard> shards_;
   std::set<ShardId> to_mark_;
+  int64_t marked_at_ = 0;
 };
 
 Result<std::unique_ptr<ServerDisk>> ServerDisk::Open(env::Env& env, std::string folder,

@@ -109,6 +109,12 @@ class ServerDiskTest : public testing::Test {
   void AwaitWritten() {
     events_->Await([&] { return events_->written[kShard] == writes_ || !events_->failed.ok(); });
   }
+  // Up to which record a snapshot is wanted.
+  uint64_t LogFull() {
+    uint64_t lsn = 0;
+    events_->Is([&] { return (lsn = events_->log_full[kShard]) > 0; });
+    return lsn;
+  }
   // "snapshot's text: the records' texts".
   std::string Kept() const {
     if (kept_.shards.empty()) return "nothing";
@@ -304,15 +310,78 @@ TEST_F(ServerDiskTest, AFullDiskIsWaitedForAtEveryPoint) {
   EXPECT_GT(times_full, 10);
 }
 
+// Each operation in turn fails once: the disk is full, or broken. What was told to be written is there afterwards, and
+// writing goes on behind it.
+TEST_F(ServerDiskTest, WhateverFailsWhatWasWrittenIsThere) {
+  options_.log_bytes_max = 150;
+  int failures = 0, cuts = 0;
+  for (const Status& error : {Status::Exhausted("no room"), Status::Unavailable("I/O error")}) {
+    bool is_over = false;
+    for (int64_t n = 1; !is_over; ++n) {
+      disk_.reset();
+      files_.Heal();
+      (void)real_->files().RemoveAll(folder_);
+      (void)real_->files().MakeFolders(folder_);
+      writes_ = 0;
+      ASSERT_TRUE(Open().ok());
+      files_.FailAnyAt(n, error);
+      Begin();
+      uint64_t cut = 0;
+      for (uint64_t lsn = 1; lsn <= 5; ++lsn) {
+        Write(lsn, "push" + std::to_string(lsn));
+        AwaitWritten();
+        if (const uint64_t wanted = LogFull(); wanted != cut) {
+          cut = wanted;
+          ++cuts;
+          disk_->Cut(kShard, ShardSnapshot{cut, 1, SharedBytes::Of("cut")});
+        }
+      }
+      const uint64_t count = events_->written[kShard];
+      failures += events_->failed.ok() ? 0 : 1;
+      if (error.code() == Code::kUnavailable && events_->failed.ok()) {
+        EXPECT_EQ(count, writes_);
+      }
+      is_over = files_.total_count() < n;
+      disk_.reset();
+      files_.Heal();
+      ASSERT_TRUE(Open().ok()) << n;
+      if (count == 0) continue;
+      ASSERT_EQ(kept_.shards.size(), 1U) << n;
+      const param::KeptShard& kept = kept_.shards[0];
+      uint64_t last = kept.snapshot->lsn;
+      for (const Record& record : kept.records) {
+        if (record.lsn <= last) continue;
+        EXPECT_EQ(record.lsn, last + 1) << n;
+        EXPECT_EQ(Text(record.op), "push" + std::to_string(record.lsn)) << n;
+        last = record.lsn;
+      }
+      EXPECT_GE(last + 1, count) << n;  // The first write was the empty snapshot.
+      writes_ = 0;
+      Write(last + 1, "next");
+      AwaitWritten();
+      ASSERT_TRUE(Open().ok()) << n;
+      EXPECT_THAT(Kept(), testing::EndsWith("next")) << n;
+    }
+  }
+  EXPECT_GT(failures, 20);
+  EXPECT_GT(cuts, 20);
+}
+
+// Nobody knows what such a sync left on the disk, so it is the end, also where there may be room again.
 TEST_F(ServerDiskTest, ASyncThatFailsIsTheEnd) {
-  ASSERT_TRUE(Open().ok());
-  Begin();
-  AwaitWritten();
-  files_.FailAt(env::FileOperation::kSync, 1, Status::Unavailable("the disk: I/O error"));
-  Write(1, "a");
-  events_->Await([&] { return !events_->failed.ok(); });
-  EXPECT_THAT(events_->failed.message(), HasSubstr("I/O error"));
-  EXPECT_TRUE(events_->Is([&] { return events_->written[kShard] == 1; }));
+  for (const Status& error : {Status::Unavailable("the disk: I/O error"), Status::Exhausted("the disk: no room")}) {
+    disk_.reset();
+    (void)real_->files().RemoveAll(folder_);
+    writes_ = 0;
+    ASSERT_TRUE(Open().ok());
+    Begin();
+    AwaitWritten();
+    files_.FailAt(env::FileOperation::kSync, 1, error);
+    Write(1, "a");
+    events_->Await([&] { return !events_->failed.ok(); });
+    EXPECT_THAT(events_->failed.message(), HasSubstr(error.message()));
+    EXPECT_TRUE(events_->Is([&] { return events_->written[kShard] == 1; }));
+  }
 }
 
 }  // namespace
