@@ -165,6 +165,27 @@ print(t:Handle())
         self.assertEqual(self.glim("run", *on, self.path("pull.lua", PULL)), "15 20 30 0\n")
         self.assertEqual(self.status(master)["starts"], 2)
 
+    def test_a_table_on_disk_survives_the_end_of_all(self):
+        master_process, master = self.start("master", "--address", "127.0.0.1:0", "--dir", "master")
+        servers = [self.start_server(master, number) for number in (1, 2)]
+        self.assertTrue(wait_until(lambda: self.alive(master) == 2))
+        on = ["--on", "standalone://" + master]
+        on_disk = PUSH_AND_PULL.replace("replicas =", 'durability = "disk", replicas =')
+        self.assertEqual(self.glim("run", *on, self.path("push.lua", on_disk), "2"), "15 20 30 0\n")
+        for process in (master_process, *servers):
+            process.kill()
+        for process in (master_process, *servers):
+            process.wait()
+        self.start("master", "--address", master, "--dir", "master")
+        for number in (1, 2):
+            self.start_server(master, number)
+        self.assertEqual(self.glim("run", *on, self.path("pull.lua", PULL)), "15 20 30 0\n")
+
+    def test_a_table_on_disk_is_refused_where_servers_have_none(self):
+        told = self.glim("run", "--on", "local:2", self.path("push.lua", PUSH_AND_PULL.replace("replicas =", 'durability = "disk", replicas =')),
+                         expect=1)
+        self.assertRegex(told, r'table "counts" is to be kept on disk by 1 servers, and 0 have a data folder; server [12] at \S+ has none')
+
     def test_keys_let_in_who_has_them(self):
         told = self.glim("init", "--cluster", "ads")
         self.assertIn("cluster.key", told)

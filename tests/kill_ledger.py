@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kill ledger: what becomes of pushes while the processes of a cluster are killed and stopped.
 
-    tests/kill_ledger.py [--seconds 120] [--seed N] [--bug none|ack-before-backup|no-duplicate-table]
+    tests/kill_ledger.py [--seconds 120] [--seed N] [--durability memory|disk] [--bug NAME]
 
 A master, four servers and three clients, each a process. The clients push without pause to a table with two replicas and write
 down what they were told of each push (tests/ledger/ledger_client.cc). Meanwhile, in an order drawn from the seed: the master is
 killed (SIGKILL) and started again, servers are killed and started again without what they held, servers and the master are stopped
 (SIGSTOP) for up to five seconds and go on, clients are killed and others begin. A server is lost only when all shards have both
 replicas: two replicas survive one loss, not two at once.
+
+With --durability disk the table is kept in the servers' data folders. Then all servers and the master are killed at once, too, and
+start again with what their disks have.
 
 At the end the ledgers are compared with the table. What is promised:
 
@@ -34,11 +37,11 @@ GLIM = os.path.join(BUILD, "glim")
 SERVERS = 4
 CLIENTS = 3
 WAIT_S = 120
-BUGS = ("none", "ack-before-backup", "no-duplicate-table")
+BUGS = ("none", "ack-before-backup", "no-duplicate-table", "held-before-written")
 
 CREATE = """
 local glim = require "glim"
-glim.table{name = "ledger", type = "i64", rule = glim.add(), replicas = 2}
+glim.table{name = "ledger", type = "i64", rule = glim.add(), replicas = 2, durability = "DURABILITY"}
 """
 
 
@@ -46,6 +49,7 @@ class Cluster:
     """Its processes; all of them end with it."""
 
     first_address = "127.0.0.1:0"
+    durability = "memory"
 
     def prepare(self):
         """Before the first process."""
@@ -73,7 +77,7 @@ class Cluster:
         wait_until(lambda: sum(s["alive"] for s in self.status()["servers"]) == SERVERS, "the servers")
         script = os.path.join(folder, "create.lua")
         with open(script, "w") as file:
-            file.write(CREATE)
+            file.write(CREATE.replace("DURABILITY", self.durability))
         self.call(GLIM, "run", "--on", "standalone://" + self.address, "--key", self.key, script)
 
     def __enter__(self):
@@ -191,6 +195,31 @@ class Cluster:
         process.send_signal(signal.SIGCONT)
 
 
+class DiskCluster(Cluster):
+    """Its table is on disk, and what all have lost at once comes back."""
+
+    durability = "disk"
+
+    def harms(self):
+        return [self.kill_all] * 6 + super().harms()
+
+    def kill_all(self, dice):
+        self.count("all killed")
+        nodes = [self.master, *self.servers.values()]
+        dice.shuffle(nodes)
+        for node in nodes:
+            node.kill()
+        for node in nodes:
+            node.wait()
+        time.sleep(dice.uniform(0, 1))
+        self.start_master()
+        for number in dice.sample(list(self.servers), SERVERS):
+            self.start_server(number)
+
+
+CLUSTERS = {kind.durability: kind for kind in (Cluster, DiskCluster)}
+
+
 def wait_until(condition, what, tell=lambda: ""):
     end = time.monotonic() + WAIT_S
     while not condition():
@@ -233,10 +262,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument("--durability", choices=CLUSTERS, default="memory")
     parser.add_argument("--bug", choices=BUGS, default="none")
     arguments = parser.parse_args()
-    print(f"seed {arguments.seed}, {arguments.seconds:g} s, bug: {arguments.bug}", flush=True)
-    tally, events = run(arguments.seconds, arguments.seed, arguments.bug)
+    print(f"seed {arguments.seed}, {arguments.seconds:g} s, durability: {arguments.durability}, bug: {arguments.bug}", flush=True)
+    tally, events = run(arguments.seconds, arguments.seed, arguments.bug, CLUSTERS[arguments.durability])
     print(", ".join(f"{count} times {event}" for event, count in sorted(events.items())))
     print(f"acknowledged  {tally['acknowledged']:>10}  lost {tally['lost']}, twice {tally['twice']}")
     print(f"unknown       {tally['unknown']:>10}  applied {tally['unknown_applied']}, twice {tally['unknown_twice']}")

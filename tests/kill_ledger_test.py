@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Two minutes of kill_ledger.py, and two shorter runs with planted bugs that the ledger has to show.
+"""Two minutes of kill_ledger.py, one with tables on disk, and shorter runs with planted bugs that the ledger has to show.
 
 Under a sanitizer the runs are short: it looks for other mistakes.
 """
@@ -23,9 +23,22 @@ class KillLedgerTest(unittest.TestCase):
         self.assertGreater(tally["acknowledged"], 1000)
         self.assertEqual(tally["refused"], 0, f"seed {seed}: {tally}")
 
+    def test_tables_on_disk_survive_that_all_are_killed_at_once(self):
+        seed = int.from_bytes(os.urandom(4), "little")
+        tally, events = kill_ledger.run(15 if sanitized() else 60, seed, kind=kill_ledger.DiskCluster)
+        print(f"seed {seed}: {events} {tally}", file=sys.stderr)
+        self.assertTrue(kill_ledger.is_kept(tally), f"seed {seed}: {tally}")
+        self.assertGreater(tally["acknowledged"], 500)
+        self.assertEqual(tally["refused"], 0, f"seed {seed}: {tally}")
+
     @unittest.skipIf(sanitized(), "the release build looks for it")
     def test_an_acknowledgement_before_the_backup_has_it_is_found(self):
         tally, _ = kill_ledger.run(30, 3, "ack-before-backup")
+        self.assertGreater(tally["lost"], 0, tally)
+
+    @unittest.skipIf(sanitized(), "the release build looks for it")
+    def test_an_acknowledgement_before_the_disk_has_it_is_found(self):
+        tally, _ = kill_ledger.run(30, 3, "held-before-written", kill_ledger.DiskCluster)
         self.assertGreater(tally["lost"], 0, tally)
 
     @unittest.skipIf(sanitized(), "the release build looks for it")

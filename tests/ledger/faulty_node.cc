@@ -2,7 +2,7 @@
 //
 // A master or server with a planted bug (src/param/replication/mutant.h), to see what the ledger says of it.
 //
-//   faulty_node none|ack-before-backup|no-duplicate-table master DIR ADDRESS KEY
+//   faulty_node none|ack-before-backup|no-duplicate-table|held-before-written master DIR ADDRESS KEY
 //   faulty_node ... server DIR MASTER NUMBER KEY
 //
 // Thread: one.
@@ -27,6 +27,8 @@ int main(int argc, char** argv) {
     glim::param::g_mutant = Mutant::kAckBeforeBackup;
   } else if (words[0] == "no-duplicate-table") {
     glim::param::g_mutant = Mutant::kNoDuplicateTable;
+  } else if (words[0] == "held-before-written") {
+    glim::param::g_mutant = Mutant::kHeldBeforeWritten;
   } else if (words[0] != "none") {
     return 2;
   }
