@@ -5,34 +5,33 @@
 // a seeded queue.
 //
 //   rows + rule state + who pushed what (sessions) + position are one object, changed by records of one log only
-//   primary: appends a push to its log, sends it to all others of its view, applies and acknowledges it when all hold
-//   it others:  hold records in order, apply what the primary says is committed
+//   primary: appends a push to its log, sends it to all of its view, applies and acknowledges it when all have it
+//   others:  hold records in order, apply what the primary says is committed
 //
 // The rules, by the numbers that the simulation and docs/design/servers.md use:
-//   R1 order       a push is appended if its seq is the next one of its producer; smaller ones are answered, not
-//   appended R2 one state   the same test is made again where a record is applied, on every member, in the order of the
-//   log R3 then ack    applied, and acknowledged, when every member of the view holds all records up to there R4 views
-//   a message of another view is not looked at; nobody but the master leaves a member out R5 activation  a new primary
-//   applies and answers nothing before the master has written down that its view is active R6 keep        a member that
-//   is left out keeps its state until a view without it is active R7 join        a joiner gets a snapshot and every
-//   record after it; before it is reported complete, acks wait for it too R8 pulls       by the active primary, from
-//   what is applied, once all that it took over is; not after its lease ran out R9 sessions    a producer begins with
-//   seq 1; unknown with a larger one is an error, never a new producer R10 attempts   the first word of a later attempt
-//   goes through the log, and is answered when it is applied: from then on
-//                  no older one is heard, on any member
+//   R1  order       a push is appended if its seq is the next one of its producer; smaller ones are only answered
+//   R2  one state   the same test is made again where a record is applied, on every member, in the order of the log
+//   R3  then ack    applied, and acknowledged, when every member of the view holds all records up to there
+//   R4  views       a message of another view is not looked at; nobody but the master leaves a member out
+//   R5  activation  a new primary applies and answers nothing before the master has written down that it is active
+//   R6  keep        a member that is left out keeps its state until a view without it is active
+//   R7  join        a joiner gets a snapshot and every record after it; before it is reported, acks wait for it too
+//   R8  pulls       by the active primary, from what is applied, once all that it took over is; within its lease
+//   R9  sessions    a producer begins with seq 1; unknown with a larger one is an error, never a new producer
+//   R10 attempts    the first word of a later attempt goes through the log, and is answered when it is applied: from
+//                   then on no older one is heard, on any member
 //
 // What a push is answered (the rows of a PushPull) is computed once, where its record is applied, on every member, and
 // kept with the session for the last kAnswersKept pushes: asked again, of whomever, it is the same answer.
 //
 // And where the shard is kept on disk:
-//   R11 held       a record is held when it is on the disk: before, a backup does not say so, a joiner does not say
-//   that
-//                  its snapshot is installed, and a primary does not count itself
-//   R12 kept       a process that starts again takes up what its disk has. The state of its earlier incarnations stays
-//                  until a view without them and without itself is active; the master puts it where they stood
-//   R13 unkept     a disk that fails to sync ends the process; what it then has is what is found there, as far as every
-//                  checksum is right. A part is nothing: such a shard is not claimed
-//   R14 full       while a disk takes no more, new pushes are refused; what was taken before waits for room
+//   R11 held        a record is held when it is on the disk: before, a backup does not say so, a joiner does not say
+//                   that its snapshot is installed, and a primary does not count itself
+//   R12 kept        a process that starts again takes up what its disk has. The state of its earlier incarnations stays
+//                   until a view without them and itself is active; the master puts it where they stood
+//   R13 unkept      a disk that fails to sync ends the process; what it then has is what is found there, as far as
+//                   every checksum is right. A part is nothing: such a shard is not claimed
+//   R14 full        while a disk takes no more, new pushes are refused; what was taken before waits for room
 //
 // A log holds what somebody in the view may still need; when it is full, or the state has no room, pushes are answered
 // kBusy. The state of two members at the same position is equal bit by bit.
