@@ -6,12 +6,14 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <future>
 #include <map>
 #include <memory>
 #include <thread>
 
 #include "cluster/master_process.h"
 #include "cluster/server_process.h"
+#include "env/fault/faulty_file_system.h"
 #include "param/cluster_client.h"
 
 namespace glim::cluster {
@@ -41,11 +43,11 @@ class ProcessesTest : public testing::Test {
     (void)env_->files().RemoveAll(folder_);
   }
 
-  void StartMaster(const std::string& address = "127.0.0.1:0") {
+  void StartMaster(const std::string& address = "127.0.0.1:0", std::function<void(Status)> stopped = nullptr) {
     MasterProcessOptions options{.address = address, .folder = folder_, .key = nullptr, .master = {}};
     options.master.dead_nanos = kDead;
     options.master.resend_nanos = 50 * kMilli;
-    master_ = std::make_unique<MasterProcess>(*env_, std::move(options), nullptr);
+    master_ = std::make_unique<MasterProcess>(master_env_, std::move(options), std::move(stopped));
     const Status status = master_->Start();
     ASSERT_TRUE(status.ok()) << status.message();
   }
@@ -57,7 +59,7 @@ class ProcessesTest : public testing::Test {
     options.disk.log_bytes_max = 20'000;
     options.node_options.beat_nanos = 50 * kMilli;
     options.node_options.dead_nanos = kDead;
-    servers_[number] = std::make_unique<ServerProcess>(*env_, std::move(options), nullptr);
+    servers_[number] = std::make_unique<ServerProcess>(server_env_, std::move(options), nullptr);
     const Status status = servers_[number]->Start();
     ASSERT_TRUE(status.ok()) << status.message();
   }
@@ -66,8 +68,9 @@ class ProcessesTest : public testing::Test {
     for (uint32_t i = 1; i <= servers; ++i) StartServer(i);
     client_ = NewClient();
   }
-  std::unique_ptr<ClusterClient> NewClient() {
+  std::unique_ptr<ClusterClient> NewClient(int64_t call_nanos = 10'000 * kMilli) {
     param::ClusterClientOptions options;
+    options.call_nanos = call_nanos;
     options.master = master_->address();
     return std::make_unique<ClusterClient>(*env_, std::move(options));
   }
@@ -90,6 +93,8 @@ class ProcessesTest : public testing::Test {
 
   const std::unique_ptr<env::Env> env_;
   const std::string folder_;
+  env::FaultyFileSystem master_files_{env_->files()}, server_files_{env_->files()};
+  env::FaultyEnv master_env_{*env_, master_files_}, server_env_{*env_, server_files_};
   std::unique_ptr<MasterProcess> master_;
   std::map<uint32_t, std::unique_ptr<ServerProcess>> servers_;
   std::unique_ptr<ClusterClient> client_;
@@ -281,6 +286,66 @@ TEST_F(ProcessesTest, TwoServersOnOneFolderAreOneTooMany) {
   const Status status = second.Start();
   EXPECT_EQ(status.code(), Code::kUnavailable);
   EXPECT_THAT(status.message(), HasSubstr("server-1\" is in use by another process"));
+}
+
+TEST_F(ProcessesTest, AFullDiskRefusesPushesAndServesPulls) {
+  on_disk_ = true;
+  Start(2);
+  TableSpec spec = Counts("counts", 1);
+  spec.durability = Durability::kDisk;
+  const Table<int64_t> counts = Create(spec, 2);
+  const std::vector<Key> keys{7};
+  const std::vector<int64_t> ones{1};
+  ASSERT_TRUE(counts.Push(keys, ones).Wait().ok());
+  int64_t acknowledged = 1, unknown = 0;
+  server_files_.SetDiskBytes(0);
+  // The first one finds out; the next one is told. Both are sent again until there is room.
+  Status told;
+  for (; told.message().find("the disk of server") == std::string::npos; ++unknown) {
+    told = counts.Push(keys, ones, {.deadline = std::chrono::milliseconds(300)}).Wait();
+    ASSERT_EQ(told.code(), Code::kTimeout) << told.message();
+  }
+  EXPECT_THAT(told.message(), testing::ContainsRegex("the disk of server [12] is full"));
+  // Who pushed waits for what it pushed, others for nothing.
+  const auto other = NewClient();
+  EXPECT_THAT(Table<int64_t>(other->OpenTable("counts").value()).Pull(keys).Get().value(),
+              testing::ElementsAre(acknowledged));
+  server_files_.Heal();
+  const Status pushed = counts.Push(keys, ones).Wait();
+  ASSERT_TRUE(pushed.ok()) << pushed.message();
+  ++acknowledged;
+  const std::string address = master_->address();
+  servers_.clear();
+  master_.reset();
+  StartMaster(address);
+  for (uint32_t i = 1; i <= 2; ++i) StartServer(i);
+  const std::vector<int64_t> pulled = counts.Pull(keys).Get().value();
+  EXPECT_GE(pulled[0], acknowledged);
+  EXPECT_LE(pulled[0], acknowledged + unknown);
+}
+
+TEST_F(ProcessesTest, AMasterWithoutRoomEndsAndPromisesNothing) {
+  std::promise<Status> ended;
+  StartMaster("127.0.0.1:0", [&](const Status& why) { ended.set_value(why); });
+  StartServer(1);
+  client_ = NewClient();
+  const Table<int64_t> counts = Create(Counts("counts"), 1);
+  const std::vector<Key> keys{7};
+  const std::vector<int64_t> ones{1};
+  ASSERT_TRUE(counts.Push(keys, ones).Wait().ok());
+  master_files_.SetDiskBytes(0);
+  const auto other = NewClient(500 * kMilli);
+  EXPECT_FALSE(other->CreateTable(Counts("more")).ok());
+  const Status why = ended.get_future().get();
+  EXPECT_EQ(why.code(), Code::kExhausted);
+  EXPECT_THAT(why.message(), HasSubstr("the master's log"));
+  EXPECT_TRUE(counts.Push(keys, ones).Wait().ok());
+  const std::string address = master_->address();
+  master_.reset();
+  master_files_.Heal();
+  StartMaster(address);
+  EXPECT_THAT(counts.Pull(keys).Get().value(), testing::ElementsAre(2));
+  EXPECT_EQ(client_->ListTables().value().size(), 1U);
 }
 
 TEST_F(ProcessesTest, AMasterThatIsNotThereIsNamed) {

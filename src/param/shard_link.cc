@@ -139,10 +139,6 @@ void ShardLink::Done(uint64_t push, PushResult result, const std::string& error)
     status =
         Status::Timeout(fmt::format("table \"{}\": it is not known whether the push is applied: {}", table_, error));
   }
-  if (result == PushResult::kNoRoom) {
-    status =
-        Status::Exhausted(fmt::format("table \"{}\": the push was not taken before its deadline: {}", table_, error));
-  }
   if (!status.ok() && sent.answer > 0) Finish(sent.answer, status);
   sent.done(std::move(status));
 }

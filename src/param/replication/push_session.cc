@@ -74,7 +74,9 @@ void PushSession::OnReply(const PushReply& reply, int64_t now) {
     case PushOutcome::kRefused:
       if (reply.seq >= first_seq_) End(reply.seq, PushResult::kRefused, Status::Invalid(reply.error));
       return;
-    case PushOutcome::kBusy: no_room_ = reply.error; return;  // OnTick tries again.
+    case PushOutcome::kBusy:  // OnTick tries again.
+      no_room_ = reply.error.empty() ? "the servers have no room for it" : reply.error;
+      return;
     case PushOutcome::kNotPrimary: return out_.WantRoute(shard_);
     case PushOutcome::kFenced:
       return End(first_seq_, PushResult::kUnknown, Status::Stale("a later attempt of this producer is at work"));
@@ -103,12 +105,8 @@ void PushSession::OnRoute(const Member& primary, int64_t now) {
 
 void PushSession::OnTick(int64_t now) {
   for (Item& item : queue_) {
-    if (now < item.deadline) continue;
-    if (no_room_) {
-      Tell(item, PushResult::kNoRoom, no_room_->empty() ? "the servers have no room for it" : *no_room_);
-    } else {
-      Tell(item, PushResult::kUnknown, "no acknowledgement came before the deadline");
-    }
+    if (now >= item.deadline)
+      Tell(item, PushResult::kUnknown, no_room_.value_or("no acknowledgement came before the deadline"));
   }
   if (queue_.empty() || now - heard_at_ < options_.resend_nanos) return;
   heard_at_ = now;

@@ -23,8 +23,7 @@
 
 namespace glim::param {
 
-// kNoRoom is unknown, too; the last that was heard is that the servers had no room for it.
-enum class PushResult { kApplied, kRefused, kUnknown, kNoRoom };
+enum class PushResult { kApplied, kRefused, kUnknown };
 
 // What a session makes happen. Calls do not come back into the session.
 class PushSessionOutput {

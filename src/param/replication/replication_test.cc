@@ -519,14 +519,16 @@ struct SessionLog final : PushSessionOutput {
   void Send(const Member& primary, PushRequest request) override { sent.push_back(request.seq); }
   void WantRoute(const ShardId& shard) override { ++routes_wanted; }
   void Done(uint64_t push, PushResult result, const std::string& error) override {
-    static constexpr const char* kNames[] = {"applied", "refused", "unknown", "no room"};
+    static constexpr const char* kNames[] = {"applied", "refused", "unknown"};
     done.push_back(std::to_string(push) + " " + kNames[static_cast<int>(result)]);
+    last_error = error;
   }
   PushReply Reply(PushOutcome outcome, uint64_t seq, uint64_t view = 1) const {
     return {kShard, kProducer, 0, outcome, seq, view, "because"};
   }
 
   std::vector<uint64_t> sent;
+  std::string last_error;
   std::vector<std::string> done;
   int routes_wanted = 0;
 };
@@ -554,6 +556,7 @@ TEST(PushSession, SendsAgainUnderTheSameNumberUntilItIsAcknowledged) {
   EXPECT_EQ(log.done.size(), 3U);
 }
 
+// Unknown all the same: a copy that is late may find room.
 TEST(PushSession, WhatFindsNoRoomSaysSoAtItsDeadline) {
   SessionLog log;
   PushSession session(kShard, kProducer, 0, {}, log);
@@ -561,9 +564,12 @@ TEST(PushSession, WhatFindsNoRoomSaysSoAtItsDeadline) {
   for (int i = 0; i < 2; ++i) ASSERT_TRUE(session.Push(SharedBytes::Of("x"), 1000, 0).ok());
   session.OnReply(log.Reply(PushOutcome::kBusy, 0), 10);
   session.OnReply(log.Reply(PushOutcome::kApplied, 1), 20);
-  session.OnReply(log.Reply(PushOutcome::kBusy, 1), 30);
+  PushReply busy = log.Reply(PushOutcome::kBusy, 1);
+  busy.error = "the disk is full";
+  session.OnReply(busy, 30);
   session.OnTick(1000);
-  EXPECT_THAT(log.done, ElementsAre("1 applied", "2 no room"));
+  EXPECT_THAT(log.done, ElementsAre("1 applied", "2 unknown"));
+  EXPECT_EQ(log.last_error, "the disk is full");
 }
 
 TEST(PushSession, ARefusedPushEndsItAndWhatIsBehind) {
