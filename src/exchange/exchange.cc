@@ -2,6 +2,7 @@
 #include "exchange/exchange.h"
 
 #include <algorithm>
+#include <deque>
 #include <numeric>
 #include <utility>
 
@@ -35,11 +36,16 @@ class SlotReader : public PartitionReader {
         return std::optional<Batch>(std::move(batch));
       }
       if (slot_ == slots_.size()) return std::optional<Batch>();
+      if (PartitionReader* fetched = FetchAhead()) {
+        ASSIGN_OR_RETURN(std::optional<Batch> batch, fetched->Next());
+        if (batch.has_value()) return batch;
+        NextSlot();
+        continue;
+      }
       const std::lock_guard lock(exchange_->mutex_);
       Exchange::Slot& slot = exchange_->slots_[slots_[slot_]];
       if (next_ == slot.held.size()) {
-        ++slot_;
-        next_ = 0;
+        NextSlot();
         continue;
       }
       Exchange::Held& held = slot.held[next_++];
@@ -55,6 +61,33 @@ class SlotReader : public PartitionReader {
   }
 
  private:
+  // So many slots are asked for before they are needed: each answer takes a round trip.
+  static constexpr size_t kAhead = 4;
+
+  // That of the slot at hand; null when its rows are here.
+  PartitionReader* FetchAhead() {
+    for (; opened_ < std::min(slot_ + kAhead, slots_.size()); ++opened_) {
+      const size_t number = slots_[opened_];
+      std::shared_ptr<ElsewhereRows> elsewhere;
+      {
+        const std::lock_guard lock(exchange_->mutex_);
+        const Exchange::Slot& slot = exchange_->slots_[number];
+        if (slot.row_count > 0) elsewhere = slot.elsewhere;
+      }
+      fetched_.push_back(
+          elsewhere == nullptr
+              ? nullptr
+              : elsewhere->Read(exchange_->ProducerOf(number), exchange_->ConsumerOf(number), exchange_->block_bytes_));
+    }
+    return fetched_.front().get();
+  }
+
+  void NextSlot() {
+    ++slot_;
+    next_ = 0;
+    fetched_.pop_front();
+  }
+
   Exchange* const exchange_;
   const std::vector<size_t> slots_;
   const bool take_;
@@ -62,6 +95,8 @@ class SlotReader : public PartitionReader {
   size_t next_ = 0;
   std::vector<spill::Block> blocks_;  // Of the batch at hand, when it is on disk.
   size_t next_block_ = 0;
+  std::deque<std::unique_ptr<PartitionReader>> fetched_;  // Of slots [slot_, opened_).
+  size_t opened_ = 0;
 };
 
 class Writer : public PartitionWriter {
@@ -199,7 +234,8 @@ Exchange::Exchange(batch::ExchangeSpec spec, int producers, int consumers, base:
           std::clamp(budget->limit_bytes() / (32 * std::max(consumers, 1)), int64_t{16} << 10, kBatchBytesMax)),
       block_bytes_(spec_.kind == batch::ExchangeKind::kMergeSorted ? kMergeBlockBytes : kBatchBytesMax),
       file_(space),
-      slots_(static_cast<size_t>(producers) * consumers) {
+      slots_(static_cast<size_t>(producers) * consumers),
+      widths_(producers) {
   budget_->AddEvictor(this);
 }
 
@@ -226,7 +262,7 @@ Status Exchange::Keep(int producer, int consumer, Batch batch, int64_t bytes) {
   const std::lock_guard lock(mutex_);
   Slot& slot = slots_[SlotNumber(producer, consumer)];
   slot.row_count += batch.row_count();
-  width_ = std::max(width_, batch.column_count());
+  widths_[producer] = std::max(widths_[producer], batch.column_count());
   if (fits) {
     held.batch = std::move(batch);
     held.bytes = bytes;
@@ -256,12 +292,14 @@ Result<int64_t> Exchange::EvictFrom(size_t number, int64_t bytes) {
   for (size_t i = slot.held.size(); i-- > 0 && slot.bytes > 0 && released < bytes;) {
     if (slot.held[i].bytes == 0) continue;
     const Batch batch = slot.held[i].batch;
+    const int clears = slot.clears;
     lock.unlock();
     std::vector<spill::Block> blocks;
     if (Status status = file_.Write(batch, block_bytes_, &blocks); !status.ok()) return std::move(status).With(name_);
     lock.lock();
+    // It may have been cleared or taken meanwhile.
+    if (slot.clears != clears) break;
     Held& held = slot.held[i];
-    // It may have been taken meanwhile.
     if (held.bytes == 0) continue;
     held.blocks = std::move(blocks);
     held.batch = Batch();
@@ -286,6 +324,107 @@ std::unique_ptr<PartitionReader> Exchange::MakeReader(int begin, int end, bool t
     parts.push_back(std::make_unique<SlotReader>(this, std::vector<size_t>{slot}, take));
   }
   return MakeMergeReader(std::move(parts), spec_.sort_keys);
+}
+
+Result<std::vector<Batch>> Exchange::ReadSlot(int producer, int consumer, SlotPosition* position, int64_t bytes_max,
+                                              size_t batches_max) {
+  if (producer < 0 || producer >= producers_ || consumer < 0 || consumer >= consumers_)
+    return Status::Invalid("there is no such part of an exchange");
+  std::vector<Batch> batches;
+  int64_t bytes = 0;
+  while (batches.empty() || (bytes < bytes_max && batches.size() < batches_max)) {
+    std::optional<spill::Block> on_disk;
+    {
+      const std::lock_guard lock(mutex_);
+      const Slot& slot = slots_[SlotNumber(producer, consumer)];
+      if (slot.elsewhere != nullptr) return Status::Stale("the rows are not here any more");
+      if (position->held >= slot.held.size()) break;
+      const Held& held = slot.held[position->held];
+      if (held.bytes > 0) {
+        batches.push_back(held.batch);
+        bytes += held.bytes;
+        *position = {.held = position->held + 1, .block = 0};
+        continue;
+      }
+      if (position->block >= held.blocks.size()) {
+        *position = {.held = position->held + 1, .block = 0};
+        continue;
+      }
+      on_disk = held.blocks[position->block++];
+    }
+    ASSIGN_OR_RETURN(Batch batch, file_.Read(*on_disk));
+    bytes += on_disk->plain_bytes;
+    batches.push_back(std::move(batch));
+  }
+  return batches;
+}
+
+Status Exchange::BringHere(int producer) {
+  std::vector<std::shared_ptr<ElsewhereRows>> elsewhere(consumers_);
+  {
+    const std::lock_guard lock(mutex_);
+    for (int consumer = 0; consumer < consumers_; ++consumer) {
+      Slot& slot = slots_[SlotNumber(producer, consumer)];
+      if (slot.row_count > 0) elsewhere[consumer] = slot.elsewhere;
+    }
+  }
+  Clear(producer);
+  const auto bring = [&](int consumer) -> Status {
+    const auto reader = elsewhere[consumer]->Read(producer, consumer, block_bytes_);
+    while (true) {
+      ASSIGN_OR_RETURN(std::optional<Batch> batch, reader->Next());
+      if (!batch.has_value()) return Status::Ok();
+      const int64_t bytes = batch->OwnBytes();
+      RETURN_IF_ERROR(Keep(producer, consumer, *std::move(batch), bytes));
+    }
+  };
+  const int slots = spec_.kind == batch::ExchangeKind::kBroadcast ? 1 : consumers_;
+  for (int consumer = 0; consumer < slots; ++consumer) {
+    if (elsewhere[consumer] == nullptr) continue;
+    if (Status status = bring(consumer); !status.ok()) {
+      Clear(producer);
+      return status;
+    }
+  }
+  return Status::Ok();
+}
+
+void Exchange::ClearSlot(Slot* slot) {
+  budget_->Release(slot->bytes);
+  const int clears = slot->clears + 1;
+  *slot = Slot();
+  slot->clears = clears;
+}
+
+void Exchange::SetElsewhere(int producer, std::shared_ptr<ElsewhereRows> from, const ProducerRows& rows) {
+  CHECK(producer >= 0 && producer < producers_ && static_cast<int>(rows.row_counts.size()) == consumers_);
+  const std::lock_guard lock(mutex_);
+  for (int consumer = 0; consumer < consumers_; ++consumer) {
+    Slot& slot = slots_[SlotNumber(producer, consumer)];
+    ClearSlot(&slot);
+    slot.row_count = rows.row_counts[consumer];
+    slot.elsewhere = from;
+  }
+  widths_[producer] = rows.width;
+}
+
+void Exchange::Clear(int producer) {
+  const std::lock_guard lock(mutex_);
+  for (int consumer = 0; consumer < consumers_; ++consumer) ClearSlot(&slots_[SlotNumber(producer, consumer)]);
+  widths_[producer] = 0;
+}
+
+ProducerRows Exchange::RowsOf(int producer) const {
+  const std::lock_guard lock(mutex_);
+  ProducerRows rows{.row_counts = std::vector<int64_t>(consumers_), .width = widths_[producer]};
+  for (int consumer = 0; consumer < consumers_; ++consumer)
+    rows.row_counts[consumer] = slots_[SlotNumber(producer, consumer)].row_count;
+  return rows;
+}
+
+int Exchange::width() const {
+  const std::lock_guard lock(mutex_);
+  return widths_.empty() ? 0 : *std::max_element(widths_.begin(), widths_.end());
 }
 
 int64_t Exchange::RowCount(int begin, int end) const {

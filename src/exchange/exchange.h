@@ -10,8 +10,11 @@
 // memory budget; when others need it, batches go to a spill file, those of the last consumers first, and readers fetch
 // them from there.
 //
-// Thread: each writer belongs to its producer's task, each reader to its consumer's; the two never run at the same
-// time. Evict may be called at any time.
+// When producers ran in other processes, their rows stay there, and a reader fetches them (SetElsewhere). Whoever
+// fetches them from here reads them with MakeSlotReader.
+//
+// Thread: each writer belongs to its producer's task, each reader to its consumer's; a producer's rows are read when it
+// has ended. Evict may be called at any time.
 #pragma once
 
 #include <memory>
@@ -44,6 +47,28 @@ class PartitionWriter : public BatchOutput {
   bool full() const override { return false; }
 };
 
+// The rows that producers in another process gave.
+// Thread: any.
+class ElsewhereRows {
+ public:
+  virtual ~ElsewhereRows() = default;
+  // What `producer` has for `consumer`, in pieces of about `piece_bytes`. May begin to fetch it at once. The reader may
+  // outlive this.
+  virtual std::unique_ptr<PartitionReader> Read(int producer, int consumer, int64_t piece_bytes) = 0;
+};
+
+// How many rows a producer gave.
+struct ProducerRows {
+  std::vector<int64_t> row_counts;  // For each consumer.
+  int width = 0;                    // Fields of the widest.
+};
+
+// In the rows that a producer has for a consumer.
+struct SlotPosition {
+  uint32_t held = 0;   // Which of its batches,
+  uint32_t block = 0;  // and which piece of it, when it is on disk.
+};
+
 class Exchange : public base::Evictor {
  public:
   // `name` stands in errors. `budget` and `space` outlive the exchange.
@@ -58,6 +83,20 @@ class Exchange : public base::Evictor {
   // as they are read. The exchange outlives the reader.
   std::unique_ptr<PartitionReader> MakeReader(int begin, int end, bool take);
 
+  // Rows of one producer for one consumer, which are here and stay: those from `*position` on, about `bytes_max` and at
+  // most `batches_max` batches, but one at least. Moves the position on. None: that was all.
+  Result<std::vector<Batch>> ReadSlot(int producer, int consumer, SlotPosition* position, int64_t bytes_max,
+                                      size_t batches_max);
+
+  // The producer ran elsewhere. Replaces what is known of it; nobody reads its rows meanwhile.
+  void SetElsewhere(int producer, std::shared_ptr<ElsewhereRows> from, const ProducerRows& rows);
+  // Fetches what the producer gave elsewhere; from then on it is here. After a failure it has given nothing.
+  Status BringHere(int producer);
+  // Lets go of what the producer gave, to run it again, or for good. Nobody reads its rows meanwhile.
+  void Clear(int producer);
+  ProducerRows RowsOf(int producer) const;
+
+  int producers() const { return producers_; }
   int consumers() const { return consumers_; }
   // The batches of a consumer, in order.
   Result<std::vector<Batch>> BatchesOf(int consumer);
@@ -67,7 +106,7 @@ class Exchange : public base::Evictor {
   // Of consumers [begin, end).
   int64_t RowCount(int begin, int end) const;
   // Fields of the widest row; 0 without rows.
-  int width() const { return width_; }
+  int width() const;
 
   Result<int64_t> Evict(int64_t bytes) override;
 
@@ -85,6 +124,8 @@ class Exchange : public base::Evictor {
     std::vector<Held> held;
     int64_t row_count = 0;
     int64_t bytes = 0;  // Of those in memory.
+    int clears = 0;
+    std::shared_ptr<ElsewhereRows> elsewhere;  // Where they are when they are not here.
   };
 
   // What is broadcast lies in one slot per producer.
@@ -92,6 +133,9 @@ class Exchange : public base::Evictor {
     if (spec_.kind == batch::ExchangeKind::kBroadcast) consumer = 0;
     return static_cast<size_t>(producer) * consumers_ + consumer;
   }
+  int ProducerOf(size_t slot) const { return static_cast<int>(slot / consumers_); }
+  int ConsumerOf(size_t slot) const { return static_cast<int>(slot % consumers_); }
+  void ClearSlot(Slot* slot);
   Status Keep(int producer, int consumer, Batch batch, int64_t bytes);
   // Puts batches of one slot on disk, the last first, until `bytes` are released or all are there.
   Result<int64_t> EvictFrom(size_t slot, int64_t bytes);
@@ -107,7 +151,7 @@ class Exchange : public base::Evictor {
 
   mutable std::mutex mutex_;  // Of all below.
   std::vector<Slot> slots_;
-  int width_ = 0;
+  std::vector<int> widths_;  // Of each producer.
 };
 
 }  // namespace glim::exchange

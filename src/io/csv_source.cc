@@ -68,6 +68,11 @@ class CsvSource : public Source {
     return splits;
   }
 
+  Status TakeSplits(const std::vector<Split>& splits) const override {
+    if (options_.quote != 0) MakeQuotes(splits);
+    return Status::Ok();
+  }
+
   Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const override {
     std::shared_ptr<CsvQuotes> quotes;
     {

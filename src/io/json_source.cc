@@ -202,13 +202,11 @@ class JsonSource : public Source {
   }
 
   Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const override {
-    paths_.clear();
-    for (const std::string& column : options_.columns) {
-      ASSIGN_OR_RETURN(JsonPath path, ParseJsonPath(column));
-      paths_.push_back(std::move(path));
-    }
+    RETURN_IF_ERROR(ParsePaths());
     return text_->MakeSplits(env, options);
   }
+
+  Status TakeSplits(const std::vector<Split>&) const override { return ParsePaths(); }
 
   Estimate MakeEstimate(env::Env& env) const override { return text_->MakeEstimate(env); }
 
@@ -219,6 +217,15 @@ class JsonSource : public Source {
   }
 
  private:
+  Status ParsePaths() const {
+    paths_.clear();
+    for (const std::string& column : options_.columns) {
+      ASSIGN_OR_RETURN(JsonPath path, ParseJsonPath(column));
+      paths_.push_back(std::move(path));
+    }
+    return Status::Ok();
+  }
+
   const std::vector<std::string> files_;
   const JsonLinesOptions options_;
   const std::unique_ptr<Source> text_;

@@ -61,6 +61,9 @@ class Source {
   // Has no effects, and reads no rows. A database may be asked what it knows.
   virtual Estimate MakeEstimate(env::Env& env) const { return {}; }
   virtual Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const = 0;
+  // Instead of MakeSplits, in a process that opens some of the splits that were made in another one: all of them, and
+  // in their order.
+  virtual Status TakeSplits(const std::vector<Split>& splits) const { return Status::Ok(); }
   virtual Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const = 0;
 };
 

@@ -50,6 +50,23 @@ Status PushInPieces(const Batch& batch, exchange::PartitionWriter* writer) {
 
 }  // namespace
 
+std::string KeyKinds::Seen() const {
+  std::string seen(1, static_cast<char>(matched()));
+  for (const Kinds* side : {&left_, &right_}) {
+    for (const auto& kinds : *side) seen += static_cast<char>(kinds.load(std::memory_order_relaxed));
+  }
+  return seen;
+}
+
+void KeyKinds::AddSeen(std::string_view seen) {
+  if (seen.size() != 1 + left_.size() + right_.size()) return;
+  if (seen[0] != 0) SetMatched();
+  size_t at = 1;
+  for (Kinds* side : {&left_, &right_}) {
+    for (auto& kinds : *side) kinds.fetch_or(static_cast<uint8_t>(seen[at++]), std::memory_order_relaxed);
+  }
+}
+
 std::string KeyKinds::WhyNothingMatched() const {
   constexpr std::pair<uint8_t, const char*> kNames[] = {
       {kBool, "true or false"}, {kNumber, "a number"}, {kBytes, "bytes"}, {kList, "a list"}};

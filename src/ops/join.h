@@ -35,6 +35,9 @@ class KeyKinds {
   void AddRight(const Batch& batch, const std::vector<int>& keys) { Add(batch, keys, &right_); }
   void SetMatched() { matched_.store(true, std::memory_order_relaxed); }
   bool matched() const { return matched_.load(std::memory_order_relaxed); }
+  // What was seen so far, for the same join's in another process, which adds it to its own.
+  std::string Seen() const;
+  void AddSeen(std::string_view seen);
   // "key 1 is a number on the left, bytes on the right"; empty when they may have met.
   std::string WhyNothingMatched() const;
 
