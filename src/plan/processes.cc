@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/processes.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/hash.h"
+
+namespace glim::plan {
+namespace {
+
+bool OfThisProcess(const std::string& path) { return path == "-" || path.starts_with("/dev/"); }
+
+bool AnyOfThisProcess(const std::vector<std::string>& paths) {
+  return std::any_of(paths.begin(), paths.end(), OfThisProcess);
+}
+
+bool LivesWithDriver(const flow::Step& source) {
+  if (const auto* text = std::get_if<flow::TextFileSource>(&source.body)) return AnyOfThisProcess(text->paths);
+  if (const auto* csv = std::get_if<flow::CsvSource>(&source.body)) return AnyOfThisProcess(csv->files);
+  if (const auto* json = std::get_if<flow::JsonLinesSource>(&source.body)) return AnyOfThisProcess(json->format.files);
+  if (const auto* fixed = std::get_if<flow::FixedWidthSource>(&source.body))
+    return AnyOfThisProcess(fixed->format.files);
+  return std::holds_alternative<flow::ReadSource>(source.body) ||
+         std::holds_alternative<flow::ChannelSource>(source.body) ||
+         std::holds_alternative<flow::ListenSource>(source.body) ||
+         std::holds_alternative<flow::SqlSource>(source.body) || std::holds_alternative<flow::CacheStep>(source.body);
+}
+
+}  // namespace
+
+SpreadPlan SpreadOverProcesses(const Plan& plan) {
+  const auto& steps = plan.graph->steps();
+  SpreadPlan spread{.plan = {plan.graph, plan.ends, {}}, .at_driver = {}};
+  std::vector<int> place;  // Of each stage of `plan`, the one that has its rows or its sink.
+  std::vector<bool> reads_here;
+  const auto add = [&](Stage stage, bool at_driver) {
+    spread.plan.stages.push_back(std::move(stage));
+    spread.at_driver.push_back(at_driver);
+    return static_cast<int>(spread.plan.stages.size()) - 1;
+  };
+  for (const Stage& original : plan.stages) {
+    Stage stage = original;
+    if (stage.input >= 0) stage.input = place[stage.input];
+    bool at_driver = stage.source >= 0 && LivesWithDriver(steps[stage.source]);
+    for (int& part : stage.parts) {
+      // A part that may have no end keeps all of it here.
+      at_driver = at_driver || spread.at_driver[place[part]];
+      part = place[part];
+    }
+    for (Operator& op : stage.operators) {
+      if (op.build >= 0) op.build = place[op.build];
+    }
+    for (int& table : stage.tables) table = place[table];
+    if (at_driver) {
+      for (const int part : stage.parts) spread.at_driver[part] = true;
+    }
+    const bool works = stage.source >= 0 || !stage.parts.empty() || !stage.operators.empty();
+    if (stage.sink < 0 || at_driver || !works) {
+      place.push_back(add(stage, at_driver || stage.sink >= 0));
+      continue;
+    }
+    Stage sink;
+    sink.sink = std::exchange(stage.sink, -1);
+    sink.user_partitions = stage.user_partitions;
+    sink.in_order = stage.in_order;
+    stage.output.kind = ExchangeKind::kKeep;
+    stage.output_for = sink.sink;
+    sink.input = add(std::move(stage), false);
+    place.push_back(add(std::move(sink), true));
+  }
+  return spread;
+}
+
+uint64_t Fingerprint(const Plan& plan) {
+  uint64_t hash = base::HashBytes(
+      ToText(plan, std::vector<Size>(plan.stages.size()), std::vector<std::string>(plan.graph->steps().size())));
+  for (const int end : plan.ends) hash = base::HashInt(hash + static_cast<uint64_t>(end));
+  return hash;
+}
+
+}  // namespace glim::plan

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A plan for several processes: which of its stages stay in the driver's, and cut such that all others can run
+// anywhere.
+//
+// Sources that live with the driver (standard input, channels, functions that read, databases with the snapshot that
+// all its connections look at, what a cache holds) are read there, with the steps behind them up to the next exchange.
+// Sinks are written there; so a stage that ends in one is cut in front of it, and what the sink gets is kept, partition
+// by partition.
+//
+// Thread: plain functions.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "plan/plan.h"
+
+namespace glim::plan {
+
+struct SpreadPlan {
+  Plan plan;
+  std::vector<bool> at_driver;  // Of each stage. Parts are asked for their own tasks.
+};
+
+SpreadPlan SpreadOverProcesses(const Plan& plan);
+
+// Equal for equal plans, in all processes of one build.
+uint64_t Fingerprint(const Plan& plan);
+
+}  // namespace glim::plan
