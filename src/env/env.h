@@ -161,6 +161,7 @@ struct CommandOptions {
   std::vector<std::string> argv;         // argv[0] is looked up in PATH. Not empty.
   std::vector<std::string> environment;  // "NAME=value", added to ours.
   bool discard_input = false;            // stdin is /dev/null.
+  bool lend_output = false;              // It may have our stdout, too: TakeLentOutput().
 };
 
 class Processes {
@@ -239,6 +240,10 @@ void ReturnMemoryEarly();
 // Lets go of what was read of the program and its libraries to start: what is needed again is read again. For processes
 // that run for days and do little.
 void ForgetStart();
+
+// In a child that was started with lend_output: from now on stdout is that of the one who started it, instead of a pipe
+// to it.
+Status TakeLentOutput();
 
 // What a number of errno means, in the words of our messages: "disk full".
 std::string ErrorWords(int error);
