@@ -225,6 +225,14 @@ std::shared_ptr<const Function> OwnFunction(const FlowReading& reading) {
 
 }  // namespace
 
+bool HasNativeFunctions(const flow::Graph& graph) {
+  return std::any_of(graph.steps().begin(), graph.steps().end(), [](const flow::Step& step) {
+    if (const auto* function = std::get_if<flow::FunctionStep>(&step.body)) return IsNative(function->function);
+    if (const auto* reduce = std::get_if<flow::ReduceStep>(&step.body)) return IsNative(reduce->function);
+    return false;
+  });
+}
+
 void Travel(FlowWriter& archive, FunctionSource& source) {
   auto& [lua, function, tables, folds] = source;
   archive(lua, folds);

@@ -37,6 +37,9 @@ namespace glim::exec {
 // The graph's first mistake, if it has one; kInvalid with the step's name when something of it cannot travel.
 Result<std::string> EncodeGraph(const flow::Graph& graph);
 
+// A function in C++: only a process that runs the same program can have it.
+bool HasNativeFunctions(const flow::Graph& graph);
+
 struct GraphDecoding {
   // Opens the table of a handle, param::ParseTableAddress: its place is the master as the driver calls it, or that of
   // another cluster. Called once for each table. Null: a step with a table is refused.

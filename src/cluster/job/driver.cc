@@ -1,0 +1,711 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cluster/job/driver.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/log.h"
+#include "base/try.h"
+#include "cluster/job/messages.h"
+#include "cluster/job/peer.h"
+#include "cluster/job/remote_rows.h"
+#include "cluster/job/schedule.h"
+#include "cluster/job/task_queue.h"
+#include "exec/graph_codec.h"
+#include "exec/plan_tasks.h"
+#include "net/event_loop.h"
+#include "net/transport.h"
+#include "plan/processes.h"
+
+namespace glim::cluster {
+namespace {
+
+constexpr int64_t kConnectNanos = 3'000'000'000;
+constexpr int kAttemptsMax = 4;
+
+struct Place {
+  ExecutorPlace executor;
+  std::shared_ptr<Peer> peer;
+};
+
+// What happened while a run goes on. Told by other threads, worked off by the one of Run.
+struct TaskEnded {
+  Schedule::Step step;
+  Result<TaskAnswer> answer;
+  bool put_off = false;
+};
+struct TellEnded {
+  Schedule::Step step;
+  Status status;
+  bool put_off = false;
+};
+struct RowsBrought {
+  int stage, task, from;
+  Status status;
+};
+struct PlaceLost {
+  int place;
+  Status why;
+};
+struct PlaceOpened {
+  int place;
+  Status status;
+};
+using Event = std::variant<TaskEnded, TellEnded, RowsBrought, PlaceLost, PlaceOpened>;
+
+class Events {
+ public:
+  void Add(Event event) {
+    {
+      const std::lock_guard lock(mutex_);
+      events_.push_back(std::move(event));
+    }
+    added_.notify_one();
+  }
+  std::deque<Event> Wait(std::chrono::milliseconds timeout) {
+    std::unique_lock lock(mutex_);
+    added_.wait_for(lock, timeout, [this] { return !events_.empty(); });
+    return std::exchange(events_, {});
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable added_;
+  std::deque<Event> events_;
+};
+
+}  // namespace
+
+class JobDriver::Impl {
+ public:
+  Impl(env::Env& env, JobDriverOptions options) : env_(env), options_(std::move(options)) {
+    net::TransportOptions transport;
+    transport.messages = &JobMessages();
+    transport.key = options_.key;
+    if (options_.key != nullptr) transport.cluster = options_.key->cluster;
+    transport.node = "driver";
+    transport.role = net::Role::kClient;
+    transport.limits.payload_bytes_max = kPayloadBytesMax;
+    loop_.Call([&] { transport_ = net::MakeTcpTransport(loop_, std::move(transport)); });
+  }
+
+  // Whoever is told that a connection ends finds the rest as it was.
+  ~Impl() { transport_.reset(); }
+
+  Status AddExecutor(const ExecutorPlace& executor);
+  size_t executor_count() const {
+    const std::lock_guard lock(mutex_);
+    return places_.size();
+  }
+  Status Run(const plan::Plan& plan, exec::WorkerPool* pool, const exec::RunnerOptions& options, const JobOptions& job);
+
+ private:
+  class JobRun;
+
+  void OnQuestion(const std::shared_ptr<Peer>& peer, const net::Frame& frame);
+  void OnLost(int place, const Status& why);
+
+  env::Env& env_;
+  const JobDriverOptions options_;
+  net::EventLoop loop_;
+  std::unique_ptr<net::Transport> transport_;
+  mutable std::mutex mutex_;  // Of the next three.
+  std::map<int, Place> places_;
+  JobRun* run_ = nullptr;
+  int next_place_ = 1;
+  uint64_t next_run_ = 1;
+};
+
+// One run of a plan.
+class JobDriver::Impl::JobRun {
+ public:
+  JobRun(Impl& driver, uint64_t number, const plan::Plan& plan, exec::WorkerPool* pool,
+         const exec::RunnerOptions& options, const JobOptions& job)
+      : driver_(driver),
+        env_(driver.env_),
+        number_(number),
+        spread_(plan::SpreadOverProcesses(plan)),
+        stages_(spread_.plan.stages),
+        pool_(pool),
+        options_(options),
+        job_(job),
+        progress_(&env_, options.progress),
+        tasks_(&env_,
+               {.threads = pool->thread_count(),
+                .partitions = options.partitions,
+                .memory_bytes = options.memory_bytes,
+                .tmp_folder = options.tmp_folder,
+                .keeps_outputs = true,
+                .taps = options.report != nullptr,
+                .progress = &progress_},
+               spread_.plan),
+        schedule_(InputsOfStages(), kAttemptsMax),
+        finished_(stages_.size(), false) {}
+
+  Status Run() {
+    Status status = RunStages();
+    // Whoever still works notices; then nobody uses what is here.
+    cancelled_->store(true);
+    if (!status.ok()) tasks_.Fail(status);
+    queue_.reset();
+    EndAtExecutors();
+    progress_.Clear();
+    if (options_.report != nullptr) options_.report->Finish(tasks_.Now(), tasks_.peak_bytes(), tasks_.spilled_bytes());
+    if (status.ok() && options_.counters != nullptr) *options_.counters = std::move(counters_);
+    if (status.ok()) return status;
+    tasks_.Abort();
+    return status.code() == Code::kCancelled && env_.interrupted() ? Status::Cancelled("interrupted") : status;
+  }
+
+  // Any thread.
+  void OnLost(int place, const Status& why) { events_->Add(PlaceLost{place, why}); }
+  // In the loop: rows of tasks that ran here, for executors.
+  void OnFetch(const std::shared_ptr<Peer>& peer, const net::Frame& frame) {
+    const auto fetch = FromFrame<Fetch>(frame);
+    const uint64_t request = frame.header.request;
+    if (!fetch.ok()) return peer->Answer(MakeAnswer(request, fetch.status()));
+    const std::lock_guard lock(outputs_mutex_);
+    const bool known = fetch->run == number_ && fetch->stage >= 0 && fetch->stage < static_cast<int>(stages_.size());
+    exchange::Exchange* rows = known ? tasks_.output(fetch->stage) : nullptr;
+    peer->Answer(rows == nullptr ? MakeAnswer(request, Status::Stale("the rows are not there any more"))
+                                 : AnswerFetch(request, *fetch, *rows));
+  }
+
+ private:
+  // ---------------------------------------------------------------------------------------------------------
+  // what reads what
+
+  // Of the stage's own operators, of its parts, and of the tables that its functions look into.
+  std::vector<int> InputsOf(int stage) const {
+    std::vector<int> inputs = exec::PlanTasks::Reads(stages_[stage]);
+    const auto add = [&](const std::vector<int>& more) { inputs.insert(inputs.end(), more.begin(), more.end()); };
+    for (const int part : stages_[stage].parts) add(InputsOf(part));
+    for (const int table : stages_[stage].tables) add(InputsOf(table));
+    std::sort(inputs.begin(), inputs.end());
+    inputs.erase(std::unique(inputs.begin(), inputs.end()), inputs.end());
+    return inputs;
+  }
+  std::vector<std::vector<int>> InputsOfStages() const {
+    std::vector<std::vector<int>> inputs;
+    for (size_t i = 0; i < stages_.size(); ++i) inputs.push_back(InputsOf(static_cast<int>(i)));
+    return inputs;
+  }
+
+  // Sinks and caches have their rows here before they look at the first, so that nothing can be lost any more when
+  // some of them are written.
+  bool WantedHere(int stage) const {
+    if (spread_.at_driver[stage] || stages_[stage].output.kind == plan::ExchangeKind::kNone) return false;
+    if (stages_[stage].cache >= 0) return true;
+    for (size_t reader = 0; reader < stages_.size(); ++reader) {
+      if (spread_.at_driver[reader] && stages_[reader].sink >= 0 && stages_[reader].input == stage) return true;
+    }
+    return false;
+  }
+
+  // ---------------------------------------------------------------------------------------------------------
+  // the course of a run
+
+  Status RunStages() {
+    if (env_.interrupted()) return Status::Cancelled("interrupted");
+    RETURN_IF_ERROR(tasks_.Open());
+    RETURN_IF_ERROR(OpenAtExecutors());
+    schedule_.AddPlace(Schedule::kDriver, pool_->thread_count());
+    queue_ = std::make_unique<TaskQueue>(pool_);
+    for (int stage = 0; stage < static_cast<int>(stages_.size()); ++stage) {
+      tasks_.Shape(stage);
+      if (options_.report != nullptr) options_.report->AddStage(tasks_.Report(stage));
+      if (tasks_.IsPart(stage)) continue;
+      RETURN_IF_ERROR(RunStage(stage));
+    }
+    return Status::Ok();
+  }
+
+  Status RunStage(int stage) {
+    progress_.StartStage(stage + 1, static_cast<int>(stages_.size()), tasks_.source_bytes());
+    schedule_.SetTasks(stage, std::vector<bool>(tasks_.shape(stage).tasks, spread_.at_driver[stage]));
+    if (stages_[stage].output.kind != plan::ExchangeKind::kBroadcast && stages_[stage].input >= 0 &&
+        stages_[stages_[stage].input].output.kind == plan::ExchangeKind::kKeep) {
+      schedule_.RunBeside(stage, stages_[stage].input);
+    }
+    schedule_.Aim(stage);
+    while (true) {
+      RETURN_IF_ERROR(Begin());
+      if (schedule_.Done(stage) && bringing_.empty()) break;
+      RETURN_IF_ERROR(WorkOff(events_->Wait(std::chrono::milliseconds(100))));
+      if (env_.interrupted()) return Status::Cancelled("interrupted");
+      RETURN_IF_ERROR(tasks_.failure());
+      RETURN_IF_ERROR(schedule_.failure());
+      RETURN_IF_ERROR(ReplaceLost());
+      TakeUp(false);
+      tasks_.Wake(stage);
+      progress_.Draw();
+    }
+    if (options_.report != nullptr) ReportEnd(stage);
+    RETURN_IF_ERROR(tasks_.FinishStage(stage));
+    finished_[stage] = true;
+    for (const int part : stages_[stage].parts) finished_[part] = true;
+    ReleaseWhatIsRead();
+    return Status::Ok();
+  }
+
+  void ReportEnd(int stage) {
+    for (const int part : stages_[stage].parts) ReportEnd(part);
+    options_.report->EndStage(stage, tasks_.Now());
+  }
+
+  Status Begin() {
+    while (const std::optional<Schedule::Step> step = schedule_.Next()) {
+      if (step->kind == Schedule::Step::kTell) {
+        RETURN_IF_ERROR(BeginTell(*step));
+      } else if (step->place == Schedule::kDriver) {
+        queue_->Add([this, step = *step](udf::Hosts& hosts) { RunHere(step, hosts); });
+      } else {
+        const RunTask task{.run = number_, .stage = step->stage, .task = step->task, .attempt = step->attempt};
+        PeerAt(step->place)->Ask(ToFrame(task), [events = events_, step = *step](Result<net::Frame> frame) {
+          events->Add(TaskEnded{step, DecodeAnswer(std::move(frame))});
+        });
+      }
+    }
+    if (schedule_.slot_count() == 0 && !spread_.at_driver[schedule_.aim()] && driver_.options_.replace == nullptr)
+      return Status::Unavailable("all executors are lost");
+    return Status::Ok();
+  }
+
+  static Result<TaskAnswer> DecodeAnswer(Result<net::Frame> frame) {
+    RETURN_IF_ERROR(frame.status());
+    ASSIGN_OR_RETURN(const std::string_view body, BodyOfAnswer(*frame));
+    return DecodeTaskAnswer(body);
+  }
+
+  void RunHere(const Schedule::Step& step, udf::Hosts& hosts) {
+    TaskAnswer answer;
+    Status status = tasks_.RunTask(step.stage, step.task, hosts, &answer.result);
+    if (status.ok()) {
+      if (const exchange::Exchange* output = tasks_.output(step.stage)) answer.rows = output->RowsOf(step.task);
+    }
+    events_->Add(TaskEnded{step, status.ok() ? Result<TaskAnswer>(std::move(answer)) : std::move(status)});
+  }
+
+  // Exchanges may have been let go of, and be needed again.
+  Status Refresh(int stage) {
+    for (const int part : stages_[stage].parts) RETURN_IF_ERROR(Refresh(part));
+    const std::lock_guard lock(outputs_mutex_);
+    return tasks_.SetShape(stage, tasks_.shape(stage));
+  }
+
+  Status BeginTell(const Schedule::Step& step) {
+    RETURN_IF_ERROR(Refresh(step.stage));
+    if (step.place == Schedule::kDriver) {
+      for (const int input : InputsOf(step.stage)) PointElsewhere(input);
+      queue_->Add([this, step](udf::Hosts&) { events_->Add(TellEnded{step, Prepare(step.stage)}); });
+      return Status::Ok();
+    }
+    PeerAt(step.place)->Ask(ToFrame(WhatToTell(step.stage)), [events = events_, step](Result<net::Frame> frame) {
+      Status status = frame.status();
+      if (frame.ok()) status = BodyOfAnswer(*frame).status();
+      events->Add(TellEnded{step, std::move(status)});
+    });
+    return Status::Ok();
+  }
+
+  Status Prepare(int stage) {
+    for (const int part : stages_[stage].parts) RETURN_IF_ERROR(Prepare(part));
+    return tasks_.Prepare(stage);
+  }
+
+  TellStage WhatToTell(int stage) {
+    TellStage tell{.run = number_, .stage = stage, .executors = {}, .shapes = {}, .rows = {}, .tables = {}};
+    {
+      const std::lock_guard lock(driver_.mutex_);
+      for (const auto& [number, place] : driver_.places_) tell.executors.emplace_back(number, place.executor.address);
+    }
+    const std::vector<int> inputs = InputsOf(stage);
+    std::set<int> shaped(inputs.begin(), inputs.end());
+    const std::function<void(int)> add = [&](int s) {
+      shaped.insert(s);
+      for (const int part : stages_[s].parts) add(part);
+    };
+    add(stage);
+    for (const int table : stages_[stage].tables) {
+      add(table);
+      tell.tables.push_back(table);
+    }
+    for (const int s : shaped) tell.shapes.emplace_back(s, tasks_.shape(s));
+    for (const int input : inputs) {
+      StageRows rows{.stage = input, .producers = {}};
+      const exchange::Exchange& exchange = *tasks_.output(input);
+      for (int producer = 0; producer < exchange.producers(); ++producer)
+        rows.producers.push_back({.place = schedule_.PlaceOf(input, producer), .rows = exchange.RowsOf(producer)});
+      tell.rows.push_back(std::move(rows));
+    }
+    return tell;
+  }
+
+  // Before tasks here read what executors have.
+  void PointElsewhere(int input) {
+    exchange::Exchange& exchange = *tasks_.output(input);
+    for (int producer = 0; producer < exchange.producers(); ++producer) {
+      const int place = schedule_.PlaceOf(input, producer);
+      if (place != Schedule::kDriver) exchange.SetElsewhere(producer, RowsAt(place, input), exchange.RowsOf(producer));
+    }
+  }
+
+  std::shared_ptr<RemoteRows> RowsAt(int place, int stage) {
+    return std::make_shared<RemoteRows>([this, place] { return PeerAt(place); }, number_, stage, cancelled_);
+  }
+
+  // ---------------------------------------------------------------------------------------------------------
+  // what happened
+
+  Status WorkOff(std::deque<Event> events) {
+    for (Event& event : events) {
+      RETURN_IF_ERROR(std::visit([this](auto& e) { return On(e); }, event));
+    }
+    return Status::Ok();
+  }
+
+  // Rows could not be read: the one who had them may be lost, and we are yet to hear of it. Nothing is tried again
+  // before that, or before a second has passed.
+  template <class Ended>
+  bool PutOff(Ended& ended) {
+    const int64_t now = env_.clock().MonotonicNanos();
+    if (ended.put_off || (last_lost_nanos_ > 0 && now - last_lost_nanos_ < kHearNanos)) return false;
+    ended.put_off = true;
+    put_off_.emplace_back(now + kPutOffNanos, std::move(ended));
+    return true;
+  }
+  void TakeUp(bool all) {
+    const int64_t now = env_.clock().MonotonicNanos();
+    auto later = std::exchange(put_off_, {});
+    for (auto& [when, event] : later) {
+      if (all || when <= now) {
+        events_->Add(std::move(event));
+      } else {
+        put_off_.emplace_back(when, std::move(event));
+      }
+    }
+  }
+
+  bool IsLost(int place) const { return place != Schedule::kDriver && lost_.contains(place); }
+
+  Status On(TellEnded& ended) {
+    if (IsLost(ended.step.place)) return Status::Ok();
+    if (ended.status.ok()) {
+      schedule_.Told(ended.step);
+      return Status::Ok();
+    }
+    if (ended.status.code() != Code::kStale) return std::move(ended.status);
+    if (PutOff(ended)) return Status::Ok();
+    return schedule_.NotTold(ended.step).With(ended.status.message());
+  }
+
+  Status On(TaskEnded& ended) {
+    const Schedule::Step& step = ended.step;
+    if (IsLost(step.place)) return Status::Ok();
+    if (!ended.answer.ok()) {
+      if (ended.answer.status().code() != Code::kStale) return std::move(ended.answer).status();
+      if (PutOff(ended)) return Status::Ok();
+      return schedule_.RowsLost(step).With(ended.answer.status().message());
+    }
+    const std::pair task(step.stage, step.task);
+    if (bringing_.contains(task)) {
+      // Rows that were lost on their way here.
+      held_.emplace(task, std::move(ended));
+      return Status::Ok();
+    }
+    TaskAnswer& answer = *ended.answer;
+    exchange::Exchange* output = tasks_.output(step.stage);
+    if (step.place != Schedule::kDriver) {
+      progress_.AddRows(answer.result.rows_read);
+      progress_.AddBytes(answer.result.bytes_read);
+      if (output != nullptr) {
+        if (static_cast<int>(answer.rows.row_counts.size()) != output->consumers())
+          return Status::Corrupt("an executor sent rows to other partitions than there are");
+        output->SetElsewhere(step.task, RowsAt(step.place, step.stage), answer.rows);
+      }
+      tasks_.AddKeysSeen(step.stage, answer.keys_seen);
+    }
+    schedule_.Succeeded(step);
+    if (counted_.insert(task).second) {
+      counters_.Add(answer.result.counters);
+      for (const exec::TaskWork& work : answer.result.works) {
+        options_.report->AddTask(work.stage, work.task, work.begin_nanos, work.end_nanos, work.steps);
+      }
+    }
+    if (step.place != Schedule::kDriver && WantedHere(step.stage)) {
+      bringing_.insert(task);
+      queue_->Add([this, step](udf::Hosts&) {
+        events_->Add(RowsBrought{step.stage, step.task, step.place, tasks_.output(step.stage)->BringHere(step.task)});
+      });
+    }
+    return Status::Ok();
+  }
+
+  Status On(RowsBrought& brought) {
+    const std::pair task(brought.stage, brought.task);
+    bringing_.erase(task);
+    if (const auto held = held_.extract(task); !held.empty()) {
+      events_->Add(std::move(held.mapped()));
+      return Status::Ok();
+    }
+    if (brought.status.ok()) {
+      // It may have been lost after its last row was read.
+      if (schedule_.HasRun(brought.stage, brought.task)) {
+        schedule_.Move(brought.stage, brought.task, Schedule::kDriver);
+      }
+      return Status::Ok();
+    }
+    if (brought.status.code() != Code::kStale) return std::move(brought.status);
+    if (schedule_.HasRun(brought.stage, brought.task) &&
+        schedule_.PlaceOf(brought.stage, brought.task) == brought.from) {
+      schedule_.LoseRows(brought.stage, brought.task);
+    }
+    return Status::Ok();
+  }
+
+  Status On(PlaceLost& lost) {
+    if (!lost_.insert(lost.place).second) return Status::Ok();
+    base::LogWarning("{}; what it had is done again", lost.why.message());
+    if (open_.contains(lost.place)) schedule_.LosePlace(lost.place);
+    ++to_replace_;
+    last_lost_nanos_ = env_.clock().MonotonicNanos();
+    TakeUp(true);
+    return Status::Ok();
+  }
+
+  Status On(PlaceOpened& opened) {
+    if (IsLost(opened.place)) return Status::Ok();
+    if (opened.status.code() == Code::kStale) return Status::Ok();
+    RETURN_IF_ERROR(std::move(opened.status));
+    const std::lock_guard lock(driver_.mutex_);
+    const auto place = driver_.places_.find(opened.place);
+    if (place == driver_.places_.end()) return Status::Ok();
+    open_.insert(opened.place);
+    schedule_.AddPlace(opened.place, place->second.executor.slots);
+    return Status::Ok();
+  }
+
+  // One at a time, while the others work.
+  Status ReplaceLost() {
+    if (to_replace_ == 0 || driver_.options_.replace == nullptr) return Status::Ok();
+    if (++replaced_ > kReplacedMax) {
+      return Status::Unavailable(fmt::format("{} executors were lost in this run, one after the other", replaced_));
+    }
+    --to_replace_;
+    ASSIGN_OR_RETURN(const ExecutorPlace executor, driver_.options_.replace());
+    RETURN_IF_ERROR(driver_.AddExecutor(executor));
+    int newest = 0;
+    {
+      const std::lock_guard lock(driver_.mutex_);
+      newest = driver_.places_.rbegin()->first;
+    }
+    OpenAt(newest);
+    return Status::Ok();
+  }
+
+  // ---------------------------------------------------------------------------------------------------------
+  // executors
+
+  std::shared_ptr<Peer> PeerAt(int place) {
+    const std::lock_guard lock(driver_.mutex_);
+    const auto it = driver_.places_.find(place);
+    return it == driver_.places_.end() ? lost_peer_ : it->second.peer;
+  }
+
+  Status OpenAtExecutors() {
+    ASSIGN_OR_RETURN(graph_, exec::EncodeGraph(*spread_.plan.graph));
+    std::vector<int> places;
+    {
+      const std::lock_guard lock(driver_.mutex_);
+      driver_.run_ = this;
+      for (const auto& [number, place] : driver_.places_) places.push_back(number);
+    }
+    for (const int place : places) OpenAt(place);
+    while (open_.size() + lost_.size() < places.size()) {
+      RETURN_IF_ERROR(WorkOff(events_->Wait(std::chrono::milliseconds(100))));
+      if (env_.interrupted()) return Status::Cancelled("interrupted");
+    }
+    return Status::Ok();
+  }
+
+  void OpenAt(int place) {
+    OpenRun open{.run = number_,
+                 .place = place,
+                 .plan_hash = plan::Fingerprint(spread_.plan),
+                 .ends = {spread_.plan.ends.begin(), spread_.plan.ends.end()},
+                 .partitions = options_.partitions,
+                 .memory_bytes = job_.executor_memory_bytes,
+                 .lua_memory_bytes = job_.hosts.lua_memory_bytes_max,
+                 .lua_path = job_.hosts.lua_path,
+                 .lua_kernels = job_.hosts.lua_kernels,
+                 .taps = options_.report != nullptr};
+    net::Frame frame = ToFrame(open);
+    frame.segments.push_back(net::Segment::Copy(graph_));
+    PeerAt(place)->Ask(std::move(frame), [events = events_, place](Result<net::Frame> answer) {
+      Status status = answer.status();
+      if (answer.ok()) status = BodyOfAnswer(*answer).status();
+      events->Add(PlaceOpened{place, std::move(status)});
+    });
+  }
+
+  // Asked what the last stages read, and has been read.
+  void ReleaseWhatIsRead() {
+    for (int stage = 0; stage < static_cast<int>(stages_.size()); ++stage) {
+      if (!finished_[stage] || schedule_.released(stage) || tasks_.output(stage) == nullptr) continue;
+      bool wanted = false;
+      for (int reader = 0; reader < static_cast<int>(stages_.size()) && !wanted; ++reader) {
+        if (finished_[reader] || reader <= stage) continue;
+        const std::vector<int> inputs = InputsOf(reader);
+        wanted = std::find(inputs.begin(), inputs.end(), stage) != inputs.end();
+      }
+      if (wanted) continue;
+      schedule_.Release(stage);
+      {
+        const std::lock_guard lock(outputs_mutex_);
+        tasks_.DropOutput(stage);
+      }
+      for (const int place : open_) {
+        if (!IsLost(place)) PeerAt(place)->Ask(ToFrame(DropOutput{number_, stage}), [](const Result<net::Frame>&) {});
+      }
+    }
+  }
+
+  // Waits until all have ended, but for no one who does not.
+  void EndAtExecutors() {
+    struct Waiting {
+      std::mutex mutex;
+      std::condition_variable changed;
+      size_t left = 0;
+    };
+    auto waiting = std::make_shared<Waiting>();
+    std::vector<std::shared_ptr<Peer>> peers;
+    {
+      const std::lock_guard lock(driver_.mutex_);
+      for (const auto& [number, place] : driver_.places_) peers.push_back(place.peer);
+    }
+    waiting->left = peers.size();
+    for (const auto& peer : peers) {
+      peer->Ask(ToFrame(EndRun{number_}), [waiting](const Result<net::Frame>&) {
+        {
+          const std::lock_guard lock(waiting->mutex);
+          --waiting->left;
+        }
+        waiting->changed.notify_one();
+      });
+    }
+    std::unique_lock lock(waiting->mutex);
+    const bool ended =
+        waiting->changed.wait_for(lock, std::chrono::nanoseconds(kEndNanos), [&] { return waiting->left == 0; });
+    lock.unlock();
+    // Who does not end in time is stuck in a function without an end: it is of no use any more.
+    if (!ended) {
+      for (const auto& peer : peers) peer->Close();
+    }
+    // Answers that come from now on find nobody.
+    driver_.loop_.Call([this] {
+      const std::lock_guard driver_lock(driver_.mutex_);
+      driver_.run_ = nullptr;
+    });
+  }
+
+  static constexpr int kReplacedMax = 16;
+  static constexpr int64_t kPutOffNanos = 1'000'000'000;
+  static constexpr int64_t kHearNanos = 3'000'000'000;
+  static constexpr int64_t kEndNanos = 2'000'000'000;
+
+  Impl& driver_;
+  env::Env& env_;
+  const uint64_t number_;
+  const plan::SpreadPlan spread_;
+  const std::vector<plan::Stage>& stages_;
+  exec::WorkerPool* const pool_;
+  const exec::RunnerOptions options_;
+  const JobOptions& job_;
+  exec::Progress progress_;
+  exec::PlanTasks tasks_;
+  Schedule schedule_;
+  const std::shared_ptr<Events> events_ = std::make_shared<Events>();
+  std::unique_ptr<TaskQueue> queue_;
+  std::mutex outputs_mutex_;  // Exchanges are not let go of while somebody fetches from them.
+  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  std::string graph_;
+  std::vector<bool> finished_;
+  std::set<int> open_;  // Places that know of the run.
+  std::set<int> lost_;
+  std::set<std::pair<int, int>> counted_;           // Stage and task.
+  std::set<std::pair<int, int>> bringing_;          // The rows of these tasks are being brought here;
+  std::map<std::pair<int, int>, TaskEnded> held_;   // they were made again meanwhile.
+  std::vector<std::pair<int64_t, Event>> put_off_;  // And when.
+  int64_t last_lost_nanos_ = 0;                     // 0: none was.
+  int to_replace_ = 0;
+  int replaced_ = 0;
+  Counters counters_;
+  std::shared_ptr<Peer> lost_peer_ = Peer::MakeLost(driver_.loop_);
+};
+
+Status JobDriver::Impl::AddExecutor(const ExecutorPlace& executor) {
+  loop_.Call([&] {
+    int place = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      place = next_place_++;
+    }
+    auto peer = std::make_shared<Peer>(
+        loop_, fmt::format("executor {} at {}", place, executor.address),
+        [this](const std::shared_ptr<Peer>& asking, const net::Frame& frame) { OnQuestion(asking, frame); },
+        [this, place](const std::shared_ptr<Peer>&, const Status& why) { OnLost(place, why); });
+    {
+      const std::lock_guard lock(mutex_);
+      places_[place] = {executor, peer};
+    }
+    peer->Attach(transport_->Connect(executor.address, kConnectNanos, peer));
+  });
+  return Status::Ok();
+}
+
+void JobDriver::Impl::OnQuestion(const std::shared_ptr<Peer>& peer, const net::Frame& frame) {
+  const std::lock_guard lock(mutex_);
+  if (frame.header.type != kFetchMessage || run_ == nullptr) {
+    peer->Answer(MakeAnswer(frame.header.request, Status::Stale("the driver has no such run")));
+  } else {
+    run_->OnFetch(peer, frame);
+  }
+}
+
+void JobDriver::Impl::OnLost(int place, const Status& why) {
+  const std::lock_guard lock(mutex_);
+  places_.erase(place);
+  if (run_ != nullptr) run_->OnLost(place, why);
+}
+
+Status JobDriver::Impl::Run(const plan::Plan& plan, exec::WorkerPool* pool, const exec::RunnerOptions& options,
+                            const JobOptions& job) {
+  std::fflush(stdout);
+  return JobRun(*this, next_run_++, plan, pool, options, job).Run();
+}
+
+JobDriver::JobDriver(env::Env& env, JobDriverOptions options)
+    : impl_(std::make_unique<Impl>(env, std::move(options))) {}
+JobDriver::~JobDriver() = default;
+Status JobDriver::AddExecutor(const ExecutorPlace& executor) { return impl_->AddExecutor(executor); }
+size_t JobDriver::executor_count() const { return impl_->executor_count(); }
+Status JobDriver::Run(const plan::Plan& plan, exec::WorkerPool* pool, const exec::RunnerOptions& options,
+                      const JobOptions& job) {
+  return impl_->Run(plan, pool, options, job);
+}
+
+}  // namespace glim::cluster

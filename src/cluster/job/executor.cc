@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cluster/job/executor.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdio>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <shared_mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/try.h"
+#include "cluster/job/messages.h"
+#include "cluster/job/peer.h"
+#include "cluster/job/remote_rows.h"
+#include "cluster/job/task_queue.h"
+#include "exec/plan_tasks.h"
+#include "net/event_loop.h"
+#include "net/transport.h"
+#include "param/cluster_client.h"
+#include "plan/processes.h"
+
+namespace glim::cluster {
+namespace {
+
+// One thread that does one thing after the other.
+class Line {
+ public:
+  using Work = std::function<void()>;
+  Line() : thread_([this] { WorkOff(); }) {}
+  ~Line() {
+    {
+      const std::lock_guard lock(mutex_);
+      ending_ = true;
+    }
+    changed_.notify_one();
+    thread_.join();
+  }
+  Line(const Line&) = delete;
+
+  // What waits is bounded by what peers may ask at once (Peer::kUnansweredMax).
+  void Add(Work work) {
+    {
+      const std::lock_guard lock(mutex_);
+      waiting_.push_back(std::move(work));
+    }
+    changed_.notify_one();
+  }
+
+ private:
+  void WorkOff() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [this] { return ending_ || !waiting_.empty(); });
+      if (ending_) return;
+      const Work work = std::move(waiting_.front());
+      waiting_.pop_front();
+      lock.unlock();
+      work();
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Work> waiting_;
+  bool ending_ = false;
+  std::thread thread_;
+};
+
+// A run, from OpenRun to EndRun.
+struct Run {
+  OpenRun open;
+  plan::SpreadPlan spread;
+  std::unique_ptr<exec::PlanTasks> tasks;
+  const std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
+  // Exchanges are not let go of while somebody reads from them.
+  std::shared_mutex outputs;
+};
+
+}  // namespace
+
+class ExecutorProcess::Impl {
+ public:
+  Impl(env::Env& env, ExecutorOptions options, std::function<void(Status)> ended)
+      : env_(env), options_(std::move(options)), ended_(std::move(ended)) {}
+
+  ~Impl() {
+    {
+      const std::lock_guard lock(run_mutex_);
+      if (run_ != nullptr) Cancel(*run_);
+    }
+    loop_.Call([this] { stopping_ = true; });
+    // Who works may still ask others, so they end first.
+    orders_.reset();
+    queue_.reset();
+    rows_.reset();
+    listener_.reset();
+    transport_.reset();
+  }
+
+  Status Start() {
+    Status status;
+    loop_.Call([&] { status = StartInLoop(); });
+    return status;
+  }
+  const std::string& address() const { return address_; }
+
+ private:
+  static constexpr int64_t kConnectNanos = 3'000'000'000;
+
+  Status StartInLoop() {
+    net::TransportOptions transport;
+    transport.messages = &JobMessages();
+    transport.key = options_.key;
+    if (options_.key != nullptr) transport.cluster = options_.key->cluster;
+    transport.node = "executor";
+    transport.limits.payload_bytes_max = kPayloadBytesMax;
+    transport_ = net::MakeTcpTransport(loop_, std::move(transport));
+    ASSIGN_OR_RETURN(listener_,
+                     transport_->Listen(options_.address, [this](const std::shared_ptr<net::Connection>& connection) {
+                       auto peer = MakePeer("a peer");
+                       peer->Attach(connection);
+                       return peer;
+                     }));
+    address_ = listener_->address();
+    return Status::Ok();
+  }
+
+  std::shared_ptr<Peer> MakePeer(std::string name) {
+    return std::make_shared<Peer>(
+        loop_, std::move(name),
+        [this](const std::shared_ptr<Peer>& peer, net::Frame frame) { OnQuestion(peer, std::move(frame)); },
+        [this](const std::shared_ptr<Peer>& peer, const Status& why) { OnLost(peer, why); });
+  }
+
+  // ---------------------------------------------------------------------------------------------------------
+  // the loop
+
+  void OnQuestion(const std::shared_ptr<Peer>& peer, net::Frame frame) {
+    if (stopping_) return;
+    const auto shared = std::make_shared<net::Frame>(std::move(frame));
+    switch (shared->header.type) {
+      case kOpenRunMessage:
+        driver_ = peer;
+        orders_->Add([this, peer, shared] { AnswerStatus(*peer, *shared, OnOpenRun(*shared)); });
+        return;
+      case kTellStageMessage:
+        orders_->Add([this, peer, shared] { AnswerStatus(*peer, *shared, OnTellStage(*shared)); });
+        return;
+      case kDropOutputMessage:
+        orders_->Add([this, peer, shared] { AnswerStatus(*peer, *shared, OnDropOutput(*shared)); });
+        return;
+      case kEndRunMessage: {
+        // At once, for tasks to notice.
+        const auto end = FromFrame<EndRun>(*shared);
+        const std::lock_guard lock(run_mutex_);
+        if (run_ != nullptr && end.ok() && run_->open.run == end->run) Cancel(*run_);
+        orders_->Add([this, peer, shared] { AnswerStatus(*peer, *shared, OnEndRun(*shared)); });
+        return;
+      }
+      case kRunTaskMessage: OnRunTask(peer, shared); return;
+      case kFetchMessage: rows_->Add([this, peer, shared] { peer->Answer(OnFetch(*shared)); }); return;
+      default: peer->Close();
+    }
+  }
+
+  void OnLost(const std::shared_ptr<Peer>& peer, const Status& why) {
+    std::erase_if(peers_, [&](const auto& entry) { return entry.second == peer; });
+    if (peer != driver_) return;
+    driver_ = nullptr;
+    if (ended_) std::exchange(ended_, nullptr)(why);
+  }
+
+  // The process at a place; 0 is the driver. Null when there is none of that number.
+  std::shared_ptr<Peer> PeerAt(int place) {
+    std::shared_ptr<Peer> peer;
+    loop_.Call([&] {
+      if (stopping_) return;
+      if (place == 0) {
+        peer = driver_;
+        return;
+      }
+      if (const auto it = peers_.find(place); it != peers_.end()) {
+        peer = it->second;
+        return;
+      }
+      const auto address = addresses_.find(place);
+      if (address == addresses_.end()) return;
+      peer = MakePeer(fmt::format("executor {}", place));
+      peers_[place] = peer;
+      peer->Attach(transport_->Connect(address->second, kConnectNanos, peer));
+    });
+    return peer;
+  }
+
+  // ---------------------------------------------------------------------------------------------------------
+  // orders
+
+  static void AnswerStatus(Peer& peer, const net::Frame& question, const Status& status) {
+    peer.Answer(MakeAnswer(question.header.request, status));
+  }
+
+  static void Cancel(Run& run) {
+    run.cancelled->store(true);
+    run.tasks->Fail(Status::Cancelled("cancelled"));
+  }
+
+  Result<std::shared_ptr<Run>> FindRun(uint64_t run) {
+    const std::lock_guard lock(run_mutex_);
+    if (run_ == nullptr || run_->open.run != run) return Status::Cancelled("this run has ended");
+    return run_;
+  }
+
+  Status OnOpenRun(const net::Frame& frame) {
+    auto run = std::make_shared<Run>();
+    ASSIGN_OR_RETURN(run->open, FromFrame<OpenRun>(frame));
+    const OpenRun& open = run->open;
+    if (frame.segments.size() != 2) return Status::Corrupt("a run without a graph");
+    exec::GraphDecoding decoding;
+    decoding.open_table = [this](const std::string& handle) { return OpenTable(handle); };
+    decoding.table_object = options_.table_object;
+    ASSIGN_OR_RETURN(const auto graph, exec::DecodeGraph(frame.segments[1].bytes, decoding));
+    ASSIGN_OR_RETURN(const plan::Plan plan,
+                     plan::MakePlan(graph, std::vector<int>(open.ends.begin(), open.ends.end())));
+    run->spread = plan::SpreadOverProcesses(plan);
+    if (plan::Fingerprint(run->spread.plan) != open.plan_hash) {
+      return Status::Invalid(
+          "the executor has made another plan of the flow than the driver: they are not of one build");
+    }
+    if (pool_ == nullptr) {
+      pool_ = std::make_unique<exec::WorkerPool>(options_.threads,
+                                                 udf::HostOptions{.lua_memory_bytes_max = open.lua_memory_bytes,
+                                                                  .lua_kernels = open.lua_kernels,
+                                                                  .lua_path = open.lua_path});
+    }
+    run->tasks = std::make_unique<exec::PlanTasks>(&env_,
+                                                   exec::PlanTasksOptions{.threads = options_.threads,
+                                                                          .partitions = open.partitions,
+                                                                          .memory_bytes = open.memory_bytes,
+                                                                          .tmp_folder = options_.tmp_folder,
+                                                                          .keeps_outputs = true,
+                                                                          .taps = open.taps},
+                                                   run->spread.plan);
+    RETURN_IF_ERROR(run->tasks->Open(/*tasks_only=*/true));
+    {
+      const std::lock_guard lock(run_mutex_);
+      if (run_ != nullptr) return Status::Invalid("this executor is at work for another run");
+      run_ = run;
+      queue_ = std::make_unique<TaskQueue>(pool_.get());
+    }
+    return Status::Ok();
+  }
+
+  Result<TableHandle> OpenTable(const std::string& handle) {
+    ASSIGN_OR_RETURN(const param::TableAddress address, param::ParseTableAddress(handle));
+    auto& tables = tables_[address.place];
+    if (tables == nullptr) {
+      param::ClusterClientOptions client;
+      client.master = address.place;
+      client.key = options_.key;
+      client.name = "executor";
+      tables = std::make_unique<param::ClusterClient>(env_, std::move(client));
+    }
+    return tables->OpenTable(address);
+  }
+
+  Status OnTellStage(const net::Frame& frame) {
+    ASSIGN_OR_RETURN(const TellStage tell, FromFrame<TellStage>(frame));
+    ASSIGN_OR_RETURN(const std::shared_ptr<Run> run, FindRun(tell.run));
+    const auto count = static_cast<int32_t>(run->spread.plan.stages.size());
+    const auto known = [&](int32_t stage) { return stage >= 0 && stage < count; };
+    loop_.Call([&] {
+      for (const auto& [place, address] : tell.executors) addresses_[place] = address;
+    });
+    for (const auto& [stage, shape] : tell.shapes) {
+      if (!known(stage)) return Status::Corrupt("a stage that the plan has not");
+      RETURN_IF_ERROR(run->tasks->SetShape(stage, shape));
+    }
+    for (const StageRows& rows : tell.rows) {
+      exchange::Exchange* exchange = known(rows.stage) ? run->tasks->output(rows.stage) : nullptr;
+      if (exchange == nullptr || exchange->producers() != static_cast<int>(rows.producers.size()))
+        return Status::Corrupt("rows of a stage that sends none");
+      std::map<int, std::shared_ptr<RemoteRows>> remote;
+      for (size_t i = 0; i < rows.producers.size(); ++i) {
+        const StageRows::Producer& producer = rows.producers[i];
+        if (producer.place == run->open.place) continue;
+        if (static_cast<int>(producer.rows.row_counts.size()) != exchange->consumers())
+          return Status::Corrupt("rows for other partitions than there are");
+        auto& from = remote[producer.place];
+        if (from == nullptr) {
+          const int place = producer.place;
+          from = std::make_shared<RemoteRows>([this, place] { return PeerAt(place); }, tell.run, rows.stage,
+                                              run->cancelled);
+        }
+        exchange->SetElsewhere(static_cast<int>(i), from, producer.rows);
+      }
+    }
+    for (const int32_t table : tell.tables) {
+      if (!known(table)) return Status::Corrupt("a table that the plan has not");
+      RETURN_IF_ERROR(FillTable(*run, table));
+    }
+    if (!known(tell.stage)) return Status::Corrupt("a stage that the plan has not");
+    return Prepare(*run, tell.stage);
+  }
+
+  Status Prepare(Run& run, int stage) {
+    for (const int part : run.spread.plan.stages[stage].parts) RETURN_IF_ERROR(Prepare(run, part));
+    return run.tasks->Prepare(stage);
+  }
+
+  // What functions look up is here whole, once.
+  Status FillTable(Run& run, int stage) {
+    if (!filled_.insert(stage).second) return Status::Ok();
+    udf::Hosts no_functions;
+    Status status = run.tasks->Prepare(stage);
+    for (int task = 0; task < run.tasks->shape(stage).tasks && status.ok(); ++task) {
+      exec::TaskResult result;
+      status = run.tasks->RunTask(stage, task, no_functions, &result);
+    }
+    if (status.ok()) status = run.tasks->FinishStage(stage);
+    // Half of it was read: what is there is of no use, and cannot be taken back.
+    if (status.code() == Code::kStale)
+      return Status::Unavailable("an executor was lost while a table was being filled");
+    return status;
+  }
+
+  void OnRunTask(const std::shared_ptr<Peer>& peer, const std::shared_ptr<net::Frame>& frame) {
+    const uint64_t request = frame->header.request;
+    const auto message = FromFrame<RunTask>(*frame);
+    if (!message.ok()) return peer->Answer(MakeAnswer(request, message.status()));
+    const std::lock_guard lock(run_mutex_);
+    if (run_ == nullptr || run_->open.run != message->run)
+      return peer->Answer(MakeAnswer(request, Status::Cancelled("this run has ended")));
+    queue_->Add([run = run_, peer, request, task = *message](udf::Hosts& hosts) {
+      peer->Answer(RunOne(*run, request, task, hosts));
+    });
+  }
+
+  static net::Frame RunOne(Run& run, uint64_t request, const RunTask& task, udf::Hosts& hosts) {
+    const bool known = task.stage >= 0 && task.stage < static_cast<int>(run.spread.plan.stages.size()) &&
+                       task.task >= 0 && task.task < run.tasks->shape(task.stage).tasks;
+    if (!known) return MakeAnswer(request, Status::Corrupt("a task that the plan has not"));
+    TaskAnswer answer;
+    const Status status = run.tasks->RunTask(task.stage, task.task, hosts, &answer.result);
+    if (!status.ok()) return MakeAnswer(request, status);
+    if (const exchange::Exchange* output = run.tasks->output(task.stage)) answer.rows = output->RowsOf(task.task);
+    answer.keys_seen = run.tasks->KeysSeen(task.stage);
+    return MakeAnswer(request, Status::Ok(), Encode(answer));
+  }
+
+  Status OnDropOutput(const net::Frame& frame) {
+    ASSIGN_OR_RETURN(const DropOutput drop, FromFrame<DropOutput>(frame));
+    ASSIGN_OR_RETURN(const std::shared_ptr<Run> run, FindRun(drop.run));
+    if (drop.stage < 0 || drop.stage >= static_cast<int>(run->spread.plan.stages.size()))
+      return Status::Corrupt("a stage that the plan has not");
+    const std::unique_lock lock(run->outputs);
+    run->tasks->DropOutput(drop.stage);
+    return Status::Ok();
+  }
+
+  Status OnEndRun(const net::Frame& frame) {
+    ASSIGN_OR_RETURN(const EndRun end, FromFrame<EndRun>(frame));
+    ASSIGN_OR_RETURN(const std::shared_ptr<Run> run, FindRun(end.run));
+    std::unique_ptr<TaskQueue> queue;
+    {
+      const std::lock_guard lock(run_mutex_);
+      run_ = nullptr;
+      queue = std::move(queue_);
+    }
+    // All tasks have ended then.
+    queue.reset();
+    std::fflush(stdout);
+    filled_.clear();
+    const std::unique_lock lock(run->outputs);
+    run->tasks.reset();
+    return Status::Ok();
+  }
+
+  // ---------------------------------------------------------------------------------------------------------
+  // rows for others
+
+  net::Frame OnFetch(const net::Frame& frame) {
+    const uint64_t request = frame.header.request;
+    const auto fetch = FromFrame<Fetch>(frame);
+    if (!fetch.ok()) return MakeAnswer(request, fetch.status());
+    const auto run = FindRun(fetch->run);
+    if (!run.ok()) return MakeAnswer(request, Status::Stale("the run has ended there"));
+    const std::shared_lock lock((*run)->outputs);
+    const bool known = fetch->stage >= 0 && fetch->stage < static_cast<int>((*run)->spread.plan.stages.size());
+    exchange::Exchange* rows = known && (*run)->tasks != nullptr ? (*run)->tasks->output(fetch->stage) : nullptr;
+    if (rows == nullptr) return MakeAnswer(request, Status::Stale("the rows are not there any more"));
+    return AnswerFetch(request, *fetch, *rows);
+  }
+
+  env::Env& env_;
+  const ExecutorOptions options_;
+  std::string address_;
+  net::EventLoop loop_;
+
+  // The loop's.
+  std::function<void(Status)> ended_;
+  bool stopping_ = false;
+  std::unique_ptr<net::Transport> transport_;
+  std::unique_ptr<net::Listener> listener_;
+  std::shared_ptr<Peer> driver_;
+  std::map<int, std::shared_ptr<Peer>> peers_;  // Dialled, by place.
+  std::map<int, std::string> addresses_;
+
+  // The orders'.
+  std::map<std::string, std::unique_ptr<param::ClusterClient>> tables_;  // By their master's address.
+  std::set<int> filled_;                                                 // Stages whose table is filled, in this run.
+  std::unique_ptr<exec::WorkerPool> pool_;
+
+  std::mutex run_mutex_;  // Of the next two.
+  std::shared_ptr<Run> run_;
+  std::unique_ptr<TaskQueue> queue_;
+  std::unique_ptr<Line> rows_ = std::make_unique<Line>();
+  std::unique_ptr<Line> orders_ = std::make_unique<Line>();
+};
+
+ExecutorProcess::ExecutorProcess(env::Env& env, ExecutorOptions options, std::function<void(Status)> ended)
+    : impl_(std::make_unique<Impl>(env, std::move(options), std::move(ended))) {}
+ExecutorProcess::~ExecutorProcess() = default;
+Status ExecutorProcess::Start() { return impl_->Start(); }
+std::string ExecutorProcess::address() const { return impl_->address(); }
+
+}  // namespace glim::cluster

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A process that runs tasks for one driver: it gets the graph of a flow, makes the same plan of it as the driver did,
+// runs the tasks that it is given, several at a time, and keeps what they send until it is told to drop it. Other
+// executors and the driver fetch rows from it. docs/design/jobs.md tells the whole story.
+//
+// Threads: one for connections; one for orders that may take long (making a plan, join tables); a pool for tasks; one
+// that gives out rows, since those who wait for rows of each other must not wait for a free thread.
+//
+// Thread: one.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "env/env.h"
+#include "exec/graph_codec.h"
+#include "net/key.h"
+#include "param/table_store.h"
+
+namespace glim::cluster {
+
+struct ExecutorOptions {
+  std::string address = "127.0.0.1:0";  // Where it listens; port 0: a free one.
+  std::shared_ptr<const net::Key> key;  // Null: this machine only.
+  int threads = 1;                      // That run tasks.
+  std::string tmp_folder;               // For rows that do not fit into memory.
+  // Makes tables what Lua functions can capture (exec/graph_codec.h).
+  std::function<std::shared_ptr<const udf::SharedObject>(TableHandle table)> table_object;
+};
+
+class ExecutorProcess {
+ public:
+  // `ended`: called once, from another thread, when the driver has gone: there is nothing more to do.
+  ExecutorProcess(env::Env& env, ExecutorOptions options, std::function<void(Status)> ended);
+  ~ExecutorProcess();
+  ExecutorProcess(const ExecutorProcess&) = delete;
+
+  Status Start();
+  // Where it listens. Expects: Start was ok.
+  std::string address() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace glim::cluster

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the driver of a run and its executors say to each other. A question is a frame of its own type, an answer a
+// frame of type kAnswer with the question's number; it begins with a status. docs/format/wire.md has the bytes.
+//
+//   driver -> executor    OpenRun, TellStage, RunTask, DropOutput, EndRun
+//   executor -> executor, executor -> driver and back   Fetch
+//
+// Thread: values and plain functions.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "exchange/exchange.h"
+#include "exec/plan_tasks.h"
+#include "glim/status.h"
+#include "net/frame.h"
+#include "net/messages.h"
+
+namespace glim::cluster {
+
+enum JobMessage : uint16_t {
+  kOpenRunMessage = 80,
+  kTellStageMessage = 81,
+  kRunTaskMessage = 82,
+  kDropOutputMessage = 83,
+  kEndRunMessage = 84,
+  kFetchMessage = 85,
+  kAnswerMessage = 86,
+};
+const net::MessageTable& JobMessages();
+
+// Of a frame between them: a row may be large.
+inline constexpr size_t kPayloadBytesMax = size_t{1} << 30;
+
+// An executor works for one session, on one run at a time. The graph is the frame's segment (exec/graph_codec.h).
+struct OpenRun {
+  uint64_t run = 0;        // Numbers runs of the session.
+  int32_t place = 0;       // Of this executor.
+  uint64_t plan_hash = 0;  // plan::Fingerprint of what the driver made of it.
+  std::vector<int32_t> ends;
+  int32_t partitions = 0;
+  int64_t memory_bytes = 0;
+  int64_t lua_memory_bytes = 0;
+  std::string lua_path;
+  bool lua_kernels = true;
+  bool taps = false;
+};
+
+// Where the rows are that the tasks of a stage gave.
+struct StageRows {
+  struct Producer {
+    int32_t place = 0;
+    exchange::ProducerRows rows;
+  };
+  int32_t stage = 0;
+  std::vector<Producer> producers;
+};
+
+// Before the tasks of a stage run at an executor, and again when rows have moved.
+struct TellStage {
+  uint64_t run = 0;
+  int32_t stage = 0;
+  std::vector<std::pair<int32_t, std::string>> executors;    // All: place, and host:port.
+  std::vector<std::pair<int32_t, exec::StageShape>> shapes;  // Of what it reads, its parts, and itself; in plan order.
+  std::vector<StageRows> rows;                               // Of what it reads.
+  std::vector<int32_t> tables;                               // Stages that fill tables for its functions.
+};
+
+struct RunTask {
+  uint64_t run = 0;
+  int32_t stage = 0, task = 0, attempt = 0;
+};
+struct TaskAnswer {
+  exec::TaskResult result;
+  exchange::ProducerRows rows;         // Without rows counts when the stage sends nothing.
+  std::vector<std::string> keys_seen;  // By joins of the stage, in all tasks there so far.
+};
+
+struct DropOutput {
+  uint64_t run = 0;
+  int32_t stage = 0;
+};
+struct EndRun {
+  uint64_t run = 0;
+};
+
+// Asks for rows that a producer has for a consumer, from a place on.
+struct Fetch {
+  uint64_t run = 0;
+  int32_t stage = 0, producer = 0, consumer = 0;
+  exchange::SlotPosition from;
+  uint32_t bytes_max = 0;  // About; at least one batch comes.
+};
+// Each batch is a segment (batch/batch_codec.h).
+struct FetchAnswer {
+  exchange::SlotPosition next;
+  bool end = false;
+};
+
+net::Frame ToFrame(const OpenRun& message);
+net::Frame ToFrame(const TellStage& message);
+net::Frame ToFrame(const RunTask& message);
+net::Frame ToFrame(const DropOutput& message);
+net::Frame ToFrame(const EndRun& message);
+net::Frame ToFrame(const Fetch& message);
+// Any other bytes are kCorrupt.
+template <class Message>
+Result<Message> FromFrame(const net::Frame& frame);
+
+// An answer to the question `request`; `body` counts only when the status is ok.
+net::Frame MakeAnswer(uint64_t request, const Status& status, std::string_view body = {},
+                      std::vector<net::Segment> segments = {});
+// The body of an answer; its status when that is not ok.
+Result<std::string_view> BodyOfAnswer(const net::Frame& answer);
+
+std::string Encode(const TaskAnswer& answer);
+Result<TaskAnswer> DecodeTaskAnswer(std::string_view body);
+std::string Encode(const FetchAnswer& answer);
+Result<FetchAnswer> DecodeFetchAnswer(std::string_view body);
+
+}  // namespace glim::cluster

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cluster/job/remote_rows.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/try.h"
+#include "batch/batch_codec.h"
+#include "cluster/job/messages.h"
+
+namespace glim::cluster {
+namespace {
+
+// The first segment of an answer is its body.
+constexpr size_t kBatchesMax = net::kSegmentsMax - 1;
+
+// What one question brings.
+struct Piece {
+  std::mutex mutex;
+  std::condition_variable arrived;
+  std::optional<Result<net::Frame>> answer;
+};
+
+class RemoteReader final : public exchange::PartitionReader {
+ public:
+  RemoteReader(std::shared_ptr<Peer> peer, const Fetch& fetch, std::shared_ptr<const std::atomic<bool>> cancelled)
+      : peer_(std::move(peer)), fetch_(fetch), cancelled_(std::move(cancelled)) {
+    Ask();
+  }
+
+  Result<std::optional<Batch>> Next() override {
+    while (next_ == batches_.size()) {
+      if (piece_ == nullptr) return std::optional<Batch>();
+      RETURN_IF_ERROR(Take());
+    }
+    return std::optional<Batch>(std::move(batches_[next_++]));
+  }
+
+ private:
+  void Ask() {
+    piece_ = std::make_shared<Piece>();
+    peer_->Ask(ToFrame(fetch_), [piece = piece_](Result<net::Frame> answer) {
+      {
+        const std::lock_guard lock(piece->mutex);
+        piece->answer = std::move(answer);
+      }
+      piece->arrived.notify_one();
+    });
+  }
+
+  Status Take() {
+    constexpr auto kLook = std::chrono::milliseconds(50);
+    const auto piece = std::exchange(piece_, nullptr);
+    net::Frame frame;
+    {
+      std::unique_lock lock(piece->mutex);
+      while (!piece->arrived.wait_for(lock, kLook, [&] { return piece->answer.has_value(); })) {
+        if (cancelled_->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
+      }
+      ASSIGN_OR_RETURN(frame, *std::exchange(piece->answer, std::nullopt));
+    }
+    ASSIGN_OR_RETURN(const std::string_view body, BodyOfAnswer(frame));
+    ASSIGN_OR_RETURN(const FetchAnswer answer, DecodeFetchAnswer(body));
+    if (!answer.end) {
+      fetch_.from = answer.next;
+      Ask();
+    }
+    batches_.clear();
+    next_ = 0;
+    for (size_t i = 1; i < frame.segments.size(); ++i) {
+      const std::string_view bytes = frame.segments[i].bytes;
+      // Behind a buffer there is room to read on, behind a segment there is none.
+      const std::shared_ptr<Buffer> buffer = Buffer::Allocate(bytes.size());
+      std::copy(bytes.begin(), bytes.end(), buffer->mutable_data());
+      ASSIGN_OR_RETURN(Batch batch, batch::DecodeBatch(buffer));
+      batches_.push_back(std::move(batch));
+    }
+    return Status::Ok();
+  }
+
+  const std::shared_ptr<Peer> peer_;
+  Fetch fetch_;
+  const std::shared_ptr<const std::atomic<bool>> cancelled_;
+  std::shared_ptr<Piece> piece_;  // That was asked for; null at the end.
+  std::vector<Batch> batches_;
+  size_t next_ = 0;
+};
+
+class NoReader final : public exchange::PartitionReader {
+ public:
+  Result<std::optional<Batch>> Next() override { return Status::Stale("the process that has the rows is not known"); }
+};
+
+}  // namespace
+
+std::unique_ptr<exchange::PartitionReader> RemoteRows::Read(int producer, int consumer, int64_t piece_bytes) {
+  std::shared_ptr<Peer> peer = peer_();
+  if (peer == nullptr) return std::make_unique<NoReader>();
+  const Fetch fetch{.run = run_,
+                    .stage = stage_,
+                    .producer = producer,
+                    .consumer = consumer,
+                    .from = {},
+                    .bytes_max = static_cast<uint32_t>(piece_bytes)};
+  return std::make_unique<RemoteReader>(std::move(peer), fetch, cancelled_);
+}
+
+net::Frame AnswerFetch(uint64_t request, const Fetch& fetch, exchange::Exchange& rows) {
+  FetchAnswer answer{.next = fetch.from, .end = false};
+  auto batches = rows.ReadSlot(fetch.producer, fetch.consumer, &answer.next, fetch.bytes_max, kBatchesMax);
+  if (!batches.ok()) return MakeAnswer(request, batches.status());
+  answer.end = batches->empty();
+  std::vector<net::Segment> segments;
+  for (const Batch& batch : *batches) {
+    auto bytes = std::make_shared<std::string>();
+    batch::EncodeBatch(batch, bytes.get());
+    const std::string_view view = *bytes;
+    segments.push_back({.bytes = view, .owner = std::move(bytes)});
+  }
+  return MakeAnswer(request, Status::Ok(), Encode(answer), std::move(segments));
+}
+
+}  // namespace glim::cluster

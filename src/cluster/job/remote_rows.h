@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Rows that tasks in another process gave: fetched from there, piece by piece, one piece ahead of what is read. The one
+// who reads asks, so a slow reader slows nobody down and fills no memory; who has the rows keeps them, so they can be
+// read again.
+//
+// When the other process is lost, or has them no more: kStale.
+//
+// Thread: any; a reader belongs to its task.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "cluster/job/messages.h"
+#include "cluster/job/peer.h"
+#include "exchange/exchange.h"
+
+namespace glim::cluster {
+
+class RemoteRows final : public exchange::ElsewhereRows {
+ public:
+  // `peer`: finds the process, for each reader anew. `cancelled`: waits end.
+  RemoteRows(std::function<std::shared_ptr<Peer>()> peer, uint64_t run, int stage,
+             std::shared_ptr<const std::atomic<bool>> cancelled)
+      : peer_(std::move(peer)), run_(run), stage_(stage), cancelled_(std::move(cancelled)) {}
+
+  std::unique_ptr<exchange::PartitionReader> Read(int producer, int consumer, int64_t piece_bytes) override;
+
+ private:
+  const std::function<std::shared_ptr<Peer>()> peer_;
+  const uint64_t run_;
+  const int stage_;
+  const std::shared_ptr<const std::atomic<bool>> cancelled_;
+};
+
+// The answer to a Fetch, from `rows`.
+net::Frame AnswerFetch(uint64_t request, const Fetch& fetch, exchange::Exchange& rows);
+
+}  // namespace glim::cluster

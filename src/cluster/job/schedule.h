@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Decides which task of a run is tried next, and where. A state machine: no threads, no clock, no I/O; the driver
+// (driver.h) asks it, and tells it what happened.
+//
+// Stages run one after the other, so that no stage waits for the slots of another one and nothing can deadlock. The
+// rows that a task gives stay where it ran until no stage needs them any more. A place that is lost takes its rows with
+// it: those still needed are made again elsewhere, and for that, as far back as it must be, the rows they were made of.
+//
+// Place 0 is the driver, which is never lost; executors have numbers from 1 on, none of which comes twice. A task is
+// bound to the driver (its source or its sink is there) or to the executors.
+//
+// Before tasks of a stage run at a place, the place is told how the stage is cut and where its inputs are (kTell), and
+// again when an input had to be made anew, for which it has no task of that stage at work.
+//
+// Thread: one.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "glim/status.h"
+
+namespace glim::cluster {
+
+class Schedule {
+ public:
+  static constexpr int kDriver = 0;
+
+  // `inputs`: for each stage the stages before it whose rows its tasks read. A task is tried `attempts_max` times.
+  Schedule(std::vector<std::vector<int>> inputs, int attempts_max);
+
+  void AddPlace(int place, int slots);
+  // All that ran there is to run again, and its rows are gone.
+  void LosePlace(int place);
+  int place_count() const { return static_cast<int>(places_.size()); }  // The driver included.
+  int slot_count() const;                                               // Of executors.
+
+  // When the number of the stage's tasks is known. `at_driver`: for each task.
+  void SetTasks(int stage, std::vector<bool> at_driver);
+  // Task i is best run where task i of that input ran.
+  void RunBeside(int stage, int input) { stages_[stage].beside = input; }
+  // From now on the tasks of this stage are wanted. Expects: SetTasks, also of its inputs.
+  void Aim(int stage) { aim_ = stage; }
+  // All of its tasks have run, and none of its rows were lost since.
+  bool Done(int stage) const;
+  int aim() const { return aim_; }
+  // Nobody needs its rows any more, unless rows made of them are lost.
+  void Release(int stage);
+  bool released(int stage) const { return stages_[stage].released; }
+
+  struct Step {
+    enum Kind { kTell, kRun } kind = kRun;
+    int place = 0;
+    int stage = 0;
+    int task = 0;     // Of kRun, as is
+    int attempt = 0;  // from 0.
+  };
+  // What can be begun now; nullopt: wait until something that was begun has ended.
+  std::optional<Step> Next();
+
+  // The ends of a kTell. What it takes from inputs could not be read: it is to be told again.
+  void Told(const Step& step);
+  Status NotTold(const Step& step);
+  // The ends of a kRun. `rows_lost`: an input could not be read, it is to be tried again; fails when it was tried often
+  // enough. What comes of a place that was lost meanwhile is not to be told.
+  void Succeeded(const Step& step);
+  Status RowsLost(const Step& step);
+  // Somebody else has the rows of the task now.
+  void Move(int stage, int task, int place);
+  // They are gone.
+  void LoseRows(int stage, int task);
+
+  // The first failure of LosePlace: a task that was at work there was tried often enough.
+  const Status& failure() const { return failure_; }
+  // Where the rows of a task are. Expects: it has run.
+  int PlaceOf(int stage, int task) const { return stages_[stage].tasks[task].place; }
+  bool HasRun(int stage, int task) const { return stages_[stage].tasks[task].state == Task::kDone; }
+  int running_count() const;
+
+ private:
+  struct Task {
+    enum State : uint8_t { kWaiting, kRunning, kDone } state = kWaiting;
+    bool at_driver = false;
+    int place = -1;    // Of kRunning and kDone.
+    int attempts = 0;  // Begun.
+    int avoid = -1;    // It failed there.
+  };
+  struct Stage {
+    std::vector<int> inputs;
+    int beside = -1;
+    std::vector<Task> tasks;
+    int done = 0;
+    bool released = false;
+    uint64_t version = 1;  // Counts the changes of where its inputs are.
+    int not_told = 0;
+  };
+  struct Place {
+    int slots = 0;
+    int running = 0;
+    bool telling = false;
+    std::map<int, uint64_t> told;         // By stage: which version.
+    std::map<int, int> running_of_stage;  // By stage.
+  };
+
+  // The stage whose tasks are to run so that those of `stage` can: itself, or an input that is not whole.
+  int Missing(int stage);
+  void MarkWaiting(int stage, int task);
+  // Where rows of this stage are has changed.
+  void Moved(int stage);
+  std::optional<int> PlaceFor(int stage, int task) const;
+  void EndRun(const Step& step);
+  Status TriedOften(const Step& step) const;
+
+  const int attempts_max_;
+  std::vector<Stage> stages_;
+  std::map<int, Place> places_;
+  int aim_ = -1;
+  Status failure_;
+};
+
+}  // namespace glim::cluster

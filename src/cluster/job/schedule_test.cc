@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cluster/job/schedule.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <set>
+#include <vector>
+
+namespace glim::cluster {
+namespace {
+
+using Step = Schedule::Step;
+
+// Executors that exist in the mind of the test only: it knows which rows are where, and for each step that the schedule
+// begins looks whether it can be done at all.
+class World {
+ public:
+  explicit World(uint64_t seed) : random_(seed), stages_(1 + Below(6)), schedule_(MakeInputs(), 1000000) {}
+
+  void Run() {
+    slots_[Schedule::kDriver] = 2;
+    schedule_.AddPlace(Schedule::kDriver, 2);
+    const int executors = 1 + Below(4);
+    for (int i = 0; i < executors; ++i) AddExecutor();
+    for (int stage = 0; stage < stages_; ++stage) {
+      const int tasks = Below(9);
+      std::vector<bool> at_driver(tasks, Below(4) == 0);
+      tasks_.push_back(tasks);
+      schedule_.SetTasks(stage, at_driver);
+      if (!inputs_[stage].empty() && Below(2) == 0) schedule_.RunBeside(stage, inputs_[stage][0]);
+      at_driver_.push_back(at_driver);
+      schedule_.Aim(stage);
+      int losses = Below(4);
+      for (int rounds = 0; !schedule_.Done(stage); ++rounds) {
+        ASSERT_LT(rounds, 100000) << "stage " << stage << " never ends";
+        Begin();
+        if (testing::Test::HasFatalFailure()) return;
+        if (begun_.empty()) {
+          ASSERT_TRUE(alive_.empty()) << "nothing is begun, and executors are idle";
+        }
+        if (losses > 0 && Below(10) == 0) {
+          --losses;
+          Lose();
+        }
+        if (alive_.empty()) AddExecutor();
+        if (Below(20) == 0) MoveSome();
+        if (!begun_.empty()) End(Below(static_cast<int>(begun_.size())));
+      }
+      for (int task = 0; task < tasks; ++task) {
+        const int place = schedule_.PlaceOf(stage, task);
+        ASSERT_TRUE(Has(place, stage, task)) << "rows of task " << task << " are not at " << place;
+      }
+      ReleaseSome(stage);
+    }
+  }
+
+ private:
+  int Below(int n) { return n <= 1 ? 0 : static_cast<int>(random_() % static_cast<uint64_t>(n)); }
+
+  std::vector<std::vector<int>> MakeInputs() {
+    for (int stage = 0; stage < stages_; ++stage) {
+      std::set<int> inputs;
+      for (int i = Below(3); i > 0 && stage > 0; --i) inputs.insert(Below(stage));
+      inputs_.emplace_back(inputs.begin(), inputs.end());
+    }
+    return inputs_;
+  }
+
+  void AddExecutor() {
+    slots_[next_] = 1 + Below(3);
+    alive_.insert(next_);
+    schedule_.AddPlace(next_, slots_[next_]);
+    ++next_;
+  }
+
+  bool Has(int place, int stage, int task) const { return rows_.contains({place, stage, task}); }
+
+  void Begin() {
+    while (const auto step = schedule_.Next()) {
+      ASSERT_TRUE(step->place == Schedule::kDriver || alive_.contains(step->place));
+      for (const int input : inputs_[step->stage]) {
+        for (int task = 0; task < tasks_[input]; ++task) {
+          ASSERT_TRUE(schedule_.HasRun(input, task));
+          const int place = schedule_.PlaceOf(input, task);
+          ASSERT_TRUE(Has(place, input, task)) << "stage " << step->stage << " begins without its input";
+          if (step->kind == Step::kTell) {
+            told_[{step->place, step->stage}][{input, task}] = place;
+          } else {
+            const auto& told = told_.at({step->place, step->stage});
+            ASSERT_EQ(told.at({input, task}), place) << "it was told another place";
+          }
+        }
+      }
+      const auto same_place = [&](const Step& other) { return other.place == step->place; };
+      if (step->kind == Step::kRun) {
+        ASSERT_EQ(at_driver_[step->stage][step->task], step->place == Schedule::kDriver);
+        ASSERT_TRUE(std::none_of(begun_.begin(), begun_.end(), [&](const Step& other) {
+          return other.kind == Step::kRun && other.stage == step->stage && other.task == step->task;
+        })) << "the same task twice";
+        ASSERT_LT(std::count_if(begun_.begin(), begun_.end(), same_place), slots_[step->place]);
+      } else {
+        ASSERT_TRUE(std::none_of(begun_.begin(), begun_.end(), [&](const Step& other) {
+          return same_place(other) && other.stage == step->stage;
+        })) << "told of new places while tasks read from the old ones";
+      }
+      begun_.push_back(*step);
+    }
+  }
+
+  void End(int index) {
+    const Step step = begun_[index];
+    begun_.erase(begun_.begin() + index);
+    if (step.kind == Step::kTell) {
+      if (Below(20) == 0) {
+        ASSERT_TRUE(schedule_.NotTold(step).ok());
+      } else {
+        schedule_.Told(step);
+      }
+      return;
+    }
+    if (Below(20) == 0) {
+      ASSERT_TRUE(schedule_.RowsLost(step).ok());
+      return;
+    }
+    rows_.insert({step.place, step.stage, step.task});
+    schedule_.Succeeded(step);
+    if (Below(10) == 0) {
+      rows_.insert({Schedule::kDriver, step.stage, step.task});
+      schedule_.Move(step.stage, step.task, Schedule::kDriver);
+    } else if (step.place != Schedule::kDriver && Below(30) == 0) {
+      rows_.erase({step.place, step.stage, step.task});
+      schedule_.LoseRows(step.stage, step.task);
+    }
+  }
+
+  // Rows that are copied to the driver while others may read them where they were.
+  void MoveSome() {
+    const int stage = Below(static_cast<int>(tasks_.size()));
+    if (tasks_[stage] == 0 || schedule_.released(stage)) return;
+    const int task = Below(tasks_[stage]);
+    if (!schedule_.HasRun(stage, task)) return;
+    rows_.insert({Schedule::kDriver, stage, task});
+    schedule_.Move(stage, task, Schedule::kDriver);
+  }
+
+  void Lose() {
+    if (alive_.empty()) return;
+    auto it = alive_.begin();
+    std::advance(it, Below(static_cast<int>(alive_.size())));
+    const int place = *it;
+    alive_.erase(it);
+    std::erase_if(rows_, [&](const auto& row) { return std::get<0>(row) == place; });
+    std::erase_if(begun_, [&](const Step& step) { return step.place == place; });
+    schedule_.LosePlace(place);
+  }
+
+  // As a driver does: what nobody reads any more, and now and then more than that cannot be.
+  void ReleaseSome(int done) {
+    for (int stage = 0; stage <= done; ++stage) {
+      bool wanted = false;
+      for (int reader = done + 1; reader < stages_; ++reader) {
+        wanted = wanted || std::find(inputs_[reader].begin(), inputs_[reader].end(), stage) != inputs_[reader].end();
+      }
+      if (wanted || schedule_.released(stage)) continue;
+      schedule_.Release(stage);
+      std::erase_if(rows_, [&](const auto& row) { return std::get<1>(row) == stage; });
+    }
+  }
+
+  std::mt19937_64 random_;
+  const int stages_;
+  std::vector<std::vector<int>> inputs_;
+  Schedule schedule_;
+  std::vector<int> tasks_;
+  std::vector<std::vector<bool>> at_driver_;
+  std::map<int, int> slots_;
+  std::set<int> alive_;
+  int next_ = 1;
+  std::vector<Step> begun_;
+  std::set<std::tuple<int, int, int>> rows_;  // Place, stage, task.
+  std::map<std::pair<int, int>, std::map<std::pair<int, int>, int>> told_;
+};
+
+TEST(ScheduleTest, RunsWhatIsReadyAndMakesAgainWhatIsLost) {
+  for (uint64_t seed = 1; seed <= 20000; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    World(seed).Run();
+    if (HasFatalFailure()) return;
+  }
+}
+
+// Nine stages, each of which reads the one before, on four slots: none waits for the slots of another one.
+TEST(ScheduleTest, MoreStagesThanSlotsEnd) {
+  std::vector<std::vector<int>> inputs(9);
+  for (int stage = 1; stage < 9; ++stage) inputs[stage] = {stage - 1};
+  Schedule schedule(inputs, 4);
+  schedule.AddPlace(Schedule::kDriver, 1);
+  schedule.AddPlace(1, 2);
+  schedule.AddPlace(2, 2);
+  int run = 0;
+  for (int stage = 0; stage < 9; ++stage) {
+    schedule.SetTasks(stage, std::vector<bool>(16, false));
+    schedule.Aim(stage);
+    while (!schedule.Done(stage)) {
+      std::vector<Step> begun;
+      while (const auto step = schedule.Next()) begun.push_back(*step);
+      ASSERT_FALSE(begun.empty());
+      ASSERT_LE(begun.size(), 4U);
+      for (const Step& step : begun) {
+        if (step.kind == Step::kTell) {
+          schedule.Told(step);
+        } else {
+          schedule.Succeeded(step);
+          ++run;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(run, 9 * 16);
+}
+
+TEST(ScheduleTest, GivesUpATaskThatLosesFourExecutors) {
+  Schedule schedule({{}}, 4);
+  schedule.AddPlace(Schedule::kDriver, 1);
+  schedule.SetTasks(0, {false});
+  schedule.Aim(0);
+  for (int place = 1; place <= 4; ++place) {
+    ASSERT_TRUE(schedule.failure().ok());
+    schedule.AddPlace(place, 1);
+    schedule.Told(*schedule.Next());
+    ASSERT_EQ(schedule.Next()->place, place);
+    schedule.LosePlace(place);
+  }
+  EXPECT_EQ(
+      schedule.failure().message(),
+      "task 1 of stage 1 was tried 4 times, and each time its executor or another one that it read from was lost");
+}
+
+// The rows of a stage that has been read and released are gone; when rows made of them are lost, it runs again, too.
+TEST(ScheduleTest, GoesBackAsFarAsItMust) {
+  Schedule schedule({{}, {0}, {1}}, 4);
+  schedule.AddPlace(Schedule::kDriver, 1);
+  schedule.AddPlace(1, 1);
+  const auto run_all = [&](int stage) {
+    std::vector<int> ran;
+    schedule.Aim(stage);
+    while (!schedule.Done(stage)) {
+      const auto step = schedule.Next();
+      if (step->kind == Step::kTell) {
+        schedule.Told(*step);
+      } else {
+        ran.push_back(step->stage);
+        schedule.Succeeded(*step);
+      }
+    }
+    return ran;
+  };
+  for (int stage = 0; stage < 3; ++stage) schedule.SetTasks(stage, {false});
+  EXPECT_EQ(run_all(0), std::vector<int>{0});
+  EXPECT_EQ(run_all(1), std::vector<int>{1});
+  schedule.Release(0);
+  schedule.LosePlace(1);
+  schedule.AddPlace(2, 1);
+  EXPECT_EQ(run_all(2), (std::vector<int>{0, 1, 2}));
+}
+
+}  // namespace
+}  // namespace glim::cluster
