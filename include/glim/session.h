@@ -10,10 +10,15 @@
 //     return glim::ExitCode(flow.Run(session));
 //   }
 //
-// With --on, tables are on the servers of a cluster, and flows run in this process and pull from and push to them:
+// With --on, work is done by other processes:
 //
-//   --on standalone://HOST:PORT --key client.key   a cluster that was started with `glim master` and `glim server`
-//   --on local:3                                   a master and 3 servers as children of this process; they end with it
+//   --on local:3   flows run on 3 executors, children of this process that end with it, and tables are on 3 servers of
+//   the
+//                  same kind; both are started when they are needed. A flow with a function in C++ runs in this
+//                  process.
+//   --on standalone://HOST:PORT --key client.key
+//                  tables are on the servers of a cluster that was started with `glim master` and `glim server`; flows
+//                  run in this process and pull from and push to them
 //
 // The children of local:N are the program itself, started again: there the constructor of the first Session does not
 // return. So make it first, before the program prints or writes anything.
@@ -33,11 +38,11 @@
 namespace glim {
 
 struct SessionOptions {
-  std::string on = "embedded";    // Where tables are: "embedded", "standalone://host:port" or "local:3".
-  std::string key_file{};         // What lets us into a cluster: the client.key of `glim init`.
-  int threads = 0;                // 0: all cores that this process may use.
-  int64_t memory_bytes = 0;       // What runs may hold; 0: 60 % of the machine's or the cgroup's memory.
-  std::string tmp_folder{};       // Where what does not fit into it lies meanwhile; empty: $TMPDIR, or /var/tmp.
+  std::string on = "embedded";  // Who does the work: "embedded", "standalone://host:port" or "local:3".
+  std::string key_file{};       // What lets us into a cluster: the client.key of `glim init`.
+  int threads = 0;              // Of all executors together; 0: all cores that this process may use.
+  int64_t memory_bytes = 0;  // What runs may hold, in all processes; 0: 60 % of the machine's or the cgroup's memory.
+  std::string tmp_folder{};  // Where what does not fit into it lies meanwhile; empty: $TMPDIR, or /var/tmp.
   int64_t lua_memory_bytes = 0;   // What the Lua functions of one thread may hold; 0: half of the above by the number
                                   // of threads, at least 64 MiB.
   int partitions = 0;             // Tasks and partitions where the engine chooses; 0: by the size of the data.

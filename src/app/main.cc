@@ -17,6 +17,7 @@
 #include "client/session_parts.h"
 #include "engine/roles.h"
 #include "glim/session.h"
+#include "script/lua_table.h"
 #include "script/script.h"
 
 namespace {
@@ -45,8 +46,9 @@ std::string EnvironmentName(std::string_view option) {
 CLI::App* AddRunCommand(CLI::App* app, const char* name, const char* what, const char* example, RunOptions* options) {
   CLI::App* command = app->add_subcommand(name, what);
   const char* const texts[] = {
-      "where tables are: embedded, in this process, when not given; local:3, on 3 servers "
-      "that are started for this run; standalone://HOST:PORT, on those of that master",
+      "who does the work: embedded, this process, when not given; local:3, 3 executors, and 3 "
+      "servers for tables, started for this run; standalone://HOST:PORT, tables are on the "
+      "servers of that master",
       "client.key of `glim init`, for standalone://",
       "threads; all cores when not given",
       "tasks and partitions where the engine chooses",
@@ -123,7 +125,7 @@ int Complain(const std::string& what, const std::string& command) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  glim::engine::ServeIfChild(*glim::env::MakePosixEnv());
+  glim::engine::ServeIfChild(*glim::env::MakePosixEnv(), glim::script::MakeTableObject);
   CLI::App app("Glim: dataflow and parameter server in one engine.", "glim");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("glim ") + kVersion, "prints the version");

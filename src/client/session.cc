@@ -12,6 +12,7 @@
 #include "engine/roles.h"
 #include "exec/bindings.h"
 #include "exec/estimates.h"
+#include "exec/graph_codec.h"
 #include "exec/names.h"
 #include "exec/runner.h"
 #include "flow/graph.h"
@@ -75,13 +76,13 @@ Status ParseArguments(int argc, char** argv, SessionOptions* options, std::vecto
 
 // What --on says.
 struct Engine {
-  std::string master;    // Of a standalone cluster; empty: none.
-  uint32_t servers = 0;  // Of local:N; 0: not that.
+  std::string master;  // Of a standalone cluster; empty: none.
+  uint32_t count = 0;  // The N of local:N; 0: not that.
 };
 
 Result<Engine> ParseEngine(std::string_view on) {
   constexpr std::string_view kStandalone = "standalone://", kLocal = "local:", kMasterPort = ":45326";
-  constexpr uint32_t kServersMax = 64;
+  constexpr uint32_t kCountMax = 64;
   const auto wrong = [&](std::string_view why) {
     return Status::Invalid(fmt::format("--on {}: {}; there are embedded, local:N and standalone://HOST:PORT", on, why));
   };
@@ -97,10 +98,9 @@ Result<Engine> ParseEngine(std::string_view on) {
   }
   if (on.starts_with(kLocal)) {
     const std::string_view number = on.substr(kLocal.size());
-    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), engine.servers);
-    if (error != std::errc() || end != number.data() + number.size() || engine.servers < 1 ||
-        engine.servers > kServersMax) {
-      return wrong(fmt::format("N is a number of servers, from 1 to {}", kServersMax));
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), engine.count);
+    if (error != std::errc() || end != number.data() + number.size() || engine.count < 1 || engine.count > kCountMax) {
+      return wrong(fmt::format("N is a number of executors and servers, from 1 to {}", kCountMax));
     }
     return engine;
   }
@@ -182,6 +182,14 @@ int64_t MemoryOf(const Session::Parts& parts) {
   return parts.options.memory_bytes > 0 ? parts.options.memory_bytes : parts.env->machine().memory_bytes / 10 * 6;
 }
 
+// Under connect_mutex.
+Result<engine::LocalCluster*> Local(Session::Parts* parts) {
+  if (parts->local == nullptr) {
+    ASSIGN_OR_RETURN(parts->local, engine::LocalCluster::Make(*parts->env));
+  }
+  return parts->local.get();
+}
+
 Result<std::shared_ptr<const net::Key>> KeyOf(const Session::Parts& parts) {
   if (parts.options.key_file.empty()) return std::shared_ptr<const net::Key>();
   auto key = net::ReadKey(parts.env->files(), parts.options.key_file);
@@ -200,16 +208,14 @@ Result<std::unique_ptr<param::TableStore>> MakeTables(Session::Parts* parts) {
   env::Env& env = *parts->env;
   if (parts->options.on == "embedded") return std::unique_ptr<param::TableStore>(new param::Catalogue(env));
   ASSIGN_OR_RETURN(Engine engine, ParseEngine(parts->options.on));
-  if (engine.servers == 0) {
+  if (engine.count == 0) {
     ASSIGN_OR_RETURN(auto key, KeyOf(*parts));
     return ReachCluster(env, {.master = engine.master, .key = std::move(key)});
   }
-  if (parts->local == nullptr) {
-    auto local =
-        engine::LocalCluster::Start(env, engine.servers, static_cast<uint64_t>(MemoryOf(*parts)) / engine.servers);
-    if (!local.ok()) return Status(Code::kUnreachable, local.status().message());
-    parts->local = *std::move(local);
-  }
+  ASSIGN_OR_RETURN(engine::LocalCluster * local, Local(parts));
+  const uint64_t memory = static_cast<uint64_t>(MemoryOf(*parts)) / engine.count;
+  if (Status status = local->StartServers(engine.count, memory); !status.ok())
+    return Status(Code::kUnreachable, std::move(status).With(parts->options.on).message());
   return ReachCluster(env, {.master = parts->local->master(), .key = parts->local->client_key()});
 }
 
@@ -243,6 +249,64 @@ Result<TableHandle> OpenHandle(Session::Parts* parts, const std::string& handle)
     ASSIGN_OR_RETURN(there, ReachCluster(*parts->env, {.master = address.place, .key = std::move(key)}));
   }
   return there->OpenTable(address);
+}
+
+int ThreadsOf(const Session::Parts& parts) {
+  return parts.options.threads > 0 ? parts.options.threads : parts.env->machine().cores;
+}
+
+udf::HostOptions HostsOf(const Session::Parts& parts, int threads) {
+  constexpr int64_t kLuaMemoryMin = 64 << 20;
+  return {.lua_memory_bytes_max = parts.options.lua_memory_bytes > 0
+                                      ? parts.options.lua_memory_bytes
+                                      : std::max(kLuaMemoryMin, MemoryOf(parts) / 2 / threads),
+          .lua_kernels = parts.options.lua_kernels,
+          .lua_path = parts.lua_path};
+}
+
+// The threads and the memory of a session on local:N are those of all its processes together.
+Result<cluster::ExecutorPlace> StartLocalExecutor(Session::Parts* parts, int threads) {
+  const std::lock_guard lock(parts->connect_mutex);
+  ASSIGN_OR_RETURN(engine::LocalCluster * local, Local(parts));
+  ASSIGN_OR_RETURN(const std::string address,
+                   local->StartExecutor(static_cast<uint32_t>(threads), TemporaryFolder(parts->options, *parts->env)));
+  return cluster::ExecutorPlace{.address = address, .slots = threads};
+}
+
+// Starts executors until there are as many as the engine is to have.
+Status StartExecutors(const Engine& engine, Session::Parts* parts) {
+  const int threads = std::max(1, ThreadsOf(*parts) / static_cast<int>(engine.count));
+  if (parts->jobs == nullptr) {
+    std::shared_ptr<const net::Key> key;
+    {
+      const std::lock_guard lock(parts->connect_mutex);
+      ASSIGN_OR_RETURN(engine::LocalCluster * local, Local(parts));
+      key = local->client_key();
+    }
+    parts->jobs = std::make_unique<cluster::JobDriver>(
+        *parts->env, cluster::JobDriverOptions{.key = std::move(key), .replace = [parts, threads] {
+                                                 return StartLocalExecutor(parts, threads);
+                                               }});
+  }
+  while (parts->jobs->executor_count() < engine.count) {
+    auto executor = StartLocalExecutor(parts, threads);
+    if (!executor.ok()) return std::move(executor).status().With(parts->options.on);
+    RETURN_IF_ERROR(parts->jobs->AddExecutor(*executor));
+  }
+  return Status::Ok();
+}
+
+Status RunPlan(const plan::Plan& plan, const exec::RunnerOptions& options, Session::Parts* parts) {
+  ASSIGN_OR_RETURN(const Engine engine, ParseEngine(parts->options.on));
+  // Executors have no functions in C++.
+  if (engine.count == 0 || exec::HasNativeFunctions(*plan.graph))
+    return exec::Runner(parts->env.get(), parts->pool.get(), options).Run(plan);
+  RETURN_IF_ERROR(StartExecutors(engine, parts));
+  exec::RunnerOptions here = options;
+  here.memory_bytes = options.memory_bytes / (engine.count + 1);
+  const cluster::JobOptions job{.executor_memory_bytes = here.memory_bytes,
+                                .hosts = HostsOf(*parts, ThreadsOf(*parts) + static_cast<int>(engine.count))};
+  return parts->jobs->Run(plan, parts->pool.get(), here, job);
 }
 
 }  // namespace
@@ -350,7 +414,8 @@ Status Session::RunEnds(const std::shared_ptr<flow::Graph>& graph, std::vector<i
     return parts.env->standard_output().Append(
         plan::ToText(plan, exec::SourceSizes(*parts.env, plan), exec::HowFunctionsRun(*graph, functions, hosts)));
   }
-  RETURN_IF_ERROR(Connect());
+  // A flow on local:N needs servers only for the tables that it has opened by now.
+  if (!parts.options.on.starts_with("local:")) RETURN_IF_ERROR(Connect());
   if (parts.running.exchange(true)) {
     return Status::Invalid(fmt::format("the flow \"{}\" cannot run yet: its session runs another one", graph->name()));
   }
@@ -358,13 +423,8 @@ Status Session::RunEnds(const std::shared_ptr<flow::Graph>& graph, std::vector<i
       &parts.running, [](std::atomic<bool>* running) { running->store(false); });
   const int64_t memory = MemoryOf(parts);
   if (parts.pool == nullptr) {
-    constexpr int64_t kLuaMemoryMin = 64 << 20;
-    const int threads = parts.options.threads > 0 ? parts.options.threads : parts.env->machine().cores;
-    const int64_t lua_memory = parts.options.lua_memory_bytes > 0 ? parts.options.lua_memory_bytes
-                                                                  : std::max(kLuaMemoryMin, memory / 2 / threads);
-    parts.pool = std::make_unique<exec::WorkerPool>(threads, udf::HostOptions{.lua_memory_bytes_max = lua_memory,
-                                                                              .lua_kernels = parts.options.lua_kernels,
-                                                                              .lua_path = parts.lua_path});
+    const int threads = ThreadsOf(parts);
+    parts.pool = std::make_unique<exec::WorkerPool>(threads, HostsOf(parts, threads));
   }
   // Who asks for a limit wants it kept by the whole process.
   if (parts.options.memory_bytes > 0) env::ReturnMemoryEarly();
@@ -378,7 +438,7 @@ Status Session::RunEnds(const std::shared_ptr<flow::Graph>& graph, std::vector<i
                                     .report = reports ? &report : nullptr,
                                     .counters = &counters};
   const int64_t begin_nanos = parts.env->clock().MonotonicNanos();
-  RETURN_IF_ERROR(exec::Runner(parts.env.get(), parts.pool.get(), options).Run(plan));
+  RETURN_IF_ERROR(RunPlan(plan, options, &parts));
   graph->MarkFinished(plan.ends);
   parts.counters.Add(counters);
   report.SetCounters(counters);

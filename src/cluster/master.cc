@@ -405,7 +405,8 @@ void Master::OnTick(int64_t now) {
 Result<uint64_t> Master::CreateTable(TableEntry table, int64_t now) {
   if (!begun_) return Status::Unavailable("the master is starting");
   if (FindTable(table.name) != nullptr || !names_deciding_.insert(table.name).second) {
-    return Status::Invalid(fmt::format("there is a table \"{}\" already", table.name));
+    return Status::Invalid(fmt::format(
+        "there is a table \"{}\" already; open it (OpenTable, in Lua glim.open_table), or drop it first", table.name));
   }
   if (Status status = CheckServers(table, now); !status.ok()) {
     names_deciding_.erase(table.name);

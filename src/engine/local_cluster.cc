@@ -21,33 +21,43 @@ constexpr std::string_view kListening = "listening ";
 
 }  // namespace
 
-Result<std::unique_ptr<LocalCluster>> LocalCluster::Start(env::Env& env, uint32_t servers, uint64_t memory_max) {
+Result<std::unique_ptr<LocalCluster>> LocalCluster::Make(env::Env& env) {
   std::unique_ptr<LocalCluster> cluster(new LocalCluster(env));
-  Status status = cluster->Begin(servers, memory_max);
-  if (!status.ok()) return std::move(status).With(fmt::format("local:{}", servers));
+  RETURN_IF_ERROR(cluster->Begin());
   return cluster;
 }
 
-Status LocalCluster::Begin(uint32_t servers, uint64_t memory_max) {
-  const int64_t until = env_.clock().MonotonicNanos() + kStartNanos;
+Status LocalCluster::Begin() {
   ASSIGN_OR_RETURN(folder_, env_.files().MakeTemporaryFolder("glim-local-"));
   ASSIGN_OR_RETURN(const net::Key key, net::MakeClusterKey("local"));
   client_key_ = std::make_shared<const net::Key>(net::MakeClientKey(key, net::Role::kClient));
-  const std::string key_file = env::JoinPath(folder_, "cluster.key");
-  RETURN_IF_ERROR(net::WriteKey(env_.files(), key_file, key));
-  const MasterRole master{"127.0.0.1:0", env::JoinPath(folder_, "master"), key_file};
-  ASSIGN_OR_RETURN(master_, StartChild("the master", ChildOf(master), until));
+  key_file_ = env::JoinPath(folder_, "cluster.key");
+  return net::WriteKey(env_.files(), key_file_, key);
+}
+
+Status LocalCluster::StartServers(uint32_t servers, uint64_t memory_max) {
+  const int64_t until = env_.clock().MonotonicNanos() + kStartNanos;
+  const MasterRole role{"127.0.0.1:0", env::JoinPath(folder_, "master"), key_file_};
+  ASSIGN_OR_RETURN(std::string master, StartChild("the master", ChildOf(role), until));
   for (uint32_t i = 1; i <= servers; ++i) {
     const std::string name = fmt::format("server {}", i);
-    const ServerRole server{.master = master_,
+    const ServerRole server{.master = master,
                             .address = "127.0.0.1:0",
                             .folder = "",  // It would end with us, and nothing is to be promised of it.
-                            .key_file = key_file,
+                            .key_file = key_file_,
                             .memory_max = memory_max,
                             .node = i};
     RETURN_IF_ERROR(StartChild(name, ChildOf(server), until).status());
   }
+  master_ = std::move(master);
   return AwaitServers(servers, until);
+}
+
+Result<std::string> LocalCluster::StartExecutor(uint32_t threads, const std::string& tmp_folder) {
+  const int64_t until = env_.clock().MonotonicNanos() + kStartNanos;
+  const ExecutorRole role{
+      .address = "127.0.0.1:0", .key_file = key_file_, .tmp_folder = tmp_folder, .threads = threads};
+  return StartChild("an executor", ChildOf(role), until);
 }
 
 LocalCluster::~LocalCluster() {
@@ -61,6 +71,7 @@ Result<std::string> LocalCluster::StartChild(const std::string& what, const std:
   env::CommandOptions options;
   options.argv = {"/proc/self/exe"};
   options.environment = {fmt::format("{}={}", kChildVariable, role)};
+  options.lend_output = true;
   ASSIGN_OR_RETURN(std::unique_ptr<env::ChildProcess> child, env_.processes().Start(options));
   env::ChildProcess& started = *children_.emplace_back(std::move(child));
   std::string line;

@@ -3,12 +3,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <memory>
 #include <utility>
 #include <vector>
 
 #include "base/try.h"
+#include "cluster/job/executor.h"
 #include "cluster/master_process.h"
 #include "cluster/server_process.h"
 #include "net/address.h"
@@ -56,6 +59,8 @@ Status Serve(env::Env& env, Process& process, Ends ends) {
   if (ends == Ends::kInterrupt) env.WatchInterrupts();
   RETURN_IF_ERROR(process.Start());
   RETURN_IF_ERROR(env.standard_output().Append(fmt::format("listening {}\n", process.address())));
+  // Nobody reads the pipe any more; functions of executors may print.
+  RETURN_IF_ERROR(env::TakeLentOutput());
   env::ForgetStart();
   return AwaitEnd(env, ends);
 }
@@ -108,6 +113,20 @@ Status RunServer(env::Env& env, const ServerRole& role, Ends ends) {
   return Serve(env, server, ends);
 }
 
+Status RunExecutor(env::Env& env, const ExecutorRole& role, TableObjectMaker table_object, Ends ends) {
+  cluster::ExecutorOptions options;
+  ASSIGN_OR_RETURN(options.key, ReadClusterKey(env, role.key_file));
+  options.address = FullAddress(role.address, options.key != nullptr);
+  options.threads = static_cast<int>(std::max<uint32_t>(role.threads, 1));
+  options.tmp_folder = role.tmp_folder;
+  options.table_object = std::move(table_object);
+  // What functions print comes out with what other executors print: a line is not torn.
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
+  // Its driver has gone, so nobody reads what it could say.
+  cluster::ExecutorProcess executor(env, std::move(options), [](const Status&) { env::ExitNow(0); });
+  return Serve(env, executor, ends);
+}
+
 std::string ChildOf(const MasterRole& role) {
   return fmt::format("master{0}{1}{0}{2}{0}{3}", kSeparator, role.address, role.folder, role.key_file);
 }
@@ -117,7 +136,12 @@ std::string ChildOf(const ServerRole& role) {
                      role.key_file, role.memory_max, role.node);
 }
 
-void ServeIfChild(env::Env& env) {
+std::string ChildOf(const ExecutorRole& role) {
+  return fmt::format("executor{0}{1}{0}{2}{0}{3}{0}{4}", kSeparator, role.address, role.key_file, role.tmp_folder,
+                     role.threads);
+}
+
+void ServeIfChild(env::Env& env, TableObjectMaker table_object) {
   const auto text = env.Variable(kChildVariable);
   if (!text) return;
   const std::vector<std::string> parts = Split(*text);
@@ -128,6 +152,9 @@ void ServeIfChild(env::Env& env) {
     status = RunServer(
         env, {parts[1], parts[2], parts[3], parts[4], NumberOf(parts[5]), static_cast<uint32_t>(NumberOf(parts[6]))},
         Ends::kStdin);
+  } else if (parts[0] == "executor" && parts.size() == 5) {
+    status = RunExecutor(env, {parts[1], parts[2], parts[3], static_cast<uint32_t>(NumberOf(parts[4]))},
+                         std::move(table_object), Ends::kStdin);
   }
   if (!status.ok()) EndNow(env, status);
   env::ExitNow(0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A process that is a master or a server and nothing else: what `glim master` and `glim server` do, and the children
-// of a program that runs on local:N.
+// A process that is a master, a server or an executor and nothing else: what `glim master` and `glim server` do, and
+// the children of a program that runs on local:N.
 //
 // Each says where it listens on the first line of stdout, `listening HOST:PORT`, and works until it is told to stop.
 //
@@ -12,10 +12,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 
 #include "env/env.h"
 #include "glim/status.h"
+#include "glim/table.h"
+#include "udf/lua_capture.h"
 
 namespace glim::engine {
 
@@ -34,6 +38,16 @@ struct ServerRole {
   uint32_t node = 0;        // 0: the folder's, or a new one.
 };
 
+struct ExecutorRole {
+  std::string address;
+  std::string key_file;
+  std::string tmp_folder;
+  uint32_t threads = 1;
+};
+
+// Makes a table what Lua functions can capture: script::MakeTableObject, which stands above this folder.
+using TableObjectMaker = std::function<std::shared_ptr<const udf::SharedObject>(TableHandle table)>;
+
 enum class Ends {
   kInterrupt,  // With Ctrl-C, SIGTERM or SIGHUP.
   kStdin,      // With its standard input.
@@ -42,12 +56,14 @@ enum class Ends {
 // Ok when it was told to stop. When it has to stop by itself the process ends with a message.
 Status RunMaster(env::Env& env, const MasterRole& role, Ends ends);
 Status RunServer(env::Env& env, const ServerRole& role, Ends ends);
+Status RunExecutor(env::Env& env, const ExecutorRole& role, TableObjectMaker table_object, Ends ends);
 
 // The variable of the environment by which a child knows what it is; the value is for ServeIfChild.
 inline constexpr const char* kChildVariable = "GLIM_CHILD";
 std::string ChildOf(const MasterRole& role);
 std::string ChildOf(const ServerRole& role);
+std::string ChildOf(const ExecutorRole& role);
 // Ends the process when it was started as such a child.
-void ServeIfChild(env::Env& env);
+void ServeIfChild(env::Env& env, TableObjectMaker table_object = nullptr);
 
 }  // namespace glim::engine

@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Flows on executors (--on local:N): the same answer as in one process, also while executors are killed.
+
+The folder with the glim binary is in GLIM_BUILD (default: build/release).
+"""
+
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+BUILD = os.path.abspath(os.environ.get("GLIM_BUILD", os.path.join(os.path.dirname(__file__), "..", "build", "release")))
+GLIM = os.path.join(BUILD, "glim")
+TIMEOUT_S = 120
+
+# Each is a script; `in.csv` and `words.txt` lie in its folder. What it prints must not depend on the engine.
+FLOWS = {
+    "word count": """
+        flow:TextFile("words.txt"):FlatMap(function(line) return line:gmatch("%w+") end)
+          :Map(function(word) return word, 1 end):ReduceBy(function(x, y) return x + y end):Sort():Print()""",
+    "what is sorted is in total order": """
+        flow:TextFile("words.txt"):FlatMap(function(line) return line:gmatch("%w+") end):Partition(7):Sort():Print()""",
+    "sums of doubles are rounded alike": """
+        flow:Range(1, 200000):Map(function(n) return n % 17, 1 / n end):ReduceBy(glim.sum):Sort():Print()""",
+    "joins": """
+        local left = flow:Input(glim.csv{"in.csv", header = true})
+        local right = flow:Range(0, 50):Map(function(n) return n, "r" .. n end)
+        left:Join(right):Sort():Print()
+        left:LeftOuterJoin(right):Sort():Print()
+        left:FullOuterJoin(right:Filter(function(n) return n % 2 == 0 end)):Sort():Print()
+        left:SemiJoin(right):Sort():Print()
+        left:AntiJoin(right):Sort():Print()
+        left:HashJoin(right):Sort():Print()
+        left:CoGroup(right):Map(function(k, a, b) return k, #a, #b end):Sort():Print()""",
+    "groups": """
+        flow:Input(glim.csv{"in.csv", header = true}):GroupBy():Map(function(k, list) return k, #list end):Sort():Print()""",
+    "limits and tops": """
+        flow:Range(0, 100000):Partition(5):Limit(10, 20):Print()
+        flow:Range(0, 100000):Map(function(n) return (n * 7919) % 100003 end):Top(5):Print()""",
+    "index and sample": """
+        flow:TextFile("words.txt"):ZipWithIndex():Filter(function(a, b) return b % 100 == 0 end):Print()
+        flow:TextFile("words.txt"):Sample(0.05, 3):Print()
+        flow:Range(0, 10000):RoundRobin(3):Sample(0.01, 9):Print()""",
+    "a cache and a table are read again": """
+        local squares = flow:Range(0, 1000):Map(function(n) return n % 10, n * n end):Cache()
+        squares:ReduceBy(glim.sum):Sort():Print()
+        flow:Run()
+        squares:Filter(function(k) return k == 3 end):Limit(3):Print()
+        local names = flow:Range(0, 10):Map(function(n) return n, "name " .. n end):AsTable()
+        squares:Limit(15):Map(function(k, v) return names[k], v end):Print()""",
+    "programs": """
+        flow:TextFile("words.txt"):Pipe("tr a-z A-Z"):Limit(5):Print()
+        flow:Strings{"a b", "$(c)", "'d"}:PipeAsArgs("echo got $1"):Print()""",
+    "unions, rows of the script and of standard input": """
+        local a = flow:Lines{"x", "y"}
+        a:Union(flow:TextFile("words.txt"):Limit(3), flow:Lines{"z"}):Print()
+        flow:TextFile("-"):Map(function(line) return #line, line end):Sort():Print()""",
+    "files of one piece and in parts": """
+        flow:Range(0, 1000):WriteCsv("out.csv")
+        flow:Range(0, 1000):RoundRobin(3):WriteText("parts", {per_partition = true})
+        flow:Run()
+        flow = glim.flow("again")
+        flow:Input(glim.csv{"out.csv", numbers = true}):Reduce(glim.sum):Print()
+        flow:TextFile("parts/*"):Map(function(n) return tonumber(n) end):Reduce(glim.sum):Print()""",
+    "captured variables": """
+        local stop, count = {the = true, a = true}, 0
+        local function clean(word) return word:lower() end
+        flow:TextFile("words.txt"):FlatMap(function(line) return line:gmatch("%a+") end):Map(clean)
+          :Filter(function(word) return not stop[word] end):Map(function(w) return w, 1 end):ReduceBy(glim.sum)
+          :Top(10, glim.order_by(2, glim.descending), glim.order_by(1)):Print()""",
+    "what comes back to the script": """
+        local rows = {} flow:Range(0, 100):Map(function(n) return n, n * n end):Collect(rows):Run()
+        print(#rows, rows[10][2])
+        local big = rows[50][2]
+        local more = {} glim.flow("next"):Range(0, 5):Map(function(n) return n + big end):Collect(more):Run()
+        for _, row in ipairs(more) do print(row[1]) end""",
+}
+
+
+def text_of(count):
+    numbers = random.Random(4)
+    words = [f"w{numbers.randrange(300)}" for _ in range(100)] + ["the", "a", "The"]
+    return "".join(" ".join(numbers.choices(words, k=8)) + "\n" for _ in range(count))
+
+
+class JobsTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="glim-jobs-test-")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("GLIM_")}
+        self.environment["TMPDIR"] = self.folder
+
+    def write(self, name, text):
+        with open(os.path.join(self.folder, name), "w") as file:
+            file.write(text)
+
+    def start(self, script, *options):
+        self.write("job.lua", script)
+        return subprocess.Popen([GLIM, "run", *options, "job.lua"], cwd=self.folder, env=self.environment, text=True,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def run_script(self, script, *options, stdin="three\none\nfour\n", expect=0):
+        job = self.start(script, *options)
+        out, err = job.communicate(stdin, timeout=TIMEOUT_S)
+        self.assertEqual(job.returncode, expect, err)
+        return out, err
+
+    def executors(self, parent):
+        """The process ids of executors that a program has started."""
+        found = []
+        for number in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{number}/stat") as stat:
+                    of_parent = int(stat.read().rsplit(")", 1)[1].split()[1]) == parent
+                with open(f"/proc/{number}/environ", "rb") as variables:
+                    if of_parent and b"GLIM_CHILD=executor" in variables.read():
+                        found.append(int(number))
+            except OSError:
+                pass
+        return sorted(found)
+
+    def assert_nothing_left(self, processes):
+        deadline = time.monotonic() + TIMEOUT_S
+        while any(os.path.exists(f"/proc/{number}") for number in processes):
+            self.assertLess(time.monotonic(), deadline, "executors outlive their program")
+            time.sleep(0.02)
+        self.assertEqual([name for name in os.listdir(self.folder) if name.startswith("glim-local")], [])
+
+    def test_the_answer_is_that_of_one_process(self):
+        self.write("words.txt", text_of(3000))
+        self.write("in.csv", "key,value\n" + "".join(f'{n * 7 % 61},"v{n}, \n quoted"\n' for n in range(500)))
+        for name, body in FLOWS.items():
+            script = f'local glim = require "glim"\nlocal flow = glim.flow("f")\n{body}\nflow:Run()\n'
+            expected = self.run_script(script)[0]
+            self.assertTrue(expected)
+            for on in ("local:1", "local:3"):
+                for partitions in ("1", "5") if on == "local:3" else ("3",):
+                    with self.subTest(flow=name, on=on, partitions=partitions):
+                        same = self.run_script(script, "--partitions", partitions)[0]
+                        self.assertEqual(self.run_script(script, "--on", on, "--partitions", partitions)[0], same)
+            with self.subTest(flow=name):
+                self.assertEqual(self.run_script(script, "--on", "local:2")[0], expected)
+
+    WORK = """
+        local glim = require "glim"
+        glim.flow("long"):Range(0, 60000)
+          :Map(function(n) local s = 0 for i = 1, 3000 do s = (s + n * i) % 1000003 end return s % 500, n end)
+          :ReduceBy(function(a, b) return a + b end)
+          :Map(function(k, v) local s = 0 for i = 1, 200000 do s = (s + k * i) % 1000003 end return k, v, s end)
+          :Sort():Printf("%d,%d,%d\\n"):Run()
+        """
+
+    def test_executors_that_are_killed_are_done_without(self):
+        expected = self.run_script(self.WORK, "--partitions", "12")[0]
+        for seed in range(3):
+            chance = random.Random(seed)
+            job = self.start(self.WORK, "--partitions", "12", "--on", "local:3")
+            seen, killed = set(), 0
+            while job.poll() is None:
+                time.sleep(0.15 + chance.random() * 0.3)
+                executors = self.executors(job.pid)
+                seen.update(executors)
+                if executors and killed < 3:
+                    os.kill(chance.choice(executors), signal.SIGKILL)
+                    killed += 1
+            out, err = job.communicate(timeout=TIMEOUT_S)
+            with self.subTest(seed=seed, killed=killed):
+                self.assertEqual((job.returncode, out), (0, expected), err)
+                self.assertGreater(killed, 0)
+                self.assert_nothing_left(seen)
+
+    def test_an_executor_that_is_stopped_is_done_without(self):
+        expected = self.run_script(self.WORK, "--partitions", "12")[0]
+        job = self.start(self.WORK, "--partitions", "12", "--on", "local:2")
+        while not self.executors(job.pid):
+            time.sleep(0.02)
+        time.sleep(0.3)
+        executors = self.executors(job.pid)
+        os.kill(executors[0], signal.SIGSTOP)
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual((job.returncode, out), (0, expected), err)
+        self.assert_nothing_left(executors)
+
+    def test_a_mistake_of_a_function_is_told_as_in_one_process(self):
+        script = """
+            local glim = require "glim"
+            glim.flow("f"):Range(0, 100):Map(function(n) if n == 77 then error("no 77") end return n end):Print():Run()
+            """
+        alone, together = (self.run_script(script, *on, expect=1) for on in ((), ("--on", "local:2")))
+        self.assertEqual(together, alone)
+
+    def test_a_function_that_kills_its_executor_ends_the_run(self):
+        script = """
+            local glim = require "glim"
+            local ffi = require "ffi"
+            glim.flow("f"):Range(0, 10):Map(function(n)
+              require("ffi").cdef "void abort(void);"
+              require("ffi").C.abort()
+              return n
+            end):Print():Run()
+            """
+        out, err = self.run_script(script, "--on", "local:2", expect=1)
+        self.assertEqual(out, "")
+        self.assertIn("task 1 of stage 1 was tried 4 times", err)
+
+    def test_what_functions_print_comes_out_before_the_run_ends(self):
+        script = """
+            local glim = require "glim"
+            glim.flow("f"):Range(0, 5000):ForEach(function(n) print("row", n) end):Run()
+            print("done")
+            """
+        lines = self.run_script(script, "--on", "local:3", "--partitions", "6")[0].splitlines()
+        self.assertEqual(lines[-1], "done")
+        self.assertEqual(sorted(lines[:-1]), sorted(f"row\t{n}" for n in range(5000)))
+
+    def test_counters_and_stats_are_of_all_processes(self):
+        script = """
+            local glim = require "glim"
+            glim.flow("f"):Range(0, 1000):Map(function(n) if n % 3 == 0 then glim.count("threes") end return n end)
+              :Reduce(glim.sum):Print():Run()
+            """
+        out, err = self.run_script(script, "--on", "local:2", "--stats", "--partitions", "4")
+        self.assertEqual(out, "499500\n")
+        self.assertIn("threes", err)
+        self.assertIn("334", err)
+        self.assertRegex(err, r"Map\(lua job.lua:3\) +1,000 +1,000")
+
+    def test_tables_are_shared_by_tasks(self):
+        script = """
+            local glim = require "glim"
+            local counts = glim.table{name = "counts", type = "i64", rule = glim.add()}
+            local flow = glim.flow("f")
+            flow:Range(0, 10000):Map(function(n) return n % 10, 1 end):PushTo(counts)
+            flow:Run()
+            flow:Range(0, 5):Lookup(counts, 1):Print()
+            flow:Range(0, 3):Map(function(n) return counts:Pull({n}):Get()[1] end):Print()
+            flow:Run()
+            """
+        expected = self.run_script(script, "--partitions", "3")[0]
+        self.assertEqual(self.run_script(script, "--on", "local:2", "--partitions", "3")[0], expected)
+
+    def test_ctrl_c_ends_all(self):
+        job = self.start(self.WORK.replace("60000", "60000000"), "--on", "local:2")
+        while len(self.executors(job.pid)) < 2:
+            time.sleep(0.02)
+        time.sleep(0.5)
+        executors = self.executors(job.pid)
+        job.send_signal(signal.SIGINT)
+        job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual(job.returncode, 130)
+        self.assert_nothing_left(executors)
+
+    def test_executors_end_with_a_program_that_is_killed(self):
+        job = self.start(self.WORK.replace("60000", "60000000"), "--on", "local:2")
+        while len(self.executors(job.pid)) < 2:
+            time.sleep(0.02)
+        executors = self.executors(job.pid)
+        job.kill()
+        job.communicate(timeout=TIMEOUT_S)
+        deadline = time.monotonic() + TIMEOUT_S
+        while any(os.path.exists(f"/proc/{number}") for number in executors):
+            self.assertLess(time.monotonic(), deadline, "executors outlive their program")
+            time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    unittest.main()
