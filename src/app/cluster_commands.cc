@@ -172,7 +172,9 @@ struct ClusterCommands::Options {
   Status Print(const std::string& text) { return env->standard_output().Append(text); }
 
   Result<std::unique_ptr<param::ClusterClient>> Connect() {
-    param::ClusterClientOptions options{.master = at, .name = "glim"};
+    param::ClusterClientOptions options;
+    options.master = at;
+    options.name = "glim";
     if (!key_file.empty()) {
       auto key = net::ReadKey(env->files(), key_file);
       if (!key.ok()) return Status(Code::kUsage, "--key: " + key.status().message());
