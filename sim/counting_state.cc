@@ -39,7 +39,7 @@ param::SharedBytes CountingState::Apply(const param::Record& record) {
   uint64_t& last = last_ids_[record.producer.low];
   applied_(record, last);
   last = DecodeOperation(record.op).id;
-  return {};
+  return HasAnswer(last) ? param::SharedBytes::Of(Save()) : param::SharedBytes();
 }
 
 Result<param::SharedBytes> CountingState::Read(const param::SharedBytes& request) const {

@@ -33,6 +33,8 @@ std::span<const MutantEntry> Mutants() {
       {kForgetFence, "forget-fence", 2000},
       {kActiveBeforeWritten, "active-before-written", 20000},
       {kRestartWithoutGrace, "restart-without-grace", 60000},
+      {kSnapshotWithoutAnswers, "snapshot-without-answers", 2000},
+      {kAnswerWhenAsked, "answer-when-asked", 200},
       {kApplyAtOnce, "apply-at-once", 200},
       {kPullBeforeClock, "pull-before-clock", 200},
       {kOneClockTooStale, "one-clock-too-stale", 2000},

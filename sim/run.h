@@ -145,9 +145,11 @@ class Client final : public param::PushSessionOutput {
   void Tick();
   void PushNext(size_t shard);
   void Pull(size_t shard);
+  void AskAnswer(size_t shard, uint64_t id);
   void OnRoute(const ShardId& shard, const Member& primary);
   void OnPushReply(const param::PushReply& reply);
   void OnPullReply(const param::PullReply& reply);
+  void CheckAnswer(size_t shard, uint64_t id, const param::PullReply& reply);
   bool finished() const;
   uint32_t process() const { return kFirstClient + 10 * number + attempt; }
   param::Producer producer() const { return {7, number}; }
@@ -161,8 +163,9 @@ class Client final : public param::PushSessionOutput {
   };
   struct PendingPull {
     size_t shard = 0;
-    uint64_t own_id = 0;   // It pushed this far, and is to see it.
-    LastIds acknowledged;  // When it was made.
+    uint64_t own_id = 0;     // It pushed this far, and is to see it.
+    LastIds acknowledged;    // When it was made.
+    uint64_t answer_of = 0;  // The push whose answer it asks for; 0: none.
   };
 
   Run& run;
@@ -266,6 +269,8 @@ class Run final : public WorkerWorld {
 
   // What the checks remember.
   std::map<ShardId, LastIds> acknowledged;
+  std::map<ShardId, LastIds> applied;
+  std::map<ShardId, std::map<std::pair<uint64_t, uint64_t>, std::string>> answers;  // Client, id -> what is right.
   std::map<ShardId, std::map<uint64_t, uint64_t>> ended;  // Of each producer the attempt that was heard of.
   std::map<ShardId, std::map<uint64_t, std::pair<uint64_t, uint64_t>>> log;  // lsn -> what stood there first.
   std::map<std::pair<ShardId, uint64_t>, Member> primaries;

@@ -96,7 +96,35 @@ void Client::PushNext(size_t shard) {
   }
   const auto push = to.session->Push(Encode(operation), run.now + run.dice.Between(200, 5000) * kMilli, run.now);
   if (!push.ok()) return;
+  if (CountingState::HasAnswer(operation.id) && run.dice.Chance(500)) AskAnswer(shard, operation.id);
   to.ids[*push] = to.next_id++;
+}
+
+// Of a push that was sent a moment ago, perhaps of a server that will never have it.
+void Client::AskAnswer(size_t shard, uint64_t id) {
+  const ToShard& to = shards[shard];
+  if (!to.primary || pulls.size() > 100) return;
+  const uint64_t request = next_pull++;
+  pulls[request] = {shard, 0, {}, id};
+  param::PullRequest message{run.shards[shard], request, producer(), 0, id, {}};
+  run.Transmit(process(), to.primary->node, [&run = run, primary = *to.primary, message, from = process()] {
+    if (Server* server = run.FindServer(primary)) server->node.OnPull(from, message, run.now);
+  });
+}
+
+void Client::CheckAnswer(size_t shard, uint64_t id, const param::PullReply& reply) {
+  const ShardId on = run.shards[shard];
+  if (reply.outcome == param::PullOutcome::kRefused && run.applied[on][number] < id + param::kAnswersKept) {
+    run.Violation(fmt::format("the answer to push {} of client {} is not kept: {}", id, number, reply.error));
+  }
+  if (reply.outcome != param::PullOutcome::kOk) return;
+  ++run.report.pulls;
+  const auto& bytes = reply.rows.bytes;
+  const std::string got(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const auto right = run.answers[on].find({number, id});
+  if (right == run.answers[on].end() || right->second != got) {
+    run.Violation(fmt::format("push {} of client {} is answered with another state than that behind it", id, number));
+  }
 }
 
 void Client::Pull(size_t shard) {
@@ -139,6 +167,7 @@ void Client::OnPullReply(const param::PullReply& reply) {
   if (it == pulls.end()) return;
   const PendingPull pull = std::move(it->second);
   pulls.erase(it);
+  if (pull.answer_of > 0) return CheckAnswer(pull.shard, pull.answer_of, reply);
   if (reply.outcome != param::PullOutcome::kOk) return;
   ++run.report.pulls;
   LastIds seen = DecodeLastIds(reply.rows.bytes);
@@ -200,6 +229,14 @@ void Run::OnApplied(const Member& member, const ShardId& shard, const param::Rec
   const uint64_t what = record.producer.low * 1'000'003 + record.seq * 31 + static_cast<uint64_t>(record.kind) * 7 +
                         (record.op.bytes.empty() ? 0 : DecodeOperation(record.op).id) * 65'537;
   const auto [it, is_new] = log[shard].try_emplace(record.lsn, record.view, what);
+  if (shard.table != kWorkersTable && record.kind == param::RecordKind::kPush) {
+    const auto& state = static_cast<const CountingState&>(FindServer(member)->node.replicas().at(shard)->state());
+    const uint64_t id = DecodeOperation(record.op).id;
+    // Not where it was passed over: then the one that counted came before, or is still to come.
+    const auto last = state.last_ids().find(record.producer.low);
+    const bool counts = last != state.last_ids().end() && last->second == id;
+    if (counts && CountingState::HasAnswer(id)) answers[shard].try_emplace({record.producer.low, id}, state.Save());
+  }
   if (shard.table == kWorkersTable) {
     const auto& state = FindServer(member)->node.replicas().at(shard)->state();
     const auto request = param::DecodeClockRequest(record.op);
@@ -219,6 +256,8 @@ void Run::OnEffective(const ShardId& shard, const param::Record& record, uint64_
   if (operation.id != last_id + 1) {
     Violation(fmt::format("push {} of client {} is applied after {}", operation.id, record.producer.low, last_id));
   }
+  uint64_t& last = applied[shard][record.producer.low];
+  last = std::max(last, operation.id);
   // Only the first member to apply a record can break the order; the others come later.
   if (log[shard].contains(record.lsn)) return;
   if (record.attempt < ended[shard][record.producer.low]) {

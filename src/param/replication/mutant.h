@@ -31,6 +31,8 @@ enum class Mutant {
   kForgetFence,              // An attempt fences older ones only once it has pushed something new.
   kActiveBeforeWritten,      // The master says that a view is active before it is on its disk.
   kRestartWithoutGrace,      // A master that has just started takes members it has not heard of for dead.
+  kSnapshotWithoutAnswers,   // A snapshot carries who pushed what and not what they were answered.
+  kAnswerWhenAsked,          // A push is answered with the state of the moment when its client asks.
   kApplyAtOnce,              // Bulk-synchronous pushes are applied when they come.
   kPullBeforeClock,          // A bulk-synchronous pull does not wait for those that are behind.
   kOneClockTooStale,         // A pull waits for one clock less than the staleness says.

@@ -429,6 +429,7 @@ void Replica::AnswerPulls(int64_t now) {
 }
 
 Result<SharedBytes> Replica::AnswerOf(const PullRequest& request) const {
+  if (GLIM_MUTANT(kAnswerWhenAsked)) return state_->Read(request.op);
   if (const auto it = sessions_.find(request.producer); it != sessions_.end()) {
     for (const auto& [seq, answer] : it->second.answers) {
       if (seq == request.answer_seq) return answer;
@@ -691,11 +692,12 @@ std::string Replica::SaveAll() const {
   PutNumber(GLIM_MUTANT(kSnapshotWithoutSessions) ? 0 : sessions_.size(), &bytes);
   for (const auto& [producer, session] : sessions_) {
     if (GLIM_MUTANT(kSnapshotWithoutSessions)) break;
-    for (const uint64_t number :
-         {producer.high, producer.low, session.attempt, session.hi, uint64_t{session.answers.size()}}) {
+    const uint64_t answers = GLIM_MUTANT(kSnapshotWithoutAnswers) ? 0 : session.answers.size();
+    for (const uint64_t number : {producer.high, producer.low, session.attempt, session.hi, answers}) {
       PutNumber(number, &bytes);
     }
     for (const auto& [seq, answer] : session.answers) {
+      if (answers == 0) break;
       PutNumber(seq, &bytes);
       PutNumber(answer.bytes.size(), &bytes);
       bytes.append(reinterpret_cast<const char*>(answer.bytes.data()), answer.bytes.size());
