@@ -133,7 +133,7 @@ std::string StatusText(const std::string& master, const param::StatusAnswer& sta
   return text;
 }
 
-std::string StatusJson(const std::string& master, const param::StatusAnswer& status) {
+json StatusJson(const std::string& master, const param::StatusAnswer& status) {
   json members = json::array(), tables = json::array();
   for (const param::MemberStatus& member : status.members) {
     members.push_back({{"server", member.member.node},
@@ -150,8 +150,7 @@ std::string StatusJson(const std::string& master, const param::StatusAnswer& sta
                       {"served", table.served},
                       {"complete", table.complete}});
   }
-  const json all = {{"master", master}, {"starts", status.epoch}, {"servers", members}, {"tables", tables}};
-  return all.dump(2) + "\n";
+  return {{"master", master}, {"starts", status.epoch}, {"servers", members}, {"tables", tables}};
 }
 
 }  // namespace
@@ -164,7 +163,7 @@ struct ClusterCommands::Options {
   std::string memory;
   // Of those that ask.
   std::string at = kMasterAddress, key_file;
-  bool as_json = false;
+  bool as_json = false, watch = false;
   std::string table, model, name;
   bool rule_state = true;
   std::vector<std::pair<CLI::App*, std::function<Status()>>> commands;
@@ -217,8 +216,35 @@ struct ClusterCommands::Options {
 
   Status ShowStatus() {
     ASSIGN_OR_RETURN(const auto client, Connect());
+    if (watch) return WatchStatus(*client);
     ASSIGN_OR_RETURN(const param::StatusAnswer status, client->DescribeCluster());
-    return Print(as_json ? StatusJson(at, status) : StatusText(at, status));
+    return Print(as_json ? StatusJson(at, status).dump(2) + "\n" : StatusText(at, status));
+  }
+
+  // Until somebody interrupts it. A master that does not answer is a state like others. On a terminal each block takes
+  // the place of the one before; else an empty line, or with JSON the end of the line, tells them apart.
+  Status WatchStatus(param::ClusterClient& client) {
+    constexpr int kStdout = 1;
+    constexpr int64_t kPauseNanos = 1'000'000'000, kLookNanos = 50'000'000;
+    const bool redraws = env->IsTerminal(kStdout) && !as_json;
+    env->WatchInterrupts();
+    while (!env->interrupted()) {
+      const auto status = client.DescribeCluster();
+      std::string text;
+      if (as_json) {
+        text = (status.ok() ? StatusJson(at, *status) : json{{"master", at}, {"error", status.status().message()}})
+                   .dump() +
+               "\n";
+      } else {
+        text = status.ok() ? StatusText(at, *status) : status.status().message() + "\n";
+      }
+      if (redraws) text = "\x1b[H\x1b[2J" + text;
+      if (!redraws && !as_json) text += "\n";
+      RETURN_IF_ERROR(Print(text));
+      const int64_t until = env->clock().MonotonicNanos() + kPauseNanos;
+      while (!env->interrupted() && env->clock().MonotonicNanos() < until) env->clock().SleepFor(kLookNanos);
+    }
+    return Status::Ok();
   }
 
   Status ListTables() {
@@ -333,7 +359,8 @@ ClusterCommands::ClusterCommands(CLI::App* app) : options_(std::make_unique<Opti
   CLI::App* status = o.Add(app, "status", "Shows the servers and tables of a cluster.",
                            "glim status --master host:45326 --key client.key", &Options::ShowStatus);
   o.AddMasterAndKey(status);
-  status->add_flag("--json", o.as_json, "as JSON");
+  status->add_flag("--json", o.as_json, "as JSON; with --watch an object a line");
+  status->add_flag("--watch", o.watch, "again each second, until Ctrl-C");
 
   CLI::App* tables = o.Add(app, "table", "Looks at the tables of a cluster, and saves, loads and drops them.",
                            "glim table list --master host:45326 --key client.key", nullptr);
