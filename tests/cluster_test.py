@@ -35,6 +35,34 @@ print(table.concat(glim.open_table("counts"):Pull({1, 2, 3, 4}):Get(), " "))
 """
 
 
+# Each request makes no sense, is told so, and changes nothing.
+BAD_REQUESTS = """
+local glim = require "glim"
+local dense = glim.table{name = "dense", keys = 10, type = "f64"}
+local wide = glim.table{name = "wide", keys = "sparse", type = "f32", width = 3}
+local whole = glim.table{name = "whole", keys = 10, type = "i32"}
+local columns = glim.table{name = "columns", rows = 2, cols = 3, by = "column", type = "f64"}
+local function try(f) print((select(2, pcall(f)):gsub("^[^ ]*:%d+: ", ""))) end
+try(function() dense:Push({1, 10}, {1, 1}):Wait() end)
+try(function() dense:Pull{10}:Get() end)
+try(function() dense:PushRange(5, {1, 1, 1, 1, 1, 1}):Wait() end)
+try(function() dense:PullRange(10, 1):Get() end)
+try(function() dense:Push({1, 2}, {1, 0 / 0}):Wait() end)
+try(function() dense:Push({1, 2}, {1, 1 / 0}):Wait() end)
+try(function() wide:Push({1, 2}, {1, 1, 1, 2, 2}):Wait() end)
+try(function() wide:Push({1}, {1, 1, 1e300}):Wait() end)
+try(function() whole:Push({1, 2}, {1, 0.5}):Wait() end)
+try(function() whole:Push({1, 2}, {1, 2 ^ 31}):Wait() end)
+try(function() columns:PushRows({0, 2}, {1, 1, 1, 1, 1, 1}):Wait() end)
+try(function() columns:PushColumns({3}, {1, 1}):Wait() end)
+try(function() dense:PullColumns{1}:Get() end)
+try(function() glim.open_table("nowhere") end)
+try(function() glim.open_table((dense:Handle():gsub("type=f64", "type=f32"))) end)
+try(function() glim.table{name = "dense", keys = 11} end)
+for _, t in ipairs{dense, wide, whole, columns} do assert(t:Describe().keys == 0) end
+"""
+
+
 def sanitized():
     with open(os.path.join(BUILD, "CMakeCache.txt")) as cache:
         return any(line.startswith("GLIM_SANITIZE:") and line.strip().split("=", 1)[1] for line in cache)
@@ -142,6 +170,39 @@ print(t:Handle())
         self.assertIn("glim-table://embedded/t?", embedded)
         self.assertIn("in the memory of the program that made it", self.glim("run", *on, use, embedded, expect=1))
         self.assertIn("there is no table \"t\"", self.glim("run", use, embedded, expect=1))
+
+    def test_status_is_watched_until_it_is_interrupted(self):
+        process, master = self.start("master", "--address", "127.0.0.1:0", "--dir", "master")
+        for json_too in ([], ["--json"]):
+            watch = subprocess.Popen([GLIM, "status", "--watch", *json_too, "--master", master], stdin=subprocess.DEVNULL,
+                                     stdout=subprocess.PIPE, text=True, cwd=self.folder, env=self.environment)
+            self.addCleanup(watch.stdout.close)
+            self.addCleanup(watch.kill)
+            for _ in range(2):
+                line = watch.stdout.readline()
+                if json_too:
+                    self.assertEqual(json.loads(line)["servers"], [])
+                else:
+                    self.assertIn("0 of 0 servers alive", line)
+                    self.assertEqual(watch.stdout.readline(), "\n")
+            watch.send_signal(signal.SIGINT)
+            self.assertEqual(watch.wait(TIMEOUT_S), 0)
+        watch = subprocess.Popen([GLIM, "status", "--watch", "--json", "--master", master], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, text=True, cwd=self.folder, env=self.environment)
+        self.addCleanup(watch.stdout.close)
+        self.addCleanup(watch.kill)
+        watch.stdout.readline()
+        process.kill()
+        process.wait()
+        for line in watch.stdout:
+            if "error" in json.loads(line):
+                break
+        self.start("master", "--address", master, "--dir", "master")
+        for line in watch.stdout:
+            if json.loads(line).get("starts") == 2:
+                break
+        watch.send_signal(signal.SIGTERM)
+        self.assertEqual(watch.wait(TIMEOUT_S), 0)
 
     def test_a_server_that_is_killed_is_done_without(self):
         master, servers = self.start_cluster(3)
@@ -277,6 +338,22 @@ print(t:Handle())
                 told = self.glim(*arguments, expect=code)
                 self.assertIn(words, told)
                 self.assertEqual(told.count("\n"), 1, told)
+
+    def test_requests_that_make_no_sense_are_refused_wherever_the_table_is(self):
+        script = self.path("bad.lua", BAD_REQUESTS)
+        told = self.glim("run", script).splitlines()
+        words = ["key 10 is out of range; there are keys 0 to 9"] * 2 + ["end beyond key 9"] * 2 + ["nan; the rule add cannot", "inf; the rule add cannot",
+                 "2 keys of width 3 make 6", "1e+300, which f32 cannot hold", "0.5, which i32 cannot hold",
+                 "which i32 cannot hold", "row 2 is out of range", "column 3 is out of range", "has no columns",
+                 "there is no table \"nowhere\"", "holds f64, not f32", "there is"]
+        self.assertEqual(len(told), len(words), told)
+        for line, word in zip(told, words):
+            self.assertIn(word, line)
+        on_servers = self.glim("run", "--on", "local:2", script).splitlines()
+        for embedded, remote in zip(told[:13], on_servers[:13], strict=True):
+            self.assertEqual(embedded, remote)
+        for line, word in zip(on_servers[13:], words[13:], strict=True):
+            self.assertIn(word, line)
 
     def test_one_process_has_a_folder_and_one_a_port(self):
         process, master = self.start("master", "--address", "127.0.0.1:0", "--dir", "m")
