@@ -176,10 +176,36 @@ struct RemoteTable::AfterOthers {
   std::atomic<size_t> left{0};
 };
 
-RemoteTable::RemoteTable(std::shared_ptr<ClusterNetwork> network, uint64_t id, uint64_t made, TableSpec spec)
-    : network_(std::move(network)), id_(id), made_(made), layout_(std::move(spec)) {
+RemoteTable::RemoteTable(std::shared_ptr<ClusterNetwork> network, uint64_t id, uint64_t made, TableSpec spec,
+                         std::optional<TaskProducer> task)
+    : network_(std::move(network)), id_(id), made_(made), layout_(std::move(spec)), of_task_(task.has_value()) {
   for (uint32_t s = 0; s < layout_.spec().shards; ++s) {
-    links_.push_back(std::make_shared<ShardLink>(network_, ShardId{id_, s}, layout_.spec().name));
+    links_.push_back(std::make_shared<ShardLink>(network_, ShardId{id_, s}, layout_.spec().name, task));
+  }
+}
+
+Result<std::shared_ptr<RemoteTable>> RemoteTable::ForTask(const Producer& producer, uint64_t attempt) {
+  if (network_->InNetworkThread()) return Status::Invalid("a callback cannot wait for a table");
+  auto made = std::make_shared<Promise<std::shared_ptr<RemoteTable>>>();
+  auto future = made->GetFuture();
+  RETURN_IF_ERROR(network_->Post([self = shared_from_this(), producer, attempt, made] {
+    constexpr uint64_t kPulls = uint64_t{1} << 40;  // More than a task makes.
+    const TaskProducer task{producer, attempt, ++self->tasks_made_ * kPulls};
+    auto table = std::make_shared<RemoteTable>(self->network_, self->id_, self->made_, self->spec(), task);
+    for (size_t s = 0; s < self->links_.size(); ++s) table->links_[s]->TakeRoute(*self->links_[s]);
+    self->tasks_.push_back(table);
+    made->Set(std::move(table));
+  }));
+  made.reset();  // When it was dropped with the loop, the future says so.
+  return std::move(future).Get();
+}
+
+template <class Work>
+void RemoteTable::ForEachTask(Work work) {
+  for (auto it = tasks_.begin(); it != tasks_.end();) {
+    const std::shared_ptr<RemoteTable> task = it->lock();
+    it = task != nullptr ? std::next(it) : tasks_.erase(it);
+    if (task != nullptr) work(*task);
   }
 }
 
@@ -193,6 +219,7 @@ Future<void> RemoteTable::Request(const RequestOptions& options, std::shared_ptr
     Batch batch(*this, call, deadline, false, worker);
     Status status = build(&batch);
     if (status.ok()) status = batch.Flush();
+    if (!status.ok()) has_hole_.store(true, std::memory_order_relaxed);
     call->Done(std::move(status));
     return future;
   }
@@ -318,7 +345,8 @@ Status RemoteTable::PushRows(Batch* batch, TableCall call, const Rows& rows, std
       status = writer.Put(values.subspan(rows.row(i) * row, row));
     }
   }
-  if (status.ok() || !writer.in_pieces()) return status;
+  // The next attempt of a task puts the pieces together.
+  if (status.ok() || !writer.in_pieces() || of_task_) return status;
   const uint64_t numbers[] = {number};
   SharedBytes op = EncodeTableRequest({.call = TableCall::kDropPieces, .keys = numbers});
   if (batch->worker() != nullptr) op = batch->worker()->PushOp(rows.shard, op.bytes);
@@ -750,17 +778,21 @@ Status RemoteTable::RemoveWorker(uint32_t worker) {
 
 void RemoteTable::OnReply(const PushReply& reply) {
   if (reply.shard.shard < links_.size()) links_[reply.shard.shard]->OnReply(reply);
+  ForEachTask([&](RemoteTable& task) { task.OnReply(reply); });
 }
 
 void RemoteTable::OnReply(const PullReply& reply) {
   if (reply.shard.shard < links_.size()) links_[reply.shard.shard]->OnReply(reply);
+  ForEachTask([&](RemoteTable& task) { task.OnReply(reply); });
 }
 
 void RemoteTable::OnRoute(const ShardRoute& route) {
   if (route.shard.shard < links_.size()) links_[route.shard.shard]->OnRoute(route);
+  ForEachTask([&](RemoteTable& task) { task.OnRoute(route); });
 }
 
 void RemoteTable::Tick() {
+  ForEachTask([](RemoteTable& task) { task.Tick(); });
   for (const auto& link : links_) link->Tick();
   workers_.remove_if([](const auto& worker) { return worker->over(); });
   for (const auto& worker : workers_) worker->Tick();
@@ -780,12 +812,14 @@ void RemoteTable::Tick() {
 }
 
 void RemoteTable::OnDropped() {
+  ForEachTask([](RemoteTable& task) { task.OnDropped(); });
   const Status dropped = Status::NotFound(fmt::format("table \"{}\" was dropped", spec().name));
   for (const auto& link : links_) link->End(dropped);
   network_->Forget(id_);
 }
 
 void RemoteTable::Cancel() {
+  ForEachTask([](RemoteTable& task) { task.Cancel(); });
   for (const auto& link : links_) link->Cancel();
   workers_.clear();
   for (const auto& waiting : std::exchange(waiting_, {})) {

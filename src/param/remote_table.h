@@ -29,6 +29,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -47,7 +48,8 @@ class WorkerSession;
 class RemoteTable final : public TableClient, public NetworkTable, public std::enable_shared_from_this<RemoteTable> {
  public:
   // `made`: the random number in its handles.
-  RemoteTable(std::shared_ptr<ClusterNetwork> network, uint64_t id, uint64_t made, TableSpec spec);
+  RemoteTable(std::shared_ptr<ClusterNetwork> network, uint64_t id, uint64_t made, TableSpec spec,
+              std::optional<TaskProducer> task = std::nullopt);
 
   const TableSpec& spec() const override { return layout_.spec(); }
   Future<void> Push(std::span<const Key> keys, std::span<const std::byte> values, const PushOptions& options) override;
@@ -75,6 +77,11 @@ class RemoteTable final : public TableClient, public NetworkTable, public std::e
   Future<void> PullAs(WorkerSession* worker, std::span<const Key> keys, std::span<std::byte> out,
                       const PullOptions& options);
   Future<VariableBytes> VPullAs(WorkerSession* worker, std::span<const Key> keys, const PullOptions& options);
+  // The same table with links of its own, which push under the name of a task (task_table.h). It is told what this one
+  // is told, as long as it lives.
+  Result<std::shared_ptr<RemoteTable>> ForTask(const Producer& producer, uint64_t attempt);
+  // Of a request, a part was not made. So a task's pushes have a hole.
+  bool has_hole() const { return has_hole_.load(std::memory_order_relaxed); }
   ClusterNetwork& network() const { return *network_; }
   // Network thread.
   ShardLink& link(uint32_t shard) const { return *links_[shard]; }
@@ -116,17 +123,24 @@ class RemoteTable final : public TableClient, public NetworkTable, public std::e
   Status SaveShards(class ModelWriter* writer, bool state);
   Status LoadRows(const std::string& folder, bool state);
   size_t CellBytes(uint32_t length, bool state) const;
+  // Those that still live.
+  template <class Work>
+  void ForEachTask(Work work);
 
   const std::shared_ptr<ClusterNetwork> network_;
   const uint64_t id_;
   const uint64_t made_;
   const TableLayout layout_;
+  const bool of_task_;
+  std::atomic<bool> has_hole_{false};
   std::atomic<uint64_t> next_request_{1};  // Of those in pieces.
   std::mutex load_mutex_;                  // One Load at a time: the shards keep one for each program.
   // The network thread's.
   std::vector<std::shared_ptr<ShardLink>> links_;
   std::list<std::shared_ptr<AfterOthers>> waiting_;
   std::list<std::shared_ptr<RemoteWorkerCore>> workers_;  // Those who have joined, and not left.
+  std::list<std::weak_ptr<RemoteTable>> tasks_;
+  uint64_t tasks_made_ = 0;
 };
 
 }  // namespace glim::param

@@ -16,14 +16,21 @@ constexpr PushSessionOptions kSession{.in_flight_max = 64, .queued_max = 256};
 
 }  // namespace
 
-ShardLink::ShardLink(std::shared_ptr<ClusterNetwork> network, ShardId shard, std::string table)
-    : network_(std::move(network)), shard_(shard), table_(std::move(table)), producer_(network_->producer()) {
+ShardLink::ShardLink(std::shared_ptr<ClusterNetwork> network, ShardId shard, std::string table,
+                     const std::optional<TaskProducer>& task)
+    : network_(std::move(network)),
+      shard_(shard),
+      table_(std::move(table)),
+      of_task_(task.has_value()),
+      attempt_(task ? task->attempt : 0),
+      producer_(task ? task->producer : network_->producer()),
+      next_pull_(task ? task->first_pull : 1) {
   NewSession();
 }
 
 void ShardLink::NewSession() {
   PushSessionOutput& out = *this;
-  session_.emplace(shard_, producer_, 0, kSession, out);
+  session_.emplace(shard_, producer_, attempt_, kSession, out);
   if (primary_) session_->OnRoute(*primary_, network_->now());
 }
 
@@ -136,17 +143,22 @@ void ShardLink::Done(uint64_t push, PushResult result, const std::string& error)
   Status status;
   if (result == PushResult::kRefused) status = Status::Invalid(error);
   if (result == PushResult::kUnknown) {
-    status =
-        Status::Timeout(fmt::format("table \"{}\": it is not known whether the push is applied: {}", table_, error));
+    const std::string why = fmt::format("table \"{}\": it is not known whether the push is applied: {}", table_, error);
+    // Only a task has others beside it that do the same.
+    status = of_task_ && !session_->status().ok() ? Status::Stale(why) : Status::Timeout(why);
   }
   if (!status.ok() && sent.answer > 0) Finish(sent.answer, status);
   sent.done(std::move(status));
 }
 
 void ShardLink::OnReply(const PushReply& reply) {
-  if (reply.producer != producer_) return;
+  if (reply.producer != producer_ || reply.attempt != attempt_) return;
   session_->OnReply(reply, network_->now());
   if (!session_->status().ok()) {
+    if (of_task_) {
+      return End(
+          Status(session_->status().code(), fmt::format("table \"{}\": {}", table_, session_->status().message())));
+    }
     ++producer_.low;
     NewSession();
   }
@@ -190,6 +202,12 @@ void ShardLink::OnRoute(const ShardRoute& route) {
   for (const uint64_t number : numbers) AskAgain(number);
 }
 
+void ShardLink::TakeRoute(const ShardLink& other) {
+  address_ = other.address_;
+  primary_ = other.primary_;
+  if (primary_) session_->OnRoute(*primary_, network_->now());
+}
+
 void ShardLink::Tick() {
   const int64_t now = network_->now();
   // What is not even sent need not be sent again.
@@ -209,6 +227,7 @@ void ShardLink::Tick() {
     if (late.pull) late.pull->answer.done(status);
     if (late.push) late.push->done(status);
     if (late.push && late.push->answer) late.push->answer->done(status);
+    if (late.push && of_task_) return End(status);
   }
   const bool waits = session_->queued() > 0 || !asked_.empty() || !backlog_.empty();
   if (address_.empty() && waits) WantRoute(shard_);

@@ -10,7 +10,9 @@
 // A pull may see pushes that were begun after it and before its rows came.
 //
 // When a session ends (the shard has lost what it acknowledged, or refuses what this program took for good), a new one
-// begins under another name: what was under way is unknown or refused, what comes later can be pushed again.
+// begins under another name: what was under way is unknown or refused, what comes later can be pushed again. A task's
+// link (task_table.h) has but one session: with that it ends, and so it does when it cannot make a push in time,
+// because the next attempt must find the first pushes of this one, without a hole.
 //
 // Thread: the network thread.
 #pragma once
@@ -28,6 +30,13 @@
 #include "param/replication/push_session.h"
 
 namespace glim::param {
+
+// Of a task that pushes under a name of its own.
+struct TaskProducer {
+  Producer producer;
+  uint64_t attempt = 0;
+  uint64_t first_pull = 0;  // Pulls of all links to one shard have different numbers.
+};
 
 class ShardLink final : private PushSessionOutput, public std::enable_shared_from_this<ShardLink> {
  public:
@@ -50,7 +59,8 @@ class ShardLink final : private PushSessionOutput, public std::enable_shared_fro
     std::optional<Answer> answer;
   };
 
-  ShardLink(std::shared_ptr<ClusterNetwork> network, ShardId shard, std::string table);
+  ShardLink(std::shared_ptr<ClusterNetwork> network, ShardId shard, std::string table,
+            const std::optional<TaskProducer>& task);
 
   void Start(Push push);
   void Start(Pull pull);
@@ -58,6 +68,8 @@ class ShardLink final : private PushSessionOutput, public std::enable_shared_fro
   void OnReply(const PushReply& reply);
   void OnReply(const PullReply& reply);
   void OnRoute(const ShardRoute& route);
+  // What another link to the same shard knows.
+  void TakeRoute(const ShardLink& other);
   void Tick();
   // Everything, and all that comes later, is answered so.
   void End(const Status& status);
@@ -100,6 +112,8 @@ class ShardLink final : private PushSessionOutput, public std::enable_shared_fro
   const std::shared_ptr<ClusterNetwork> network_;
   const ShardId shard_;
   const std::string table_;
+  const bool of_task_;
+  const uint64_t attempt_;
   Producer producer_;
   std::optional<PushSession> session_;
   std::string address_;

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "param/task_table.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/hash.h"
+#include "base/try.h"
+#include "param/after.h"
+#include "param/remote_table.h"
+
+namespace glim::param {
+namespace {
+
+class TaskTable final : public TableClient {
+ public:
+  TaskTable(TableHandle table, std::shared_ptr<RemoteTable> own, bool again)
+      : table_(std::move(table)), own_(std::move(own)), again_(again) {}
+
+  const TableSpec& spec() const override { return table_->spec(); }
+
+  Future<void> Push(std::span<const Key> keys, std::span<const std::byte> values, const PushOptions& options) override {
+    RETURN_IF_ERROR(MayPush(options));
+    return own_->Push(keys, values, WithoutOthers(options));
+  }
+  Future<void> VPush(std::span<const Key> keys, std::span<const std::byte> values, std::span<const uint32_t> lengths,
+                     const PushOptions& options) override {
+    RETURN_IF_ERROR(MayPush(options));
+    return own_->VPush(keys, values, lengths, WithoutOthers(options));
+  }
+  Future<void> PushPull(std::span<const Key> keys, std::span<const std::byte> values, std::span<std::byte> out,
+                        const PushOptions& options) override {
+    RETURN_IF_ERROR(MayPush(options));
+    if (!again_) return own_->PushPull(keys, values, out, WithoutOthers(options));
+    // The shard has the answers of the last pushes only.
+    RETURN_IF_ERROR(own_->Push(keys, values, WithoutOthers(options)).Wait());
+    return own_->Pull(keys, out, WithoutOthers(options));
+  }
+  // They see the task's pushes.
+  Future<void> Pull(std::span<const Key> keys, std::span<std::byte> out, const PullOptions& options) override {
+    return own_->Pull(keys, out, options);
+  }
+  Future<VariableBytes> VPull(std::span<const Key> keys, const PullOptions& options) override {
+    return own_->VPull(keys, options);
+  }
+
+  Status Scan(ScanCursor* cursor, size_t rows_max, RowChunk* chunk) override {
+    return table_->Scan(cursor, rows_max, chunk);
+  }
+  Result<uint64_t> CountNonZero() override { return table_->CountNonZero(); }
+  Result<TableInfo> Describe() override { return table_->Describe(); }
+  Result<std::string> Handle() const override { return table_->Handle(); }
+  Status Save(const std::string& folder, const SaveOptions& options) override { return table_->Save(folder, options); }
+  Status Load(const std::string& folder, const LoadOptions& options) override { return table_->Load(folder, options); }
+  Status Drop() override { return table_->Drop(); }
+  Result<WorkerHandle> Join(const JoinOptions& options) override { return table_->Join(options); }
+  Status RemoveWorker(uint32_t worker) override { return table_->RemoveWorker(worker); }
+
+ private:
+  // The order of pushes is that of the calls, whatever they follow.
+  Status MayPush(const PushOptions& options) {
+    ClusterNetwork& network = own_->network();
+    if (network.InNetworkThread()) {
+      return Status::Invalid(
+          fmt::format("table \"{}\": a task pushes from its own thread, not from callbacks and not "
+                      "more than a million keys of a range at a time",
+                      spec().name));
+    }
+    if (failed_.ok() && own_->has_hole()) {
+      failed_ = Status::Stale(fmt::format(
+          "table \"{}\": an earlier push of this task was not made whole, and only its next attempt can go on",
+          spec().name));
+    }
+    RETURN_IF_ERROR(failed_);
+    failed_ = WaitForOthers(options, network.env().clock());
+    return failed_;
+  }
+  static PushOptions WithoutOthers(const PushOptions& options) { return {.deadline = options.deadline}; }
+
+  const TableHandle table_;
+  const std::shared_ptr<RemoteTable> own_;
+  const bool again_;
+  Status failed_;
+};
+
+}  // namespace
+
+Producer ProducerOf(const TaskAttempt& task) {
+  const std::string name = fmt::format("{} {} {}", task.stage, task.partition, task.job);
+  return {base::HashBytes(name, 1), base::HashBytes(name, 2)};
+}
+
+Result<TableHandle> TaskTables::Of(const TableHandle& table) {
+  const auto shared = std::dynamic_pointer_cast<RemoteTable>(table);
+  if (shared == nullptr) return table;
+  const auto [known, is_new] = tables_.try_emplace(table);
+  if (is_new) {
+    auto own = shared->ForTask(ProducerOf(task_), task_.attempt);
+    if (!own.ok()) {
+      tables_.erase(known);
+      return std::move(own).status();
+    }
+    known->second = std::make_shared<TaskTable>(table, *std::move(own), task_.attempt > 0);
+  }
+  return known->second;
+}
+
+}  // namespace glim::param
