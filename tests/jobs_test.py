@@ -244,6 +244,23 @@ class JobsTest(unittest.TestCase):
         expected = self.run_script(script, "--partitions", "3")[0]
         self.assertEqual(self.run_script(script, "--on", "local:2", "--partitions", "3")[0], expected)
 
+    def test_a_task_that_pushes_is_not_run_twice(self):
+        script = """
+            local glim = require "glim"
+            local counts = glim.table{name = "counts", type = "i64", rule = glim.add()}
+            glim.flow("f"):Range(0, 60000000):Map(function(n) return n % 10, 1 end):PushTo(counts):Run()
+            """
+        job = self.start(script, "--on", "local:2")
+        while len(self.executors(job.pid)) < 2:
+            time.sleep(0.02)
+        time.sleep(0.5)
+        executors = self.executors(job.pid)
+        os.kill(executors[0], signal.SIGKILL)
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual(job.returncode, 1, err)
+        self.assertRegex(err, "task [0-9]+ of stage 1 pushes to a table and was lost with its executor")
+        self.assert_nothing_left(executors)
+
     def test_ctrl_c_ends_all(self):
         job = self.start(self.WORK.replace("60000", "60000000"), "--on", "local:2")
         while len(self.executors(job.pid)) < 2:

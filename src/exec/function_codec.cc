@@ -225,12 +225,28 @@ std::shared_ptr<const Function> OwnFunction(const FlowReading& reading) {
 
 }  // namespace
 
+namespace {
+
+const FunctionSource* FunctionOf(const flow::Step& step) {
+  if (const auto* function = std::get_if<flow::FunctionStep>(&step.body)) return &function->function;
+  if (const auto* reduce = std::get_if<flow::ReduceStep>(&step.body)) return &reduce->function;
+  return nullptr;
+}
+
+}  // namespace
+
 bool HasNativeFunctions(const flow::Graph& graph) {
   return std::any_of(graph.steps().begin(), graph.steps().end(), [](const flow::Step& step) {
-    if (const auto* function = std::get_if<flow::FunctionStep>(&step.body)) return IsNative(function->function);
-    if (const auto* reduce = std::get_if<flow::ReduceStep>(&step.body)) return IsNative(reduce->function);
-    return false;
+    const FunctionSource* source = FunctionOf(step);
+    return source != nullptr && IsNative(*source);
   });
+}
+
+bool CapturesTable(const flow::Step& step) {
+  const FunctionSource* source = FunctionOf(step);
+  const udf::Captured* captured =
+      source != nullptr && source->function != nullptr ? udf::CapturedOf(*source->function) : nullptr;
+  return captured != nullptr && !captured->shared.empty();
 }
 
 void Travel(FlowWriter& archive, FunctionSource& source) {

@@ -205,6 +205,16 @@ class JobDriver::Impl::JobRun {
     return inputs;
   }
 
+  // A function that captured a table may push to it.
+  bool MayPush(int stage) const {
+    const auto& steps = spread_.plan.graph->steps();
+    for (const plan::Operator& op : stages_[stage].operators) {
+      if (op.kind == plan::OperatorKind::kPushTo || exec::CapturesTable(steps[op.step])) return true;
+    }
+    return std::any_of(stages_[stage].parts.begin(), stages_[stage].parts.end(),
+                       [this](int part) { return MayPush(part); });
+  }
+
   // Sinks and caches have their rows here before they look at the first, so that nothing can be lost any more when
   // some of them are written.
   bool WantedHere(int stage) const {
@@ -237,6 +247,8 @@ class JobDriver::Impl::JobRun {
   Status RunStage(int stage) {
     progress_.StartStage(stage + 1, static_cast<int>(stages_.size()), tasks_.source_bytes());
     schedule_.SetTasks(stage, std::vector<bool>(tasks_.shape(stage).tasks, spread_.at_driver[stage]));
+    if (stages_[stage].output.kind == plan::ExchangeKind::kNone) schedule_.GivesNoRows(stage);
+    if (!spread_.at_driver[stage] && MayPush(stage)) schedule_.RunOnce(stage);
     if (stages_[stage].output.kind != plan::ExchangeKind::kBroadcast && stages_[stage].input >= 0 &&
         stages_[stages_[stage].input].output.kind == plan::ExchangeKind::kKeep) {
       schedule_.RunBeside(stage, stages_[stage].input);

@@ -39,9 +39,9 @@ void Schedule::LosePlace(int place) {
       if (task.state == Task::kWaiting || task.place != place) continue;
       if (task.state == Task::kRunning) {
         const Step step{.place = place, .stage = static_cast<int>(s), .task = static_cast<int>(t)};
-        if (Status status = TriedOften(step); !status.ok() && failure_.ok()) failure_ = std::move(status);
+        KeepFailure(TriedOften(step));
         task.state = Task::kWaiting;
-      } else if (!stage.released) {
+      } else if (!stage.released && stage.gives_rows) {
         MarkWaiting(static_cast<int>(s), static_cast<int>(t));
         moved = true;
       }
@@ -63,6 +63,10 @@ void Schedule::Release(int stage) { stages_[stage].released = true; }
 void Schedule::MarkWaiting(int stage, int task) {
   Task& t = stages_[stage].tasks[task];
   if (t.state == Task::kDone) --stages_[stage].done;
+  if (stages_[stage].once) {
+    KeepFailure(Status::Unavailable(
+        fmt::format("rows of stage {} were lost, and its tasks must not run again: they push to a table", stage + 1)));
+  }
   t.state = Task::kWaiting;
   t.place = -1;
 }
@@ -178,8 +182,18 @@ void Schedule::Succeeded(const Step& step) {
   ++stages_[step.stage].done;
 }
 
+void Schedule::KeepFailure(Status status) {
+  if (failure_.ok()) failure_ = std::move(status);
+}
+
 Status Schedule::TriedOften(const Step& step) const {
   const int attempts = stages_[step.stage].tasks[step.task].attempts;
+  if (stages_[step.stage].once) {
+    return Status::Unavailable(fmt::format(
+        "task {} of stage {} pushes to a table and was lost with its executor; it is not tried again, since "
+        "a part of its pushes may have been applied",
+        step.task + 1, step.stage + 1));
+  }
   if (attempts < attempts_max_) return Status::Ok();
   return Status::Unavailable(
       fmt::format("task {} of stage {} was tried {} times, and each time its executor or another "

@@ -40,6 +40,10 @@ class Schedule {
 
   // When the number of the stage's tasks is known. `at_driver`: for each task.
   void SetTasks(int stage, std::vector<bool> at_driver);
+  // Its tasks give no rows: what ran stays done when its place is lost.
+  void GivesNoRows(int stage) { stages_[stage].gives_rows = false; }
+  // Its tasks do what must not be done twice: one that was at work when its place was lost ends the run.
+  void RunOnce(int stage) { stages_[stage].once = true; }
   // Task i is best run where task i of that input ran.
   void RunBeside(int stage, int input) { stages_[stage].beside = input; }
   // From now on the tasks of this stage are wanted. Expects: SetTasks, also of its inputs.
@@ -73,7 +77,7 @@ class Schedule {
   // They are gone.
   void LoseRows(int stage, int task);
 
-  // The first failure of LosePlace: a task that was at work there was tried often enough.
+  // Why the run cannot go on: a task was tried often enough, or must not be tried again.
   const Status& failure() const { return failure_; }
   // Where the rows of a task are. Expects: it has run.
   int PlaceOf(int stage, int task) const { return stages_[stage].tasks[task].place; }
@@ -94,6 +98,8 @@ class Schedule {
     std::vector<Task> tasks;
     int done = 0;
     bool released = false;
+    bool gives_rows = true;
+    bool once = false;
     uint64_t version = 1;  // Counts the changes of where its inputs are.
     int not_told = 0;
   };
@@ -108,6 +114,7 @@ class Schedule {
   // The stage whose tasks are to run so that those of `stage` can: itself, or an input that is not whole.
   int Missing(int stage);
   void MarkWaiting(int stage, int task);
+  void KeepFailure(Status status);
   // Where rows of this stage are has changed.
   void Moved(int stage);
   std::optional<int> PlaceFor(int stage, int task) const;

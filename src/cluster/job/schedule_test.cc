@@ -239,6 +239,35 @@ TEST(ScheduleTest, GivesUpATaskThatLosesFourExecutors) {
       "task 1 of stage 1 was tried 4 times, and each time its executor or another one that it read from was lost");
 }
 
+TEST(ScheduleTest, WhatMustNotBeDoneTwiceEndsTheRunWhenItIsLost) {
+  Schedule schedule({{}}, 4);
+  schedule.AddPlace(Schedule::kDriver, 1);
+  schedule.AddPlace(1, 1);
+  schedule.AddPlace(2, 1);
+  schedule.SetTasks(0, {false, false});
+  schedule.GivesNoRows(0);
+  schedule.RunOnce(0);
+  schedule.Aim(0);
+  std::vector<Step> running;
+  while (const auto step = schedule.Next()) {
+    if (step->kind == Step::kTell) {
+      schedule.Told(*step);
+    } else {
+      running.push_back(*step);
+    }
+  }
+  ASSERT_EQ(running.size(), 2U);
+  // Done is done, and there are no rows that could be lost.
+  schedule.Succeeded(running[0]);
+  schedule.LosePlace(running[0].place);
+  EXPECT_TRUE(schedule.failure().ok());
+  schedule.LosePlace(running[1].place);
+  EXPECT_EQ(
+      schedule.failure().message(),
+      "task 2 of stage 1 pushes to a table and was lost with its executor; it is not tried again, since a part of "
+      "its pushes may have been applied");
+}
+
 // The rows of a stage that has been read and released are gone; when rows made of them are lost, it runs again, too.
 TEST(ScheduleTest, GoesBackAsFarAsItMust) {
   Schedule schedule({{}, {0}, {1}}, 4);
