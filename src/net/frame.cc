@@ -221,7 +221,7 @@ Status FrameDecoder::NextSegment() {
     std::shared_ptr<const void> owner;
     if (place.data() == nullptr || discarding_) {
       // Not zeroed: a peer that announces megabytes and sends none makes us touch none.
-      auto memory = std::make_shared_for_overwrite<char[]>(discarding_ ? 0 : bytes);
+      auto memory = blocks_->Take(discarding_ ? 0 : bytes);
       place = {memory.get(), bytes};
       owner = std::move(memory);
     }

@@ -22,9 +22,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "glim/status.h"
+#include "net/large_blocks.h"
 
 namespace glim::net {
 
@@ -102,7 +104,9 @@ class FrameSink {
 // After an error every call gives that error.
 class FrameDecoder {
  public:
-  FrameDecoder(const FrameLimits& limits, FrameSink* sink) : limits_(limits), sink_(sink) {}
+  // `blocks`: where payload has its memory from. Null: from no others than this one.
+  FrameDecoder(const FrameLimits& limits, FrameSink* sink, std::shared_ptr<LargeBlocks> blocks = nullptr)
+      : limits_(limits), sink_(sink), blocks_(blocks ? std::move(blocks) : std::make_shared<LargeBlocks>()) {}
 
   // The next bytes. kCorrupt: not a frame, or a wrong checksum; kInvalid: larger than the limits.
   Status Feed(std::string_view bytes);
@@ -135,6 +139,7 @@ class FrameDecoder {
 
   FrameLimits limits_;
   FrameSink* sink_;
+  const std::shared_ptr<LargeBlocks> blocks_;
   Status failed_;
   Part part_ = Part::kHead;
   std::array<char, kFrameHeadBytes> head_bytes_{};

@@ -36,6 +36,7 @@
 #include "net/event_loop.h"
 #include "net/frame.h"
 #include "net/key.h"
+#include "net/large_blocks.h"
 #include "net/messages.h"
 
 namespace glim::net {
@@ -157,6 +158,8 @@ struct TransportOptions {
   bool shared_memory = true;
 
   FrameLimits limits;
+  // Where large payload is received. Never null.
+  std::shared_ptr<LargeBlocks> blocks = std::make_shared<LargeBlocks>();
   size_t send_queue_bytes_max = size_t{32} << 20;  // One frame may always wait, however large.
   size_t send_queue_frames_max = 4096;
   size_t receive_window_bytes = size_t{8} << 20;

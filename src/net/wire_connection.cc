@@ -24,7 +24,7 @@ WireConnection::WireConnection(EventLoop& loop, ConnectionSet& set, std::shared_
     : BaseConnection(loop, set, std::move(options)),
       acceptor_(std::move(acceptor)),
       handshake_(this->options()),
-      decoder_(HandshakeLimits(), this) {
+      decoder_(HandshakeLimits(), this, this->options().blocks) {
   accepted_ = acceptor_ != nullptr;
   if (acceptor_) set_own_role(Role::kNode);
 }

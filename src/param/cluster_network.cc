@@ -76,6 +76,7 @@ ClusterNetwork::ClusterNetwork(env::Env& env, ClusterClientOptions options)
   // What may be under way bounds the queues, too: with room for what is sent twice, they are never full.
   transport.send_queue_bytes_max = std::max<size_t>(transport.send_queue_bytes_max, 2 * options_.under_way_bytes_max);
   transport.send_queue_frames_max = 1 << 20;
+  transport.blocks = memory_;
   transport_ = net::MakeTcpTransport(*loop_, std::move(transport));
   loop_->Call([this] { Tick(); });
 }

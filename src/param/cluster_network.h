@@ -20,9 +20,9 @@
 #include "env/env.h"
 #include "glim/future.h"
 #include "net/event_loop.h"
+#include "net/large_blocks.h"
 #include "net/transport.h"
 #include "param/cluster_client.h"
-#include "param/request_memory.h"
 #include "param/wire.h"
 
 namespace glim::param {
@@ -64,7 +64,7 @@ class ClusterNetwork final : public internal::Helper, public std::enable_shared_
   Room TakeRoom(uint64_t bytes);
   uint64_t under_way_bytes() const;
   // Of large requests.
-  RequestMemory& memory() { return *memory_; }
+  net::LargeBlocks& memory() { return *memory_; }
 
   // Runs it in the network thread, later. kCancelled when the client is gone; then, and when it goes meanwhile, `work`
   // is dropped.
@@ -138,7 +138,7 @@ class ClusterNetwork final : public internal::Helper, public std::enable_shared_
   size_t loop_users_ = 0;
   bool loop_gone_ = false;  // Or will be when nobody uses it.
   const std::shared_ptr<UnderWay> under_way_;
-  const std::shared_ptr<RequestMemory> memory_ = std::make_shared<RequestMemory>();
+  const std::shared_ptr<net::LargeBlocks> memory_ = std::make_shared<net::LargeBlocks>();
 
   // The network thread's.
   std::unique_ptr<net::Timer> timer_;

@@ -94,15 +94,14 @@ class RemoteTable::Batch {
       link.Start(std::move(with_room));
     });
   }
-  Status Add(uint32_t shard, std::string op, std::optional<ShardLink::Answer> answer, uint64_t answer_bytes) {
+  Status Add(uint32_t shard, const SharedBytes& op, std::optional<ShardLink::Answer> answer, uint64_t answer_bytes) {
     AddPart();
     if (answer) AddPart();
     ShardLink::Push push;
     push.deadline = deadline();
     push.done = [call = call_](Status status) { call->Done(std::move(status)); };
     push.answer = std::move(answer);
-    push.op = worker_ == nullptr ? table_.network_->memory().Share(std::move(op))
-                                 : worker_->PushOp(shard, std::as_bytes(std::span(op)));
+    push.op = worker_ == nullptr ? op : worker_->PushOp(shard, op.bytes);
     const uint64_t bytes = push.op.bytes.size() + answer_bytes;
     return Add(shard, bytes, [push = std::move(push)](ShardLink& link, const auto& room) {
       ShardLink::Push with_room = push;
@@ -282,8 +281,8 @@ namespace {
 // Cuts a request into pieces as it is written. A short one is no piece, but the request itself.
 class PieceWriter {
  public:
-  using Emit = std::function<Status(std::string op, bool last)>;
-  PieceWriter(RequestMemory& memory, uint64_t size, uint64_t number, Emit emit)
+  using Emit = std::function<Status(const SharedBytes& op, bool last)>;
+  PieceWriter(net::LargeBlocks& memory, uint64_t size, uint64_t number, Emit emit)
       : memory_(memory), left_(size), number_(number), emit_(std::move(emit)) {
     Begin();
   }
@@ -291,11 +290,12 @@ class PieceWriter {
   Status Put(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
       const auto taken = bytes.first(std::min<uint64_t>(bytes.size(), room_));
-      op_.append(TextOf(taken));
+      Append(taken);
       bytes = bytes.subspan(taken.size());
       room_ -= taken.size();
       if (room_ > 0) continue;
-      RETURN_IF_ERROR(emit_(std::exchange(op_, {}), left_ == 0));
+      const std::span<const char> written(block_.get(), block_bytes_);
+      RETURN_IF_ERROR(emit_({std::exchange(block_, nullptr), std::as_bytes(written)}, left_ == 0));
       in_pieces_ = true;
       if (left_ > 0) Begin();
     }
@@ -307,20 +307,27 @@ class PieceWriter {
   void Begin() {
     room_ = std::min<uint64_t>(left_, kPieceBytes);
     left_ -= room_;
-    op_ = memory_.Take(room_ + kPieceHeadBytes);
+    std::string head;
     if (left_ > 0 || in_pieces_) {
       const uint64_t numbers[2] = {number_, left_};
-      op_ += EncodeTableRequestHead({.call = TableCall::kPiece, .keys = numbers});
+      head = EncodeTableRequestHead({.call = TableCall::kPiece, .keys = numbers});
     }
+    block_ = memory_.Take(head.size() + room_);
+    block_bytes_ = 0;
+    Append(std::as_bytes(std::span(head)));
+  }
+  void Append(std::span<const std::byte> bytes) {
+    std::copy(bytes.begin(), bytes.end(), reinterpret_cast<std::byte*>(block_.get() + block_bytes_));
+    block_bytes_ += bytes.size();
   }
 
-  static constexpr size_t kPieceHeadBytes = 32;
-  RequestMemory& memory_;
+  net::LargeBlocks& memory_;
   uint64_t left_;
   const uint64_t number_;
   const Emit emit_;
-  std::string op_;
-  uint64_t room_ = 0;
+  std::shared_ptr<char[]> block_;
+  size_t block_bytes_ = 0;  // Written.
+  uint64_t room_ = 0;       // Left, for the request.
   bool in_pieces_ = false;
 };
 
@@ -333,9 +340,9 @@ Status RemoteTable::PushRows(Batch* batch, TableCall call, const Rows& rows, std
   const size_t row = layout_.row_bytes(), bytes = rows.keys.size() * row;
   const std::string head = EncodeTableRequestHead({.call = call, .keys = rows.keys});
   const uint64_t number = next_request_++;
-  PieceWriter writer(network_->memory(), head.size() + bytes, number, [&](std::string op, bool last) {
-    if (!last || call != TableCall::kPushPull) return batch->Add(rows.shard, std::move(op), std::nullopt, 0);
-    return batch->Add(rows.shard, std::move(op), AnswerInto(batch->call(), rows, out), bytes);
+  PieceWriter writer(network_->memory(), head.size() + bytes, number, [&](const SharedBytes& op, bool last) {
+    if (!last || call != TableCall::kPushPull) return batch->Add(rows.shard, op, std::nullopt, 0);
+    return batch->Add(rows.shard, op, AnswerInto(batch->call(), rows, out), bytes);
   });
   Status status = writer.Put(std::as_bytes(std::span(head)));
   if (rows.positions == nullptr) {
@@ -406,7 +413,7 @@ Status RemoteTable::VPushRows(Batch* batch, const Rows& rows, std::span<const st
   const std::string head =
       EncodeTableRequestHead({.call = TableCall::kVariablePush, .keys = rows.keys, .lengths = own});
   PieceWriter writer(network_->memory(), head.size() + bytes, next_request_++,
-                     [&](std::string op, bool) { return batch->Add(rows.shard, std::move(op), std::nullopt, 0); });
+                     [&](const SharedBytes& op, bool) { return batch->Add(rows.shard, op, std::nullopt, 0); });
   RETURN_IF_ERROR(writer.Put(std::as_bytes(std::span(head))));
   for (size_t i = 0; i < own.size(); ++i) {
     RETURN_IF_ERROR(writer.Put(values.subspan(begins[rows.row(i)] * value_bytes, own[i] * value_bytes)));
@@ -605,8 +612,7 @@ Status RemoteTable::TellShards(TableCall call) {
   return Request({.deadline = kBulkTime}, std::make_shared<Call>(network_),
                  [&](Batch* batch) {
                    for (uint32_t s = 0; s < spec().shards; ++s) {
-                     const std::string op = EncodeTableRequestHead({.call = call});
-                     RETURN_IF_ERROR(batch->Add(s, op, std::nullopt, 0));
+                     RETURN_IF_ERROR(batch->Add(s, EncodeTableRequest({.call = call}), std::nullopt, 0));
                    }
                    return Status::Ok();
                  })
@@ -695,7 +701,7 @@ Status RemoteTable::LoadRows(const std::string& folder, bool state) {
     const std::string head =
         EncodeTableRequestHead({.call = TableCall::kLoad, .form = static_cast<uint16_t>(with_state ? kFormState : 0)});
     PieceWriter writer(network_->memory(), head.size() + rows[shard].size(), next_request_++,
-                       [&](std::string op, bool) { return batch.Add(shard, std::move(op), std::nullopt, 0); });
+                       [&](const SharedBytes& op, bool) { return batch.Add(shard, op, std::nullopt, 0); });
     RETURN_IF_ERROR(writer.Put(std::as_bytes(std::span(head))));
     RETURN_IF_ERROR(writer.Put(std::as_bytes(std::span(rows[shard]))));
     rows[shard].clear();
@@ -766,7 +772,7 @@ Status RemoteTable::RemoveWorker(uint32_t worker) {
   const auto build = [&](Batch* batch) {
     for (uint32_t s = 0; s < spec().shards; ++s) {
       const SharedBytes op = EncodeClockRequest(ClockCall::kLeave, {worker, 0}, 0, 0);
-      RETURN_IF_ERROR(batch->Add(s, std::string(TextOf(op.bytes)), std::nullopt, 0));
+      RETURN_IF_ERROR(batch->Add(s, op, std::nullopt, 0));
     }
     return Status::Ok();
   };
