@@ -6,10 +6,15 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <future>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <numeric>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "cluster/master_process.h"
 #include "cluster/server_process.h"
@@ -32,6 +37,55 @@ TableSpec Counts(const std::string& name, uint32_t shards = 4) {
   spec.shards = shards;
   return spec;
 }
+
+// Holds up whoever reads rows, until it is opened.
+class Gate {
+ public:
+  void Close() { Set(true); }
+  void Open() { Set(false); }
+  void Pass() {
+    std::unique_lock lock(mutex_);
+    if (closed_) ++held_up_;
+    opened_.wait(lock, [this] { return !closed_; });
+  }
+  int held_up() const {
+    const std::lock_guard lock(mutex_);
+    return held_up_;
+  }
+
+ private:
+  void Set(bool closed) {
+    const std::lock_guard lock(mutex_);
+    closed_ = closed;
+    opened_.notify_all();
+  }
+  mutable std::mutex mutex_;
+  std::condition_variable opened_;
+  bool closed_ = false;
+  int held_up_ = 0;
+};
+
+// Rows that are read through a gate.
+class GatedRows final : public param::ShardState {
+ public:
+  GatedRows(std::unique_ptr<param::ShardState> rows, Gate& gate) : rows_(std::move(rows)), gate_(gate) {}
+  Status Check(const param::SharedBytes& op) const override { return rows_->Check(op); }
+  bool Fits(const param::SharedBytes& op, uint64_t reserved) const override { return rows_->Fits(op, reserved); }
+  param::SharedBytes Apply(const param::Record& record) override { return rows_->Apply(record); }
+  void Forget(const param::Producer& producer) override { rows_->Forget(producer); }
+  Result<param::SharedBytes> Read(const param::SharedBytes& request) const override {
+    gate_.Pass();
+    return rows_->Read(request);
+  }
+  std::string Save() const override { return rows_->Save(); }
+  Status Restore(std::span<const std::byte> bytes) override { return rows_->Restore(bytes); }
+  bool on_disk() const override { return rows_->on_disk(); }
+  void Clear() override { rows_->Clear(); }
+
+ private:
+  const std::unique_ptr<param::ShardState> rows_;
+  Gate& gate_;
+};
 
 class ProcessesTest : public testing::Test {
  protected:
@@ -57,6 +111,9 @@ class ProcessesTest : public testing::Test {
     options.node = number;
     if (on_disk_) options.folder = folder_ + "/server-" + std::to_string(number);
     options.disk.log_bytes_max = 20'000;
+    options.around_rows = [this](std::unique_ptr<param::ShardState> rows) {
+      return std::make_unique<GatedRows>(std::move(rows), gate_);
+    };
     options.node_options.beat_nanos = 50 * kMilli;
     options.node_options.dead_nanos = kDead;
     servers_[number] = std::make_unique<ServerProcess>(server_env_, std::move(options), nullptr);
@@ -95,6 +152,7 @@ class ProcessesTest : public testing::Test {
   const std::string folder_;
   env::FaultyFileSystem master_files_{env_->files()}, server_files_{env_->files()};
   env::FaultyEnv master_env_{*env_, master_files_}, server_env_{*env_, server_files_};
+  Gate gate_;
   std::unique_ptr<MasterProcess> master_;
   std::map<uint32_t, std::unique_ptr<ServerProcess>> servers_;
   std::unique_ptr<ClusterClient> client_;
@@ -152,6 +210,57 @@ TEST_F(ProcessesTest, AClientThatGoesLetsGoOfThoseWhoWait) {
   client_.reset();
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(callbacks, 4);
+}
+
+// The answer to how many keys there are takes the shards some time; the master and the other servers hear nothing of
+// it.
+TEST_F(ProcessesTest, AServerWhoseShardsAreAtWorkStaysAMember) {
+  Start(2);
+  const Table<int64_t> table = Create(Counts("work", 2), 2);
+  std::vector<Key> keys(1000);
+  std::iota(keys.begin(), keys.end(), Key{0});
+  ASSERT_TRUE(table.Push(keys, std::vector<int64_t>(keys.size(), 3)).Wait().ok());
+  ASSERT_EQ(table.Pull(keys).Get().value(), std::vector<int64_t>(keys.size(), 3));
+  const auto before = client_->DescribeCluster();
+  ASSERT_TRUE(before.ok());
+
+  gate_.Close();
+  auto pulled = table.Pull(keys);
+  while (gate_.held_up() < 1) env_->clock().SleepFor(kMilli);
+  for (int i = 0; i < 30; ++i) {
+    env_->clock().SleepFor(kDead / 10);
+    const auto now = client_->DescribeCluster();
+    ASSERT_TRUE(now.ok());
+    for (size_t member = 0; member < now->members.size(); ++member) {
+      EXPECT_TRUE(now->members[member].alive);
+      EXPECT_EQ(now->members[member].primary_of, before->members[member].primary_of);
+    }
+  }
+  gate_.Open();
+  EXPECT_EQ(pulled.Get().value(), std::vector<int64_t>(keys.size(), 3));
+}
+
+// More pulls than may wait for the shards, of more rows than may wait for the client.
+TEST_F(ProcessesTest, ManyPullsAreAnsweredWhenTheShardsGoOn) {
+  Start(1);
+  const Table<int64_t> table = Create(Counts("many", 1), 1);
+  std::vector<Key> keys(2000);
+  std::iota(keys.begin(), keys.end(), Key{0});
+  ASSERT_TRUE(table.Push(keys, std::vector<int64_t>(keys.size(), 3)).Wait().ok());
+  ASSERT_TRUE(table.Pull(keys).Wait().ok());
+  gate_.Close();
+  std::vector<Future<std::vector<int64_t>>> pulls;
+  for (int i = 0; i < 500; ++i) pulls.push_back(table.Pull(keys));
+  while (gate_.held_up() < 1) env_->clock().SleepFor(kMilli);
+  auto pushed = table.Push(keys, std::vector<int64_t>(keys.size(), 1));
+  EXPECT_FALSE(pushed.ready());
+  gate_.Open();
+  for (auto& pull : pulls) {
+    // One may be asked again, and see a push that came after it.
+    const std::vector<int64_t> rows = pull.Get().value();
+    EXPECT_TRUE(rows == std::vector<int64_t>(keys.size(), 3) || rows == std::vector<int64_t>(keys.size(), 4));
+  }
+  EXPECT_TRUE(pushed.Wait().ok());
 }
 
 TEST_F(ProcessesTest, ManyRowsComeInPieces) {

@@ -34,17 +34,24 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
         stopped_(std::move(stopped)),
         memory_(std::make_shared<base::MemoryBudget>(static_cast<int64_t>(options_.memory_max))),
         loop_(std::make_unique<net::EventLoop>()),
-        timer_(std::make_unique<net::Timer>(*loop_)) {}
+        timer_(std::make_unique<net::Timer>(*loop_)),
+        shards_loop_(std::make_unique<net::EventLoop>()),
+        shards_timer_(std::make_unique<net::Timer>(*shards_loop_)) {}
 
-  // First what could call us, then the thread, then what it worked on.
+  // First what could call us, then the threads, then what they worked on.
   ~Impl() override {
     loop_->Call([this] {
       stopping_ = true;
       timer_.reset();
     });
+    shards_loop_->Call([this] {
+      shards_stopping_ = true;
+      shards_timer_.reset();
+    });
     disk_.reset();
     listener_.reset();
     transport_.reset();
+    shards_loop_.reset();
     loop_.reset();
   }
 
@@ -78,29 +85,64 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
     uint64_t answer_bytes = 0;             // Of `answers`.
     uint64_t unsent_bytes = 0;             // In the connection's queue.
     std::deque<std::pair<net::Frame, net::Credit>> held;
-    bool going_on = false;  // Sending may say at once that it is done.
+    size_t pulls_at_work = 0;  // With the shards.
+    bool going_on = false;     // Sending may say at once that it is done.
+
+    bool MustWait() const { return !answers.empty() || !held.empty() || pulls_at_work >= kPullsAtWorkMax; }
   };
   static constexpr uint64_t kPieceBytes = 1 << 20;
   static constexpr uint64_t kUnsentBytesMax = 4 << 20;
   static constexpr uint64_t kAnswerBytesMax = 256 << 20;  // What waits beyond that is dropped, and asked again.
 
+  static constexpr size_t kPullsAtWorkMax = 16;  // Then what the client sends waits, too.
+
   static constexpr int64_t kConnectNanos = 3'000'000'000;
   static constexpr int64_t kTickNanos = 50'000'000;
+  // Shards that are silent for longer are not at work; they hang.
+  static constexpr int64_t kAtWorkNanosMax = 60'000'000'000;
 
   int64_t now() { return env_.clock().MonotonicNanos(); }
   Status StartInLoop();
 
+  // ----------------------------------------------------------------------------------------------------------
+  // two threads
+
+  void InNetwork(std::function<void()> work) {
+    auto unless_stopping = [this, work = std::move(work)] {
+      if (!stopping_) work();
+    };
+    loop_->InLoop() ? unless_stopping() : loop_->Run(std::move(unless_stopping));
+  }
+  // What is short is done in the caller's thread when the shards have nothing to do: a wake-up takes longer.
+  void ToShards(bool is_short, std::function<void()> work) {
+    auto unless_stopping = [this, work = std::move(work)] {
+      if (!shards_stopping_) work();
+    };
+    is_short ? shards_loop_->Run(std::move(unless_stopping)) : shards_loop_->Post(std::move(unless_stopping));
+  }
+
+  // The shards beat; when they are at work for long, this does it for them.
   void Tick() {
+    if (beat_ && now() - beat_->sent_at >= options_.node_options.beat_nanos + kTickNanos &&
+        now() - shards_beat_at_ < kAtWorkNanosMax) {
+      beat_->sent_at = now();
+      SendToAddress(options_.master, *beat_);
+    }
+    timer_->Start(kTickNanos, [this] { Tick(); });
+  }
+
+  void TickShards() {
     node_->OnTick(now());
     CutLogs();
     if (node_->fenced()) {
+      InNetwork([this] { beat_.reset(); });
       if (stopped_) {
         std::exchange(stopped_, nullptr)(Status::Stale(fmt::format(
             "another process has taken the place of server {}; this one is not a member any more", number_)));
       }
       return;
     }
-    timer_->Start(kTickNanos, [this] { Tick(); });
+    shards_timer_->Start(kTickNanos, [this] { TickShards(); });
   }
 
   // One layout for all shards of a table, as long as any is here.
@@ -119,7 +161,9 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
       layouts_[shard.table] = layout;
     }
     const Consistency consistency = layout->spec().consistency;
-    auto rows = std::make_unique<param::TableState>(std::move(layout), shard.shard, memory_);
+    std::unique_ptr<param::ShardState> rows =
+        std::make_unique<param::TableState>(std::move(layout), shard.shard, memory_);
+    if (options_.around_rows) rows = options_.around_rows(std::move(rows));
     return std::unique_ptr<param::ShardState>(std::make_unique<param::ClockedState>(consistency, std::move(rows)));
   }
 
@@ -137,28 +181,44 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
   }
 
   void Send(const Member& to, param::PeerMessage message) override {
-    const auto it = addresses_.find(to);
-    if (it == addresses_.end()) return;
-    std::visit([&](const auto& m) { SendToAddress(it->second, m); }, message);
+    InNetwork([this, to, message = std::move(message)] {
+      const auto it = addresses_.find(to);
+      if (it == addresses_.end()) return;
+      std::visit([&](const auto& m) { SendToAddress(it->second, m); }, message);
+    });
   }
   void Answer(ClientId to, param::PushReply reply) override {
-    if (const auto it = clients_.find(to); it != clients_.end()) {
-      (void)it->second.connection->Send(param::ToFrame(reply));
-    }
+    InNetwork([this, to, reply = std::move(reply)] {
+      if (const auto it = clients_.find(to); it != clients_.end()) {
+        (void)it->second.connection->Send(param::ToFrame(reply));
+      }
+    });
   }
   void Answer(ClientId to, param::PullReply reply) override;
+  void SendAnswer(ClientId to, param::PullReply reply);
+  void PullIsDone(ClientId client);
   // As much of the answers that wait as may be on its way; then what the client asked meanwhile.
   void GoOn(ClientId to);
-  void SendToMaster(const param::Beat& beat) override { SendToAddress(options_.master, beat); }
-  void SendToMaster(const param::ShardReport& report) override { SendToAddress(options_.master, report); }
-  void SendToMaster(const param::FullReport& report) override { SendToAddress(options_.master, report); }
+  void SendToMaster(const param::Beat& beat) override {
+    InNetwork([this, beat] {
+      beat_ = beat;
+      shards_beat_at_ = beat.sent_at;
+      SendToAddress(options_.master, beat);
+    });
+  }
+  void SendToMaster(const param::ShardReport& report) override {
+    InNetwork([this, report] { SendToAddress(options_.master, report); });
+  }
+  void SendToMaster(const param::FullReport& report) override {
+    InNetwork([this, report] { SendToAddress(options_.master, report); });
+  }
 
   // ----------------------------------------------------------------------------------------------------------
   // the disk
 
   void Begin(uint64_t incarnation) override {
     if (disk_) return disk_->Begin(incarnation);
-    loop_->Post([this] { node_->OnBegun(); });
+    ToShards(false, [this] { node_->OnBegun(); });
   }
   // Only replicas of tables on disk call these, and MakeState made those with a disk only.
   void Write(const param::ShardId& shard, const param::SharedBytes& table, const param::Record& record) override {
@@ -171,29 +231,28 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
   void Erase(const param::ShardId& shard) override { disk_->Erase(shard); }
 
   void OnBegun() override {
-    PostWork([this] { node_->OnBegun(); });
+    ToShards(false, [this] { node_->OnBegun(); });
   }
   void OnWritten(const param::ShardId& shard, uint64_t count) override {
-    PostWork([this, shard, count] { node_->OnWritten(shard, count, now()); });
+    ToShards(false, [this, shard, count] { node_->OnWritten(shard, count, now()); });
   }
   void OnFull(bool full) override {
     if (full) base::LogWarning("\"{}\": the disk is full; pushes to tables that are kept there are refused", folder());
     if (!full) base::LogWarning("\"{}\": the disk has room again", folder());
-    PostWork([this, full] { node_->OnDiskFull(full); });
+    ToShards(false, [this, full] { node_->OnDiskFull(full); });
   }
   void OnLogFull(const param::ShardId& shard, uint64_t lsn) override {
-    PostWork([this, shard, lsn] { cuts_[shard] = lsn; });
+    ToShards(false, [this, shard, lsn] { cuts_[shard] = lsn; });
   }
   void OnFailed(const Status& status) override {
-    PostWork([this, status] {
-      stopping_ = true;
-      timer_->Cancel();
+    ToShards(false, [this, status] {
+      shards_stopping_ = true;
+      shards_timer_->Cancel();
+      InNetwork([this] {
+        stopping_ = true;
+        timer_->Cancel();
+      });
       if (stopped_) std::exchange(stopped_, nullptr)(status);
-    });
-  }
-  void PostWork(std::function<void()> work) {
-    loop_->Post([this, work = std::move(work)] {
-      if (!stopping_) work();
     });
   }
   const std::string& folder() const { return options_.folder; }
@@ -213,7 +272,7 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
     for (const param::MemberAddress& entry : update.addresses) {
       if (!entry.address.empty()) addresses_[entry.member] = entry.address;
     }
-    node_->OnViewUpdate(update, now());
+    ToShards(false, [this, update] { node_->OnViewUpdate(update, now()); });
   }
 
   env::Env& env_;
@@ -223,17 +282,24 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
   uint32_t number_ = 0;
   std::unique_ptr<DataFolder> folder_;
   std::unique_ptr<ServerDisk> disk_;
-  std::unique_ptr<net::EventLoop> loop_;
+  std::unique_ptr<net::EventLoop> loop_;  // The network's.
   std::unique_ptr<net::Timer> timer_;
+  std::unique_ptr<net::EventLoop> shards_loop_;
+  std::unique_ptr<net::Timer> shards_timer_;
   std::string address_;
 
-  // The loop's.
-  std::unique_ptr<net::Transport> transport_;
-  std::unique_ptr<net::Listener> listener_;
+  // The shards' thread has these.
   std::optional<ServerNode> node_;
-  bool stopping_ = false;                    // Nobody is heard any more.
+  bool shards_stopping_ = false;
   std::map<param::ShardId, uint64_t> cuts_;  // Wanted, with the record that must be applied.
   std::map<uint64_t, std::weak_ptr<const param::TableLayout>> layouts_;
+
+  // The network's.
+  std::unique_ptr<net::Transport> transport_;
+  std::unique_ptr<net::Listener> listener_;
+  bool stopping_ = false;            // Nobody is heard any more.
+  std::optional<param::Beat> beat_;  // The last one,
+  int64_t shards_beat_at_ = 0;       // and when the shards sent one themselves.
   std::map<Member, std::string> addresses_;
   std::map<std::string, std::shared_ptr<net::Connection>> dialled_;
   std::map<ClientId, Client> clients_;
@@ -249,17 +315,17 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
 
   void OnFrame(net::Frame frame, net::Credit credit) override {
     if (server_.stopping_) return;
-    if (const auto it = server_.clients_.find(client_); it != server_.clients_.end() && !it->second.answers.empty()) {
+    if (const auto it = server_.clients_.find(client_); it != server_.clients_.end() && it->second.MustWait()) {
       it->second.held.emplace_back(std::move(frame), std::move(credit));
       return;
     }
-    WorkOff(frame);
+    WorkOff(frame, std::move(credit));
   }
   void OnClosed(const net::Closing& closing) override { Forget(false); }
 
-  void WorkOff(const net::Frame& frame) {
+  void WorkOff(const net::Frame& frame, net::Credit credit) {
     if (server_.stopping_) return;
-    if (const Status status = Work(frame); !status.ok()) {
+    if (const Status status = Work(frame, std::move(credit)); !status.ok()) {
       base::LogWarning("a connection is closed: {}", status.message());
       Forget(true);
     }
@@ -280,28 +346,42 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
   }
 
   template <class Message>
-  Status ToReplica(const net::Frame& frame) {
+  Status ToReplica(const net::Frame& frame, const std::shared_ptr<net::Credit>& credit) {
     ASSIGN_OR_RETURN(Message message, param::FromFrame<Message>(frame));
-    server_.node_->OnPeer(param::PeerMessage(std::move(message)), server_.now());
+    server_.ToShards(false, [&server = server_, message = param::PeerMessage(std::move(message)), credit] {
+      server.node_->OnPeer(message, server.now());
+    });
     return Status::Ok();
   }
 
-  Status Work(const net::Frame& frame) {
+  // The credit is kept until the shards have done it: so what waits for them is bounded by the windows of connections.
+  Status Work(const net::Frame& frame, net::Credit taken) {
+    const auto credit = std::make_shared<net::Credit>(std::move(taken));
     switch (frame.header.type) {
       case param::kPushMessage: {
-        ASSIGN_OR_RETURN(const param::PushRequest push, param::FromFrame<param::PushRequest>(frame));
-        server_.node_->OnPush(client_, push, server_.now());
+        ASSIGN_OR_RETURN(param::PushRequest push, param::FromFrame<param::PushRequest>(frame));
+        const bool is_short = param::IsShort(push.op.bytes);
+        server_.ToShards(is_short, [&server = server_, client = client_, push = std::move(push), credit] {
+          server.node_->OnPush(client, push, server.now());
+        });
         return Status::Ok();
       }
       case param::kPullMessage: {
-        ASSIGN_OR_RETURN(const param::PullRequest pull, param::FromFrame<param::PullRequest>(frame));
-        server_.node_->OnPull(client_, pull, server_.now());
+        ASSIGN_OR_RETURN(param::PullRequest pull, param::FromFrame<param::PullRequest>(frame));
+        const auto it = server_.clients_.find(client_);
+        if (it == server_.clients_.end()) return Status::Ok();
+        ++it->second.pulls_at_work;
+        const bool is_short = pull.answer_seq == 0 && param::IsShort(pull.op.bytes);
+        server_.ToShards(is_short, [&server = server_, client = client_, pull = std::move(pull), credit] {
+          server.node_->OnPull(client, pull, server.now());
+          server.InNetwork([&server, client] { server.PullIsDone(client); });
+        });
         return Status::Ok();
       }
-      case param::kAppendMessage: return ToReplica<param::Append>(frame);
-      case param::kAppendReplyMessage: return ToReplica<param::AppendReply>(frame);
-      case param::kSnapshotPartMessage: return ToReplica<param::SnapshotPart>(frame);
-      case param::kSnapshotReplyMessage: return ToReplica<param::SnapshotReply>(frame);
+      case param::kAppendMessage: return ToReplica<param::Append>(frame, credit);
+      case param::kAppendReplyMessage: return ToReplica<param::AppendReply>(frame, credit);
+      case param::kSnapshotPartMessage: return ToReplica<param::SnapshotPart>(frame, credit);
+      case param::kSnapshotReplyMessage: return ToReplica<param::SnapshotReply>(frame, credit);
       case param::kViewUpdateMessage: {
         ASSIGN_OR_RETURN(const param::ViewUpdate update, param::FromFrame<param::ViewUpdate>(frame));
         server_.OnViewUpdate(update);
@@ -309,7 +389,7 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
       }
       case param::kBeatReplyMessage: {
         ASSIGN_OR_RETURN(const param::BeatReply reply, param::FromFrame<param::BeatReply>(frame));
-        server_.node_->OnBeatReply(reply, server_.now());
+        server_.ToShards(true, [&server = server_, reply] { server.node_->OnBeatReply(reply, server.now()); });
         return Status::Ok();
       }
     }
@@ -335,6 +415,17 @@ net::Connection* ServerProcess::Impl::Dial(const std::string& address) {
 }
 
 void ServerProcess::Impl::Answer(ClientId to, param::PullReply reply) {
+  InNetwork([this, to, reply = std::move(reply)] { SendAnswer(to, reply); });
+}
+
+void ServerProcess::Impl::PullIsDone(ClientId client) {
+  const auto it = clients_.find(client);
+  if (it == clients_.end()) return;
+  --it->second.pulls_at_work;
+  GoOn(client);
+}
+
+void ServerProcess::Impl::SendAnswer(ClientId to, param::PullReply reply) {
   const auto it = clients_.find(to);
   if (it == clients_.end()) return;
   Client& client = it->second;
@@ -353,11 +444,11 @@ void ServerProcess::Impl::GoOn(ClientId to) {
     Client& client = it->second;
     if (client.answers.empty()) {
       const auto session = client.session.lock();
-      client.going_on = !client.held.empty() && session != nullptr;
+      client.going_on = !client.held.empty() && client.pulls_at_work < kPullsAtWorkMax && session != nullptr;
       if (!client.going_on) return;
-      const auto held = std::move(client.held.front());
+      auto held = std::move(client.held.front());
       client.held.pop_front();
-      session->WorkOff(held.first);
+      session->WorkOff(held.first, std::move(held.second));
       continue;
     }
     client.going_on = client.unsent_bytes < kUnsentBytesMax;
@@ -403,10 +494,13 @@ Status ServerProcess::Impl::StartInLoop() {
   if (!options_.advertised_host.empty()) {
     advertised = options_.advertised_host + address_.substr(address_.rfind(':'));
   }
-  node_.emplace(
-      number_, env_.RandomSeed(), advertised, disk_ ? disk_->TakeKept() : KeptServer(),
-      [this](param::ShardId shard, const param::SharedBytes& description) { return MakeState(shard, description); },
-      options_.node_options, *this);
+  shards_loop_->Call([&] {
+    node_.emplace(
+        number_, env_.RandomSeed(), advertised, disk_ ? disk_->TakeKept() : KeptServer(),
+        [this](param::ShardId shard, const param::SharedBytes& description) { return MakeState(shard, description); },
+        options_.node_options, *this);
+    TickShards();
+  });
   Tick();
   return Status::Ok();
 }

@@ -76,6 +76,17 @@ bool IsPush(TableCall call) {
   return false;
 }
 
+bool IsShort(std::span<const std::byte> request) {
+  if (request.size() < kHeaderBytes || request.size() > kShortBytes) return false;
+  uint16_t call;
+  uint64_t count;
+  std::memcpy(&call, request.data(), sizeof(call));
+  std::memcpy(&count, request.data() + 8, sizeof(count));
+  // A worker's requests have other numbers there: one may apply all that was pushed in its clock.
+  return call >= static_cast<uint16_t>(TableCall::kPush) && HasKeys(static_cast<TableCall>(call)) &&
+         count <= kShortKeys;
+}
+
 std::string EncodeTableRequestHead(const TableRequest& request) {
   const bool run = HasKeys(request.call) && IsRun(request.keys);
   std::string text(kHeaderBytes, '\0');

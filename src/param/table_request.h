@@ -71,6 +71,11 @@ enum TableForm : uint16_t {
   kFormNonZero = 4,  // Look at each row.
 };
 
+// A few microseconds of work, whatever the table holds: some rows. kShortBytes of rows to push, kShortKeys to pull.
+inline constexpr uint64_t kShortBytes = 16 << 10;
+inline constexpr uint64_t kShortKeys = 64;
+bool IsShort(std::span<const std::byte> request);
+
 // Keys that a request may stand for without naming each.
 inline constexpr uint64_t kRunKeysMax = 65536;
 
