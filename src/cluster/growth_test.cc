@@ -86,7 +86,9 @@ TEST(Growth, RequestsLeaveNothingInClientAndServers) {
   for (const int64_t value : table.PullRange({0, 1000}).Get().value()) sum += value;
   EXPECT_EQ(sum, static_cast<int64_t>(pushed * kKeys));
   // Less than a byte for each of ten millions.
-  if (!kSanitized) EXPECT_LT(after, before + (uint64_t{8} << 20)) << before << " bytes before";
+  if (!kSanitized) {
+    EXPECT_LT(after, before + (uint64_t{8} << 20)) << before << " bytes before";
+  }
 }
 
 }  // namespace
