@@ -132,7 +132,13 @@ bool TableState::Fits(const SharedBytes& op, uint64_t reserved_bytes) const {
   // width.
   const uint64_t keys = op.bytes.size() / sizeof(Key);
   const auto bytes = static_cast<int64_t>((op.bytes.size() + reserved_bytes) * 4);
-  return memory_->used_bytes() + bytes <= memory_->limit_bytes() && rows_->room() >= keys;
+  if (memory_->used_bytes() + bytes > memory_->limit_bytes() || rows_->room() < keys) return false;
+  // Looking at each key is for when there is little room.
+  const int64_t room = memory_->limit_bytes() - memory_->used_bytes() - bytes;
+  if (static_cast<uint64_t>(room) >= rows_->growth_bytes_max()) return true;
+  const auto request = DecodeTableRequest(op.bytes);
+  if (!request.ok() || (request->call != TableCall::kPush && request->call != TableCall::kPushPull)) return true;
+  return static_cast<uint64_t>(room) >= rows_->GrowthBytes(request->keys);
 }
 
 SharedBytes TableState::Apply(const Record& record) {

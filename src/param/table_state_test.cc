@@ -135,6 +135,32 @@ TEST(TableState, WhatMakesNoSenseIsRefusedAndTouchesNothing) {
   EXPECT_TRUE(state.Fits(PushOf({keys[0]}, {1, 2}), 0));
 }
 
+// One value of each of many slabs is far more memory than its bytes.
+TEST(TableState, ScatteredKeysOfADenseTableFitWhenTheirSlabsDo) {
+  const auto layout = Layout(Spec(DenseKeys(30'000'000), 1, Add{}));
+  const auto memory = Memory(4 << 20);
+  TableState state(layout, 1, memory);
+  std::vector<Key> scattered, neighbours;
+  for (Key key = 0; key < 500; ++key) {
+    scattered.push_back(10'000'000 + key * 20'000);
+    neighbours.push_back(10'000'000 + key);
+  }
+  const std::vector<float> values(500, 1);
+  EXPECT_FALSE(state.Fits(PushOf(scattered, values), 0));
+  ASSERT_TRUE(state.Fits(PushOf(neighbours, values), 0));
+  // Until it says that there is no room, what is pushed fits.
+  size_t pushed = 0;
+  for (const Key key : scattered) {
+    const SharedBytes push = PushOf({key}, {1});
+    if (!state.Fits(push, 0)) break;
+    Apply(&state, push);
+    ++pushed;
+  }
+  EXPECT_GT(pushed, 20U);
+  EXPECT_LT(pushed, 100U);
+  EXPECT_LE(memory->used_bytes(), memory->limit_bytes());
+}
+
 // Whatever a request or a snapshot is cut or changed to, it is an error or another good one, never a crash.
 RC_GTEST_PROP(TableState, AnyBytesAreAnErrorOrARequest, ()) {
   const auto layout = Layout(Spec(SparseKeys(), 1, Add{}));

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <unordered_set>
 
 #include "base/check.h"
 #include "partition/divide.h"
@@ -107,6 +108,20 @@ class DenseShard final : public Shard {
   uint64_t memory_bytes() const override {
     return sizeof(*this) + slabs_.size() * sizeof(slabs_[0]) + slab_count_ * SlabBytes();
   }
+
+  // Scattered keys have a slab each; neighbours share one.
+  uint64_t GrowthBytes(std::span<const Key> keys) const override {
+    std::unordered_set<uint64_t> fresh;
+    uint64_t last = ~uint64_t{0};
+    for (const Key key : keys) {
+      const uint64_t slab = SlotOf(key) >> shift_;
+      if (slab == last) continue;
+      last = slab;
+      if (slabs_[slab] == nullptr) fresh.insert(slab);
+    }
+    return fresh.size() * SlabBytes();
+  }
+  uint64_t growth_bytes_max() const override { return (slabs_.size() - slab_count_) * SlabBytes(); }
 
   uint64_t CountNonZero() const override {
     uint64_t count = 0, slot = 0;

@@ -59,6 +59,10 @@ class Shard {
 
   virtual uint64_t keys_stored() const = 0;
   virtual uint64_t memory_bytes() const = 0;
+  // What a push of these keys allocates beyond their rows' own bytes, and what any push at most does. Keys must be the
+  // shard's own.
+  virtual uint64_t GrowthBytes(std::span<const Key> keys) const { return 0; }
+  virtual uint64_t growth_bytes_max() const { return 0; }
   virtual uint64_t CountNonZero() const = 0;
   // Rows that can still be stored, at least.
   virtual uint64_t room() const { return ~uint64_t{0}; }
