@@ -59,6 +59,14 @@ FLOWS = {
         local a = flow:Lines{"x", "y"}
         a:Union(flow:TextFile("words.txt"):Limit(3), flow:Lines{"z"}):Print()
         flow:TextFile("-"):Map(function(line) return #line, line end):Sort():Print()""",
+    "standard input as a table that functions read": """
+        local lengths = flow:TextFile("-"):Map(function(line) return line, #line end):AsTable()
+        flow:Lines{"one", "two", "three"}:Map(function(word) return word, lengths[word] end):Print()""",
+    "standard input joined with what executors have": """
+        local counts = flow:TextFile("words.txt"):FlatMap(function(line) return line:gmatch("%w+") end)
+          :Map(function(word) return word, 1 end):ReduceBy(glim.sum)
+        flow:TextFile("-"):Map(function(line) return line == "one" and "the" or "a", line end):HashJoin(counts):Print()
+        flow:TextFile("-"):Union(counts:Map(function(word) return word end)):Filter(function(w) return #w < 4 end):Print()""",
     "files of one piece and in parts": """
         flow:Range(0, 1000):WriteCsv("out.csv")
         flow:Range(0, 1000):RoundRobin(3):WriteText("parts", {per_partition = true})

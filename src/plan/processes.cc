@@ -56,7 +56,9 @@ SpreadPlan SpreadOverProcesses(const Plan& plan) {
       for (const int part : stage.parts) spread.at_driver[part] = true;
     }
     const bool works = stage.source >= 0 || !stage.parts.empty() || !stage.operators.empty();
-    if (stage.sink < 0 || at_driver || !works) {
+    // The rows of a table that functions read go to all processes, so they must be kept before the table is filled.
+    const bool table = stage.sink >= 0 && std::holds_alternative<flow::TableStep>(steps[stage.sink].body);
+    if (stage.sink < 0 || (at_driver && !table) || !works) {
       place.push_back(add(stage, at_driver || stage.sink >= 0));
       continue;
     }
@@ -66,7 +68,7 @@ SpreadPlan SpreadOverProcesses(const Plan& plan) {
     sink.in_order = stage.in_order;
     stage.output.kind = ExchangeKind::kKeep;
     stage.output_for = sink.sink;
-    sink.input = add(std::move(stage), false);
+    sink.input = add(std::move(stage), at_driver);
     place.push_back(add(std::move(sink), true));
   }
   return spread;

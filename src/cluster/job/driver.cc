@@ -215,13 +215,15 @@ class JobDriver::Impl::JobRun {
                        [this](int part) { return MayPush(part); });
   }
 
-  // Sinks and caches have their rows here before they look at the first, so that nothing can be lost any more when
-  // some of them are written.
+  // What is read here, and caches, have their rows here before they look at the first, so that nothing can be lost any
+  // more when some of them have gone into a sink.
   bool WantedHere(int stage) const {
     if (spread_.at_driver[stage] || stages_[stage].output.kind == plan::ExchangeKind::kNone) return false;
     if (stages_[stage].cache >= 0) return true;
     for (size_t reader = 0; reader < stages_.size(); ++reader) {
-      if (spread_.at_driver[reader] && stages_[reader].sink >= 0 && stages_[reader].input == stage) return true;
+      if (!spread_.at_driver[reader]) continue;
+      const std::vector<int> inputs = InputsOf(static_cast<int>(reader));
+      if (std::find(inputs.begin(), inputs.end(), stage) != inputs.end()) return true;
     }
     return false;
   }
