@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flows on executors (--on local:N): the same answer as in one process, also while executors are killed.
 
-The folder with the glim binary is in GLIM_BUILD (default: build/release).
+The folder with the glim binary is in GLIM_BUILD (default: build/release). GLIM_KILL_SCHEDULES: how many runs have their
+executors killed and stopped at random, 3 when not given.
 """
 
 import os
@@ -165,17 +166,27 @@ class JobsTest(unittest.TestCase):
 
     def test_executors_that_are_killed_are_done_without(self):
         expected = self.run_script(self.WORK, "--partitions", "12")[0]
-        for seed in range(3):
+        for seed in range(int(os.environ.get("GLIM_KILL_SCHEDULES", "3"))):
             chance = random.Random(seed)
-            job = self.start(self.WORK, "--partitions", "12", "--on", "local:3")
-            seen, killed = set(), 0
+            job = self.start(self.WORK, "--partitions", "12", "--on", f"local:{chance.randrange(1, 5)}")
+            seen, killed, stopped = set(), 0, []
             while job.poll() is None:
-                time.sleep(0.15 + chance.random() * 0.3)
+                time.sleep(0.1 + chance.random() * 0.4)
                 executors = self.executors(job.pid)
                 seen.update(executors)
-                if executors and killed < 3:
-                    os.kill(chance.choice(executors), signal.SIGKILL)
-                    killed += 1
+                victim = chance.choice(executors) if executors and killed < 4 else None
+                try:
+                    if victim is not None and chance.random() < 0.25:
+                        os.kill(victim, signal.SIGSTOP)
+                        stopped.append((time.monotonic() + chance.random() * 4, victim))
+                    elif victim is not None:
+                        os.kill(victim, signal.SIGKILL)
+                    killed += victim is not None
+                    for until, number in stopped:
+                        if until < time.monotonic():
+                            os.kill(number, signal.SIGCONT)
+                except ProcessLookupError:
+                    pass
             out, err = job.communicate(timeout=TIMEOUT_S)
             with self.subTest(seed=seed, killed=killed):
                 self.assertEqual((job.returncode, out), (0, expected), err)
