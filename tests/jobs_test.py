@@ -169,12 +169,12 @@ class JobsTest(unittest.TestCase):
         for seed in range(int(os.environ.get("GLIM_KILL_SCHEDULES", "3"))):
             chance = random.Random(seed)
             job = self.start(self.WORK, "--partitions", "12", "--on", f"local:{chance.randrange(1, 5)}")
-            seen, killed, stopped = set(), 0, []
+            seen, killed, stopped = set(), 0, []  # A task is tried four times.
             while job.poll() is None:
                 time.sleep(0.1 + chance.random() * 0.4)
                 executors = self.executors(job.pid)
                 seen.update(executors)
-                victim = chance.choice(executors) if executors and killed < 4 else None
+                victim = chance.choice(executors) if executors and killed < 3 else None
                 try:
                     if victim is not None and chance.random() < 0.25:
                         os.kill(victim, signal.SIGSTOP)
