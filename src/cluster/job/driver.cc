@@ -396,10 +396,9 @@ class JobDriver::Impl::JobRun {
   // before that, or before a second has passed.
   template <class Ended>
   bool PutOff(Ended& ended) {
-    const int64_t now = env_.clock().MonotonicNanos();
-    if (ended.put_off || (last_lost_nanos_ > 0 && now - last_lost_nanos_ < kHearNanos)) return false;
+    if (ended.put_off || schedule_.InputsMovedSince(ended.step)) return false;
     ended.put_off = true;
-    put_off_.emplace_back(now + kPutOffNanos, std::move(ended));
+    put_off_.emplace_back(env_.clock().MonotonicNanos() + kPutOffNanos, std::move(ended));
     return true;
   }
   void TakeUp(bool all) {
@@ -496,7 +495,6 @@ class JobDriver::Impl::JobRun {
     base::LogWarning("{}; what it had is done again", lost.why.message());
     if (open_.contains(lost.place)) schedule_.LosePlace(lost.place);
     ++to_replace_;
-    last_lost_nanos_ = env_.clock().MonotonicNanos();
     TakeUp(true);
     return Status::Ok();
   }
@@ -638,7 +636,6 @@ class JobDriver::Impl::JobRun {
 
   static constexpr int kReplacedMax = 16;
   static constexpr int64_t kPutOffNanos = 1'000'000'000;
-  static constexpr int64_t kHearNanos = 3'000'000'000;
   static constexpr int64_t kEndNanos = 2'000'000'000;
 
   Impl& driver_;
@@ -664,7 +661,6 @@ class JobDriver::Impl::JobRun {
   std::set<std::pair<int, int>> bringing_;          // The rows of these tasks are being brought here;
   std::map<std::pair<int, int>, TaskEnded> held_;   // they were made again meanwhile.
   std::vector<std::pair<int64_t, Event>> put_off_;  // And when.
-  int64_t last_lost_nanos_ = 0;                     // 0: none was.
   int to_replace_ = 0;
   int replaced_ = 0;
   Counters counters_;

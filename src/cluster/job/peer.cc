@@ -94,10 +94,11 @@ void Peer::Fail(const Status& status) {
   const auto connection = std::exchange(connection_, nullptr);
   if (connection != nullptr) connection->Close();
   unsent_.clear();
-  for (auto& [request, answered] : std::exchange(waiting_, {})) answered(why_);
   // Both may hold who made us.
   asked_ = nullptr;
+  // First that the other side is lost, then what was lost with it: or somebody would ask it again.
   if (const Lost lost = std::exchange(lost_, nullptr)) lost(shared_from_this(), why_);
+  for (auto& [request, answered] : std::exchange(waiting_, {})) answered(why_);
 }
 
 }  // namespace glim::cluster

@@ -201,6 +201,12 @@ Status Schedule::TriedOften(const Step& step) const {
                   step.task + 1, step.stage + 1, attempts));
 }
 
+bool Schedule::InputsMovedSince(const Step& step) const {
+  const auto& told = places_.at(step.place).told;
+  const auto version = told.find(step.stage);
+  return version == told.end() || version->second != stages_[step.stage].version;
+}
+
 Status Schedule::RowsLost(const Step& step) {
   EndRun(step);
   Task& task = stages_[step.stage].tasks[step.task];

@@ -72,6 +72,8 @@ class Schedule {
   // enough. What comes of a place that was lost meanwhile is not to be told.
   void Succeeded(const Step& step);
   Status RowsLost(const Step& step);
+  // Where the step looked for rows is not where they are, or will be: it can be tried again at once.
+  bool InputsMovedSince(const Step& step) const;
   // Somebody else has the rows of the task now.
   void Move(int stage, int task, int place);
   // They are gone.
