@@ -704,6 +704,8 @@ Report Run::Go() {
   queue_.push({dice.Between(0, 2 * kSecond), ++order_, ~0U, 0, [this] { Fault(); }});
   queue_.push({weather.faults_until, ++order_, ~0U, 0, [this] { Peace(); }});
 
+  constexpr uint64_t kEventsMax = 5'000'000;
+  constexpr size_t kQueueMax = 1'000'000;
   int64_t looked_at = 0;
   while (report.violation.empty()) {
     Event event = queue_.top();
@@ -711,6 +713,11 @@ Report Run::Go() {
     now = event.time;
     if (now > weather.faults_until + kPeaceMax) {
       Violation("left in peace, this does not end: " + Unfinished());
+      break;
+    }
+    // Some ten thousand events are usual. A planted bug may let two servers answer each other more and more.
+    if (report.events > kEventsMax || queue_.size() > kQueueMax) {
+      Violation("there is no end of messages");
       break;
     }
     if (event.process != ~0U) {
