@@ -141,6 +141,10 @@ bool TableState::Fits(const SharedBytes& op, uint64_t reserved_bytes) const {
   return static_cast<uint64_t>(room) >= rows_->GrowthBytes(request->keys);
 }
 
+bool TableState::FitsSnapshot(uint64_t bytes) const {
+  return memory_->used_bytes() + static_cast<int64_t>(bytes) <= memory_->limit_bytes();
+}
+
 SharedBytes TableState::Apply(const Record& record) {
   const auto request = DecodeTableRequest(record.op.bytes);
   CHECK(request.ok());  // The primary has checked it.

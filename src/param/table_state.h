@@ -31,6 +31,7 @@ class TableState final : public ShardState {
 
   Status Check(const SharedBytes& op) const override;
   bool Fits(const SharedBytes& op, uint64_t reserved_bytes) const override;
+  bool FitsSnapshot(uint64_t bytes) const override;
   // What came in pieces, and what was loaded, cannot be checked before it is whole. When it makes no sense then, it
   // changes nothing; no client of ours sends such.
   SharedBytes Apply(const Record& record) override;

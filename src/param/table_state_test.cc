@@ -161,6 +161,15 @@ TEST(TableState, ScatteredKeysOfADenseTableFitWhenTheirSlabsDo) {
   EXPECT_LE(memory->used_bytes(), memory->limit_bytes());
 }
 
+TEST(TableState, ASnapshotFitsWhenThereIsRoomForItBesideTheRest) {
+  const auto memory = Memory(4 << 20);
+  const TableState state(Layout(Spec(SparseKeys(), 1, Add{})), 1, memory);
+  EXPECT_TRUE(state.FitsSnapshot(3 << 20));
+  memory->Force(2 << 20);
+  EXPECT_FALSE(state.FitsSnapshot(3 << 20));
+  memory->Release(2 << 20);
+}
+
 // Whatever a request or a snapshot is cut or changed to, it is an error or another good one, never a crash.
 RC_GTEST_PROP(TableState, AnyBytesAreAnErrorOrARequest, ()) {
   const auto layout = Layout(Spec(SparseKeys(), 1, Add{}));

@@ -80,7 +80,7 @@ void Fields(A& a, ViewUpdate& m) {
 }
 template <class A>
 void Fields(A& a, ShardReport& m) {
-  a(m.shard, m.view, m.active, m.synced, m.kept);
+  a(m.shard, m.view, m.active, m.synced, m.kept, m.declined);
 }
 template <class A>
 void Fields(A& a, Beat& m) {

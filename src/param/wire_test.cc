@@ -84,7 +84,7 @@ RC_GTEST_PROP(Wire, EveryMessageComesBack, ()) {
   ComesBack(TableDropped{AnyNumber()});
   ComesBack(ViewMade{AnyShard(), AnyView()});
   ComesBack(ViewActivated{AnyShard(), AnyNumber()});
-  ComesBack(ShardReport{AnyShard(), AnyNumber(), AnyBool(), PerhapsAMember(), AnyBool()});
+  ComesBack(ShardReport{AnyShard(), AnyNumber(), AnyBool(), PerhapsAMember(), AnyBool(), AnyBool()});
   ComesBack(Beat{AnyMember(), 77, "host:1", AnyNumber(), AnyBool()});
   ComesBack(BeatReply{AnyNumber(), -5, AnyBool(), AnyBool(), AnyNumber(), AnyNumber()});
   ComesBack(FullReport{AnyMember(),

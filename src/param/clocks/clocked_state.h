@@ -72,6 +72,7 @@ class ClockedState final : public ShardState {
 
   Status Check(const SharedBytes& op) const override;
   bool Fits(const SharedBytes& op, uint64_t reserved_bytes) const override;
+  bool FitsSnapshot(uint64_t bytes) const override { return rows_->FitsSnapshot(bytes); }
   SharedBytes Apply(const Record& record) override;
   void Forget(const Producer& producer) override { rows_->Forget(producer); }
   Result<SharedBytes> Read(const SharedBytes& request) const override;

@@ -234,6 +234,7 @@ struct ShardReport {
   bool active = false;
   std::optional<Member> synced;  // The primary's word: this joiner holds all that was acknowledged, and always will.
   bool kept = false;             // It has what earlier starts of the process had written to its disk (FullReport).
+  bool declined = false;         // It is the joiner, and cannot take the shard: there is no room.
 };
 
 // A member's sign of life.

@@ -79,8 +79,8 @@ Status Replica::Keep(const KeptShard& kept, const std::vector<uint64_t>& before)
 uint64_t Replica::ViewAt(uint64_t lsn) const { return lsn == base_lsn_ ? base_view_ : RecordAt(lsn).view; }
 
 ShardReport Replica::report() const {
-  if (on_disk_ && !recorded_ && view_.Holds(self_)) return {shard_, 0, false, std::nullopt, false};
-  return {shard_, view_.number, active_, synced_ ? view_.joiner : std::nullopt, kept_};
+  if (on_disk_ && !recorded_ && view_.Holds(self_)) return {shard_, 0, false, std::nullopt, false, false};
+  return {shard_, view_.number, active_, synced_ ? view_.joiner : std::nullopt, kept_, declined_};
 }
 
 bool Replica::Holds(const View& view) const {
@@ -112,6 +112,7 @@ void Replica::Adopt(const View& view, int64_t now) {
   view_ = view;
   active_ = false;
   synced_ = false;
+  declined_ = false;
   matched_lsn_ = 0;
   installing_.reset();
   peers_.clear();
@@ -605,7 +606,11 @@ void Replica::OnSnapshotPart(const SnapshotPart& message) {
     return;
   }
   if (installing_) return;
+  // The master finds another one, or asks again later.
+  if (declined_) return out_.Report(report());
   if (!incoming_ || incoming_->view != message.view || incoming_->lsn != message.lsn) {
+    declined_ = message.size > options_.snapshot_bytes_max || !state_->FitsSnapshot(message.size);
+    if (declined_) return out_.Report(report());
     incoming_ = Incoming{message.view, message.lsn, {}};
   }
   std::string& bytes = incoming_->bytes;
@@ -633,10 +638,11 @@ void Replica::OnSnapshotPart(const SnapshotPart& message) {
         reply.installed = true;
       }
     } else {
-      reply.received = 0;
+      declined_ = true;
+      out_.Report(report());
     }
     incoming_.reset();
-    if (installing_ && !reply.installed) return;  // OnWritten answers.
+    if (declined_ || (installing_ && !reply.installed)) return;  // Else OnWritten answers.
   }
   out_.Send(message.from, reply);
 }

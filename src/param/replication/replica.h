@@ -228,6 +228,7 @@ class Replica {
   View view_;
   bool active_ = false;
   bool synced_ = false;          // The view's joiner was reported complete.
+  bool declined_ = false;        // We are the joiner, and have no room.
   uint64_t installed_view_ = 0;  // In which we, a joiner, got our snapshot.
   uint64_t ready_lsn_ = 0;       // What an active primary took over ends here.
   int64_t lease_until_ = 0;

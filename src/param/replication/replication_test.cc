@@ -26,6 +26,7 @@ class ListState final : public ShardState {
     return Text(op) == "bad" ? Status::Invalid("no such key") : Status::Ok();
   }
   bool Fits(const SharedBytes& op, uint64_t reserved_bytes) const override { return Text(op) != "big"; }
+  bool FitsSnapshot(uint64_t bytes) const override { return bytes < 1000; }
   SharedBytes Apply(const Record& record) override {
     all += Text(record.op) + " ";
     return Text(record.op).starts_with("ask") ? SharedBytes::Of(all) : SharedBytes{};
@@ -342,6 +343,19 @@ TEST_F(Replication, ASnapshotThatIsCutIsNotTaken) {
   nodes.at(kC)->replica.OnPeer(SnapshotPart{kShard, 1, kA, 7, 1, 0, 3, SharedBytes::Of("abc")}, now);
   const auto& reply = std::get<SnapshotReply>(messages.back().second);
   EXPECT_FALSE(reply.installed && reply.lsn == 7);
+}
+
+TEST_F(Replication, AJoinerWithoutRoomSaysSoAndIsAskedAgainInALaterView) {
+  Start({1, kA, {}, {}});
+  Push(kA, 1, std::string(1000, 'x'));
+  Start({2, kA, {}, kC});
+  EXPECT_TRUE(node(kC).reported.declined);
+  EXPECT_FALSE(node(kA).reported.synced);
+  EXPECT_EQ(node(kC).text(), "");
+  Push(kA, 2, "more");  // Nobody waits for it.
+  EXPECT_EQ(push_replies.back(), "applied 2");
+  Start({3, kA, {}, {}});
+  EXPECT_FALSE(node(kC).reported.declined);
 }
 
 // -----------------------------------------------------------------------------------------------------------------

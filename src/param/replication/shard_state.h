@@ -24,6 +24,8 @@ class ShardState {
   virtual Status Check(const SharedBytes& op) const = 0;
   // Whether there is room for it now, beside `reserved_bytes` of operations that are to be applied later.
   virtual bool Fits(const SharedBytes& op, uint64_t reserved_bytes) const = 0;
+  // The same for a whole state that takes `bytes` as a snapshot.
+  virtual bool FitsSnapshot(uint64_t bytes) const { return true; }
   // Expects: Check(record.op).ok(). The same records in the same order give the same bits on every machine. What the
   // pusher wants to know of it, without an owner when that is nothing.
   virtual SharedBytes Apply(const Record& record) = 0;
