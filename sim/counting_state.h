@@ -35,6 +35,7 @@ class CountingState final : public param::ShardState {
 
   Status Check(const param::SharedBytes& op) const override;
   bool Fits(const param::SharedBytes& op, uint64_t reserved_bytes) const override { return fits_(); }
+  bool FitsSnapshot(uint64_t bytes) const override { return fits_(); }
   param::SharedBytes Apply(const param::Record& record) override;
   Result<param::SharedBytes> Read(const param::SharedBytes& request) const override;
   std::string Save() const override;

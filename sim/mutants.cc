@@ -56,6 +56,9 @@ std::span<const MutantEntry> Mutants() {
       {kBelieveDisk, "believe-disk", 2000},
       {kCutTooMuch, "cut-too-much", 2000},
       {kIgnoreFull, "ignore-full", 2000},
+      {kNeverMoved, "never-moved", 200},
+      {kMoveForOne, "move-for-one", 200},
+      {kMoveBeforeComplete, "move-before-complete", 200},
   };
   return kMutants;
 }

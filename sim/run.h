@@ -36,6 +36,7 @@ using param::Member;
 using param::ShardId;
 
 inline constexpr int64_t kPeaceMax = 45 * kSecond;
+inline constexpr int64_t kQuiet = 1 * kSecond;  // When all is done, nothing more happens.
 inline constexpr uint32_t kMasterNode = 0;
 inline constexpr uint32_t kFirstClient = 100;  // Client c, attempt a: node kFirstClient + 10 * c + a.
 inline constexpr uint32_t kAttemptsMax = 4;
@@ -303,6 +304,8 @@ class Run final : public WorkerWorld {
   void Crash(uint32_t process);
   void Peace();
   std::string Unfinished();  // What has not ended yet, or nothing.
+  std::string Uneven();
+  uint64_t Views();
   void CheckEnd();
 
   const bool trace_;

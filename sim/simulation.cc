@@ -9,7 +9,8 @@ namespace glim::sim {
 // master
 
 MasterProcess::MasterProcess(Run& run, size_t first) : run(run), first(first) {
-  master.emplace(cluster::MasterOptions{}, std::span<const Decision>(run.disk).first(first), run.now, *this);
+  const cluster::MasterOptions options{.move_nanos_max = 5 * kSecond, .declined_nanos = 2 * kSecond};
+  master.emplace(options, std::span<const Decision>(run.disk).first(first), run.now, *this);
 }
 
 void MasterProcess::Write(const Decision& decision) {
@@ -689,7 +690,48 @@ std::string Run::Unfinished() {
       if (dead < seen.size() && seen[dead].attempt != 0 && !seen[dead].left) return "a dead worker is not taken out";
     }
   }
+  return Uneven();
+}
+
+// Not looked up in balance.h: of each table, and of all, every server that may hold it has as many shards as others, or
+// one more; and the primary of a shard is not that of two more than who stands behind it.
+std::string Run::Uneven() {
+  std::map<uint64_t, std::map<uint32_t, int>> held, primary_of;  // Table (0: all), server.
+  const auto statuses = master->master->ShardStatuses();
+  for (const auto& [id, status] : statuses) {
+    for (const uint64_t table : {id.table, uint64_t{0}}) {
+      for (uint32_t server = 1; server <= weather.servers; ++server) held[table][server] += 0;
+      if (weather.has_diskless && weather.on_disk) held[table].erase(weather.servers);
+      ++primary_of[table][status.view.primary.node];
+      ++held[table][status.view.primary.node];
+      for (const Member& member : status.view.backups) ++held[table][member.node];
+    }
+  }
+  for (const auto& [table, counts] : held) {
+    for (const auto& [a, of_a] : counts) {
+      for (const auto& [b, of_b] : counts) {
+        if (of_a > of_b + 1) return fmt::format("server {} has {} shards, and server {} has {}", a, of_a, b, of_b);
+      }
+    }
+  }
+  for (const auto& [id, status] : statuses) {
+    for (const Member& member : status.view.backups) {
+      const uint32_t a = status.view.primary.node, b = member.node;
+      const int more = primary_of[id.table][a] - primary_of[id.table][b],
+                more_of_all = primary_of[0][a] - primary_of[0][b];
+      if (more > 1 || (more == 1 && more_of_all > 1)) {
+        return fmt::format("server {} is the primary of more shards than server {}", a, b);
+      }
+    }
+  }
   return "";
+}
+
+// All views together: what is quiet makes no new ones.
+uint64_t Run::Views() {
+  uint64_t views = 0;
+  for (const auto& [id, status] : master->master->ShardStatuses()) views += status.view.number;
+  return views;
 }
 
 Report Run::Go() {
@@ -707,12 +749,15 @@ Report Run::Go() {
   constexpr uint64_t kEventsMax = 5'000'000;
   constexpr size_t kQueueMax = 1'000'000;
   int64_t looked_at = 0;
+  int64_t quiet_since = 0;
+  uint64_t quiet_views = 0;
   while (report.violation.empty()) {
     Event event = queue_.top();
     queue_.pop();
     now = event.time;
     if (now > weather.faults_until + kPeaceMax) {
-      Violation("left in peace, this does not end: " + Unfinished());
+      const std::string why = Unfinished();
+      Violation("left in peace, this does not end: " + (why.empty() ? "shards are moved again and again" : why));
       break;
     }
     // Some ten thousand events are usual. A planted bug may let two servers answer each other more and more.
@@ -735,13 +780,16 @@ Report Run::Go() {
     event.work();
     if (peace && now - looked_at > 100 * kMilli) {
       looked_at = now;
-      if (Unfinished().empty()) {
+      if (!Unfinished().empty() || Views() != quiet_views) {
+        quiet_since = now;
+        quiet_views = Views();
+      } else if (now - quiet_since > kQuiet) {
         CheckEnd();
         break;
       }
     }
   }
-  for (const auto& [id, status] : master->master->ShardStatuses()) report.views += status.view.number;
+  report.views = Views();
   report.nanos = now;
   return report;
 }

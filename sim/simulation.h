@@ -20,7 +20,8 @@
 //   5  a pull shows all that was acknowledged, to anybody, when it was made
 //   6  what was refused is nowhere
 //   7  left in peace, everything ends within 45 seconds: pushes are answered, and every shard has its replicas
-//   8  workers with clocks, in about half of the runs: see worker.h
+//   8  then servers have as many shards as others, and nothing is moved any more
+//   9  workers with clocks, in about half of the runs: see worker.h
 #pragma once
 
 #include <cstdint>

@@ -66,6 +66,7 @@ void Master::Apply(const Decision& decision) {
     shard.planned = made->view;
     shard.active = false;
     shard.synced.reset();
+    shard.declined = false;
   } else {
     const auto& activated = std::get<ViewActivated>(decision);
     const auto it = shards_.find(activated.shard);
@@ -107,6 +108,7 @@ void Master::Act(const Decision& decision, int64_t now) {
     const auto it = shards_.find(made->shard);
     if (it == shards_.end()) return;
     it->second.deciding = false;
+    it->second.joined_at = now;
     for (const Member& member : HoldersOf(made->view)) it->second.informed.try_emplace(member);
     if (made->view.joiner) it->second.informed.try_emplace(*made->view.joiner);
     Inform(it->first, it->second, now);
@@ -215,7 +217,7 @@ void Master::OnBeat(const param::Beat& beat, int64_t now) {
     return;
   }
   if (beat.member.incarnation > node.incarnation)
-    node = Node{beat.member.incarnation, now, 0, false, beat.has_disk, beat.address, {}};
+    node = Node{beat.member.incarnation, now, 0, false, beat.has_disk, beat.address, {}, now, 0};
   node.heard_at = now;
   node.address = beat.address;
   out_.Send(beat.member, param::BeatReply{epoch_, beat.sent_at, MayHoldLease(beat.member), false, 0, 0});
@@ -235,6 +237,7 @@ void Master::OnReport(const Member& from, const param::ShardReport& report, int6
       report.synced == shard.view.joiner) {
     shard.synced = report.synced;
   }
+  if (report.view == shard.view.number && from == shard.view.joiner && report.declined) shard.declined = true;
   if (!Knows(shard, report)) {
     SendUpdate(from, it->first, shard);
   } else if (shard.active && !shard.view.Holds(from) && shard.view.joiner != from && !report.kept) {
@@ -287,19 +290,47 @@ std::vector<Member> Master::Spare(const TableEntry& table, const std::vector<Mem
     const bool may_hold = node.has_disk || !table.on_disk;
     if (may_hold && !node.draining && IsAlive(member, now) && !Contains(but, member)) spare.push_back(member);
   }
-  std::map<Member, size_t> held;
-  for (const auto& [id, shard] : shards_) {
-    for (const Member& member : HoldersOf(shard.planned)) ++held[member];
-  }
-  std::stable_sort(spare.begin(), spare.end(), [&](const Member& a, const Member& b) { return held[a] < held[b]; });
+  const Loads loads = CountLoads();
+  std::stable_sort(spare.begin(), spare.end(),
+                   [&](const Member& a, const Member& b) { return loads.Held(table.id, a) < loads.Held(table.id, b); });
   return spare;
 }
 
-Member Master::LeastBusy(const std::vector<Member>& members) const {
-  std::map<Member, size_t> primary_of;
-  for (const auto& [id, shard] : shards_) ++primary_of[shard.planned.primary];
-  return *std::min_element(members.begin(), members.end(),
-                           [&](const Member& a, const Member& b) { return primary_of[a] < primary_of[b]; });
+// As it will be when what is under way is done.
+PlacedShard Master::Placed(const ShardId& id, const Shard& shard) const {
+  PlacedShard placed{id, shard.planned.primary, shard.planned.backups, tables_.at(id.table).on_disk, shard.moves};
+  if (shard.planned.joiner) placed.others.push_back(*shard.planned.joiner);
+  if (!shard.leaves) return placed;
+  std::erase(placed.others, *shard.leaves);
+  if (placed.primary == *shard.leaves && !placed.others.empty()) {
+    placed.primary = placed.others.back();
+    placed.others.pop_back();
+  }
+  return placed;
+}
+
+Loads Master::CountLoads() const {
+  Loads loads;
+  for (const auto& [id, shard] : shards_) {
+    if (shard.planned.number > 0) loads.Add(Placed(id, shard));
+  }
+  return loads;
+}
+
+Member Master::LeastBusy(uint64_t table, const std::vector<Member>& members) const {
+  const Loads loads = CountLoads();
+  return *std::min_element(members.begin(), members.end(), [&](const Member& a, const Member& b) {
+    return loads.PrimaryOf(table, a) < loads.PrimaryOf(table, b);
+  });
+}
+
+// Rather a backup, and rather one that came late.
+Member Master::Fullest(uint64_t table, const Shard& shard, const std::vector<Member>& members) const {
+  if (shard.leaves && Contains(members, *shard.leaves)) return *shard.leaves;
+  const Loads loads = CountLoads();
+  return *std::max_element(members.rbegin(), members.rend(), [&](const Member& a, const Member& b) {
+    return loads.Held(table, a) < loads.Held(table, b);
+  });
 }
 
 void Master::MakeView(const ShardId& id, Shard& shard, Member primary, std::vector<Member> others,
@@ -347,7 +378,7 @@ void Master::ConsiderPending(const ShardId& id, Shard& shard, int64_t now) {
     living.resize(std::min<size_t>(living.size(), table.replicas));
   }
   if (living.empty()) return;
-  const Member primary = LeastBusy(living);
+  const Member primary = LeastBusy(id.table, living);
   std::erase(living, primary);
   MakeView(id, shard, primary, std::move(living), std::nullopt);
 }
@@ -372,24 +403,74 @@ void Master::ConsiderActive(const ShardId& id, Shard& shard, int64_t now) {
   const TableEntry& table = tables_.at(id.table);
   const size_t replicas = table.replicas;
   const auto make = [&](std::vector<Member> members, std::optional<Member> joiner) {
-    const Member primary = members.front();
-    members.erase(members.begin());
+    const auto standing = StandIn(shard, view.primary, now);
+    const bool stays = standing && Contains(members, *standing);
+    const Member primary = stays ? *standing : LeastBusy(id.table, members);
+    std::erase(members, primary);
     MakeView(id, shard, primary, std::move(members), joiner);
   };
   if (living.size() < holders || is_other) return make(living, std::nullopt);
   if (view.joiner && !IsAlive(*view.joiner, now)) return make(living, std::nullopt);
-  if (view.joiner && shard.synced == view.joiner) {
+  if (view.joiner && (shard.synced == view.joiner || (GLIM_MUTANT(kMoveBeforeComplete) && shard.moves))) {
     living.push_back(*view.joiner);
     return make(living, std::nullopt);
   }
-  if (view.joiner) return;
+  if (view.joiner) {
+    const bool takes_too_long = staying.size() >= replicas && now - shard.joined_at >= options_.move_nanos_max;
+    if (!shard.declined && !takes_too_long) return;
+    if (const auto node = nodes_.find(view.joiner->node); node != nodes_.end()) {
+      node->second.room_at = now + options_.declined_nanos;
+    }
+    shard.moves = false;
+    shard.leaves.reset();
+    return make(living, std::nullopt);
+  }
   if (staying.size() >= replicas) {
-    staying.resize(replicas);
-    if (staying.size() < living.size()) make(staying, std::nullopt);
+    while (staying.size() > replicas) std::erase(staying, Fullest(id.table, shard, staying));
+    if (staying.size() < living.size()) return make(staying, std::nullopt);
+    shard.moves = false;
+    shard.leaves.reset();
     return;
   }
-  const std::vector<Member> spare = Spare(table, living, now);
+  std::vector<Member> spare = Spare(table, living, now);
+  std::erase_if(spare, [&](const Member& member) { return !HasRoom(member, now); });
   if (!spare.empty()) make(living, spare.front());
+}
+
+// Only while nothing else is to be done: every shard is at work and has its replicas. Servers that have just come may
+// be gone again soon, so they wait for the dead time.
+void Master::Balance(int64_t now) {
+  if (!begun_ || now < started_at_ + options_.dead_nanos || GLIM_MUTANT(kNeverMoved)) return;
+  std::vector<PlacedShard> placed;
+  size_t moving = 0;
+  for (const auto& [id, shard] : shards_) {
+    if (shard.planned.number == 0) return;
+    const std::vector<Member> holders = HoldersOf(shard.view);
+    const bool is_quiet = shard.active && !shard.deciding && !shard.view.joiner;
+    const bool is_whole = holders.size() >= tables_.at(id.table).replicas &&
+                          std::all_of(holders.begin(), holders.end(), [&](const Member& m) { return IsAlive(m, now); });
+    if (!shard.moves && !(is_quiet && is_whole)) return;
+    if (shard.moves && ++moving >= options_.moves_max) return;
+    placed.push_back(Placed(id, shard));
+  }
+  std::vector<AbleServer> able;
+  for (const auto& [number, node] : nodes_) {
+    const Member member{number, node.incarnation};
+    const bool is_settled = now >= node.since + options_.dead_nanos && node.reported_epoch == epoch_;
+    if (is_settled && IsAlive(member, now) && !node.draining && HasRoom(member, now))
+      able.push_back({member, node.has_disk});
+  }
+  const auto move = NextMove(placed, able);
+  if (!move) return;
+  Shard& shard = shards_.at(move->shard);
+  shard.moves = true;
+  std::vector<Member> others = shard.view.backups;
+  if (move->of_primary) {
+    std::replace(others.begin(), others.end(), move->to, move->from);
+    return MakeView(move->shard, shard, move->to, std::move(others), std::nullopt);
+  }
+  shard.leaves = move->from;
+  MakeView(move->shard, shard, shard.view.primary, std::move(others), move->to);
 }
 
 void Master::OnTick(int64_t now) {
@@ -397,6 +478,7 @@ void Master::OnTick(int64_t now) {
     Consider(id, shard, now);
     if (begun_ && shard.view.number > 0 && now - shard.sent_at >= options_.resend_nanos) Inform(id, shard, now);
   }
+  Balance(now);
 }
 
 // -----------------------------------------------------------------------------------------------------------------

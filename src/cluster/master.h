@@ -4,7 +4,8 @@
 //
 //   members  beat; who was silent for the dead time, or whose node has started anew, is dead
 //   views    made here only: without the dead, with a joiner while there are too few, with the joiner once its primary
-//            says that it is complete, without a member that is to be drained
+//            says that it is complete, without a member that is to be drained. While nothing is missing, one of a
+//            server that has more than others (balance.h) goes the same way to one that has less
 //   active   a view counts when its primary has adopted it and that is written down. Until then any member of the last
 //            active view may be made the primary instead
 //   number   whoever starts is given its incarnation, larger than all before it
@@ -30,6 +31,7 @@
 #include <variant>
 #include <vector>
 
+#include "cluster/balance.h"
 #include "param/replication/messages.h"
 #include "param/replication/mutant.h"
 
@@ -55,6 +57,9 @@ class MasterOutput {
 struct MasterOptions {
   int64_t dead_nanos = 3'000'000'000;
   int64_t resend_nanos = 200'000'000;
+  size_t moves_max = 2;                      // Shards that go to other servers at once, while nothing is missing.
+  int64_t move_nanos_max = 600'000'000'000;  // A joiner that nobody needs is given up when it takes longer.
+  int64_t declined_nanos = 60'000'000'000;   // Who has no room for a shard, or was given up, is not asked for so long.
 };
 
 // Where a client finds a shard.
@@ -117,6 +122,8 @@ class Master {
     bool has_disk = false;
     std::string address;
     std::set<uint64_t> before;  // The incarnations whose disk it has.
+    int64_t since = 0;          // When it was first heard.
+    int64_t room_at = 0;        // Not asked to take a shard before.
   };
 
   // Who asked last for an incarnation of its node, and which it got.
@@ -133,6 +140,10 @@ class Master {
     param::View last_active;
     bool deciding = false;                // A decision about it is on its way to the disk.
     std::optional<param::Member> synced;  // Of the active view.
+    bool declined = false;                // The view's joiner cannot take it.
+    int64_t joined_at = 0;                // When the joiner was made one.
+    bool moves = false;                   // It is on its way to another server, or primary, for the balance;
+    std::optional<param::Member> leaves;  // away from this one. A master that starts anew has forgotten both.
     // Who is to know (view, active), and what each has said it does. Members of older views too: they hold no lease
     // until they know that they are out.
     std::map<param::Member, param::ShardReport> informed;
@@ -161,8 +172,14 @@ class Master {
   bool IsDraining(const param::Member& member) const;
   // Living, not draining, able to hold the table; the ones with the fewest shards first.
   std::vector<param::Member> Spare(const TableEntry& table, const std::vector<param::Member>& but, int64_t now) const;
+  bool HasRoom(const param::Member& member, int64_t now) const { return now >= nodes_.at(member.node).room_at; }
+  PlacedShard Placed(const param::ShardId& id, const Shard& shard) const;
+  Loads CountLoads() const;
   // Of these, the one that is the primary of the fewest shards.
-  param::Member LeastBusy(const std::vector<param::Member>& members) const;
+  param::Member LeastBusy(uint64_t table, const std::vector<param::Member>& members) const;
+  // Of these, the one to do without.
+  param::Member Fullest(uint64_t table, const Shard& shard, const std::vector<param::Member>& members) const;
+  void Balance(int64_t now);
   bool MayHoldLease(const param::Member& member) const;
 
   const MasterOptions options_;

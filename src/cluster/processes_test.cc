@@ -73,6 +73,7 @@ class GatedRows final : public param::ShardState {
   bool Fits(const param::SharedBytes& op, uint64_t reserved) const override { return rows_->Fits(op, reserved); }
   param::SharedBytes Apply(const param::Record& record) override { return rows_->Apply(record); }
   void Forget(const param::Producer& producer) override { rows_->Forget(producer); }
+  bool FitsSnapshot(uint64_t bytes) const override { return rows_->FitsSnapshot(bytes); }
   Result<param::SharedBytes> Read(const param::SharedBytes& request) const override {
     gate_.Pass();
     return rows_->Read(request);
@@ -105,8 +106,9 @@ class ProcessesTest : public testing::Test {
     const Status status = master_->Start();
     ASSERT_TRUE(status.ok()) << status.message();
   }
-  void StartServer(uint32_t number) {
+  void StartServer(uint32_t number, uint64_t memory_max = uint64_t{1} << 30) {
     ServerProcessOptions options;
+    options.memory_max = memory_max;
     options.master = master_->address();
     options.node = number;
     if (on_disk_) options.folder = folder_ + "/server-" + std::to_string(number);
@@ -317,6 +319,40 @@ TEST_F(ProcessesTest, ServersAndTheMasterGoAndComeBackWhilePushesGoOn) {
   ASSERT_TRUE(pulled.ok()) << pulled.status().message();
   EXPECT_THAT(*pulled, testing::Each(pushes));
   EXPECT_GT(pushes, 10);
+}
+
+TEST_F(ProcessesTest, AServerThatComesLaterGetsItsPartWhilePushesGoOn) {
+  Start(1);
+  const Table<int64_t> counts = Create(Counts("counts", 8), 1);
+  const std::vector<Key> keys{1, 2, 3, 4, 5, 6, 7, 8};
+  const std::vector<int64_t> ones(keys.size(), 1);
+  int64_t pushes = 0;
+  const auto push_until = [&](const std::function<bool(const param::StatusAnswer&)>& there) {
+    for (int i = 0; i < 2000; ++i) {
+      const Status pushed = counts.Push(keys, ones).Wait();
+      ASSERT_TRUE(pushed.ok()) << pushed.message();
+      ++pushes;
+      const auto status = client_->DescribeCluster();
+      if (status.ok() && there(*status)) return;
+      env_->clock().SleepFor(10 * kMilli);
+    }
+    FAIL() << "it did not come to pass";
+  };
+  const auto has = [](const param::StatusAnswer& status, uint32_t server, uint32_t shards) {
+    return std::any_of(status.members.begin(), status.members.end(), [&](const param::MemberStatus& member) {
+      return member.member.node == server && member.primary_of == shards;
+    });
+  };
+  const auto has_begun = [&](const param::StatusAnswer& status) { return has(status, 1, 8); };
+  ASSERT_NO_FATAL_FAILURE(push_until(has_begun));
+  StartServer(2, 1);  // It has room for nothing.
+  StartServer(3);
+  ASSERT_NO_FATAL_FAILURE(push_until([&](const auto& status) { return has(status, 1, 4) && has(status, 3, 4); }));
+  EXPECT_TRUE(has(*client_->DescribeCluster(), 2, 0));
+  servers_.erase(2);
+  const auto pulled = counts.Pull(keys).Get();
+  ASSERT_TRUE(pulled.ok()) << pulled.status().message();
+  EXPECT_THAT(*pulled, testing::Each(pushes));
 }
 
 TEST_F(ProcessesTest, TablesOnDiskSurviveThatAllAreKilledAtOnceAgainAndAgain) {

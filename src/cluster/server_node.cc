@@ -88,7 +88,11 @@ void ServerNode::OnViewUpdate(const param::ViewUpdate& update, int64_t now) {
     return;
   }
   param::Replica* replica = it == replicas_.end() ? MakeReplica(update.shard, update.table) : it->second.get();
-  if (replica != nullptr) replica->OnView(update.view, update.active, now);
+  if (replica != nullptr) return replica->OnView(update.view, update.active, now);
+  // Who is not relied on may say that it knows; else the master would wait for it.
+  if (update.view.Holds(self_)) return;
+  out_.SendToMaster(param::ShardReport{update.shard, update.view.number, update.active, std::nullopt, false,
+                                       update.view.joiner == self_});
 }
 
 void ServerNode::OnPeer(const param::PeerMessage& message, int64_t now) {

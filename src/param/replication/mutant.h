@@ -54,6 +54,9 @@ enum class Mutant {
   kBelieveDisk,              // What a disk gives is taken for what was written, without a look at checksums.
   kCutTooMuch,               // With a snapshot the log is cut up to its end, and not up to the snapshot.
   kIgnoreFull,               // R14: a full disk loses what is written, and says nothing.
+  kNeverMoved,               // Servers that come later get no shards.
+  kMoveForOne,               // A shard is moved for a difference of one, and so there and back.
+  kMoveBeforeComplete,       // The old holder is left out before the new one has all.
 };
 extern Mutant g_mutant;
 

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the master decides, with members that do at once what they are told. What it does when they do not is the
+// simulation's to find out (sim/).
+#include "cluster/master.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <utility>
+#include <vector>
+
+namespace glim::cluster {
+namespace {
+
+using param::Member;
+using param::ShardId;
+
+constexpr int64_t kMilli = 1'000'000;
+constexpr int64_t kSecond = 1'000'000'000;
+
+class World final : public MasterOutput {
+ public:
+  World() { Restart(); }
+
+  void Write(const Decision& decision) override { log_.push_back(decision); }
+  void Send(const Member& to, const param::ViewUpdate& update) override {
+    if (silent.contains(to.node)) return;
+    later_.push_back([this, to, update] {
+      if (update.dropped) return;
+      if (update.view.joiner) joiners[update.view.joiner->node].insert({update.shard, update.view.number});
+      param::ShardReport report{update.shard, update.view.number, update.active, std::nullopt, false, false};
+      report.declined = update.view.joiner == to && full.contains(to.node);
+      const bool completes = update.active && update.view.primary == to && update.view.joiner &&
+                             !full.contains(update.view.joiner->node) && !stuck.contains(update.view.joiner->node);
+      if (completes) report.synced = update.view.joiner;
+      master->OnReport(to, report, now);
+    });
+  }
+  void Send(const Member& to, const param::BeatReply& reply) override {
+    last_reply[to.node] = reply;
+    if (reply.epoch != told_[to]) {
+      told_[to] = reply.epoch;
+      later_.push_back([this, to, reply] { master->OnFullReport({to, reply.epoch, {}, {}}, now); });
+    }
+  }
+
+  void Restart() {
+    later_.clear();
+    const std::vector<Decision> log(log_.begin(), log_.end());
+    first_ = log_.size();
+    master = std::make_unique<Master>(MasterOptions{}, log, now, *this);
+  }
+
+  void Run(int64_t nanos) {
+    for (const int64_t until = now + nanos; now < until; now += 100 * kMilli) {
+      for (const uint32_t server : servers) master->OnBeat(BeatOf(server), now);
+      master->OnTick(now);
+      while (!later_.empty() || written_ < log_.size()) {
+        written_ = log_.size();
+        master->OnWritten(written_ - first_, now);
+        if (later_.empty()) continue;
+        const auto work = std::move(later_.front());
+        later_.pop_front();
+        work();
+      }
+    }
+  }
+
+  void Create(uint32_t shards, uint32_t replicas) {
+    ASSERT_TRUE(master->CreateTable({0, "t", shards, replicas, false, {}}, now).ok());
+    Run(kSecond);
+  }
+
+  param::MemberStatus StatusOf(uint32_t server) {
+    for (const param::MemberStatus& status : master->Describe(now).members) {
+      if (status.member.node == server) return status;
+    }
+    return {};
+  }
+  uint32_t HeldBy(uint32_t server) { return StatusOf(server).primary_of + StatusOf(server).backup_of; }
+  uint64_t Views() {
+    uint64_t views = 0;
+    for (const auto& [id, status] : master->ShardStatuses()) views += status.view.number;
+    return views;
+  }
+
+  int64_t now = kSecond;
+  std::unique_ptr<Master> master;
+  std::set<uint32_t> servers;
+  std::set<uint32_t> silent, full, stuck;  // They do not answer, have no room, never get complete.
+  std::map<uint32_t, std::set<std::pair<ShardId, uint64_t>>> joiners;  // The views that made a server one.
+  std::map<uint32_t, param::BeatReply> last_reply;
+
+ private:
+  param::Beat BeatOf(uint32_t server) { return {{server, 1}, now, "somewhere", 7, false}; }
+
+  std::vector<Decision> log_;
+  size_t first_ = 0;
+  size_t written_ = 0;
+  std::deque<std::function<void()>> later_;
+  std::map<Member, uint64_t> told_;
+};
+
+TEST(Master, ServerThatComesLaterGetsShards) {
+  World world;
+  world.servers = {1, 2};
+  world.Run(5 * kSecond);
+  world.Create(8, 2);
+  EXPECT_EQ(world.HeldBy(1), 8u);
+  world.servers.insert(3);
+  world.Run(2 * kSecond);
+  EXPECT_EQ(world.HeldBy(3), 0u);  // It may be gone again soon.
+  world.Run(10 * kSecond);
+  for (const uint32_t server : {1, 2, 3}) {
+    EXPECT_GE(world.HeldBy(server), 5u);
+    EXPECT_GE(world.StatusOf(server).primary_of, 2u);
+    EXPECT_LE(world.StatusOf(server).primary_of, 3u);
+  }
+  const uint64_t views = world.Views();
+  world.Run(30 * kSecond);
+  EXPECT_EQ(world.Views(), views);
+}
+
+TEST(Master, MasterThatStartsAnewEndsWhatWasBegun) {
+  World world;
+  world.servers = {1};
+  world.Run(5 * kSecond);
+  world.Create(6, 1);
+  world.servers.insert(2);
+  world.Run(3 * kSecond + 200 * kMilli);
+  world.Restart();
+  world.Run(20 * kSecond);
+  EXPECT_EQ(world.HeldBy(1), 3u);
+  EXPECT_EQ(world.HeldBy(2), 3u);
+}
+
+TEST(Master, ReplicaThatNobodyHasRoomForIsNotAskedForAgainAndAgain) {
+  World world;
+  world.servers = {1, 2};
+  world.Run(5 * kSecond);
+  world.Create(4, 2);
+  world.servers = {1, 3};
+  world.full = {3};
+  world.Run(20 * kSecond);
+  const uint64_t views = world.Views();
+  world.servers = {1, 3};
+  world.Run(20 * kSecond);
+  EXPECT_EQ(world.Views(), views);
+  EXPECT_EQ(world.HeldBy(1), 4u);
+  world.full.clear();
+  world.Run(70 * kSecond);
+  EXPECT_EQ(world.HeldBy(3), 4u);
+}
+
+TEST(Master, ServerWithoutRoomIsNotAskedAgainAtOnce) {
+  World world;
+  world.servers = {1};
+  world.Run(5 * kSecond);
+  world.Create(8, 1);
+  world.servers.insert(2);
+  world.full = {2};
+  world.Run(40 * kSecond);
+  EXPECT_GE(world.joiners[2].size(), 1u);
+  EXPECT_LE(world.joiners[2].size(), 2u);
+  EXPECT_EQ(world.HeldBy(1), 8u);
+  world.full.clear();
+  world.Run(40 * kSecond);
+  EXPECT_EQ(world.HeldBy(2), 4u);
+}
+
+TEST(Master, JoinerThatNobodyNeedsIsGivenUpInTheEnd) {
+  World world;
+  world.servers = {1};
+  world.Run(5 * kSecond);
+  world.Create(2, 1);
+  world.servers.insert(2);
+  world.stuck = {2};
+  world.Run(300 * kSecond);
+  EXPECT_EQ(world.joiners[2].size(), 1u);
+  world.Run(310 * kSecond);
+  for (const auto& [id, status] : world.master->ShardStatuses()) EXPECT_FALSE(status.view.joiner);
+}
+
+}  // namespace
+}  // namespace glim::cluster
