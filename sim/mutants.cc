@@ -58,6 +58,7 @@ std::span<const MutantEntry> Mutants() {
       {kIgnoreFull, "ignore-full", 2000},
       {kNeverMoved, "never-moved", 200},
       {kMoveForOne, "move-for-one", 200},
+      {kLeaveAtOnce, "leave-at-once", 200},
       {kMoveBeforeComplete, "move-before-complete", 200},
   };
   return kMutants;

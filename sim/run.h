@@ -291,6 +291,9 @@ class Run final : public WorkerWorld {
   void Every(int64_t period, uint32_t process, std::function<void()> work);
   void Fault();
   void CrashServer(uint32_t server, int64_t down);
+  void EndServer(uint32_t server, int64_t down);
+  void Leave(uint32_t server);
+  void EndOfLeaving();
   void CrashMaster(int64_t down);
   void CrashAll();
   void ChangeDisk(uint32_t server);
@@ -312,6 +315,7 @@ class Run final : public WorkerWorld {
   std::map<uint32_t, ServerDisk> other_disks_;  // That were taken out of a server.
   std::priority_queue<Event, std::vector<Event>, Later> queue_;
   uint64_t order_ = 0;
+  uint32_t leaving_ = 0;
 };
 
 }  // namespace glim::sim

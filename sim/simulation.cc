@@ -348,7 +348,10 @@ void Run::StartServer(uint32_t number) {
   process = {true, process.start + 1, 0};
   servers[number] = std::make_unique<Server>(*this, number, process.start, ReadDisk(number));
   if (now < disks[number].full_until) servers[number]->SetFull(true);
-  Every(50 * kMilli, number, [this, number] { servers[number]->node.OnTick(now); });
+  Every(50 * kMilli, number, [this, number] {
+    servers[number]->node.OnTick(now);
+    if (leaving_ == number) EndOfLeaving();
+  });
 }
 
 // What is found after a crash: all that was sure, and a part of the rest. The last of that may be torn, which its
@@ -472,8 +475,35 @@ void Run::Crash(uint32_t process) {
   ++processes[process].start;
 }
 
+// One is told to end, while no other one is ending.
+void Run::Leave(uint32_t server) {
+  if (leaving_ != 0 || !processes[server].up) return;
+  Say("server {} is leaving", server);
+  leaving_ = server;
+  servers[server]->node.Leave();
+}
+
+// It ends when it is told that it may, whatever anybody else has; with the last copy of something in memory it does
+// not, but that is for nobody to blame.
+void Run::EndOfLeaving() {
+  Server& server = *servers[leaving_];
+  const param::DrainState state = server.node.leaving().state;
+  const bool done = state == param::DrainState::kDone;
+  if (!done && (state != param::DrainState::kNobody || (!weather.on_disk && !MayLose(leaving_)))) return;
+  Say("server {} leaves", leaving_);
+  // Not at once: it is at work.
+  queue_.push({now, ++order_, ~0U, 0, [this, server = leaving_, start = processes[leaving_].start] {
+                 if (processes[server].start == start) EndServer(server, dice.Between(1, 1500) * kMilli);
+               }});
+}
+
 void Run::CrashServer(uint32_t server, int64_t down) {
   if (!processes[server].up || (!weather.on_disk && !MayLose(server))) return;
+  EndServer(server, down);
+}
+
+void Run::EndServer(uint32_t server, int64_t down) {
+  if (leaving_ == server) leaving_ = 0;
   Crash(server);
   servers[server].reset();
   LoseUnwritten(server);
@@ -612,7 +642,8 @@ void Run::Fault() {
       break;
     case 10: FillDisk(server); break;
     default:
-      if (dice.Chance(300) && processes[kMasterNode].up) master->master->SetDraining(server, dice.Chance(700));
+      if (dice.Chance(300) && processes[kMasterNode].up) (void)master->master->SetDraining(server, dice.Chance(700));
+      if (dice.Chance(400)) Leave(server);
       break;
   }
   if (now < weather.faults_until) {
@@ -632,7 +663,7 @@ void Run::Peace() {
   }
   for (uint32_t server = 1; server <= weather.servers; ++server) {
     if (!processes[server].up) StartServer(server);
-    master->master->SetDraining(server, false);
+    (void)master->master->SetDraining(server, false);
   }
 }
 
@@ -646,6 +677,7 @@ std::string Run::Unfinished() {
       what += fmt::format(" {} made, {} up to {} wait;", to.next_id - 1, to.session->queued(), to.session->last_seq());
     }
     for (const auto& [number, server] : servers) {
+      if (!server) continue;
       for (const auto& [shard, replica] : server->node.replicas()) {
         what += fmt::format(" server {} shard {}: view {}, {} applied, {} bytes of log{};", number, shard.shard,
                             replica->view().number, replica->applied_lsn(), replica->log_bytes(),

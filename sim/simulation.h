@@ -8,9 +8,9 @@
 //
 // Faults, until the cluster is left in peace: crashes of servers, master and clients (the master loses what its disk
 // had not confirmed; a server all, or the same where tables are kept on disk), pauses, cuts of links in one or both
-// directions, loss, duplicates, delays that reorder, slow disks, full shards, drains; with tables on disk crashes of
-// all at once, syncs that fail, full disks, bits that turn, servers that start with another disk. What may not happen
-// is the loss of the last whole copy of a shard: nobody promises anything then.
+// directions, loss, duplicates, delays that reorder, slow disks, full shards, drains, servers that leave; with tables
+// on disk crashes of all at once, syncs that fail, full disks, bits that turn, servers that start with another disk.
+// What may not happen is the loss of the last whole copy of a shard: nobody promises anything then.
 //
 // Looked at all the time (the numbers are those of docs/design/servers.md):
 //   1  no push is applied twice, none of one producer before an earlier one, none of an attempt that was ended

@@ -34,6 +34,23 @@ local glim = require "glim"
 print(table.concat(glim.open_table("counts"):Pull({1, 2, 3, 4}):Get(), " "))
 """
 
+# Until the file arg[1] is there.
+PUSH_ON = """
+local glim = require "glim"
+local keys, ones = {}, {}
+for i = 1, 32 do keys[i], ones[i] = i, 1 end
+local counts = glim.table{name = "counts", type = "i64", rule = glim.add()}
+local pushes, stop = 0
+repeat
+  counts:Push(keys, ones):Wait()
+  pushes = pushes + 1
+  if pushes == 1 then print("begun") io.stdout:flush() end
+  stop = io.open(arg[1])
+until stop
+for _, count in ipairs(counts:Pull(keys):Get()) do assert(count == pushes, count .. " of " .. pushes) end
+print(pushes)
+"""
+
 
 # Each request makes no sense, is told so, and changes nothing.
 BAD_REQUESTS = """
@@ -99,10 +116,12 @@ class ClusterTest(unittest.TestCase):
         self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
         return done.stdout if expect == 0 else done.stderr
 
-    def start(self, *arguments):
+    def start(self, *arguments, stderr=None):
         """A master or server; it, and where it listens."""
-        process = subprocess.Popen([GLIM, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+        process = subprocess.Popen([GLIM, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True,
                                    cwd=self.folder, env=self.environment)
+        if stderr is not None:
+            self.addCleanup(process.stderr.close)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
@@ -117,9 +136,9 @@ class ClusterTest(unittest.TestCase):
         self.assertTrue(wait_until(lambda: self.alive(master, *key) == servers))
         return master, started
 
-    def start_server(self, master, number, *options):
+    def start_server(self, master, number, *options, stderr=None):
         return self.start("server", "--master", master, "--address", "127.0.0.1:0", "--dir", f"server-{number}", "--number",
-                          str(number), "--memory", "256M", *options)[0]
+                          str(number), "--memory", "256M", *options, stderr=stderr)[0]
 
     def status(self, master, *options):
         return json.loads(self.glim("status", "--json", "--master", master, *options))
@@ -214,6 +233,72 @@ print(t:Handle())
         # Under its number it is a new member.
         self.start_server(master, 1)
         self.assertTrue(wait_until(lambda: self.alive(master) == 3))
+
+    def held(self, master):
+        """Of how many shards each server that lives is a holder."""
+        return {server["server"]: server["primary_of"] + server["backup_of"] for server in self.status(master)["servers"] if server["alive"]}
+
+    def test_servers_restart_one_after_the_other_and_nothing_is_lost(self):
+        master, servers = self.start_cluster(3)
+        client = subprocess.Popen([GLIM, "run", "--on", "standalone://" + master, self.path("push.lua", PUSH_ON), "stop"],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, cwd=self.folder, env=self.environment)
+        self.addCleanup(client.stdout.close)
+        self.addCleanup(client.kill)
+        self.assertEqual(client.stdout.readline(), "begun\n")
+        for number in (1, 2, 3):
+            self.assertGreater(self.held(master)[number], 0)
+            servers[number - 1].send_signal(signal.SIGTERM)
+            self.assertEqual(servers[number - 1].wait(TIMEOUT_S), 0)
+            self.start_server(master, number)
+            self.assertTrue(wait_until(lambda: sorted(self.held(master).values()) == [5, 5, 6]))
+        self.path("stop", "")
+        told = client.communicate(timeout=TIMEOUT_S)[0]
+        self.assertEqual(client.returncode, 0)
+        self.assertGreater(int(told), 10)
+
+    def end(self, process, *signals):
+        """How a server ends that is told to, and what it says."""
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.3)
+        told = process.communicate(timeout=TIMEOUT_S)[1]
+        return process.returncode, told
+
+    def test_a_server_whose_shards_nobody_can_take_says_so_and_ends(self):
+        master_process, master = self.start("master", "--address", "127.0.0.1:0", "--dir", "master")
+        on = ["--on", "standalone://" + master]
+        alone = "still holds 16 shards: there is no other server to take them"
+        for signals, code, says in (((signal.SIGTERM,), 0, alone), ((signal.SIGINT,), 0, alone),
+                                    ((signal.SIGTERM, signal.SIGTERM), 143, "")):
+            server = self.start_server(master, 1, stderr=subprocess.PIPE)
+            self.assertTrue(wait_until(lambda: self.alive(master) == 1))
+            self.glim("run", *on, self.path("push.lua", PUSH_AND_PULL.replace("replicas", 'durability = "disk", replicas')
+                                            if not self.status(master)["tables"] else PULL))
+            ended, told = self.end(server, *signals)
+            self.assertEqual(ended, code)
+            self.assertIn(says, told)
+        server = self.start_server(master, 1, stderr=subprocess.PIPE)
+        self.assertTrue(wait_until(lambda: self.held(master).get(1) == 16))
+        master_process.kill()
+        master_process.wait()
+        ended, told = self.end(server, signal.SIGTERM)
+        self.assertEqual(ended, 0)
+        self.assertIn("the master does not answer", told)
+
+    def test_a_server_that_is_drained_holds_nothing_until_that_is_taken_back(self):
+        master, _ = self.start_cluster(2)
+        on = ["--on", "standalone://" + master]
+        self.glim("run", *on, self.path("push.lua", PUSH_AND_PULL))
+        self.assertEqual(self.glim("drain", "--server", "1", "--master", master), "server 1 holds no shards\n")
+        self.assertEqual(self.held(master), {1: 0, 2: 16})
+        self.assertIn("draining", self.glim("status", "--master", master))
+        self.assertIn("server 2 still holds 16 shards, and there is no other server to take them",
+                      self.glim("drain", "--server", "2", "--master", master, expect=1))
+        self.assertEqual(self.glim("drain", "--undo", "--server", "2", "--master", master), "server 2 takes shards again\n")
+        self.glim("drain", "--undo", "--server", "1", "--master", master)
+        self.assertTrue(wait_until(lambda: self.held(master) == {1: 8, 2: 8}))
+        self.assertEqual(self.glim("run", *on, self.path("pull.lua", PULL)), "15 20 30 0\n")
+        self.assertIn("there is no server 7", self.glim("drain", "--server", "7", "--master", master, expect=1))
 
     def test_a_master_that_is_killed_goes_on_where_it_was(self):
         process, master = self.start("master", "--address", "127.0.0.1:0", "--dir", "master")

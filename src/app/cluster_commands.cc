@@ -163,7 +163,8 @@ struct ClusterCommands::Options {
   std::string memory;
   // Of those that ask.
   std::string at = kMasterAddress, key_file;
-  bool as_json = false, watch = false;
+  bool as_json = false, watch = false, undo = false;
+  uint32_t number = 0;
   std::string table, model, name;
   bool rule_state = true;
   std::vector<std::pair<CLI::App*, std::function<Status()>>> commands;
@@ -219,6 +220,27 @@ struct ClusterCommands::Options {
     if (watch) return WatchStatus(*client);
     ASSIGN_OR_RETURN(const param::StatusAnswer status, client->DescribeCluster());
     return Print(as_json ? StatusJson(at, status).dump(2) + "\n" : StatusText(at, status));
+  }
+
+  // Until the server has none, or nobody is left to take the rest.
+  Status DrainServer() {
+    constexpr int64_t kLookNanos = 200'000'000, kNobodyNanos = 2'000'000'000;
+    ASSIGN_OR_RETURN(const auto client, Connect());
+    env->WatchInterrupts();
+    int64_t nobody_since = 0;
+    while (!env->interrupted()) {
+      ASSIGN_OR_RETURN(const param::DrainAnswer answer, client->DrainServer(number, !undo));
+      if (undo) return Print(fmt::format("server {} takes shards again\n", number));
+      if (answer.drain == param::DrainState::kDone) return Print(fmt::format("server {} holds no shards\n", number));
+      const int64_t now = env->clock().MonotonicNanos();
+      if (answer.drain != param::DrainState::kNobody || nobody_since == 0) nobody_since = now;
+      if (now - nobody_since >= kNobodyNanos) {
+        return Status::Unavailable(fmt::format(
+            "server {} still holds {} shards, and there is no other server to take them", number, answer.shards));
+      }
+      env->clock().SleepFor(kLookNanos);
+    }
+    return Status::Cancelled(fmt::format("interrupted; server {} goes on handing over its shards", number));
   }
 
   // Until somebody interrupts it. A master that does not answer is a state like others. On a terminal each block takes
@@ -353,6 +375,13 @@ ClusterCommands::ClusterCommands(CLI::App* app) : options_(std::make_unique<Opti
       ->envname("GLIM_MEMORY");
   server->add_option("--number", o.server.node, "its number in the cluster; when not given, that of its folder")
       ->check(CLI::Range(1u, 1'000'000'000u));
+  server
+      ->add_option("--drain", o.server.drain_seconds,
+                   "when it is told to end (SIGTERM, Ctrl-C): so many seconds for other servers to take its shards; 0: "
+                   "it ends at once, as it does when it is told again")
+      ->envname("GLIM_DRAIN")
+      ->capture_default_str()
+      ->check(CLI::Range(0u, 86'400u));
   server->add_option("--key", o.server.key_file, "cluster.key of `glim init`; without it, this machine only")
       ->envname("GLIM_KEY");
 
@@ -361,6 +390,12 @@ ClusterCommands::ClusterCommands(CLI::App* app) : options_(std::make_unique<Opti
   o.AddMasterAndKey(status);
   status->add_flag("--json", o.as_json, "as JSON; with --watch an object a line");
   status->add_flag("--watch", o.watch, "again each second, until Ctrl-C");
+
+  CLI::App* drain = o.Add(app, "drain", "Lets other servers take the shards of one, and gives it no new ones.",
+                          "glim drain --server 3 --master host:45326 --key client.key", &Options::DrainServer);
+  o.AddMasterAndKey(drain);
+  drain->add_option("--server", o.number, "its number, as `glim status` shows it")->required();
+  drain->add_flag("--undo", o.undo, "it takes shards again");
 
   CLI::App* tables = o.Add(app, "table", "Looks at the tables of a cluster, and saves, loads and drops them.",
                            "glim table list --master host:45326 --key client.key", nullptr);

@@ -73,7 +73,10 @@ std::optional<Move> NextMove(const std::vector<PlacedShard>& shards, const std::
   if (best) return best;
   for (const PlacedShard& shard : shards) {
     if (shard.moves) continue;
-    for (const Member& to : shard.others) offer(shard, shard.primary, to, true);
+    for (const AbleServer& to : servers) {
+      if (std::find(shard.others.begin(), shard.others.end(), to.member) == shard.others.end()) continue;
+      offer(shard, shard.primary, to.member, true);
+    }
   }
   return best;
 }

@@ -58,6 +58,8 @@ void Master::Apply(const Decision& decision) {
   } else if (const auto* dropped = std::get_if<TableDropped>(&decision)) {
     tables_.erase(dropped->id);
     std::erase_if(shards_, [&](const auto& entry) { return entry.first.table == dropped->id; });
+  } else if (const auto* drained = std::get_if<NodeDrained>(&decision)) {
+    drained->draining ? (void)drained_.insert(drained->node) : (void)drained_.erase(drained->node);
   } else if (const auto* made = std::get_if<ViewMade>(&decision)) {
     const auto it = shards_.find(made->shard);
     if (it == shards_.end()) return;
@@ -123,6 +125,7 @@ void Master::Act(const Decision& decision, int64_t now) {
 std::vector<Decision> Master::CompactLog() const {
   std::vector<Decision> log{EpochBegun{epoch_}};
   for (const auto& [id, table] : tables_) log.emplace_back(std::in_place_type<TableCreated>, table);
+  for (const uint32_t node : drained_) log.emplace_back(std::in_place_type<NodeDrained>, node, true);
   for (const auto& [id, shard] : shards_) {
     const auto add = [&, id = id](const View& view) { log.emplace_back(std::in_place_type<ViewMade>, id, view); };
     if (shard.last_active.number > 0) {
@@ -148,16 +151,44 @@ std::string Master::AddressOf(const Member& member) const {
   return it == nodes_.end() || it->second.incarnation != member.incarnation ? "" : it->second.address;
 }
 
-bool Master::IsDraining(const Member& member) const {
+bool Master::IsLeaving(const Member& member) const {
   const auto it = nodes_.find(member.node);
-  return it != nodes_.end() && it->second.draining;
+  return it != nodes_.end() && it->second.incarnation == member.incarnation && it->second.leaving;
 }
 
-bool Master::SetDraining(uint32_t node, bool draining) {
-  const auto it = nodes_.find(node);
-  if (it == nodes_.end()) return false;
-  it->second.draining = draining;
-  return true;
+bool Master::IsDraining(const Member& member) const { return drained_.contains(member.node) || IsLeaving(member); }
+
+Status Master::SetDraining(uint32_t node, bool draining) {
+  if (!nodes_.contains(node) && !drained_.contains(node)) {
+    return Status::NotFound(fmt::format("there is no server {}", node));
+  }
+  bool will_be = drained_.contains(node);
+  for (const Decision& decision : unwritten_) {
+    const auto* drained = std::get_if<NodeDrained>(&decision);
+    if (drained != nullptr && drained->node == node) will_be = drained->draining;
+  }
+  if (will_be != draining) Decide(NodeDrained{node, draining});
+  return Status::Ok();
+}
+
+Master::Drain Master::DrainOf(uint32_t number) const {
+  const auto node = nodes_.find(number);
+  const Member self{number, node == nodes_.end() ? 0 : node->second.incarnation};
+  Drain drain;
+  uint32_t stuck = 0;
+  for (const auto& [id, shard] : shards_) {
+    const auto names = [&](const View& view) { return view.number > 0 && (view.Holds(self) || view.joiner == self); };
+    // What is not active yet may be fallen back from.
+    const bool holds = names(shard.planned) || names(shard.view) || (!shard.active && names(shard.last_active));
+    if (!holds) continue;
+    ++drain.shards;
+    if (shard.stuck) ++stuck;
+  }
+  if (!IsDraining(self)) return drain;
+  drain.state = drain.shards == 0 || GLIM_MUTANT(kLeaveAtOnce) ? param::DrainState::kDone
+                : drain.shards == stuck                        ? param::DrainState::kNobody
+                                                               : param::DrainState::kAtWork;
+  return drain;
 }
 
 std::optional<Member> Master::StandIn(const Shard& shard, const Member& member, int64_t now) const {
@@ -207,20 +238,23 @@ void Master::OnBeat(const param::Beat& beat, int64_t now) {
       const bool is_long_ago = now > asker.heard_at + 10 * options_.dead_nanos;
       asker = {beat.start, given, never_came && !is_long_ago ? asker.heard_at : now};
     }
-    out_.Send(beat.member, param::BeatReply{epoch_, beat.sent_at, false, false, asker.given, beat.start});
+    out_.Send(beat.member, param::BeatReply{epoch_, beat.sent_at, false, false, asker.given, beat.start, {}, 0});
     return;
   }
   auto [it, is_new] = nodes_.try_emplace(beat.member.node);
   Node& node = it->second;
   if (!is_new && beat.member.incarnation < node.incarnation) {
-    out_.Send(beat.member, param::BeatReply{epoch_, beat.sent_at, false, true, 0, 0});
+    out_.Send(beat.member, param::BeatReply{epoch_, beat.sent_at, false, true, 0, 0, {}, 0});
     return;
   }
   if (beat.member.incarnation > node.incarnation)
     node = Node{beat.member.incarnation, now, 0, false, beat.has_disk, beat.address, {}, now, 0};
   node.heard_at = now;
   node.address = beat.address;
-  out_.Send(beat.member, param::BeatReply{epoch_, beat.sent_at, MayHoldLease(beat.member), false, 0, 0});
+  node.leaving |= beat.leaving;  // One that says nothing of it is an older one.
+  const Drain drain = DrainOf(beat.member.node);
+  out_.Send(beat.member,
+            param::BeatReply{epoch_, beat.sent_at, MayHoldLease(beat.member), false, 0, 0, drain.state, drain.shards});
 }
 
 void Master::OnReport(const Member& from, const param::ShardReport& report, int64_t now) {
@@ -288,7 +322,7 @@ std::vector<Member> Master::Spare(const TableEntry& table, const std::vector<Mem
   for (const auto& [number, node] : nodes_) {
     const Member member{number, node.incarnation};
     const bool may_hold = node.has_disk || !table.on_disk;
-    if (may_hold && !node.draining && IsAlive(member, now) && !Contains(but, member)) spare.push_back(member);
+    if (may_hold && !IsDraining(member) && IsAlive(member, now) && !Contains(but, member)) spare.push_back(member);
   }
   const Loads loads = CountLoads();
   std::stable_sort(spare.begin(), spare.end(),
@@ -385,6 +419,7 @@ void Master::ConsiderPending(const ShardId& id, Shard& shard, int64_t now) {
 
 void Master::ConsiderActive(const ShardId& id, Shard& shard, int64_t now) {
   const View& view = shard.view;
+  shard.stuck = false;
   std::vector<Member> living, staying;
   bool is_other = false;
   bool is_unheard = false;
@@ -403,14 +438,17 @@ void Master::ConsiderActive(const ShardId& id, Shard& shard, int64_t now) {
   const TableEntry& table = tables_.at(id.table);
   const size_t replicas = table.replicas;
   const auto make = [&](std::vector<Member> members, std::optional<Member> joiner) {
+    std::vector<Member> able = members;
+    std::erase_if(able, [&](const Member& member) { return IsDraining(member); });
+    if (able.empty()) able = members;
     const auto standing = StandIn(shard, view.primary, now);
-    const bool stays = standing && Contains(members, *standing);
-    const Member primary = stays ? *standing : LeastBusy(id.table, members);
+    const bool stays = standing && Contains(able, *standing);
+    const Member primary = stays ? *standing : LeastBusy(id.table, able);
     std::erase(members, primary);
     MakeView(id, shard, primary, std::move(members), joiner);
   };
   if (living.size() < holders || is_other) return make(living, std::nullopt);
-  if (view.joiner && !IsAlive(*view.joiner, now)) return make(living, std::nullopt);
+  if (view.joiner && (!IsAlive(*view.joiner, now) || IsDraining(*view.joiner))) return make(living, std::nullopt);
   if (view.joiner && (shard.synced == view.joiner || (GLIM_MUTANT(kMoveBeforeComplete) && shard.moves))) {
     living.push_back(*view.joiner);
     return make(living, std::nullopt);
@@ -434,7 +472,17 @@ void Master::ConsiderActive(const ShardId& id, Shard& shard, int64_t now) {
   }
   std::vector<Member> spare = Spare(table, living, now);
   std::erase_if(spare, [&](const Member& member) { return !HasRoom(member, now); });
-  if (!spare.empty()) make(living, spare.front());
+  if (!spare.empty()) return make(living, spare.front());
+  // Nobody is there to take the place of those who are to go. What they have in memory goes with them, so they are left
+  // out while they can still say what they have; what they have on disk comes back with them.
+  if (staying.empty() || staying.size() == living.size()) {
+    shard.stuck = staying.empty();
+    return;
+  }
+  std::vector<Member> keep = living;
+  if (!table.on_disk) std::erase_if(keep, [&](const Member& member) { return IsLeaving(member); });
+  if (keep.size() < living.size() || IsDraining(view.primary)) return make(keep, std::nullopt);
+  shard.stuck = true;
 }
 
 // Only while nothing else is to be done: every shard is at work and has its replicas. Servers that have just come may
@@ -457,7 +505,7 @@ void Master::Balance(int64_t now) {
   for (const auto& [number, node] : nodes_) {
     const Member member{number, node.incarnation};
     const bool is_settled = now >= node.since + options_.dead_nanos && node.reported_epoch == epoch_;
-    if (is_settled && IsAlive(member, now) && !node.draining && HasRoom(member, now))
+    if (is_settled && IsAlive(member, now) && !IsDraining(member) && HasRoom(member, now))
       able.push_back({member, node.has_disk});
   }
   const auto move = NextMove(placed, able);
@@ -543,7 +591,7 @@ param::StatusAnswer Master::Describe(int64_t now) const {
   std::map<Member, param::MemberStatus> members;
   for (const auto& [number, node] : nodes_) {
     const Member member{number, node.incarnation};
-    members[member] = {member, node.address, IsAlive(member, now), node.draining, 0, 0};
+    members[member] = {member, node.address, IsAlive(member, now), IsDraining(member), 0, 0};
   }
   std::map<uint64_t, param::TableStatus> tables;
   for (const auto& [id, table] : tables_) tables[id].table = table;

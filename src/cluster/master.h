@@ -38,12 +38,13 @@
 namespace glim::cluster {
 
 using param::EpochBegun;
+using param::NodeDrained;
 using param::TableCreated;
 using param::TableDropped;
 using param::TableEntry;
 using param::ViewActivated;
 using param::ViewMade;
-using Decision = std::variant<EpochBegun, TableCreated, TableDropped, ViewMade, ViewActivated>;
+using Decision = std::variant<EpochBegun, TableCreated, TableDropped, ViewMade, ViewActivated, NodeDrained>;
 
 class MasterOutput {
  public:
@@ -90,8 +91,14 @@ class Master {
   const std::map<uint64_t, TableEntry>& tables() const { return tables_; }
   // Nothing while there is no such shard.
   std::optional<Route> FindRoute(const param::ShardId& shard) const;
-  // While it is draining, a node's shards move to others and it gets no new ones. False when no such node is known.
-  bool SetDraining(uint32_t node, bool draining);
+  // While it is draining, a node's shards move to others and it gets no new ones, also after it or the master has
+  // started anew. kNotFound when no such node is known.
+  Status SetDraining(uint32_t node, bool draining);
+  struct Drain {
+    param::DrainState state = param::DrainState::kNone;
+    uint32_t shards = 0;  // That it holds, or is joining.
+  };
+  Drain DrainOf(uint32_t node) const;
 
   uint64_t epoch() const { return epoch_; }
   bool IsAlive(const param::Member& member, int64_t now) const;
@@ -118,7 +125,7 @@ class Master {
     uint64_t incarnation = 0;
     int64_t heard_at = 0;
     uint64_t reported_epoch = 0;
-    bool draining = false;
+    bool leaving = false;
     bool has_disk = false;
     std::string address;
     std::set<uint64_t> before;  // The incarnations whose disk it has.
@@ -144,6 +151,7 @@ class Master {
     int64_t joined_at = 0;                // When the joiner was made one.
     bool moves = false;                   // It is on its way to another server, or primary, for the balance;
     std::optional<param::Member> leaves;  // away from this one. A master that starts anew has forgotten both.
+    bool stuck = false;                   // One who holds it is to be drained, and there is nobody to take it.
     // Who is to know (view, active), and what each has said it does. Members of older views too: they hold no lease
     // until they know that they are out.
     std::map<param::Member, param::ShardReport> informed;
@@ -170,6 +178,7 @@ class Master {
   bool Knows(const Shard& shard, const param::ShardReport& report) const;
   void SendUpdate(const param::Member& to, const param::ShardId& id, const Shard& shard);
   bool IsDraining(const param::Member& member) const;
+  bool IsLeaving(const param::Member& member) const;
   // Living, not draining, able to hold the table; the ones with the fewest shards first.
   std::vector<param::Member> Spare(const TableEntry& table, const std::vector<param::Member>& but, int64_t now) const;
   bool HasRoom(const param::Member& member, int64_t now) const { return now >= nodes_.at(member.node).room_at; }
@@ -191,6 +200,7 @@ class Master {
   std::map<uint32_t, Asker> askers_;
   uint64_t next_table_ = 1;
   std::map<uint32_t, Node> nodes_;
+  std::set<uint32_t> drained_;  // Are to be, by somebody's word.
   std::map<uint64_t, TableEntry> tables_;
   std::set<std::string> names_deciding_;
   std::map<param::ShardId, Shard> shards_;

@@ -46,6 +46,7 @@ class Collector final : public net::FrameSink {
       case param::kEpochBegunMessage: return Decode<param::EpochBegun>(frame, &decisions);
       case param::kTableCreatedMessage: return Decode<param::TableCreated>(frame, &decisions);
       case param::kTableDroppedMessage: return Decode<param::TableDropped>(frame, &decisions);
+      case param::kNodeDrainedMessage: return Decode<param::NodeDrained>(frame, &decisions);
       case param::kViewMadeMessage: return Decode<param::ViewMade>(frame, &decisions);
       case param::kViewActivatedMessage: return Decode<param::ViewActivated>(frame, &decisions);
     }

@@ -83,8 +83,9 @@ class MasterProcess::Impl final : public MasterOutput {
       if (stopped_) std::exchange(stopped_, nullptr)(Status(failed_).With("the master's log"));
       return;
     }
-    const uint64_t written = appended_;
+    const uint64_t written = written_ = appended_;
     master_->OnWritten(written, now());
+    AnswerDrains();
     while (!pending_.empty() && pending_.front().decided <= written) {
       Pending pending = std::move(pending_.front());
       pending_.pop_front();
@@ -145,6 +146,23 @@ class MasterProcess::Impl final : public MasterOutput {
     Answer(*from, pending.answer);
   }
 
+  void OnDrainChange(const std::shared_ptr<net::Connection>& from, const param::DrainChange& change) {
+    const Status status = master_->SetDraining(change.server, change.draining);
+    const auto [drain, shards] = master_->DrainOf(change.server);
+    const param::DrainAnswer answer{change.request, status.code(), status.message(), drain, shards};
+    if (!status.ok()) return Answer(*from, answer);
+    // Not before it is on the disk; who is told that it is done asks again.
+    drains_.push_back({master_->decided(), from, answer});
+    if (master_->decided() <= written_) AnswerDrains();
+  }
+
+  void AnswerDrains() {
+    while (!drains_.empty() && drains_.front().decided <= written_) {
+      if (const auto to = drains_.front().to.lock()) Answer(*to, drains_.front().answer);
+      drains_.pop_front();
+    }
+  }
+
   void OnRouteQuery(net::Connection& from, const param::RouteQuery& query) {
     param::RouteAnswer answer{query.table, {}};
     if (const auto it = master_->tables().find(query.table); it != master_->tables().end()) {
@@ -171,9 +189,16 @@ class MasterProcess::Impl final : public MasterOutput {
   std::optional<Master> master_;
   std::unique_ptr<MasterLog> log_;
   uint64_t appended_ = 0;
+  uint64_t written_ = 0;
   bool sync_posted_ = false;
   Status failed_;
   std::deque<Pending> pending_;
+  struct PendingDrain {
+    uint64_t decided = 0;
+    std::weak_ptr<net::Connection> to;
+    param::DrainAnswer answer;
+  };
+  std::deque<PendingDrain> drains_;
   std::map<Member, std::shared_ptr<net::Connection>> members_;
 };
 
@@ -223,6 +248,11 @@ class MasterProcess::Impl::Session final : public net::ConnectionHandler {
       case param::kTableChangeMessage: {
         ASSIGN_OR_RETURN(const param::TableChange change, param::FromFrame<param::TableChange>(frame));
         master_.OnTableChange(connection_, change);
+        return Status::Ok();
+      }
+      case param::kDrainChangeMessage: {
+        ASSIGN_OR_RETURN(const param::DrainChange change, param::FromFrame<param::DrainChange>(frame));
+        master_.OnDrainChange(connection_, change);
         return Status::Ok();
       }
       case param::kStatusQueryMessage: {

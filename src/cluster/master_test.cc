@@ -91,13 +91,13 @@ class World final : public MasterOutput {
 
   int64_t now = kSecond;
   std::unique_ptr<Master> master;
-  std::set<uint32_t> servers;
+  std::set<uint32_t> servers, leaving;
   std::set<uint32_t> silent, full, stuck;  // They do not answer, have no room, never get complete.
   std::map<uint32_t, std::set<std::pair<ShardId, uint64_t>>> joiners;  // The views that made a server one.
   std::map<uint32_t, param::BeatReply> last_reply;
 
  private:
-  param::Beat BeatOf(uint32_t server) { return {{server, 1}, now, "somewhere", 7, false}; }
+  param::Beat BeatOf(uint32_t server) { return {{server, 1}, now, "somewhere", 7, false, leaving.contains(server)}; }
 
   std::vector<Decision> log_;
   size_t first_ = 0;
@@ -184,6 +184,79 @@ TEST(Master, JoinerThatNobodyNeedsIsGivenUpInTheEnd) {
   EXPECT_EQ(world.joiners[2].size(), 1u);
   world.Run(310 * kSecond);
   for (const auto& [id, status] : world.master->ShardStatuses()) EXPECT_FALSE(status.view.joiner);
+}
+
+TEST(Master, ServerThatLeavesIsToldWhenItHoldsNothing) {
+  World world;
+  world.servers = {1, 2, 3};
+  world.Run(5 * kSecond);
+  world.Create(6, 1);
+  EXPECT_EQ(world.last_reply[1].drain, param::DrainState::kNone);
+  EXPECT_EQ(world.last_reply[1].shards, 2u);
+  world.leaving = {1};
+  world.Run(100 * kMilli);
+  EXPECT_EQ(world.last_reply[1].drain, param::DrainState::kAtWork);
+  world.Run(2 * kSecond);
+  EXPECT_EQ(world.last_reply[1].drain, param::DrainState::kDone);
+  EXPECT_EQ(world.last_reply[1].shards, 0u);
+  EXPECT_EQ(world.HeldBy(2), 3u);
+  EXPECT_EQ(world.HeldBy(3), 3u);
+}
+
+TEST(Master, ServerThatLeavesIsToldWhenThereIsNobody) {
+  World world;
+  world.servers = {1};
+  world.Run(5 * kSecond);
+  world.Create(6, 1);
+  world.leaving = {1};
+  world.Run(2 * kSecond);
+  EXPECT_EQ(world.last_reply[1].drain, param::DrainState::kNobody);
+  EXPECT_EQ(world.last_reply[1].shards, 6u);
+}
+
+TEST(Master, WhatALeavingServerHasInMemoryItsPartnersGoOnWith) {
+  World world;
+  world.servers = {1, 2};
+  world.Run(5 * kSecond);
+  world.Create(6, 2);
+  world.leaving = {1};
+  world.Run(2 * kSecond);
+  EXPECT_EQ(world.last_reply[1].drain, param::DrainState::kDone);
+  EXPECT_EQ(world.StatusOf(2).primary_of, 6u);
+}
+
+// It goes on to hold them, because nobody else would.
+TEST(Master, DrainWithoutAnotherServerHandsOverWhoIsThePrimary) {
+  World world;
+  world.servers = {1, 2};
+  world.Run(5 * kSecond);
+  world.Create(6, 2);
+  ASSERT_TRUE(world.master->SetDraining(1, true).ok());
+  world.Run(2 * kSecond);
+  EXPECT_EQ(world.last_reply[1].drain, param::DrainState::kNobody);
+  EXPECT_EQ(world.HeldBy(1), 6u);
+  EXPECT_EQ(world.StatusOf(1).primary_of, 0u);
+  const uint64_t views = world.Views();
+  world.Run(20 * kSecond);
+  EXPECT_EQ(world.Views(), views);
+}
+
+TEST(Master, DrainIsRememberedUntilItIsTakenBack) {
+  World world;
+  world.servers = {1, 2};
+  world.Run(5 * kSecond);
+  EXPECT_EQ(world.master->SetDraining(3, true).code(), Code::kNotFound);
+  ASSERT_TRUE(world.master->SetDraining(1, true).ok());
+  world.Run(kSecond);
+  world.Restart();
+  world.Run(5 * kSecond);
+  world.Create(6, 1);
+  EXPECT_TRUE(world.StatusOf(1).draining);
+  EXPECT_EQ(world.HeldBy(1), 0u);
+  ASSERT_TRUE(world.master->SetDraining(1, false).ok());
+  world.Run(10 * kSecond);
+  EXPECT_EQ(world.HeldBy(1), 3u);
+  EXPECT_EQ(world.master->CompactLog().size(), 1 + 1 + 2 * 6u);
 }
 
 }  // namespace

@@ -65,6 +65,9 @@ void ServerNode::OnBeatReply(const param::BeatReply& reply, int64_t now) {
     return out_.Begin(given_);
   }
   if (reply.fenced) fenced_ = true;
+  left_.heard_at = now;
+  if (leaving_) left_.state = reply.drain == param::DrainState::kNone ? param::DrainState::kAtWork : reply.drain;
+  left_.shards = reply.shards;
   if (reply.epoch > master_epoch_ || !reply.leased) {
     master_epoch_ = reply.epoch;
     param::FullReport report{self_, master_epoch_, {}, kept_.before};
@@ -75,6 +78,23 @@ void ServerNode::OnBeatReply(const param::BeatReply& reply, int64_t now) {
   // Counted from when we asked, so that the master, who counts from when it heard us, is never ahead.
   lease_until_ = std::max(lease_until_, reply.sent_at + options_.dead_nanos / 2);
   for (const auto& [shard, replica] : replicas_) replica->OnLease(lease_until_);
+}
+
+void ServerNode::Leave() {
+  leaving_ = true;
+  beat_at_ = -options_.beat_nanos;
+}
+
+ServerNode::Leaving ServerNode::leaving() const {
+  Leaving left = left_;
+  if (!has_begun()) left.state = param::DrainState::kDone;
+  if (left.state != param::DrainState::kDone) return left;
+  // The master may have said so before it started anew, and have made us a member since.
+  for (const auto& [shard, replica] : replicas_) {
+    const param::View& view = replica->view();
+    if (view.number > 0 && (view.Holds(self_) || view.joiner == self_)) left.state = param::DrainState::kAtWork;
+  }
+  return left;
 }
 
 void ServerNode::OnViewUpdate(const param::ViewUpdate& update, int64_t now) {
@@ -119,7 +139,7 @@ void ServerNode::OnPull(param::ClientId from, const param::PullRequest& request,
 void ServerNode::OnTick(int64_t now) {
   if (now - beat_at_ >= options_.beat_nanos) {
     beat_at_ = now;
-    out_.SendToMaster(param::Beat{self_, now, address_, start_, kept_.has_disk});
+    out_.SendToMaster(param::Beat{self_, now, address_, start_, kept_.has_disk, leaving_});
   }
   for (const auto& [shard, replica] : replicas_) replica->OnTick(now);
 }

@@ -73,6 +73,15 @@ class ServerNode final : private param::ReplicaOutput {
   // Now and then, at least every resend_nanos of the replicas.
   void OnTick(int64_t now);
 
+  // It is about to end: from now on it asks the master to give its shards to others, and takes no new ones.
+  void Leave();
+  struct Leaving {
+    param::DrainState state = param::DrainState::kAtWork;
+    uint32_t shards = 0;   // That it still holds.
+    int64_t heard_at = 0;  // The master, last.
+  };
+  Leaving leaving() const;
+
   const param::Member& self() const { return self_; }
   // Another process of this node has taken over: stop.
   bool fenced() const { return fenced_; }
@@ -111,6 +120,8 @@ class ServerNode final : private param::ReplicaOutput {
   int64_t beat_at_ = 0;
   int64_t lease_until_ = 0;
   bool fenced_ = false;
+  bool leaving_ = false;
+  Leaving left_;
 };
 
 }  // namespace glim::cluster

@@ -71,6 +71,7 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
   }
   std::string address() const { return address_; }
   uint32_t node() const { return number_; }
+  Status HandOver(int64_t nanos_max);
 
  private:
   class Session;
@@ -472,6 +473,33 @@ void ServerProcess::Impl::GoOn(ClientId to) {
   }
 }
 
+Status ServerProcess::Impl::HandOver(int64_t nanos_max) {
+  constexpr int64_t kLookNanos = 20'000'000;
+  constexpr int64_t kNobodyNanos = 1'000'000'000;  // Somebody else may be starting anew.
+  if (nanos_max <= 0) return Status::Ok();
+  const int64_t begun_at = now();
+  int64_t nobody_since = 0;
+  shards_loop_->Call([this] { node_->Leave(); });
+  while (true) {
+    ServerNode::Leaving left;
+    shards_loop_->Call([&] { left = node_->leaving(); });
+    if (left.state == param::DrainState::kDone) return Status::Ok();
+    const auto ends = [&](const std::string& why) {
+      return Status::Unavailable(
+          fmt::format("server {} ends, and still holds {} shards: {}", number_, left.shards, why));
+    };
+    if (left.state != param::DrainState::kNobody) nobody_since = now();
+    if (now() - nobody_since >= kNobodyNanos) return ends("there is no other server to take them");
+    if (now() - std::max(begun_at, left.heard_at) >= options_.node_options.dead_nanos) {
+      return ends("the master does not answer");
+    }
+    if (now() - begun_at >= nanos_max) {
+      return ends(fmt::format("they could not be handed over within {} s", nanos_max / 1'000'000'000));
+    }
+    env_.clock().SleepFor(kLookNanos);
+  }
+}
+
 Status ServerProcess::Impl::StartInLoop() {
   net::TransportOptions transport;
   transport.messages = &param::ClusterMessages();
@@ -511,5 +539,6 @@ ServerProcess::~ServerProcess() = default;
 Status ServerProcess::Start() { return impl_->Start(); }
 std::string ServerProcess::address() const { return impl_->address(); }
 uint32_t ServerProcess::node() const { return impl_->node(); }
+Status ServerProcess::HandOver(int64_t nanos_max) { return impl_->HandOver(nanos_max); }
 
 }  // namespace glim::cluster

@@ -54,6 +54,9 @@ class ServerProcess {
   // Where it listens, and its number. Expects: Start was ok.
   std::string address() const;
   uint32_t node() const;
+  // Before it ends: asks the master to give its shards to others, and waits until it holds none. Else says why it ends
+  // with some: nobody can take them, the master is silent for the dead time, or it has taken `nanos_max`.
+  Status HandOver(int64_t nanos_max);
 
  private:
   class Impl;

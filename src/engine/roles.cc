@@ -110,7 +110,11 @@ Status RunServer(env::Env& env, const ServerRole& role, Ends ends) {
     ASSIGN_OR_RETURN(options.advertised_host, net::LocalAddressToward(role.master));
   }
   cluster::ServerProcess server(env, std::move(options), [&env](const Status& why) { EndNow(env, why); });
-  return Serve(env, server, ends);
+  RETURN_IF_ERROR(Serve(env, server, ends));
+  if (ends != Ends::kInterrupt) return Status::Ok();
+  const Status status = server.HandOver(int64_t{role.drain_seconds} * 1'000'000'000);
+  if (!status.ok()) (void)env.standard_error().Append(fmt::format("glim: {}\n", status.message()));
+  return Status::Ok();
 }
 
 Status RunExecutor(env::Env& env, const ExecutorRole& role, TableObjectMaker table_object, Ends ends) {
@@ -150,7 +154,7 @@ void ServeIfChild(env::Env& env, TableObjectMaker table_object) {
     status = RunMaster(env, {parts[1], parts[2], parts[3]}, Ends::kStdin);
   } else if (parts[0] == "server" && parts.size() == 7) {
     status = RunServer(
-        env, {parts[1], parts[2], parts[3], parts[4], NumberOf(parts[5]), static_cast<uint32_t>(NumberOf(parts[6]))},
+        env, {parts[1], parts[2], parts[3], parts[4], NumberOf(parts[5]), static_cast<uint32_t>(NumberOf(parts[6])), 0},
         Ends::kStdin);
   } else if (parts[0] == "executor" && parts.size() == 5) {
     status = RunExecutor(env, {parts[1], parts[2], parts[3], static_cast<uint32_t>(NumberOf(parts[4]))},

@@ -34,8 +34,9 @@ struct ServerRole {
   std::string address;  // As a master's; empty: any port.
   std::string folder;   // Empty: none.
   std::string key_file;
-  uint64_t memory_max = 0;  // For rows; 0: 60 % of the machine's memory.
-  uint32_t node = 0;        // 0: the folder's, or a new one.
+  uint64_t memory_max = 0;      // For rows; 0: 60 % of the machine's memory.
+  uint32_t node = 0;            // 0: the folder's, or a new one.
+  uint32_t drain_seconds = 30;  // When it is interrupted, so long for others to take its shards; 0: it ends at once.
 };
 
 struct ExecutorRole {

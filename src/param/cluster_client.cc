@@ -51,6 +51,12 @@ Status ClusterClient::Ping() { return network_->Ask<TableAnswer>(TableQuery{}).s
 
 Result<StatusAnswer> ClusterClient::DescribeCluster() { return network_->Ask<StatusAnswer>(StatusQuery{}); }
 
+Result<DrainAnswer> ClusterClient::DrainServer(uint32_t server, bool draining) {
+  ASSIGN_OR_RETURN(DrainAnswer answer, network_->Ask<DrainAnswer>(DrainChange{0, server, draining}));
+  if (answer.code != Code::kOk) return Status(answer.code, answer.error);
+  return answer;
+}
+
 Result<std::vector<TableInfo>> ClusterClient::ListTables() {
   ASSIGN_OR_RETURN(const TableAnswer answer, network_->Ask<TableAnswer>(TableQuery{}));
   std::vector<TableInfo> infos;

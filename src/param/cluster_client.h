@@ -45,6 +45,8 @@ class ClusterClient final : public TableStore {
   Status Ping() override;
   // How the cluster is, as its master sees it.
   Result<StatusAnswer> DescribeCluster();
+  // A server is to hand over its shards, or need not any more; and how far it is.
+  Result<DrainAnswer> DrainServer(uint32_t server, bool draining);
   // spec.shards == 0: 16. Waits for some seconds until there are as many servers as replicas.
   Result<TableHandle> CreateTable(TableSpec spec) override;
   Result<TableHandle> OpenTable(const std::string& name, std::optional<ValueType> value_type = std::nullopt) override;

@@ -245,6 +245,7 @@ Status ClusterNetwork::OnFrame(const net::Frame& frame) {
     }
     case kTableAnswerMessage: return OnAnswer<TableAnswer>(frame);
     case kStatusAnswerMessage: return OnAnswer<StatusAnswer>(frame);
+    case kDrainAnswerMessage: return OnAnswer<DrainAnswer>(frame);
   }
   return Status::Corrupt("nothing for a client");
 }

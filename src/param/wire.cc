@@ -84,11 +84,11 @@ void Fields(A& a, ShardReport& m) {
 }
 template <class A>
 void Fields(A& a, Beat& m) {
-  a(m.member, m.sent_at, m.address, m.start, m.has_disk);
+  a(m.member, m.sent_at, m.address, m.start, m.has_disk, m.leaving);
 }
 template <class A>
 void Fields(A& a, BeatReply& m) {
-  a(m.epoch, m.sent_at, m.leased, m.fenced, m.incarnation, m.start);
+  a(m.epoch, m.sent_at, m.leased, m.fenced, m.incarnation, m.start, m.drain, m.shards);
 }
 template <class A>
 void Fields(A& a, FullReport& m) {
@@ -144,6 +144,14 @@ void Fields(A& a, StatusAnswer& m) {
   a(m.request, m.epoch, m.members, m.tables);
 }
 template <class A>
+void Fields(A& a, DrainChange& m) {
+  a(m.request, m.server, m.draining);
+}
+template <class A>
+void Fields(A& a, DrainAnswer& m) {
+  a(m.request, m.code, m.error, m.drain, m.shards);
+}
+template <class A>
 void Fields(A& a, EpochBegun& m) {
   a(m.epoch);
 }
@@ -164,6 +172,10 @@ void Fields(A& a, ViewActivated& m) {
   a(m.shard, m.number);
 }
 template <class A>
+void Fields(A& a, NodeDrained& m) {
+  a(m.node, m.draining);
+}
+template <class A>
 void Fields(A& a, ShardFileHead& m) {
   a(m.folder, m.shard, m.number, m.before_bytes, m.table);
 }
@@ -176,6 +188,7 @@ void Fields(A& a, ShardRecords& m) {
 RecordKind LastOf(RecordKind) { return RecordKind::kOwn; }
 PushOutcome LastOf(PushOutcome) { return PushOutcome::kNoSession; }
 PullOutcome LastOf(PullOutcome) { return PullOutcome::kWaiting; }
+DrainState LastOf(DrainState) { return DrainState::kDone; }
 TableAction LastOf(TableAction) { return TableAction::kDrop; }
 Code LastOf(Code) { return Code::kUnreachable; }
 
@@ -209,11 +222,14 @@ GLIM_MESSAGE(RouteQuery);
 GLIM_MESSAGE(RouteAnswer);
 GLIM_MESSAGE(StatusQuery);
 GLIM_MESSAGE(StatusAnswer);
+GLIM_MESSAGE(DrainChange);
+GLIM_MESSAGE(DrainAnswer);
 GLIM_MESSAGE(EpochBegun);
 GLIM_MESSAGE(TableCreated);
 GLIM_MESSAGE(TableDropped);
 GLIM_MESSAGE(ViewMade);
 GLIM_MESSAGE(ViewActivated);
+GLIM_MESSAGE(NodeDrained);
 GLIM_MESSAGE(ShardFileHead);
 GLIM_MESSAGE(ShardRecords);
 #undef GLIM_MESSAGE
@@ -358,6 +374,8 @@ const net::MessageTable& ClusterMessages() {
     made->Add(kRouteAnswerMessage, "route answer", kNode);
     made->Add(kStatusQueryMessage, "status query", kReadOnly);
     made->Add(kStatusAnswerMessage, "status answer", kNode);
+    made->Add(kDrainChangeMessage, "drain change", kClient);
+    made->Add(kDrainAnswerMessage, "drain answer", kNode);
     return made;
   }();
   return table;
@@ -410,11 +428,14 @@ GLIM_MESSAGE(RouteQuery);
 GLIM_MESSAGE(RouteAnswer);
 GLIM_MESSAGE(StatusQuery);
 GLIM_MESSAGE(StatusAnswer);
+GLIM_MESSAGE(DrainChange);
+GLIM_MESSAGE(DrainAnswer);
 GLIM_MESSAGE(EpochBegun);
 GLIM_MESSAGE(TableCreated);
 GLIM_MESSAGE(TableDropped);
 GLIM_MESSAGE(ViewMade);
 GLIM_MESSAGE(ViewActivated);
+GLIM_MESSAGE(NodeDrained);
 GLIM_MESSAGE(ShardFileHead);
 GLIM_MESSAGE(ShardRecords);
 #undef GLIM_MESSAGE

@@ -39,12 +39,15 @@ enum MessageType : uint16_t {
   kRouteAnswerMessage = 33,
   kStatusQueryMessage = 34,
   kStatusAnswerMessage = 35,
+  kDrainChangeMessage = 46,
+  kDrainAnswerMessage = 47,
   // The decisions in a master's log are frames, too. No table of messages has them, so nobody can send one.
   kEpochBegunMessage = 64,
   kTableCreatedMessage = 65,
   kTableDroppedMessage = 66,
   kViewMadeMessage = 67,
   kViewActivatedMessage = 68,
+  kNodeDrainedMessage = 69,
   // And so are the files of a server, with kSnapshotPartMessage.
   kShardFileHeadMessage = 72,
   kShardRecordsMessage = 73,

@@ -83,10 +83,13 @@ RC_GTEST_PROP(Wire, EveryMessageComesBack, ()) {
   ComesBack(TableCreated{entry});
   ComesBack(TableDropped{AnyNumber()});
   ComesBack(ViewMade{AnyShard(), AnyView()});
+  ComesBack(NodeDrained{7, AnyBool()});
+  ComesBack(DrainChange{AnyNumber(), 7, AnyBool()});
+  ComesBack(DrainAnswer{AnyNumber(), Code::kNotFound, "why", DrainState::kNobody, 3});
   ComesBack(ViewActivated{AnyShard(), AnyNumber()});
   ComesBack(ShardReport{AnyShard(), AnyNumber(), AnyBool(), PerhapsAMember(), AnyBool(), AnyBool()});
-  ComesBack(Beat{AnyMember(), 77, "host:1", AnyNumber(), AnyBool()});
-  ComesBack(BeatReply{AnyNumber(), -5, AnyBool(), AnyBool(), AnyNumber(), AnyNumber()});
+  ComesBack(Beat{AnyMember(), 77, "host:1", AnyNumber(), AnyBool(), AnyBool()});
+  ComesBack(BeatReply{AnyNumber(), -5, AnyBool(), AnyBool(), AnyNumber(), AnyNumber(), DrainState::kDone, 4});
   ComesBack(FullReport{AnyMember(),
                        AnyNumber(),
                        {{AnyShard(), AnyNumber(), AnyBool(), PerhapsAMember(), AnyBool()}},
@@ -126,7 +129,7 @@ TEST(Wire, AnotherTypeAndValuesBeyondTheirRangeAreNamed) {
   net::Frame frame = ToFrame(BeatReply{});
   EXPECT_THAT(FromFrame<Beat>(frame).status().message(), HasSubstr("a frame of type 27 is no Beat"));
   frame.body[17] = 2;
-  EXPECT_THAT(FromFrame<BeatReply>(frame).status().message(), HasSubstr("BeatReply of 34 bytes"));
+  EXPECT_THAT(FromFrame<BeatReply>(frame).status().message(), HasSubstr("BeatReply of 39 bytes"));
 }
 
 // What reads may be sent by who may only read, what changes by clients, all else by processes of the cluster.
@@ -134,7 +137,7 @@ TEST(Wire, OnlyNodesSpeakOfViews) {
   for (const auto& [type, entry] : ClusterMessages().entries()) {
     const bool reads =
         type == kPullMessage || type == kTableQueryMessage || type == kRouteQueryMessage || type == kStatusQueryMessage;
-    const bool changes = type == kPushMessage || type == kTableChangeMessage;
+    const bool changes = type == kPushMessage || type == kTableChangeMessage || type == kDrainChangeMessage;
     const net::Role least = reads ? net::Role::kReadOnly : changes ? net::Role::kClient : net::Role::kNode;
     for (const net::Role role : {net::Role::kNone, net::Role::kReadOnly, net::Role::kClient, net::Role::kNode}) {
       EXPECT_EQ(ClusterMessages().Check(type, role).ok(), role >= least) << entry.name;

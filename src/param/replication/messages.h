@@ -244,6 +244,15 @@ struct Beat {
   std::string address;    // Where others reach it.
   uint64_t start = 0;     // A random number, by which one who asks for an incarnation knows the answer.
   bool has_disk = false;  // It has a data folder, so it may hold shards that are kept on disk.
+  bool leaving = false;   // It is about to end: others are to take its shards. Never taken back.
+};
+
+// How far a node is that is to hand over its shards.
+enum class DrainState : uint8_t {
+  kNone,    // It is not.
+  kAtWork,  // They are on their way to others.
+  kNobody,  // There is nobody who could take those that are left.
+  kDone,    // It holds none, and gets none.
 };
 
 struct BeatReply {
@@ -255,6 +264,8 @@ struct BeatReply {
   // For the member that asked with incarnation 0: the one it has from now on.
   uint64_t incarnation = 0;
   uint64_t start = 0;
+  DrainState drain = DrainState::kNone;
+  uint32_t shards = 0;  // That the member holds, or is joining.
 };
 
 // All shards of a member, with the epoch of the master that asked by being a new one.
@@ -316,6 +327,22 @@ struct RouteAnswer {
   std::vector<ShardRoute> shards;  // Empty: there is no such table. View number 0: nobody has the shard yet.
 };
 
+// A server is to hand over its shards and get no new ones; or that is taken back. What is so already may be said again,
+// to hear how far it is.
+struct DrainChange {
+  uint64_t request = 0;
+  uint32_t server = 0;
+  bool draining = true;
+};
+
+struct DrainAnswer {
+  uint64_t request = 0;
+  Code code = Code::kOk;
+  std::string error;
+  DrainState drain = DrainState::kNone;
+  uint32_t shards = 0;  // That it holds, or is joining.
+};
+
 // How the cluster is.
 struct StatusQuery {
   uint64_t request = 0;
@@ -369,6 +396,10 @@ struct TableCreated {
 };
 struct TableDropped {
   uint64_t id = 0;
+};
+struct NodeDrained {
+  uint32_t node = 0;
+  bool draining = false;
 };
 struct ViewMade {
   ShardId shard;

@@ -56,6 +56,7 @@ enum class Mutant {
   kIgnoreFull,               // R14: a full disk loses what is written, and says nothing.
   kNeverMoved,               // Servers that come later get no shards.
   kMoveForOne,               // A shard is moved for a difference of one, and so there and back.
+  kLeaveAtOnce,              // A server that is to hand over its shards is told at once that it has.
   kMoveBeforeComplete,       // The old holder is left out before the new one has all.
 };
 extern Mutant g_mutant;
