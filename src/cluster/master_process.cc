@@ -8,7 +8,9 @@
 
 #include "base/try.h"
 #include "cluster/data_folder.h"
+#include "cluster/job_history.h"
 #include "cluster/master_log.h"
+#include "cluster/roster.h"
 #include "net/event_loop.h"
 #include "net/transport.h"
 #include "param/wire.h"
@@ -38,6 +40,8 @@ class MasterProcess::Impl final : public MasterOutput {
     ASSIGN_OR_RETURN(folder_, DataFolder::Open(env_, options_.folder, FolderKind::kMaster,
                                                options_.key ? options_.key->cluster : "local"));
     ASSIGN_OR_RETURN(const std::vector<Decision> decided, ReadMasterLog(env_.files(), options_.folder));
+    history_ = JobHistory::Open(env_.files(), options_.folder);
+    for (const param::JobStatus& job : history_->before()) roster_.Remember(job);
     Status status;
     loop_->Call([&] { status = StartInLoop(decided); });
     return status;
@@ -60,6 +64,7 @@ class MasterProcess::Impl final : public MasterOutput {
 
   void Tick() {
     master_->OnTick(now());
+    roster_.OnTick(now(), env_.clock().WallNanos() / 1'000'000);
     timer_->Start(options_.master.resend_nanos / 2, [this] { Tick(); });
   }
 
@@ -188,6 +193,8 @@ class MasterProcess::Impl final : public MasterOutput {
   std::unique_ptr<net::Listener> listener_;
   std::optional<Master> master_;
   std::unique_ptr<MasterLog> log_;
+  std::unique_ptr<JobHistory> history_;
+  Roster roster_{{}, [this](const param::JobStatus& job) { history_->Add(job); }};
   uint64_t appended_ = 0;
   uint64_t written_ = 0;
   bool sync_posted_ = false;
@@ -258,8 +265,26 @@ class MasterProcess::Impl::Session final : public net::ConnectionHandler {
       case param::kStatusQueryMessage: {
         ASSIGN_OR_RETURN(const param::StatusQuery query, param::FromFrame<param::StatusQuery>(frame));
         param::StatusAnswer answer = master_.master_->Describe(master_.now());
+        master_.roster_.Describe(master_.now(), &answer);
         answer.request = query.request;
         Answer(*connection_, answer);
+        return Status::Ok();
+      }
+      case param::kAgentBeatMessage: {
+        ASSIGN_OR_RETURN(const param::AgentBeat beat, param::FromFrame<param::AgentBeat>(frame));
+        master_.roster_.OnAgent(beat, master_.now());
+        return Status::Ok();
+      }
+      case param::kJobReportMessage: {
+        ASSIGN_OR_RETURN(const param::JobReport report, param::FromFrame<param::JobReport>(frame));
+        const bool cancel = master_.roster_.OnJob(report.job, master_.now());
+        Answer(*connection_, param::JobReportAnswer{report.request, cancel});
+        return Status::Ok();
+      }
+      case param::kCancelJobMessage: {
+        ASSIGN_OR_RETURN(const param::CancelJob cancel, param::FromFrame<param::CancelJob>(frame));
+        const Status status = master_.roster_.Cancel(cancel.id);
+        Answer(*connection_, param::CancelJobAnswer{cancel.request, status.code(), status.message()});
         return Status::Ok();
       }
       case param::kRouteQueryMessage: {

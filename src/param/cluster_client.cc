@@ -57,6 +57,16 @@ Result<DrainAnswer> ClusterClient::DrainServer(uint32_t server, bool draining) {
   return answer;
 }
 
+Result<bool> ClusterClient::ReportJob(JobStatus job) {
+  ASSIGN_OR_RETURN(const JobReportAnswer answer, network_->Ask<JobReportAnswer>(JobReport{0, std::move(job)}));
+  return answer.cancel;
+}
+
+Status ClusterClient::CancelJob(const std::string& id) {
+  ASSIGN_OR_RETURN(const CancelJobAnswer answer, network_->Ask<CancelJobAnswer>(param::CancelJob{0, id}));
+  return answer.code == Code::kOk ? Status::Ok() : Status(answer.code, answer.error);
+}
+
 Result<std::vector<TableInfo>> ClusterClient::ListTables() {
   ASSIGN_OR_RETURN(const TableAnswer answer, network_->Ask<TableAnswer>(TableQuery{}));
   std::vector<TableInfo> infos;

@@ -47,6 +47,10 @@ class ClusterClient final : public TableStore {
   Result<StatusAnswer> DescribeCluster();
   // A server is to hand over its shards, or need not any more; and how far it is.
   Result<DrainAnswer> DrainServer(uint32_t server, bool draining);
+  // Tells the master how a job of this program goes on; true when somebody wants it to end.
+  Result<bool> ReportJob(JobStatus job);
+  // kNotFound when no such job runs.
+  Status CancelJob(const std::string& id);
   // spec.shards == 0: 16. Waits for some seconds until there are as many servers as replicas.
   Result<TableHandle> CreateTable(TableSpec spec) override;
   Result<TableHandle> OpenTable(const std::string& name, std::optional<ValueType> value_type = std::nullopt) override;

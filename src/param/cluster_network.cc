@@ -246,6 +246,8 @@ Status ClusterNetwork::OnFrame(const net::Frame& frame) {
     case kTableAnswerMessage: return OnAnswer<TableAnswer>(frame);
     case kStatusAnswerMessage: return OnAnswer<StatusAnswer>(frame);
     case kDrainAnswerMessage: return OnAnswer<DrainAnswer>(frame);
+    case kJobReportAnswerMessage: return OnAnswer<JobReportAnswer>(frame);
+    case kCancelJobAnswerMessage: return OnAnswer<CancelJobAnswer>(frame);
   }
   return Status::Corrupt("nothing for a client");
 }

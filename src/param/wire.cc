@@ -140,8 +140,37 @@ void Fields(A& a, TableStatus& m) {
   a(m.table, m.served, m.complete);
 }
 template <class A>
+void Fields(A& a, AgentBeat& m) {
+  a(m.name, m.address, m.version, m.start, m.cores, m.executors, m.memory_bytes, m.memory_used_bytes, m.labels);
+}
+template <class A>
+void Fields(A& a, AgentStatus& m) {
+  a(m.agent, m.alive);
+}
+template <class A>
+void Fields(A& a, JobStatus& m) {
+  a(m.id, m.name, m.driver, m.state, m.begun_millis, m.ended_millis, m.stage, m.stages, m.tasks_done, m.tasks,
+    m.executors, m.error);
+}
+template <class A>
+void Fields(A& a, JobReport& m) {
+  a(m.request, m.job);
+}
+template <class A>
+void Fields(A& a, JobReportAnswer& m) {
+  a(m.request, m.cancel);
+}
+template <class A>
+void Fields(A& a, CancelJob& m) {
+  a(m.request, m.id);
+}
+template <class A>
+void Fields(A& a, CancelJobAnswer& m) {
+  a(m.request, m.code, m.error);
+}
+template <class A>
 void Fields(A& a, StatusAnswer& m) {
-  a(m.request, m.epoch, m.members, m.tables);
+  a(m.request, m.epoch, m.members, m.tables, m.agents, m.jobs);
 }
 template <class A>
 void Fields(A& a, DrainChange& m) {
@@ -190,6 +219,7 @@ PushOutcome LastOf(PushOutcome) { return PushOutcome::kNoSession; }
 PullOutcome LastOf(PullOutcome) { return PullOutcome::kWaiting; }
 DrainState LastOf(DrainState) { return DrainState::kDone; }
 TableAction LastOf(TableAction) { return TableAction::kDrop; }
+JobState LastOf(JobState) { return JobState::kLost; }
 Code LastOf(Code) { return Code::kUnreachable; }
 
 template <class Message>
@@ -224,6 +254,11 @@ GLIM_MESSAGE(StatusQuery);
 GLIM_MESSAGE(StatusAnswer);
 GLIM_MESSAGE(DrainChange);
 GLIM_MESSAGE(DrainAnswer);
+GLIM_MESSAGE(AgentBeat);
+GLIM_MESSAGE(JobReport);
+GLIM_MESSAGE(JobReportAnswer);
+GLIM_MESSAGE(CancelJob);
+GLIM_MESSAGE(CancelJobAnswer);
 GLIM_MESSAGE(EpochBegun);
 GLIM_MESSAGE(TableCreated);
 GLIM_MESSAGE(TableDropped);
@@ -376,6 +411,11 @@ const net::MessageTable& ClusterMessages() {
     made->Add(kStatusAnswerMessage, "status answer", kNode);
     made->Add(kDrainChangeMessage, "drain change", kClient);
     made->Add(kDrainAnswerMessage, "drain answer", kNode);
+    made->Add(kAgentBeatMessage, "agent beat", kNode);
+    made->Add(kJobReportMessage, "job report", kClient);
+    made->Add(kJobReportAnswerMessage, "job report answer", kNode);
+    made->Add(kCancelJobMessage, "cancel job", kClient);
+    made->Add(kCancelJobAnswerMessage, "cancel job answer", kNode);
     return made;
   }();
   return table;
@@ -430,6 +470,11 @@ GLIM_MESSAGE(StatusQuery);
 GLIM_MESSAGE(StatusAnswer);
 GLIM_MESSAGE(DrainChange);
 GLIM_MESSAGE(DrainAnswer);
+GLIM_MESSAGE(AgentBeat);
+GLIM_MESSAGE(JobReport);
+GLIM_MESSAGE(JobReportAnswer);
+GLIM_MESSAGE(CancelJob);
+GLIM_MESSAGE(CancelJobAnswer);
 GLIM_MESSAGE(EpochBegun);
 GLIM_MESSAGE(TableCreated);
 GLIM_MESSAGE(TableDropped);

@@ -39,6 +39,11 @@ enum MessageType : uint16_t {
   kRouteAnswerMessage = 33,
   kStatusQueryMessage = 34,
   kStatusAnswerMessage = 35,
+  kAgentBeatMessage = 40,
+  kJobReportMessage = 41,
+  kJobReportAnswerMessage = 42,
+  kCancelJobMessage = 43,
+  kCancelJobAnswerMessage = 44,
   kDrainChangeMessage = 46,
   kDrainAnswerMessage = 47,
   // The decisions in a master's log are frames, too. No table of messages has them, so nobody can send one.

@@ -77,8 +77,19 @@ RC_GTEST_PROP(Wire, EveryMessageComesBack, ()) {
   ComesBack(RouteQuery{AnyNumber()});
   ComesBack(RouteAnswer{AnyNumber(), {{AnyShard(), AnyView(), AnyBool(), "host:3"}}});
   ComesBack(StatusQuery{AnyNumber()});
-  ComesBack(StatusAnswer{
-      AnyNumber(), AnyNumber(), {{AnyMember(), "host:4", AnyBool(), AnyBool(), 5, 6}}, {{entry, 7, 8}, {entry, 9, 0}}});
+  const AgentBeat agent{"a", "host:5", "0.1", AnyNumber(), 2, 1, AnyNumber(), AnyNumber(), {"ssd", ""}};
+  const JobStatus job{"0a", "flow", "host 7", JobState::kFailed, -1, 2, 3, 4, 5, 6, 7, "no"};
+  ComesBack(StatusAnswer{AnyNumber(),
+                         AnyNumber(),
+                         {{AnyMember(), "host:4", AnyBool(), AnyBool(), 5, 6}},
+                         {{entry, 7, 8}, {entry, 9, 0}},
+                         {{agent, AnyBool()}},
+                         {job, {}}});
+  ComesBack(agent);
+  ComesBack(JobReport{AnyNumber(), job});
+  ComesBack(JobReportAnswer{AnyNumber(), AnyBool()});
+  ComesBack(CancelJob{AnyNumber(), "0a"});
+  ComesBack(CancelJobAnswer{AnyNumber(), Code::kNotFound, "none"});
   ComesBack(EpochBegun{AnyNumber()});
   ComesBack(TableCreated{entry});
   ComesBack(TableDropped{AnyNumber()});
@@ -137,7 +148,8 @@ TEST(Wire, OnlyNodesSpeakOfViews) {
   for (const auto& [type, entry] : ClusterMessages().entries()) {
     const bool reads =
         type == kPullMessage || type == kTableQueryMessage || type == kRouteQueryMessage || type == kStatusQueryMessage;
-    const bool changes = type == kPushMessage || type == kTableChangeMessage || type == kDrainChangeMessage;
+    const bool changes = type == kPushMessage || type == kTableChangeMessage || type == kDrainChangeMessage ||
+                         type == kJobReportMessage || type == kCancelJobMessage;
     const net::Role least = reads ? net::Role::kReadOnly : changes ? net::Role::kClient : net::Role::kNode;
     for (const net::Role role : {net::Role::kNone, net::Role::kReadOnly, net::Role::kClient, net::Role::kNode}) {
       EXPECT_EQ(ClusterMessages().Check(type, role).ok(), role >= least) << entry.name;

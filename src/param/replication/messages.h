@@ -363,11 +363,71 @@ struct TableStatus {
   uint32_t complete = 0;  // Shards that as many living members hold as the table wants.
 };
 
+// An agent tells the master that it is there, and what it has: again and again, since the master keeps it in memory
+// only.
+struct AgentBeat {
+  std::string name;
+  std::string address;             // host:port, which is what tells agents apart.
+  std::string version;             // Of the program.
+  uint64_t start = 0;              // Any number, another one with each start.
+  uint32_t cores = 0;              // That it offers to each session.
+  uint32_t executors = 0;          // That run there now.
+  uint64_t memory_bytes = 0;       // That it offers in all;
+  uint64_t memory_used_bytes = 0;  // what of it executors were given.
+  std::vector<std::string> labels;
+};
+
+struct AgentStatus {
+  AgentBeat agent;
+  bool alive = false;
+};
+
+enum class JobState : uint8_t { kRunning, kDone, kFailed, kCancelled, kLost };
+
+// A run of a flow on executors, as its driver sees it.
+struct JobStatus {
+  std::string id;      // 16 hexadecimal digits, by chance.
+  std::string name;    // Of the flow.
+  std::string driver;  // Where it runs: host, and number of the process.
+  JobState state = JobState::kRunning;
+  int64_t begun_millis = 0;  // Since 1970.
+  int64_t ended_millis = 0;  // 0: not yet.
+  uint32_t stage = 0;        // From 1 on.
+  uint32_t stages = 0;
+  uint32_t tasks_done = 0;  // Of that stage.
+  uint32_t tasks = 0;
+  uint32_t executors = 0;
+  std::string error;  // Why it failed.
+};
+
+// The driver tells of its job twice a second and when it has ended; the answer says whether somebody wants it to end.
+struct JobReport {
+  uint64_t request = 0;
+  JobStatus job;
+};
+struct JobReportAnswer {
+  uint64_t request = 0;
+  bool cancel = false;
+};
+
+// Somebody wants the job to end. kNotFound: no job of that id runs.
+struct CancelJob {
+  uint64_t request = 0;
+  std::string id;
+};
+struct CancelJobAnswer {
+  uint64_t request = 0;
+  Code code = Code::kOk;
+  std::string error;
+};
+
 struct StatusAnswer {
   uint64_t request = 0;
   uint64_t epoch = 0;                 // How often the master has started.
   std::vector<MemberStatus> members;  // By node.
   std::vector<TableStatus> tables;    // By id.
+  std::vector<AgentStatus> agents;    // By address.
+  std::vector<JobStatus> jobs;        // That run, and the last that have ended; in the order in which they began.
 };
 
 // ------------------------------------------------------------------------------------------------------- the files of
