@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/cluster_commands.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <functional>
@@ -105,10 +107,33 @@ std::string DescribeText(const TableInfo& info) {
       info.keys_stored, Bytes(info.memory_bytes));
 }
 
+std::string_view NameOf(param::JobState state) {
+  switch (state) {
+    case param::JobState::kRunning: return "running";
+    case param::JobState::kDone: return "done";
+    case param::JobState::kFailed: return "failed";
+    case param::JobState::kCancelled: return "cancelled";
+    case param::JobState::kLost: return "lost";
+  }
+  return "?";
+}
+
+// UTC.
+std::string TimeText(int64_t millis) {
+  return fmt::format("{:%Y-%m-%d %H:%M:%S}", fmt::gmtime(static_cast<std::time_t>(millis / 1000)));
+}
+
 std::string StatusText(const std::string& master, const param::StatusAnswer& status) {
-  const auto alive = std::count_if(status.members.begin(), status.members.end(), [](const auto& m) { return m.alive; });
-  std::string text = fmt::format("master {}, start {}; {} of {} servers alive; {} tables\n", master, status.epoch,
-                                 alive, status.members.size(), status.tables.size());
+  const auto living = [](const auto& all) {
+    return std::count_if(all.begin(), all.end(), [](const auto& one) { return one.alive; });
+  };
+  const auto running = std::count_if(status.jobs.begin(), status.jobs.end(), [](const param::JobStatus& job) {
+    return job.state == param::JobState::kRunning;
+  });
+  std::string text =
+      fmt::format("master {}, start {}; {} of {} servers alive; {} of {} agents alive; {} tables; {} jobs running\n",
+                  master, status.epoch, living(status.members), status.members.size(), living(status.agents),
+                  status.agents.size(), status.tables.size(), running);
   if (!status.members.empty()) {
     TextTable servers({"SERVER", "ADDRESS", "STATE", "PRIMARY OF", "BACKUP OF"});
     for (const param::MemberStatus& member : status.members) {
@@ -130,11 +155,32 @@ std::string StatusText(const std::string& master, const param::StatusAnswer& sta
     }
     text += "\n" + tables.ToText();
   }
+  if (!status.agents.empty()) {
+    TextTable agents({"AGENT", "ADDRESS", "STATE", "CORES", "EXECUTORS", "MEMORY", "USED", "LABELS"});
+    for (const param::AgentStatus& one : status.agents) {
+      const param::AgentBeat& agent = one.agent;
+      agents.Add({agent.name, agent.address, one.alive ? "alive" : "dead", std::to_string(agent.cores),
+                  std::to_string(agent.executors), Bytes(agent.memory_bytes), Bytes(agent.memory_used_bytes),
+                  fmt::format("{}", fmt::join(agent.labels, ","))});
+    }
+    text += "\n" + agents.ToText();
+  }
+  if (!status.jobs.empty()) {
+    TextTable jobs({"JOB", "FLOW", "DRIVER", "STATE", "BEGUN", "SECONDS", "STAGE", "TASKS", "EXECUTORS"});
+    for (const param::JobStatus& job : status.jobs) {
+      const double seconds = static_cast<double>(job.ended_millis - job.begun_millis) / 1000;
+      jobs.Add({job.id, job.name, job.driver, std::string(NameOf(job.state)), TimeText(job.begun_millis),
+                job.ended_millis > 0 ? fmt::format("{:.1f}", seconds) : "",
+                fmt::format("{} of {}", job.stage, job.stages), fmt::format("{} of {}", job.tasks_done, job.tasks),
+                std::to_string(job.executors)});
+    }
+    text += "\n" + jobs.ToText();
+  }
   return text;
 }
 
 json StatusJson(const std::string& master, const param::StatusAnswer& status) {
-  json members = json::array(), tables = json::array();
+  json members = json::array(), tables = json::array(), agents = json::array(), jobs = json::array();
   for (const param::MemberStatus& member : status.members) {
     members.push_back({{"server", member.member.node},
                        {"address", member.address},
@@ -150,7 +196,34 @@ json StatusJson(const std::string& master, const param::StatusAnswer& status) {
                       {"served", table.served},
                       {"complete", table.complete}});
   }
-  return {{"master", master}, {"starts", status.epoch}, {"servers", members}, {"tables", tables}};
+  for (const param::AgentStatus& one : status.agents) {
+    const param::AgentBeat& agent = one.agent;
+    agents.push_back({{"name", agent.name},
+                      {"address", agent.address},
+                      {"alive", one.alive},
+                      {"version", agent.version},
+                      {"cores", agent.cores},
+                      {"executors", agent.executors},
+                      {"memory_bytes", agent.memory_bytes},
+                      {"memory_used_bytes", agent.memory_used_bytes},
+                      {"labels", agent.labels}});
+  }
+  for (const param::JobStatus& job : status.jobs) {
+    jobs.push_back({{"id", job.id},
+                    {"flow", job.name},
+                    {"driver", job.driver},
+                    {"state", NameOf(job.state)},
+                    {"begun", job.begun_millis},
+                    {"ended", job.ended_millis},
+                    {"stage", job.stage},
+                    {"stages", job.stages},
+                    {"tasks_done", job.tasks_done},
+                    {"tasks", job.tasks},
+                    {"executors", job.executors},
+                    {"error", job.error}});
+  }
+  return {{"master", master}, {"starts", status.epoch}, {"servers", members},
+          {"agents", agents}, {"tables", tables},       {"jobs", jobs}};
 }
 
 }  // namespace
@@ -160,7 +233,9 @@ struct ClusterCommands::Options {
   std::string folder = ".", cluster = "glim";  // Of init.
   engine::MasterRole master;
   engine::ServerRole server;
-  std::string memory;
+  engine::AgentRole agent;
+  std::string memory, server_memory;
+  std::string job;
   // Of those that ask.
   std::string at = kMasterAddress, key_file;
   bool as_json = false, watch = false, undo = false;
@@ -206,13 +281,28 @@ struct ClusterCommands::Options {
                     folder));
   }
 
+  static Status ParseMemory(const char* option, const std::string& text, uint64_t* bytes) {
+    if (text.empty()) return Status::Ok();
+    const auto parsed = base::ParseBytes(text);
+    if (!parsed.ok()) return Status(Code::kUsage, fmt::format("{}: {}", option, parsed.status().message()));
+    *bytes = static_cast<uint64_t>(*parsed);
+    return Status::Ok();
+  }
+
   Status RunServer() {
-    if (!memory.empty()) {
-      const auto bytes = base::ParseBytes(memory);
-      if (!bytes.ok()) return Status(Code::kUsage, "--memory: " + bytes.status().message());
-      server.memory_max = static_cast<uint64_t>(*bytes);
-    }
+    RETURN_IF_ERROR(ParseMemory("--memory", memory, &server.memory_max));
     return engine::RunServer(*env, server, engine::Ends::kInterrupt);
+  }
+
+  Status RunAgent() {
+    RETURN_IF_ERROR(ParseMemory("--memory", memory, &agent.memory_max));
+    RETURN_IF_ERROR(ParseMemory("--server-memory", server_memory, &agent.server_memory_max));
+    return engine::RunAgent(*env, agent, engine::Ends::kInterrupt);
+  }
+
+  Status CancelJob() {
+    ASSIGN_OR_RETURN(const auto client, Connect());
+    return client->CancelJob(job);
   }
 
   Status ShowStatus() {
@@ -343,6 +433,9 @@ ClusterCommands::ClusterCommands(CLI::App* app) : options_(std::make_unique<Opti
   o.master.address = ":45326";
   o.master.folder = "glim-master";
   o.server.folder = "glim-server";
+  o.agent.folder = "glim-agent";
+  o.agent.address = ":45327";
+  o.agent.master = kMasterAddress;
   o.server.master = kMasterAddress;
   o.commands.emplace_back(master, [&o] { return engine::RunMaster(*o.env, o.master, engine::Ends::kInterrupt); });
   master
@@ -385,7 +478,37 @@ ClusterCommands::ClusterCommands(CLI::App* app) : options_(std::make_unique<Opti
   server->add_option("--key", o.server.key_file, "cluster.key of `glim init`; without it, this machine only")
       ->envname("GLIM_KEY");
 
-  CLI::App* status = o.Add(app, "status", "Shows the servers and tables of a cluster.",
+  CLI::App* agent =
+      o.Add(app, "agent", "Runs an agent: it starts executors on its machine, for flows of the cluster.",
+            "glim agent --master host:45326 --dir glim-agent --memory 16G --key cluster.key", &Options::RunAgent);
+  agent->add_option("--master", o.agent.master, "where the master listens")
+      ->envname("GLIM_MASTER")
+      ->capture_default_str();
+  agent
+      ->add_option("--address", o.agent.address,
+                   "where to listen; :PORT is this machine only without a key, and all its addresses with one; "
+                   "port 0: a free one")
+      ->envname("GLIM_ADDRESS")
+      ->capture_default_str();
+  agent->add_option("--dir", o.agent.folder, "its own folder; what does not fit into memory goes there")
+      ->envname("GLIM_DIR")
+      ->capture_default_str();
+  agent->add_option("--cores", o.agent.cores, "threads of each executor; those of the machine when not given")
+      ->envname("GLIM_CORES")
+      ->check(CLI::Range(1u, 4096u));
+  agent->add_option("--memory", o.memory, "what all executors may take, like 16G; 60 % of the machine when not given")
+      ->envname("GLIM_MEMORY");
+  agent->add_option("--name", o.agent.name, "what others call it; the name of the machine when not given")
+      ->envname("GLIM_NAME");
+  agent->add_option("--label", o.agent.labels, "for flows to choose by: --on \"standalone://host:45326?label=ssd\"")
+      ->envname("GLIM_LABEL");
+  agent->add_flag("--server", o.agent.with_server, "keep a server of tables running, too, in its folder");
+  agent->add_option("--server-memory", o.server_memory,
+                    "what the server's shards may hold; a third of --memory when not given");
+  agent->add_option("--key", o.agent.key_file, "cluster.key of `glim init`; without it, this machine only")
+      ->envname("GLIM_KEY");
+
+  CLI::App* status = o.Add(app, "status", "Shows the members, tables and jobs of a cluster.",
                            "glim status --master host:45326 --key client.key", &Options::ShowStatus);
   o.AddMasterAndKey(status);
   status->add_flag("--json", o.as_json, "as JSON; with --watch an object a line");
@@ -396,6 +519,11 @@ ClusterCommands::ClusterCommands(CLI::App* app) : options_(std::make_unique<Opti
   o.AddMasterAndKey(drain);
   drain->add_option("--server", o.number, "its number, as `glim status` shows it")->required();
   drain->add_flag("--undo", o.undo, "it takes shards again");
+
+  CLI::App* cancel = o.Add(app, "cancel", "Ends a job: a run of a flow on agents.",
+                           "glim cancel 5d1f0a2b9c3e4d67 --master host:45326 --key client.key", &Options::CancelJob);
+  o.AddMasterAndKey(cancel);
+  cancel->add_option("job", o.job, "its id, as `glim status` shows it")->required();
 
   CLI::App* tables = o.Add(app, "table", "Looks at the tables of a cluster, and saves, loads and drops them.",
                            "glim table list --master host:45326 --key client.key", nullptr);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "app/cluster_commands.h"
+#include "base/version.h"
 #include "client/session_parts.h"
 #include "engine/roles.h"
 #include "glim/session.h"
@@ -22,7 +23,6 @@
 
 namespace {
 
-constexpr const char* kVersion = "0.1.0";
 constexpr int kWrongUsage = 2;
 
 struct RunOptions {
@@ -128,7 +128,7 @@ int main(int argc, char** argv) {
   glim::engine::ServeIfChild(*glim::env::MakePosixEnv(), glim::script::MakeTableObject);
   CLI::App app("Glim: dataflow and parameter server in one engine.", "glim");
   app.require_subcommand(1);
-  app.set_version_flag("--version", std::string("glim ") + kVersion, "prints the version");
+  app.set_version_flag("--version", std::string("glim ") + glim::kVersion, "prints the version");
   app.footer("Example:\n  glim run examples/wordcount.lua /etc/passwd\nglim COMMAND --help tells more of a command.");
   app.set_help_all_flag("--help-all", "the help of every command");
   RunOptions options;
@@ -184,7 +184,7 @@ int main(int argc, char** argv) {
     return Complain(e.what(), command.starts_with("-") ? "" : " " + command);
   }
   if (version->parsed()) {
-    std::printf("glim %s\n", kVersion);
+    std::printf("glim %s\n", glim::kVersion);
     return glim::ExitCode({});
   }
   if (const auto code = cluster_commands.Run()) return *code;

@@ -76,13 +76,38 @@ Status ParseArguments(int argc, char** argv, SessionOptions* options, std::vecto
 
 // What --on says.
 struct Engine {
-  std::string master;  // Of a standalone cluster; empty: none.
-  uint32_t count = 0;  // The N of local:N; 0: not that.
+  std::string master;               // Of a standalone cluster; empty: none.
+  std::vector<std::string> labels;  // Of the agents that are wanted.
+  uint32_t count = 0;               // The N of local:N, or of executors=N; 0: not said.
+  bool local() const { return master.empty() && count > 0; }
 };
+
+constexpr uint32_t kLocalMax = 64;
+constexpr uint32_t kExecutorsMax = 4096;
+
+// What comes behind the "?" of standalone://host:port?executors=4&label=ssd.
+Status ParseEngineOptions(std::string_view text, Engine* engine) {
+  while (!text.empty()) {
+    const std::string_view option = text.substr(0, text.find('&'));
+    text.remove_prefix(std::min(option.size() + 1, text.size()));
+    const std::string_view name = option.substr(0, option.find('='));
+    const std::string_view value = option.substr(std::min(name.size() + 1, option.size()));
+    if (name == "executors") {
+      const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), engine->count);
+      if (error != std::errc() || end != value.data() + value.size() || engine->count < 1 ||
+          engine->count > kExecutorsMax)
+        return Status::Invalid(fmt::format("executors takes a number from 1 to {}, got \"{}\"", kExecutorsMax, value));
+    } else if (name == "label" && !value.empty()) {
+      engine->labels.emplace_back(value);
+    } else {
+      return Status::Invalid(fmt::format("\"{}\" is none of executors=N and label=NAME", option));
+    }
+  }
+  return Status::Ok();
+}
 
 Result<Engine> ParseEngine(std::string_view on) {
   constexpr std::string_view kStandalone = "standalone://", kLocal = "local:", kMasterPort = ":45326";
-  constexpr uint32_t kCountMax = 64;
   const auto wrong = [&](std::string_view why) {
     return Status::Invalid(fmt::format("--on {}: {}; there are embedded, local:N and standalone://HOST:PORT", on, why));
   };
@@ -90,6 +115,12 @@ Result<Engine> ParseEngine(std::string_view on) {
   if (on == "embedded") return engine;
   if (on.starts_with(kStandalone)) {
     engine.master = on.substr(kStandalone.size());
+    if (const size_t options = engine.master.find('?'); options != std::string::npos) {
+      if (const Status status = ParseEngineOptions(std::string_view(engine.master).substr(options + 1), &engine);
+          !status.ok())
+        return wrong(status.message());
+      engine.master.resize(options);
+    }
     const size_t colon = engine.master.rfind(':');
     // The colons in [v6] are none of a port.
     if (colon == std::string::npos || engine.master.ends_with(']')) engine.master += kMasterPort;
@@ -99,8 +130,8 @@ Result<Engine> ParseEngine(std::string_view on) {
   if (on.starts_with(kLocal)) {
     const std::string_view number = on.substr(kLocal.size());
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), engine.count);
-    if (error != std::errc() || end != number.data() + number.size() || engine.count < 1 || engine.count > kCountMax) {
-      return wrong(fmt::format("N is a number of executors and servers, from 1 to {}", kCountMax));
+    if (error != std::errc() || end != number.data() + number.size() || engine.count < 1 || engine.count > kLocalMax) {
+      return wrong(fmt::format("N is a number of executors and servers, from 1 to {}", kLocalMax));
     }
     return engine;
   }
@@ -178,6 +209,10 @@ std::unique_ptr<Session::Parts> MakeParts(SessionOptions options) {
   return parts;
 }
 
+int ThreadsOf(const Session::Parts& parts) {
+  return parts.options.threads > 0 ? parts.options.threads : parts.env->machine().cores;
+}
+
 int64_t MemoryOf(const Session::Parts& parts) {
   return parts.options.memory_bytes > 0 ? parts.options.memory_bytes : parts.env->machine().memory_bytes / 10 * 6;
 }
@@ -185,7 +220,14 @@ int64_t MemoryOf(const Session::Parts& parts) {
 // Under connect_mutex.
 Result<engine::LocalCluster*> Local(Session::Parts* parts) {
   if (parts->local == nullptr) {
-    ASSIGN_OR_RETURN(parts->local, engine::LocalCluster::Make(*parts->env));
+    ASSIGN_OR_RETURN(const Engine engine, ParseEngine(parts->options.on));
+    // The threads and the memory of a session on local:N are those of all its processes together.
+    const int threads = std::max(1, ThreadsOf(*parts) / static_cast<int>(engine.count));
+    ASSIGN_OR_RETURN(parts->local, engine::LocalCluster::Make(
+                                       *parts->env, {.count = engine.count,
+                                                     .threads = static_cast<uint32_t>(threads),
+                                                     .memory_bytes = MemoryOf(*parts) / (engine.count + 1),
+                                                     .tmp_folder = TemporaryFolder(parts->options, *parts->env)}));
   }
   return parts->local.get();
 }
@@ -208,7 +250,7 @@ Result<std::unique_ptr<param::TableStore>> MakeTables(Session::Parts* parts) {
   env::Env& env = *parts->env;
   if (parts->options.on == "embedded") return std::unique_ptr<param::TableStore>(new param::Catalogue(env));
   ASSIGN_OR_RETURN(Engine engine, ParseEngine(parts->options.on));
-  if (engine.count == 0) {
+  if (!engine.local()) {
     ASSIGN_OR_RETURN(auto key, KeyOf(*parts));
     return ReachCluster(env, {.master = engine.master, .key = std::move(key)});
   }
@@ -216,7 +258,7 @@ Result<std::unique_ptr<param::TableStore>> MakeTables(Session::Parts* parts) {
   const uint64_t memory = static_cast<uint64_t>(MemoryOf(*parts)) / engine.count;
   if (Status status = local->StartServers(engine.count, memory); !status.ok())
     return Status(Code::kUnreachable, std::move(status).With(parts->options.on).message());
-  return ReachCluster(env, {.master = parts->local->master(), .key = parts->local->client_key()});
+  return ReachCluster(env, {.master = parts->local->master(), .key = parts->local->key()});
 }
 
 Result<param::TableStore*> Tables(Session::Parts* parts) {
@@ -251,10 +293,6 @@ Result<TableHandle> OpenHandle(Session::Parts* parts, const std::string& handle)
   return there->OpenTable(address);
 }
 
-int ThreadsOf(const Session::Parts& parts) {
-  return parts.options.threads > 0 ? parts.options.threads : parts.env->machine().cores;
-}
-
 udf::HostOptions HostsOf(const Session::Parts& parts, int threads) {
   constexpr int64_t kLuaMemoryMin = 64 << 20;
   return {.lua_memory_bytes_max = parts.options.lua_memory_bytes > 0
@@ -264,49 +302,56 @@ udf::HostOptions HostsOf(const Session::Parts& parts, int threads) {
           .lua_path = parts.lua_path};
 }
 
-// The threads and the memory of a session on local:N are those of all its processes together.
-Result<cluster::ExecutorPlace> StartLocalExecutor(Session::Parts* parts, int threads) {
+// Null: flows run in this process.
+Result<engine::Launcher*> LauncherOf(const Engine& engine, Session::Parts* parts) {
   const std::lock_guard lock(parts->connect_mutex);
-  ASSIGN_OR_RETURN(engine::LocalCluster * local, Local(parts));
-  ASSIGN_OR_RETURN(const std::string address,
-                   local->StartExecutor(static_cast<uint32_t>(threads), TemporaryFolder(parts->options, *parts->env)));
-  return cluster::ExecutorPlace{.address = address, .slots = threads};
-}
-
-// Starts executors until there are as many as the engine is to have.
-Status StartExecutors(const Engine& engine, Session::Parts* parts) {
-  const int threads = std::max(1, ThreadsOf(*parts) / static_cast<int>(engine.count));
-  if (parts->jobs == nullptr) {
-    std::shared_ptr<const net::Key> key;
-    {
-      const std::lock_guard lock(parts->connect_mutex);
-      ASSIGN_OR_RETURN(engine::LocalCluster * local, Local(parts));
-      key = local->client_key();
-    }
-    parts->jobs = std::make_unique<cluster::JobDriver>(
-        *parts->env, cluster::JobDriverOptions{.key = std::move(key), .replace = [parts, threads] {
-                                                 return StartLocalExecutor(parts, threads);
-                                               }});
+  if (engine.local()) {
+    ASSIGN_OR_RETURN(engine::LocalCluster * local, Local(parts));
+    return local;
   }
-  while (parts->jobs->executor_count() < engine.count) {
-    auto executor = StartLocalExecutor(parts, threads);
-    if (!executor.ok()) return std::move(executor).status().With(parts->options.on);
-    RETURN_IF_ERROR(parts->jobs->AddExecutor(*executor));
+  if (engine.master.empty()) return nullptr;
+  if (parts->agents == nullptr) {
+    ASSIGN_OR_RETURN(auto key, KeyOf(*parts));
+    auto agents = std::make_unique<engine::AgentLauncher>(
+        *parts->env, engine::AgentLauncherOptions{.master = engine.master,
+                                                  .key = std::move(key),
+                                                  .threads = parts->options.threads,
+                                                  .memory_bytes = parts->options.memory_bytes,
+                                                  .executors_max = engine.count,
+                                                  .labels = engine.labels});
+    // A cluster may be one of servers only.
+    ASSIGN_OR_RETURN(const bool has_agents, agents->HasAgents());
+    if (!has_agents && engine.count == 0 && engine.labels.empty()) return nullptr;
+    parts->agents = std::move(agents);
   }
-  return Status::Ok();
+  return parts->agents.get();
 }
 
 Status RunPlan(const plan::Plan& plan, const exec::RunnerOptions& options, Session::Parts* parts) {
   ASSIGN_OR_RETURN(const Engine engine, ParseEngine(parts->options.on));
+  engine::Launcher* launcher = nullptr;
   // Executors have no functions in C++.
-  if (engine.count == 0 || exec::HasNativeFunctions(*plan.graph))
-    return exec::Runner(parts->env.get(), parts->pool.get(), options).Run(plan);
-  RETURN_IF_ERROR(StartExecutors(engine, parts));
+  if (!exec::HasNativeFunctions(*plan.graph)) {
+    ASSIGN_OR_RETURN(launcher, LauncherOf(engine, parts));
+  }
+  if (launcher == nullptr) return exec::Runner(parts->env.get(), parts->pool.get(), options).Run(plan);
+  if (parts->jobs == nullptr) {
+    cluster::JobDriverOptions driver;
+    driver.key = launcher->key();
+    driver.launch = [launcher](const auto& at_work) { return launcher->Launch(at_work); };
+    driver.host = parts->env->machine().name;
+    if (parts->agents != nullptr)
+      driver.report = [agents = parts->agents.get()](const auto& job) { return agents->Report(job); };
+    parts->jobs = std::make_unique<cluster::JobDriver>(*parts->env, std::move(driver));
+  }
   exec::RunnerOptions here = options;
-  here.memory_bytes = options.memory_bytes / (engine.count + 1);
-  const cluster::JobOptions job{.executor_memory_bytes = here.memory_bytes,
-                                .hosts = HostsOf(*parts, ThreadsOf(*parts) + static_cast<int>(engine.count))};
-  return parts->jobs->Run(plan, parts->pool.get(), here, job);
+  int sharing = ThreadsOf(*parts);
+  if (engine.local()) {
+    here.memory_bytes = options.memory_bytes / (engine.count + 1);
+    sharing += static_cast<int>(engine.count);
+  }
+  Status status = parts->jobs->Run(plan, parts->pool.get(), here, {.hosts = HostsOf(*parts, sharing)});
+  return status.code() == Code::kUnreachable ? std::move(status).With("--on " + parts->options.on) : status;
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cluster/job/driver.h"
+#include "engine/agent_launcher.h"
 #include "engine/local_cluster.h"
 #include "env/env.h"
 #include "exec/worker_pool.h"
@@ -28,9 +29,10 @@ struct Session::Parts {
   std::string lua_path;  // Where functions find modules (udf::HostOptions). Set before the first run.
   std::unique_ptr<env::Env> env;
   std::mutex connect_mutex;
-  std::unique_ptr<engine::LocalCluster> local;  // With local:N, once something of it was started.
-  std::unique_ptr<cluster::JobDriver> jobs;     // Where flows run on executors; made by the first run.
-  std::unique_ptr<param::TableStore> tables;    // Null until the cluster was reached.
+  std::unique_ptr<engine::LocalCluster> local;    // With local:N, once something of it was started.
+  std::unique_ptr<engine::AgentLauncher> agents;  // Of a standalone cluster that has some.
+  std::unique_ptr<cluster::JobDriver> jobs;       // Where flows run on executors; made by the first run.
+  std::unique_ptr<param::TableStore> tables;      // Null until the cluster was reached.
   std::map<std::string, std::unique_ptr<param::TableStore>> others;  // Clusters of handles, by their master's address.
   std::unique_ptr<exec::WorkerPool> pool;                            // Made by the first run.
   // Of runs so far, for stats_file and trace_file.

@@ -23,6 +23,7 @@ struct Owner {
 
 std::string ToText(const Owner& owner) {
   if (owner.kind == FolderKind::kMaster) return fmt::format("master of cluster {}", owner.cluster);
+  if (owner.kind == FolderKind::kAgent) return fmt::format("agent of cluster {}", owner.cluster);
   if (owner.server == 0) return fmt::format("servers of cluster {}", owner.cluster);
   return fmt::format("server {} of cluster {}", owner.server, owner.cluster);
 }
@@ -40,8 +41,10 @@ Result<Owner> ParseOwner(std::string_view text) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), owner.server);
     if (error != std::errc() || owner.server == 0) return Status::Corrupt("a server without a number");
     text.remove_prefix(static_cast<size_t>(end - text.data()));
+  } else if (TakeWord(&text, "agent")) {
+    owner.kind = FolderKind::kAgent;
   } else if (!TakeWord(&text, "master")) {
-    return Status::Corrupt("neither of a master nor of a server");
+    return Status::Corrupt("neither of a master nor of a server nor of an agent");
   }
   if (!TakeWord(&text, " of cluster ") || !text.ends_with('\n')) return Status::Corrupt("of no cluster");
   text.remove_suffix(1);

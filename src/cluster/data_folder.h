@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a master or a server keeps between its starts is in a folder of its own. The folder says whose it is, and one
-// process has it at a time.
+// What a master, a server or an agent keeps between its starts is in a folder of its own. The folder says whose it is,
+// and one process has it at a time.
 //
 //   LOCK    locked by the process; empty
-//   OWNER   `master of cluster local` or `server 7 of cluster local`, written by the first start
+//   OWNER   `master of cluster local`, `server 7 of cluster local` or `agent of cluster local`, written by the first
+//           start
 //
 // Thread: one at a time.
 #pragma once
@@ -17,7 +18,7 @@
 
 namespace glim::cluster {
 
-enum class FolderKind { kMaster, kServer };
+enum class FolderKind { kMaster, kServer, kAgent };
 
 class DataFolder {
  public:

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
 
 #include "base/try.h"
@@ -17,12 +16,11 @@ namespace {
 
 constexpr int64_t kStartNanos = 10'000'000'000;
 constexpr int64_t kAskAgainNanos = 20'000'000;
-constexpr std::string_view kListening = "listening ";
 
 }  // namespace
 
-Result<std::unique_ptr<LocalCluster>> LocalCluster::Make(env::Env& env) {
-  std::unique_ptr<LocalCluster> cluster(new LocalCluster(env));
+Result<std::unique_ptr<LocalCluster>> LocalCluster::Make(env::Env& env, LocalExecutors executors) {
+  std::unique_ptr<LocalCluster> cluster(new LocalCluster(env, std::move(executors)));
   RETURN_IF_ERROR(cluster->Begin());
   return cluster;
 }
@@ -38,7 +36,7 @@ Status LocalCluster::Begin() {
 Status LocalCluster::StartServers(uint32_t servers, uint64_t memory_max) {
   const int64_t until = env_.clock().MonotonicNanos() + kStartNanos;
   const MasterRole role{"127.0.0.1:0", env::JoinPath(folder_, "master"), key_file_};
-  ASSIGN_OR_RETURN(std::string master, StartChild("the master", ChildOf(role), until));
+  ASSIGN_OR_RETURN(std::string master, Start("the master", ChildOf(role), until));
   for (uint32_t i = 1; i <= servers; ++i) {
     const std::string name = fmt::format("server {}", i);
     const ServerRole server{.master = master,
@@ -47,57 +45,51 @@ Status LocalCluster::StartServers(uint32_t servers, uint64_t memory_max) {
                             .key_file = key_file_,
                             .memory_max = memory_max,
                             .node = i};
-    RETURN_IF_ERROR(StartChild(name, ChildOf(server), until).status());
+    RETURN_IF_ERROR(Start(name, ChildOf(server), until).status());
   }
   master_ = std::move(master);
   return AwaitServers(servers, until);
 }
 
-Result<std::string> LocalCluster::StartExecutor(uint32_t threads, const std::string& tmp_folder) {
+Result<std::vector<cluster::ExecutorPlace>> LocalCluster::Launch(const std::vector<cluster::ExecutorPlace>& at_work) {
   const int64_t until = env_.clock().MonotonicNanos() + kStartNanos;
-  const ExecutorRole role{
-      .address = "127.0.0.1:0", .key_file = key_file_, .tmp_folder = tmp_folder, .threads = threads};
+  const ExecutorRole role{.address = "127.0.0.1:0",
+                          .key_file = key_file_,
+                          .tmp_folder = executors_.tmp_folder,
+                          .threads = executors_.threads,
+                          .sends_errors = false};
+  std::vector<cluster::ExecutorPlace> places;
   // One that is killed while it starts is lost as one that is killed later.
-  constexpr int kTries = 3;
-  Result<std::string> address = StartChild("an executor", ChildOf(role), until);
-  for (int i = 1; i < kTries && !address.ok() && env_.clock().MonotonicNanos() < until; ++i) {
-    address = StartChild("an executor", ChildOf(role), until);
+  int tries = 3;
+  while (at_work.size() + places.size() < executors_.count) {
+    Result<std::string> address = Start("an executor", ChildOf(role), until);
+    if (address.ok()) {
+      places.push_back({.address = *std::move(address),
+                        .slots = static_cast<int>(executors_.threads),
+                        .memory_bytes = executors_.memory_bytes,
+                        .host = ""});
+    } else if (--tries == 0 || env_.clock().MonotonicNanos() >= until) {
+      if (places.empty() && at_work.empty()) return std::move(address).status();
+      break;
+    }
   }
-  return address;
+  return places;
 }
 
 LocalCluster::~LocalCluster() {
   // All at once, so that no server sees another one go and takes over its shards.
-  for (const auto& child : children_) child->Kill();
+  for (const Child& child : children_) child.process->Kill();
   children_.clear();
   if (!folder_.empty()) (void)env_.files().RemoveAll(folder_);
 }
 
-Result<std::string> LocalCluster::StartChild(const std::string& what, const std::string& role, int64_t until) {
-  env::CommandOptions options;
-  options.argv = {"/proc/self/exe"};
-  options.environment = {fmt::format("{}={}", kChildVariable, role)};
-  options.lend_output = true;
-  ASSIGN_OR_RETURN(std::unique_ptr<env::ChildProcess> child, env_.processes().Start(options));
-  env::ChildProcess& started = *children_.emplace_back(std::move(child));
-  std::string line;
-  while (!line.ends_with('\n')) {
-    char bytes[256];
-    const int64_t left = until - env_.clock().MonotonicNanos();
-    if (left <= 0)
-      return Status::Unavailable(fmt::format("{} did not start within {} s", what, kStartNanos / 1000000000));
-    ASSIGN_OR_RETURN(const auto moved, started.Exchange({}, bytes, left));
-    if (moved.output_ended) return Status::Unavailable(fmt::format("{} ended as soon as it was started", what));
-    line.append(bytes, moved.read);
-    if (line.size() > sizeof(bytes)) break;
-  }
-  if (!line.starts_with(kListening) || line.find('\n') != line.size() - 1) {
-    return Status::Unavailable(
-        fmt::format("{} is this program, started again, and it did not become one: its session has to be made before "
-                    "anything is printed",
-                    what));
-  }
-  return line.substr(kListening.size(), line.size() - kListening.size() - 1);
+Result<std::string> LocalCluster::Start(const std::string& what, const std::string& role, int64_t until) {
+  ASSIGN_OR_RETURN(Child child, StartChild(env_, what, role, until));
+  const std::lock_guard lock(mutex_);
+  // Those that have ended need not be kept.
+  std::erase_if(children_, [](const Child& old) { return old.process->ExitCode().has_value(); });
+  children_.push_back(std::move(child));
+  return children_.back().address;
 }
 
 Status LocalCluster::AwaitServers(uint32_t servers, int64_t until) {

@@ -7,13 +7,17 @@
 #include <charconv>
 #include <cstdio>
 #include <memory>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "base/try.h"
+#include "cluster/agent_process.h"
 #include "cluster/job/executor.h"
 #include "cluster/master_process.h"
 #include "cluster/server_process.h"
+#include "engine/child.h"
+#include "env/path.h"
 #include "net/address.h"
 #include "net/key.h"
 
@@ -59,10 +63,16 @@ Status Serve(env::Env& env, Process& process, Ends ends) {
   if (ends == Ends::kInterrupt) env.WatchInterrupts();
   RETURN_IF_ERROR(process.Start());
   RETURN_IF_ERROR(env.standard_output().Append(fmt::format("listening {}\n", process.address())));
-  // Nobody reads the pipe any more; functions of executors may print.
-  RETURN_IF_ERROR(env::TakeLentOutput());
+  // Nobody reads the pipe of a child any more, and functions of executors may print.
+  if constexpr (std::is_same_v<Process, cluster::ExecutorProcess>) RETURN_IF_ERROR(process.CaptureOutput());
   env::ForgetStart();
   return AwaitEnd(env, ends);
+}
+
+Result<cluster::AgentChild> StartAgentChild(env::Env& env, const std::string& what, const std::string& role) {
+  constexpr int64_t kStartNanos = 10'000'000'000;
+  ASSIGN_OR_RETURN(Child child, StartChild(env, what, role, env.clock().MonotonicNanos() + kStartNanos));
+  return cluster::AgentChild{std::move(child.process), std::move(child.address)};
 }
 
 constexpr char kSeparator = '\n';
@@ -117,12 +127,53 @@ Status RunServer(env::Env& env, const ServerRole& role, Ends ends) {
   return Status::Ok();
 }
 
+Status RunAgent(env::Env& env, const AgentRole& role, Ends ends) {
+  cluster::AgentProcessOptions options;
+  ASSIGN_OR_RETURN(options.key, ReadClusterKey(env, role.key_file));
+  const bool with_key = options.key != nullptr;
+  const env::Machine machine = env.machine();
+  options.master = role.master;
+  options.address = FullAddress(role.address, with_key);
+  if (options.address.starts_with("0.0.0.0:")) {
+    ASSIGN_OR_RETURN(options.advertised_host, net::LocalAddressToward(role.master));
+  }
+  options.folder = role.folder;
+  options.name = role.name.empty() ? machine.name : role.name;
+  options.labels = role.labels;
+  options.threads = static_cast<int32_t>(role.cores > 0 ? role.cores : static_cast<uint32_t>(machine.cores));
+  uint64_t memory = role.memory_max > 0 ? role.memory_max : static_cast<uint64_t>(machine.memory_bytes) / 10 * 6;
+  // Children listen where others reach us.
+  const std::string any_port = FullAddress(":0", with_key);
+  options.start_executor = [&env, &role, any_port](int32_t threads, const std::string& tmp_folder) {
+    const ExecutorRole executor{.address = any_port,
+                                .key_file = role.key_file,
+                                .tmp_folder = tmp_folder,
+                                .threads = static_cast<uint32_t>(threads),
+                                .sends_errors = true};
+    return StartAgentChild(env, "an executor", ChildOf(executor));
+  };
+  if (role.with_server) {
+    const uint64_t rows = role.server_memory_max > 0 ? role.server_memory_max : memory / 3;
+    if (role.server_memory_max == 0) memory -= rows;
+    const ServerRole server{.master = role.master,
+                            .address = any_port,
+                            .folder = env::JoinPath(role.folder, "server"),
+                            .key_file = role.key_file,
+                            .memory_max = rows};
+    options.start_server = [&env, server] { return StartAgentChild(env, "the server", ChildOf(server)); };
+  }
+  options.memory_bytes = static_cast<int64_t>(memory);
+  cluster::AgentProcess agent(env, std::move(options), [&env](const Status& why) { EndNow(env, why); });
+  return Serve(env, agent, ends);
+}
+
 Status RunExecutor(env::Env& env, const ExecutorRole& role, TableObjectMaker table_object, Ends ends) {
   cluster::ExecutorOptions options;
   ASSIGN_OR_RETURN(options.key, ReadClusterKey(env, role.key_file));
   options.address = FullAddress(role.address, options.key != nullptr);
   options.threads = static_cast<int>(std::max<uint32_t>(role.threads, 1));
   options.tmp_folder = role.tmp_folder;
+  options.sends_errors = role.sends_errors;
   options.table_object = std::move(table_object);
   // What functions print comes out with what other executors print: a line is not torn.
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
@@ -141,8 +192,8 @@ std::string ChildOf(const ServerRole& role) {
 }
 
 std::string ChildOf(const ExecutorRole& role) {
-  return fmt::format("executor{0}{1}{0}{2}{0}{3}{0}{4}", kSeparator, role.address, role.key_file, role.tmp_folder,
-                     role.threads);
+  return fmt::format("executor{0}{1}{0}{2}{0}{3}{0}{4}{0}{5}", kSeparator, role.address, role.key_file, role.tmp_folder,
+                     role.threads, role.sends_errors ? 1 : 0);
 }
 
 void ServeIfChild(env::Env& env, TableObjectMaker table_object) {
@@ -156,9 +207,10 @@ void ServeIfChild(env::Env& env, TableObjectMaker table_object) {
     status = RunServer(
         env, {parts[1], parts[2], parts[3], parts[4], NumberOf(parts[5]), static_cast<uint32_t>(NumberOf(parts[6])), 0},
         Ends::kStdin);
-  } else if (parts[0] == "executor" && parts.size() == 5) {
-    status = RunExecutor(env, {parts[1], parts[2], parts[3], static_cast<uint32_t>(NumberOf(parts[4]))},
-                         std::move(table_object), Ends::kStdin);
+  } else if (parts[0] == "executor" && parts.size() == 6) {
+    status = RunExecutor(
+        env, {parts[1], parts[2], parts[3], static_cast<uint32_t>(NumberOf(parts[4])), NumberOf(parts[5]) != 0},
+        std::move(table_object), Ends::kStdin);
   }
   if (!status.ok()) EndNow(env, status);
   env::ExitNow(0);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A process that is a master, a server or an executor and nothing else: what `glim master` and `glim server` do, and
-// the children of a program that runs on local:N.
+// A process that is a master, a server, an agent or an executor and nothing else: what `glim master`, `glim server` and
+// `glim agent` do, and the children of an agent and of a program that runs on local:N.
 //
 // Each says where it listens on the first line of stdout, `listening HOST:PORT`, and works until it is told to stop.
 //
-// A child of local:N is the program itself, started again: ServeIfChild finds in the environment what it is to be, and
+// A child is the program itself, started again: ServeIfChild finds in the environment what it is to be, and
 // does not return. It ends when its stdin does, that is, when its parent has gone, however it went.
 //
 // Thread: one.
@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "env/env.h"
 #include "glim/status.h"
@@ -44,6 +45,20 @@ struct ExecutorRole {
   std::string key_file;
   std::string tmp_folder;
   uint32_t threads = 1;
+  bool sends_errors = false;  // To its driver: what it prints to stderr.
+};
+
+struct AgentRole {
+  std::string master;   // host:port
+  std::string address;  // As a master's.
+  std::string folder;
+  std::string key_file;
+  std::string name;  // Empty: that of the machine.
+  std::vector<std::string> labels;
+  uint32_t cores = 0;              // 0: those of the machine.
+  uint64_t memory_max = 0;         // Of all its executors; 0: 60 % of the machine's memory.
+  bool with_server = false;        // It keeps a server of tables running, too,
+  uint64_t server_memory_max = 0;  // with so much for rows; 0: a third of memory_max, which is the less for it.
 };
 
 // Makes a table what Lua functions can capture: script::MakeTableObject, which stands above this folder.
@@ -57,6 +72,7 @@ enum class Ends {
 // Ok when it was told to stop. When it has to stop by itself the process ends with a message.
 Status RunMaster(env::Env& env, const MasterRole& role, Ends ends);
 Status RunServer(env::Env& env, const ServerRole& role, Ends ends);
+Status RunAgent(env::Env& env, const AgentRole& role, Ends ends);
 Status RunExecutor(env::Env& env, const ExecutorRole& role, TableObjectMaker table_object, Ends ends);
 
 // The variable of the environment by which a child knows what it is; the value is for ServeIfChild.

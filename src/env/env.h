@@ -161,7 +161,6 @@ struct CommandOptions {
   std::vector<std::string> argv;         // argv[0] is looked up in PATH. Not empty.
   std::vector<std::string> environment;  // "NAME=value", added to ours.
   bool discard_input = false;            // stdin is /dev/null.
-  bool lend_output = false;              // It may have our stdout, too: TakeLentOutput().
 };
 
 class Processes {
@@ -196,6 +195,7 @@ class Listener {
 struct Machine {
   int cores = 1;             // That this process may use.
   int64_t memory_bytes = 0;  // Of the machine or of our cgroup, the smaller.
+  std::string name;          // As `hostname` says it.
 };
 
 class Env {
@@ -241,9 +241,10 @@ void ReturnMemoryEarly();
 // that run for days and do little.
 void ForgetStart();
 
-// In a child that was started with lend_output: from now on stdout is that of the one who started it, instead of a pipe
-// to it.
-Status TakeLentOutput();
+// The folder that relative paths begin at; "/" when it was removed.
+std::string CurrentFolder();
+// For the whole process.
+Status ChangeFolder(const std::string& path);
 
 // What a number of errno means, in the words of our messages: "disk full".
 std::string ErrorWords(int error);

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "glim/status.h"
+#include "udf/modules.h"
 
 namespace glim::udf {
 
@@ -31,6 +32,8 @@ struct HostOptions {
   const char* stack_top = nullptr;
   // Where functions given as text find modules, written as package.path is; empty: where Lua does.
   std::string lua_path = {};
+  // Is asked for modules before files are. Null: there is nobody to ask.
+  ModuleFinder find_module = {};
 };
 
 class Hosts {

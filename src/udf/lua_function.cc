@@ -260,7 +260,7 @@ class LuaFunction : public Function {
     lua_setmetatable(L, -2);
     lua_pushvalue(L, -1);
     lua_setfield(L, -2, "_G");
-    PushTaskRequire(L, code + 1, ModulePath(state->options()));
+    PushTaskRequire(L, code + 1, ModulePath(state->options()), state->options().find_module);
     lua_setfield(L, code + 1, "require");
     RETURN_IF_ERROR(Refresh(state, code, code + 1));
     constexpr int kFunction = -4;

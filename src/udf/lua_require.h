@@ -9,12 +9,14 @@
 
 #include <string>
 
+#include "udf/modules.h"
+
 struct lua_State;
 
 namespace glim::udf {
 
 // Pushes a `require` for the task whose globals are at `environment`. `path` is written as package.path is; empty: the
-// state's own.
-void PushTaskRequire(lua_State* L, int environment, const std::string& path);
+// state's own. `finder` is asked first; empty: nobody is. It has to stay as long as the state.
+void PushTaskRequire(lua_State* L, int environment, const std::string& path, const ModuleFinder& finder);
 
 }  // namespace glim::udf

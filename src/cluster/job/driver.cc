@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <deque>
 #include <functional>
+#include <future>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -20,6 +21,7 @@
 
 #include "base/log.h"
 #include "base/try.h"
+#include "cluster/job/line.h"
 #include "cluster/job/messages.h"
 #include "cluster/job/peer.h"
 #include "cluster/job/remote_rows.h"
@@ -65,7 +67,10 @@ struct PlaceOpened {
   int place;
   Status status;
 };
-using Event = std::variant<TaskEnded, TellEnded, RowsBrought, PlaceLost, PlaceOpened>;
+struct Launched {
+  Result<std::vector<int>> places;
+};
+using Event = std::variant<TaskEnded, TellEnded, RowsBrought, PlaceLost, PlaceOpened, Launched>;
 
 class Events {
  public:
@@ -104,13 +109,14 @@ class JobDriver::Impl {
   }
 
   // Whoever is told that a connection ends finds the rest as it was.
-  ~Impl() { transport_.reset(); }
-
-  Status AddExecutor(const ExecutorPlace& executor);
-  size_t executor_count() const {
-    const std::lock_guard lock(mutex_);
-    return places_.size();
+  ~Impl() {
+    launcher_.reset();
+    printer_.reset();
+    finder_.reset();
+    reporter_.reset();
+    transport_.reset();
   }
+
   Status Run(const plan::Plan& plan, exec::WorkerPool* pool, const exec::RunnerOptions& options, const JobOptions& job);
 
  private:
@@ -118,16 +124,37 @@ class JobDriver::Impl {
 
   void OnQuestion(const std::shared_ptr<Peer>& peer, const net::Frame& frame);
   void OnLost(int place, const Status& why);
+  // In the launcher's thread. The numbers of the new ones.
+  Result<std::vector<int>> Launch();
+  int AddExecutor(const ExecutorPlace& executor);
+  void Print(Peer& peer, const net::Frame& frame);
+  net::Frame FindModule(const net::Frame& frame);
+  size_t place_count() const {
+    const std::lock_guard lock(mutex_);
+    return places_.size();
+  }
+  int64_t WallMillis() { return env_.clock().WallNanos() / 1'000'000; }
+  Status print_failure() const {
+    const std::lock_guard lock(mutex_);
+    return print_failure_;
+  }
 
   env::Env& env_;
   const JobDriverOptions options_;
   net::EventLoop loop_;
   std::unique_ptr<net::Transport> transport_;
-  mutable std::mutex mutex_;  // Of the next three.
+  mutable std::mutex mutex_;  // Of the next five.
+  std::string lua_path_;      // Of the run at hand.
   std::map<int, Place> places_;
   JobRun* run_ = nullptr;
   int next_place_ = 1;
+  Status print_failure_;
+  std::atomic<bool> printing_{false};
   uint64_t next_run_ = 1;
+  std::unique_ptr<Line> launcher_ = std::make_unique<Line>();
+  std::unique_ptr<Line> printer_ = std::make_unique<Line>();
+  std::unique_ptr<Line> finder_ = std::make_unique<Line>();
+  std::unique_ptr<Line> reporter_ = std::make_unique<Line>();
 };
 
 // One run of a plan.
@@ -154,10 +181,18 @@ class JobDriver::Impl::JobRun {
                 .progress = &progress_},
                spread_.plan),
         schedule_(InputsOfStages(), kAttemptsMax),
-        finished_(stages_.size(), false) {}
+        finished_(stages_.size(), false) {
+    status_.id = fmt::format("{:016x}", env_.RandomSeed());
+    status_.name = plan.graph->name();
+    status_.driver = driver_.options_.host;
+    status_.begun_millis = driver_.WallMillis();
+    status_.stages = static_cast<uint32_t>(stages_.size());
+  }
 
   Status Run() {
     Status status = RunStages();
+    // Ends of functions on executors are seen before the reason for them.
+    if (!status.ok() && cancel_->load()) status = Status::Cancelled("cancelled by `glim cancel`");
     // Whoever still works notices; then nobody uses what is here.
     cancelled_->store(true);
     if (!status.ok()) tasks_.Fail(status);
@@ -166,9 +201,12 @@ class JobDriver::Impl::JobRun {
     progress_.Clear();
     if (options_.report != nullptr) options_.report->Finish(tasks_.Now(), tasks_.peak_bytes(), tasks_.spilled_bytes());
     if (status.ok() && options_.counters != nullptr) *options_.counters = std::move(counters_);
-    if (status.ok()) return status;
-    tasks_.Abort();
-    return status.code() == Code::kCancelled && env_.interrupted() ? Status::Cancelled("interrupted") : status;
+    if (!status.ok()) {
+      tasks_.Abort();
+      if (status.code() == Code::kCancelled && env_.interrupted()) status = Status::Cancelled("interrupted");
+    }
+    ReportEndOfRun(status);
+    return status;
   }
 
   // Any thread.
@@ -261,9 +299,12 @@ class JobDriver::Impl::JobRun {
       if (schedule_.Done(stage) && bringing_.empty()) break;
       RETURN_IF_ERROR(WorkOff(events_->Wait(std::chrono::milliseconds(100))));
       if (env_.interrupted()) return Status::Cancelled("interrupted");
+      if (cancel_->load()) return Status::Cancelled("cancelled");
+      Report(stage);
       RETURN_IF_ERROR(tasks_.failure());
       RETURN_IF_ERROR(schedule_.failure());
-      RETURN_IF_ERROR(ReplaceLost());
+      RETURN_IF_ERROR(driver_.print_failure());
+      RETURN_IF_ERROR(LookForExecutors());
       TakeUp(false);
       tasks_.Wake(stage);
       progress_.Draw();
@@ -274,6 +315,47 @@ class JobDriver::Impl::JobRun {
     for (const int part : stages_[stage].parts) finished_[part] = true;
     ReleaseWhatIsRead();
     return Status::Ok();
+  }
+
+  // ---------------------------------------------------------------------------------------------------------
+  // the master's picture of it
+
+  void Report(int stage) {
+    const int64_t now = env_.clock().MonotonicNanos();
+    if (driver_.options_.report == nullptr || now < report_at_ || reporting_->load()) return;
+    report_at_ = now + kReportNanos;
+    status_.stage = static_cast<uint32_t>(stage) + 1;
+    status_.tasks = static_cast<uint32_t>(tasks_.shape(stage).tasks);
+    status_.tasks_done = 0;
+    for (int task = 0; task < tasks_.shape(stage).tasks; ++task)
+      status_.tasks_done += schedule_.HasRun(stage, task) ? 1 : 0;
+    status_.executors = static_cast<uint32_t>(driver_.place_count());
+    reporting_->store(true);
+    driver_.reporter_->Add([&driver = driver_, status = status_, cancel = cancel_, reporting = reporting_] {
+      if (driver.options_.report(status)) cancel->store(true);
+      reporting->store(false);
+    });
+  }
+
+  // A master that does not answer is not waited for.
+  void ReportEndOfRun(const Status& status) {
+    if (driver_.options_.report == nullptr) return;
+    status_.ended_millis = driver_.WallMillis();
+    status_.state = status.ok()                         ? param::JobState::kDone
+                    : status.code() == Code::kCancelled ? param::JobState::kCancelled
+                                                        : param::JobState::kFailed;
+    if (status.ok()) {
+      status_.stage = status_.stages;
+      status_.tasks_done = status_.tasks;
+    } else {
+      status_.error = status.message();
+    }
+    const auto told = std::make_shared<std::promise<void>>();
+    driver_.reporter_->Add([&driver = driver_, last = status_, told] {
+      (void)driver.options_.report(last);
+      told->set_value();
+    });
+    (void)told->get_future().wait_for(std::chrono::nanoseconds(kLastReportNanos));
   }
 
   void ReportEnd(int stage) {
@@ -294,8 +376,6 @@ class JobDriver::Impl::JobRun {
         });
       }
     }
-    if (schedule_.slot_count() == 0 && !spread_.at_driver[schedule_.aim()] && driver_.options_.replace == nullptr)
-      return Status::Unavailable("all executors are lost");
     return Status::Ok();
   }
 
@@ -413,6 +493,15 @@ class JobDriver::Impl::JobRun {
     }
   }
 
+  // An error that may be due to the machine where it happened; what functions do is the same everywhere.
+  Status At(int place, Status status) {
+    if (status.code() == Code::kUserCode || status.code() == Code::kCancelled) return status;
+    const std::lock_guard lock(driver_.mutex_);
+    const auto it = driver_.places_.find(place);
+    if (it == driver_.places_.end() || it->second.executor.host.empty()) return status;
+    return std::move(status).With("on " + it->second.executor.host);
+  }
+
   bool IsLost(int place) const { return place != Schedule::kDriver && lost_.contains(place); }
 
   Status On(TellEnded& ended) {
@@ -421,7 +510,7 @@ class JobDriver::Impl::JobRun {
       schedule_.Told(ended.step);
       return Status::Ok();
     }
-    if (ended.status.code() != Code::kStale) return std::move(ended.status);
+    if (ended.status.code() != Code::kStale) return At(ended.step.place, std::move(ended.status));
     if (PutOff(ended)) return Status::Ok();
     return schedule_.NotTold(ended.step).With(ended.status.message());
   }
@@ -430,7 +519,7 @@ class JobDriver::Impl::JobRun {
     const Schedule::Step& step = ended.step;
     if (IsLost(step.place)) return Status::Ok();
     if (!ended.answer.ok()) {
-      if (ended.answer.status().code() != Code::kStale) return std::move(ended.answer).status();
+      if (ended.answer.status().code() != Code::kStale) return At(step.place, std::move(ended.answer).status());
       if (PutOff(ended)) return Status::Ok();
       return schedule_.RowsLost(step).With(ended.answer.status().message());
     }
@@ -494,7 +583,10 @@ class JobDriver::Impl::JobRun {
     if (!lost_.insert(lost.place).second) return Status::Ok();
     base::LogWarning("{}; what it had is done again", lost.why.message());
     if (open_.contains(lost.place)) schedule_.LosePlace(lost.place);
-    ++to_replace_;
+    if (lost_.size() > kLostMax + 2 * open_.size()) {
+      return Status::Unavailable(fmt::format("{} executors were lost in this run, one after the other", lost_.size()));
+    }
+    launch_soon_ = true;
     TakeUp(true);
     return Status::Ok();
   }
@@ -511,21 +603,30 @@ class JobDriver::Impl::JobRun {
     return Status::Ok();
   }
 
-  // One at a time, while the others work.
-  Status ReplaceLost() {
-    if (to_replace_ == 0 || driver_.options_.replace == nullptr) return Status::Ok();
-    if (++replaced_ > kReplacedMax) {
-      return Status::Unavailable(fmt::format("{} executors were lost in this run, one after the other", replaced_));
+  // While the others work.
+  Status LookForExecutors() {
+    const int64_t now = env_.clock().MonotonicNanos();
+    if (driver_.place_count() > 0) {
+      without_since_.reset();
+    } else if (!without_since_) {
+      without_since_ = now;
+    } else if (now - *without_since_ > driver_.options_.patience_nanos) {
+      return Status::Unavailable(
+          fmt::format("all executors are lost, and no other one has come: {}", launch_failure_.message()));
     }
-    --to_replace_;
-    ASSIGN_OR_RETURN(const ExecutorPlace executor, driver_.options_.replace());
-    RETURN_IF_ERROR(driver_.AddExecutor(executor));
-    int newest = 0;
-    {
-      const std::lock_guard lock(driver_.mutex_);
-      newest = driver_.places_.rbegin()->first;
-    }
-    OpenAt(newest);
+    if (launching_ || (!launch_soon_ && now < look_at_)) return Status::Ok();
+    launch_soon_ = false;
+    launching_ = true;
+    driver_.launcher_->Add([&driver = driver_, events = events_] { events->Add(Launched{driver.Launch()}); });
+    return Status::Ok();
+  }
+
+  Status On(Launched& launched) {
+    launching_ = false;
+    look_at_ = env_.clock().MonotonicNanos() + driver_.options_.look_nanos;
+    launch_failure_ = launched.places.ok() ? Status::Ok() : launched.places.status();
+    if (!launched.places.ok()) return Status::Ok();
+    for (const int place : *launched.places) OpenAt(place);
     return Status::Ok();
   }
 
@@ -555,14 +656,22 @@ class JobDriver::Impl::JobRun {
   }
 
   void OpenAt(int place) {
+    ExecutorPlace executor;
+    {
+      const std::lock_guard lock(driver_.mutex_);
+      const auto it = driver_.places_.find(place);
+      if (it == driver_.places_.end()) return;  // Lost already; we are told.
+      executor = it->second.executor;
+    }
     OpenRun open{.run = number_,
                  .place = place,
                  .plan_hash = plan::Fingerprint(spread_.plan),
                  .ends = {spread_.plan.ends.begin(), spread_.plan.ends.end()},
                  .partitions = options_.partitions,
-                 .memory_bytes = job_.executor_memory_bytes,
+                 .memory_bytes = executor.memory_bytes,
                  .lua_memory_bytes = job_.hosts.lua_memory_bytes_max,
                  .lua_path = job_.hosts.lua_path,
+                 .folder = env::CurrentFolder(),
                  .lua_kernels = job_.hosts.lua_kernels,
                  .taps = options_.report != nullptr};
     net::Frame frame = ToFrame(open);
@@ -620,8 +729,10 @@ class JobDriver::Impl::JobRun {
       });
     }
     std::unique_lock lock(waiting->mutex);
-    const bool ended =
-        waiting->changed.wait_for(lock, std::chrono::nanoseconds(kEndNanos), [&] { return waiting->left == 0; });
+    bool ended = false;
+    do {  // They end when what they have printed is written here, which may take as long as it likes.
+      ended = waiting->changed.wait_for(lock, std::chrono::nanoseconds(kEndNanos), [&] { return waiting->left == 0; });
+    } while (!ended && driver_.printing_.load() && !env_.interrupted());
     lock.unlock();
     // Who does not end in time is stuck in a function without an end: it is of no use any more.
     if (!ended) {
@@ -634,7 +745,9 @@ class JobDriver::Impl::JobRun {
     });
   }
 
-  static constexpr int kReplacedMax = 16;
+  static constexpr size_t kLostMax = 16;
+  static constexpr int64_t kReportNanos = 500'000'000;
+  static constexpr int64_t kLastReportNanos = 1'000'000'000;
   static constexpr int64_t kPutOffNanos = 1'000'000'000;
   static constexpr int64_t kEndNanos = 2'000'000'000;
 
@@ -661,15 +774,34 @@ class JobDriver::Impl::JobRun {
   std::set<std::pair<int, int>> bringing_;          // The rows of these tasks are being brought here;
   std::map<std::pair<int, int>, TaskEnded> held_;   // they were made again meanwhile.
   std::vector<std::pair<int64_t, Event>> put_off_;  // And when.
-  int to_replace_ = 0;
-  int replaced_ = 0;
+  bool launching_ = false;
+  bool launch_soon_ = false;  // One was lost.
+  int64_t look_at_ = env_.clock().MonotonicNanos() + driver_.options_.look_nanos;
+  std::optional<int64_t> without_since_;  // There are no executors.
+  Status launch_failure_;
+  param::JobStatus status_;
+  int64_t report_at_ = 0;
+  const std::shared_ptr<std::atomic<bool>> reporting_ = std::make_shared<std::atomic<bool>>(false);
+  const std::shared_ptr<std::atomic<bool>> cancel_ = std::make_shared<std::atomic<bool>>(false);
   Counters counters_;
   std::shared_ptr<Peer> lost_peer_ = Peer::MakeLost(driver_.loop_);
 };
 
-Status JobDriver::Impl::AddExecutor(const ExecutorPlace& executor) {
+Result<std::vector<int>> JobDriver::Impl::Launch() {
+  std::vector<ExecutorPlace> at_work;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [number, place] : places_) at_work.push_back(place.executor);
+  }
+  ASSIGN_OR_RETURN(const std::vector<ExecutorPlace> executors, options_.launch(at_work));
+  std::vector<int> numbers;
+  for (const ExecutorPlace& executor : executors) numbers.push_back(AddExecutor(executor));
+  return numbers;
+}
+
+int JobDriver::Impl::AddExecutor(const ExecutorPlace& executor) {
+  int place = 0;
   loop_.Call([&] {
-    int place = 0;
     {
       const std::lock_guard lock(mutex_);
       place = next_place_++;
@@ -684,16 +816,52 @@ Status JobDriver::Impl::AddExecutor(const ExecutorPlace& executor) {
     }
     peer->Attach(transport_->Connect(executor.address, kConnectNanos, peer));
   });
-  return Status::Ok();
+  return place;
 }
 
 void JobDriver::Impl::OnQuestion(const std::shared_ptr<Peer>& peer, const net::Frame& frame) {
+  if (frame.header.type == kOutputMessage) {
+    printer_->Add([this, peer, frame] { Print(*peer, frame); });
+    return;
+  }
+  if (frame.header.type == kFindModuleMessage) {
+    // Not in the loop: it reads files.
+    finder_->Add([this, peer, frame] { peer->Answer(FindModule(frame)); });
+    return;
+  }
   const std::lock_guard lock(mutex_);
   if (frame.header.type != kFetchMessage || run_ == nullptr) {
     peer->Answer(MakeAnswer(frame.header.request, Status::Stale("the driver has no such run")));
   } else {
     run_->OnFetch(peer, frame);
   }
+}
+
+void JobDriver::Impl::Print(Peer& peer, const net::Frame& frame) {
+  printing_.store(true);
+  auto output = FromFrame<Output>(frame);
+  Status status = output.status();
+  if (status.ok()) status = (output->to_stderr ? env_.standard_error() : env_.standard_output()).Append(output->bytes);
+  printing_.store(false);
+  // The executor is not told: its functions have nobody to tell either.
+  peer.Answer(MakeAnswer(frame.header.request, Status::Ok()));
+  if (status.ok()) return;
+  const std::lock_guard lock(mutex_);
+  print_failure_ = std::move(status);
+}
+
+net::Frame JobDriver::Impl::FindModule(const net::Frame& frame) {
+  const auto find = FromFrame<cluster::FindModule>(frame);
+  if (!find.ok()) return MakeAnswer(frame.header.request, find.status());
+  std::string path = find->path;
+  if (path.empty()) {
+    const std::lock_guard lock(mutex_);
+    path = lua_path_;
+  }
+  auto found = udf::FindModuleFile(env_.files(), find->name, path);
+  if (!found.ok()) return MakeAnswer(frame.header.request, found.status());
+  return MakeAnswer(frame.header.request, Status::Ok(),
+                    Encode(FindModuleAnswer{found->found, std::move(found->file), std::move(found->source)}));
 }
 
 void JobDriver::Impl::OnLost(int place, const Status& why) {
@@ -705,14 +873,24 @@ void JobDriver::Impl::OnLost(int place, const Status& why) {
 Status JobDriver::Impl::Run(const plan::Plan& plan, exec::WorkerPool* pool, const exec::RunnerOptions& options,
                             const JobOptions& job) {
   std::fflush(stdout);
-  return JobRun(*this, next_run_++, plan, pool, options, job).Run();
+  {
+    const std::lock_guard lock(mutex_);
+    lua_path_ = job.hosts.lua_path;
+  }
+  Status launched;
+  launcher_->Call([&] { launched = Launch().status(); });
+  if (place_count() == 0) {
+    if (launched.ok()) launched = Status(Code::kUnreachable, "there are no executors");
+    return launched;
+  }
+  Status status = JobRun(*this, next_run_++, plan, pool, options, job).Run();
+  // What was printed last may not have got there.
+  return status.ok() ? print_failure() : status;
 }
 
 JobDriver::JobDriver(env::Env& env, JobDriverOptions options)
     : impl_(std::make_unique<Impl>(env, std::move(options))) {}
 JobDriver::~JobDriver() = default;
-Status JobDriver::AddExecutor(const ExecutorPlace& executor) { return impl_->AddExecutor(executor); }
-size_t JobDriver::executor_count() const { return impl_->executor_count(); }
 Status JobDriver::Run(const plan::Plan& plan, exec::WorkerPool* pool, const exec::RunnerOptions& options,
                       const JobOptions& job) {
   return impl_->Run(plan, pool, options, job);

@@ -14,30 +14,41 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "env/env.h"
 #include "exec/runner.h"
 #include "exec/worker_pool.h"
 #include "net/key.h"
+#include "param/replication/messages.h"
 #include "plan/plan.h"
 #include "udf/hosts.h"
 
 namespace glim::cluster {
 
 struct ExecutorPlace {
-  std::string address;  // host:port
-  int slots = 1;        // Tasks that it runs at a time.
+  std::string address;       // host:port
+  int slots = 1;             // Tasks that it runs at a time.
+  int64_t memory_bytes = 0;  // That its rows may take.
+  std::string host;          // For messages: the machine, when it is not the driver's.
 };
 
 struct JobDriverOptions {
   std::shared_ptr<const net::Key> key;  // Null: this machine only.
-  // Starts another executor in place of one that was lost. Null: nobody does. Called in the thread of Run.
-  std::function<Result<ExecutorPlace>()> replace;
+  // Starts executors beside these, which are at work: as many as there should be. Called before each run, when one was
+  // lost, and every `look_nanos` of a run, from one thread at a time; takes some seconds at most. An error counts only
+  // when no executor is left, or, in a run, when that lasts for `patience_nanos`.
+  std::function<Result<std::vector<ExecutorPlace>>(const std::vector<ExecutorPlace>& at_work)> launch;
+  // Tells the master how a run goes on, twice a second and when it has ended; true: somebody wants it to end. Called in
+  // a thread of its own. Null: nobody is told.
+  std::function<bool(const param::JobStatus&)> report;
+  std::string host;  // This machine, for that.
+  int64_t look_nanos = 2'000'000'000;
+  int64_t patience_nanos = 30'000'000'000;
 };
 
 // What executors need to know of a run beside its plan.
 struct JobOptions {
-  int64_t executor_memory_bytes = 0;
   udf::HostOptions hosts;
 };
 
@@ -47,11 +58,9 @@ class JobDriver {
   ~JobDriver();
   JobDriver(const JobDriver&) = delete;
 
-  Status AddExecutor(const ExecutorPlace& executor);
-  // Those that are not lost, as far as it is known.
-  size_t executor_count() const;
-
-  // Runs the plan. Tasks of the driver run on `pool`. Which tasks run where is not seen in the result.
+  // Runs the plan; kUnreachable when there are no executors to be had. What functions print on executors is written to
+  // this program's stdout and stderr before it returns. Tasks of the driver run on `pool`. Which tasks run where is not
+  // seen in the result.
   Status Run(const plan::Plan& plan, exec::WorkerPool* pool, const exec::RunnerOptions& options, const JobOptions& job);
 
  private:

@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <atomic>
-#include <condition_variable>
+#include <chrono>
 #include <cstdio>
-#include <deque>
 #include <functional>
+#include <future>
 #include <map>
 #include <mutex>
 #include <set>
@@ -16,11 +16,14 @@
 #include <utility>
 #include <vector>
 
+#include "base/log.h"
 #include "base/try.h"
+#include "cluster/job/line.h"
 #include "cluster/job/messages.h"
 #include "cluster/job/peer.h"
 #include "cluster/job/remote_rows.h"
 #include "cluster/job/task_queue.h"
+#include "env/output_capture.h"
 #include "exec/plan_tasks.h"
 #include "net/event_loop.h"
 #include "net/transport.h"
@@ -29,51 +32,6 @@
 
 namespace glim::cluster {
 namespace {
-
-// One thread that does one thing after the other.
-class Line {
- public:
-  using Work = std::function<void()>;
-  Line() : thread_([this] { WorkOff(); }) {}
-  ~Line() {
-    {
-      const std::lock_guard lock(mutex_);
-      ending_ = true;
-    }
-    changed_.notify_one();
-    thread_.join();
-  }
-  Line(const Line&) = delete;
-
-  // What waits is bounded by what peers may ask at once (Peer::kUnansweredMax).
-  void Add(Work work) {
-    {
-      const std::lock_guard lock(mutex_);
-      waiting_.push_back(std::move(work));
-    }
-    changed_.notify_one();
-  }
-
- private:
-  void WorkOff() {
-    std::unique_lock lock(mutex_);
-    while (true) {
-      changed_.wait(lock, [this] { return ending_ || !waiting_.empty(); });
-      if (ending_) return;
-      const Work work = std::move(waiting_.front());
-      waiting_.pop_front();
-      lock.unlock();
-      work();
-      lock.lock();
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<Work> waiting_;
-  bool ending_ = false;
-  std::thread thread_;
-};
 
 // A run, from OpenRun to EndRun.
 struct Run {
@@ -98,10 +56,12 @@ class ExecutorProcess::Impl {
       if (run_ != nullptr) Cancel(*run_);
     }
     loop_.Call([this] { stopping_ = true; });
+    printing_over_.store(true);
     // Who works may still ask others, so they end first.
     orders_.reset();
     queue_.reset();
     rows_.reset();
+    if (printer_.joinable()) printer_.join();
     listener_.reset();
     transport_.reset();
   }
@@ -110,6 +70,11 @@ class ExecutorProcess::Impl {
     Status status;
     loop_.Call([&] { status = StartInLoop(); });
     return status;
+  }
+  Status CaptureOutput() {
+    ASSIGN_OR_RETURN(capture_, env::OutputCapture::Begin(options_.sends_errors));
+    printer_ = std::thread([this] { SendOutput(); });
+    return Status::Ok();
   }
   const std::string& address() const { return address_; }
 
@@ -235,11 +200,17 @@ class ExecutorProcess::Impl {
       return Status::Invalid(
           "the executor has made another plan of the flow than the driver: they are not of one build");
     }
+    // Where the driver is, if that folder is here too.
+    if (const Status status = env::ChangeFolder(open.folder); !status.ok())
+      base::LogInfo("{}; files of relative paths are looked for in another one", status.message());
     if (pool_ == nullptr) {
-      pool_ = std::make_unique<exec::WorkerPool>(options_.threads,
-                                                 udf::HostOptions{.lua_memory_bytes_max = open.lua_memory_bytes,
-                                                                  .lua_kernels = open.lua_kernels,
-                                                                  .lua_path = open.lua_path});
+      pool_ = std::make_unique<exec::WorkerPool>(
+          options_.threads, udf::HostOptions{.lua_memory_bytes_max = open.lua_memory_bytes,
+                                             .lua_kernels = open.lua_kernels,
+                                             .lua_path = open.lua_path,
+                                             .find_module = [this](const std::string& name, const std::string& path) {
+                                               return FindModuleAtDriver(name, path);
+                                             }});
     }
     run->tasks = std::make_unique<exec::PlanTasks>(&env_,
                                                    exec::PlanTasksOptions{.threads = options_.threads,
@@ -257,6 +228,20 @@ class ExecutorProcess::Impl {
       queue_ = std::make_unique<TaskQueue>(pool_.get());
     }
     return Status::Ok();
+  }
+
+  // In a thread that runs a task.
+  Result<udf::ModuleSource> FindModuleAtDriver(const std::string& name, const std::string& path) {
+    const std::shared_ptr<Peer> driver = PeerAt(0);
+    if (driver == nullptr) return Status::Stale("the driver has gone");
+    const auto promise = std::make_shared<std::promise<Result<net::Frame>>>();
+    driver->Ask(ToFrame(FindModule{name, path}),
+                [promise](Result<net::Frame> answer) { promise->set_value(std::move(answer)); });
+    // A connection that is lost answers, too.
+    ASSIGN_OR_RETURN(const net::Frame frame, promise->get_future().get());
+    ASSIGN_OR_RETURN(const std::string_view body, BodyOfAnswer(frame));
+    ASSIGN_OR_RETURN(FindModuleAnswer answer, DecodeFindModuleAnswer(body));
+    return udf::ModuleSource{answer.found, std::move(answer.file), std::move(answer.source)};
   }
 
   Result<TableHandle> OpenTable(const std::string& handle) {
@@ -377,12 +362,42 @@ class ExecutorProcess::Impl {
     }
     // All tasks have ended then.
     queue.reset();
-    std::fflush(stdout);
+    FlushOutput();
     filled_.clear();
     const std::unique_lock lock(run->outputs);
     run->tasks.reset();
     return Status::Ok();
   }
+
+  // ---------------------------------------------------------------------------------------------------------
+  // what is printed
+
+  void SendOutput() {
+    while (!printing_over_.load()) {
+      auto piece = capture_->Read(kLookNanos);
+      if (!piece.ok()) return;
+      if (piece->bytes.empty()) continue;
+      // Until there is a driver: it dials us as soon as it knows where we are.
+      std::shared_ptr<Peer> driver;
+      while (!printing_over_.load() && (driver = PeerAt(0)) == nullptr) env_.clock().SleepFor(kLookNanos);
+      if (driver == nullptr) return;
+      const auto written = std::make_shared<std::promise<void>>();
+      driver->Ask(ToFrame(Output{piece->from_stderr, std::move(piece->bytes)}),
+                  [written](const Result<net::Frame>&) { written->set_value(); });
+      // A connection that is lost answers, too.
+      auto answered = written->get_future();
+      while (!printing_over_.load() &&
+             answered.wait_for(std::chrono::nanoseconds(kLookNanos)) != std::future_status::ready) {
+      }
+    }
+  }
+  // Until it has reached the driver.
+  void FlushOutput() {
+    std::fflush(stdout);
+    while (capture_ != nullptr && !capture_->AllRead() && !printing_over_.load()) env_.clock().SleepFor(kBriefNanos);
+  }
+  static constexpr int64_t kLookNanos = 50'000'000;
+  static constexpr int64_t kBriefNanos = 100'000;
 
   // ---------------------------------------------------------------------------------------------------------
   // rows for others
@@ -422,6 +437,9 @@ class ExecutorProcess::Impl {
   std::mutex run_mutex_;  // Of the next two.
   std::shared_ptr<Run> run_;
   std::unique_ptr<TaskQueue> queue_;
+  std::unique_ptr<env::OutputCapture> capture_;
+  std::thread printer_;
+  std::atomic<bool> printing_over_{false};
   std::unique_ptr<Line> rows_ = std::make_unique<Line>();
   std::unique_ptr<Line> orders_ = std::make_unique<Line>();
 };
@@ -430,6 +448,7 @@ ExecutorProcess::ExecutorProcess(env::Env& env, ExecutorOptions options, std::fu
     : impl_(std::make_unique<Impl>(env, std::move(options), std::move(ended))) {}
 ExecutorProcess::~ExecutorProcess() = default;
 Status ExecutorProcess::Start() { return impl_->Start(); }
+Status ExecutorProcess::CaptureOutput() { return impl_->CaptureOutput(); }
 std::string ExecutorProcess::address() const { return impl_->address(); }
 
 }  // namespace glim::cluster

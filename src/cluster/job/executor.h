@@ -4,8 +4,12 @@
 // runs the tasks that it is given, several at a time, and keeps what they send until it is told to drop it. Other
 // executors and the driver fetch rows from it. docs/design/jobs.md tells the whole story.
 //
+// What functions print goes to the driver, which writes it; a function that prints more than the driver can write
+// waits.
+//
 // Threads: one for connections; one for orders that may take long (making a plan, join tables); a pool for tasks; one
-// that gives out rows, since those who wait for rows of each other must not wait for a free thread.
+// that gives out rows, since those who wait for rows of each other must not wait for a free thread; one for what is
+// printed.
 //
 // Thread: one.
 #pragma once
@@ -27,6 +31,7 @@ struct ExecutorOptions {
   std::shared_ptr<const net::Key> key;  // Null: this machine only.
   int threads = 1;                      // That run tasks.
   std::string tmp_folder;               // For rows that do not fit into memory.
+  bool sends_errors = false;            // What is printed to stderr goes to the driver, too.
   // Makes tables what Lua functions can capture (exec/graph_codec.h).
   std::function<std::shared_ptr<const udf::SharedObject>(TableHandle table)> table_object;
 };
@@ -39,6 +44,8 @@ class ExecutorProcess {
   ExecutorProcess(const ExecutorProcess&) = delete;
 
   Status Start();
+  // From now on the driver gets what this process prints. After Start, once; for the rest of the process's life.
+  Status CaptureOutput();
   // Where it listens. Expects: Start was ok.
   std::string address() const;
 

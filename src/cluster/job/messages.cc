@@ -174,6 +174,7 @@ void Visit(Codec& codec, OpenRun& open) {
   codec(open.memory_bytes);
   codec(open.lua_memory_bytes);
   codec(open.lua_path);
+  codec(open.folder);
   codec(open.lua_kernels);
   codec(open.taps);
 }
@@ -212,6 +213,39 @@ void Visit(Codec& codec, Fetch& fetch) {
   codec(fetch.bytes_max);
 }
 
+template <class Codec>
+void Visit(Codec& codec, Output& output) {
+  codec(output.to_stderr);
+  codec(output.bytes);
+}
+template <class Codec>
+void Visit(Codec& codec, FindModule& find) {
+  codec(find.name);
+  codec(find.path);
+}
+template <class Codec>
+void Visit(Codec& codec, FindModuleAnswer& answer) {
+  codec(answer.found);
+  codec(answer.file);
+  codec(answer.source);
+}
+template <class Codec>
+void Visit(Codec& codec, StartExecutor& start) {
+  codec(start.threads);
+  codec(start.memory_bytes);
+}
+template <class Codec>
+void Visit(Codec& codec, StartExecutorAnswer& answer) {
+  codec(answer.id);
+  codec(answer.address);
+  codec(answer.threads);
+  codec(answer.memory_bytes);
+}
+template <class Codec>
+void Visit(Codec& codec, StopExecutor& stop) {
+  codec(stop.id);
+}
+
 template <class Message>
 std::string EncodeFields(const Message& message) {
   Writer writer;
@@ -246,6 +280,10 @@ const net::MessageTable& JobMessages() {
     messages.Add(kEndRunMessage, "end-run", net::Role::kClient);
     messages.Add(kFetchMessage, "fetch", net::Role::kClient);
     messages.Add(kAnswerMessage, "answer", net::Role::kClient);
+    messages.Add(kOutputMessage, "output", net::Role::kNode);
+    messages.Add(kFindModuleMessage, "find-module", net::Role::kNode);
+    messages.Add(kStartExecutorMessage, "start-executor", net::Role::kClient);
+    messages.Add(kStopExecutorMessage, "stop-executor", net::Role::kClient);
     return messages;
   }();
   return table;
@@ -257,6 +295,10 @@ net::Frame ToFrame(const RunTask& message) { return MakeFrame(kRunTaskMessage, m
 net::Frame ToFrame(const DropOutput& message) { return MakeFrame(kDropOutputMessage, message); }
 net::Frame ToFrame(const EndRun& message) { return MakeFrame(kEndRunMessage, message); }
 net::Frame ToFrame(const Fetch& message) { return MakeFrame(kFetchMessage, message); }
+net::Frame ToFrame(const Output& message) { return MakeFrame(kOutputMessage, message); }
+net::Frame ToFrame(const FindModule& message) { return MakeFrame(kFindModuleMessage, message); }
+net::Frame ToFrame(const StartExecutor& message) { return MakeFrame(kStartExecutorMessage, message); }
+net::Frame ToFrame(const StopExecutor& message) { return MakeFrame(kStopExecutorMessage, message); }
 
 template <class Message>
 Result<Message> FromFrame(const net::Frame& frame) {
@@ -269,6 +311,10 @@ template Result<RunTask> FromFrame(const net::Frame& frame);
 template Result<DropOutput> FromFrame(const net::Frame& frame);
 template Result<EndRun> FromFrame(const net::Frame& frame);
 template Result<Fetch> FromFrame(const net::Frame& frame);
+template Result<Output> FromFrame(const net::Frame& frame);
+template Result<FindModule> FromFrame(const net::Frame& frame);
+template Result<StartExecutor> FromFrame(const net::Frame& frame);
+template Result<StopExecutor> FromFrame(const net::Frame& frame);
 
 net::Frame MakeAnswer(uint64_t request, const Status& status, std::string_view body,
                       std::vector<net::Segment> segments) {
@@ -303,5 +349,11 @@ std::string Encode(const TaskAnswer& answer) { return EncodeFields(answer); }
 Result<TaskAnswer> DecodeTaskAnswer(std::string_view body) { return DecodeFields<TaskAnswer>(body); }
 std::string Encode(const FetchAnswer& answer) { return EncodeFields(answer); }
 Result<FetchAnswer> DecodeFetchAnswer(std::string_view body) { return DecodeFields<FetchAnswer>(body); }
+std::string Encode(const FindModuleAnswer& answer) { return EncodeFields(answer); }
+Result<FindModuleAnswer> DecodeFindModuleAnswer(std::string_view body) { return DecodeFields<FindModuleAnswer>(body); }
+std::string Encode(const StartExecutorAnswer& answer) { return EncodeFields(answer); }
+Result<StartExecutorAnswer> DecodeStartExecutorAnswer(std::string_view body) {
+  return DecodeFields<StartExecutorAnswer>(body);
+}
 
 }  // namespace glim::cluster

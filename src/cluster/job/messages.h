@@ -4,7 +4,9 @@
 // frame of type kAnswer with the question's number; it begins with a status. docs/format/wire.md has the bytes.
 //
 //   driver -> executor    OpenRun, TellStage, RunTask, DropOutput, EndRun
+//   executor -> driver    Output, FindModule
 //   executor -> executor, executor -> driver and back   Fetch
+//   driver -> agent       StartExecutor, StopExecutor
 //
 // Thread: values and plain functions.
 #pragma once
@@ -30,6 +32,10 @@ enum JobMessage : uint16_t {
   kEndRunMessage = 84,
   kFetchMessage = 85,
   kAnswerMessage = 86,
+  kOutputMessage = 87,
+  kFindModuleMessage = 88,
+  kStartExecutorMessage = 89,
+  kStopExecutorMessage = 90,
 };
 const net::MessageTable& JobMessages();
 
@@ -46,6 +52,7 @@ struct OpenRun {
   int64_t memory_bytes = 0;
   int64_t lua_memory_bytes = 0;
   std::string lua_path;
+  std::string folder;  // The driver's current one, for paths of files and programs.
   bool lua_kernels = true;
   bool taps = false;
 };
@@ -101,6 +108,43 @@ struct FetchAnswer {
   bool end = false;
 };
 
+// What functions printed, and what the executor itself has to say. The answer comes when it was written.
+struct Output {
+  bool to_stderr = false;
+  std::string bytes;
+};
+
+// The source of a Lua module, where the driver has it.
+struct FindModule {
+  std::string name;  // As in `require "a.b"`.
+  std::string path;  // Where to look, written as package.path is.
+};
+struct FindModuleAnswer {
+  bool found = false;
+  std::string file;  // For messages; when not found, where it was looked for.
+  std::string source;
+};
+
+// An executor for this driver, on the agent's machine. It ends with the connection, or with StopExecutor. Refused with
+// kExhausted when too little is free, which the message tells.
+struct StartExecutor {
+  int32_t threads = 0;       // At most; 0: as many as the agent offers.
+  int64_t memory_bytes = 0;  // 0: half of what is free.
+};
+struct StartExecutorAnswer {
+  uint64_t id = 0;
+  std::string address;  // Where it listens.
+  int32_t threads = 0;
+  int64_t memory_bytes = 0;
+};
+struct StopExecutor {
+  uint64_t id = 0;
+};
+
+net::Frame ToFrame(const Output& message);
+net::Frame ToFrame(const FindModule& message);
+net::Frame ToFrame(const StartExecutor& message);
+net::Frame ToFrame(const StopExecutor& message);
 net::Frame ToFrame(const OpenRun& message);
 net::Frame ToFrame(const TellStage& message);
 net::Frame ToFrame(const RunTask& message);
@@ -121,5 +165,9 @@ std::string Encode(const TaskAnswer& answer);
 Result<TaskAnswer> DecodeTaskAnswer(std::string_view body);
 std::string Encode(const FetchAnswer& answer);
 Result<FetchAnswer> DecodeFetchAnswer(std::string_view body);
+std::string Encode(const FindModuleAnswer& answer);
+Result<FindModuleAnswer> DecodeFindModuleAnswer(std::string_view body);
+std::string Encode(const StartExecutorAnswer& answer);
+Result<StartExecutorAnswer> DecodeStartExecutorAnswer(std::string_view body);
 
 }  // namespace glim::cluster

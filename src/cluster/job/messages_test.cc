@@ -47,12 +47,14 @@ TEST(JobMessagesTest, ComeBackAsTheyWere) {
   open.plan_hash = 99;
   open.ends = {1, 4};
   open.lua_path = "?.lua";
+  open.folder = "/home";
   open.lua_kernels = false;
   open.taps = true;
   const auto opened = FromFrame<OpenRun>(ToFrame(open));
   ASSERT_TRUE(opened.ok());
   EXPECT_THAT(opened->ends, ElementsAre(1, 4));
   EXPECT_EQ(opened->lua_path, "?.lua");
+  EXPECT_EQ(opened->folder, "/home");
   EXPECT_EQ(opened->plan_hash, 99U);
   EXPECT_FALSE(opened->lua_kernels);
   EXPECT_TRUE(opened->taps);

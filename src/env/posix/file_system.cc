@@ -373,6 +373,16 @@ std::unique_ptr<SequentialFile> BorrowForReading(int descriptor, std::string nam
   return std::make_unique<PosixSequentialFile>(std::move(name), descriptor, Descriptor(), MayWait(descriptor));
 }
 
+std::string CurrentFolder() {
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::current_path(error);
+  return error ? "/" : path.string();
+}
+
+Status ChangeFolder(const std::string& path) {
+  return ::chdir(path.c_str()) == 0 ? Status::Ok() : PathError(errno, path);
+}
+
 void NoteOutputClosed() { output_closed.store(true, std::memory_order_relaxed); }
 
 bool OutputClosed() { return output_closed.load(std::memory_order_relaxed); }

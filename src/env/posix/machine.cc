@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cinttypes>
+#include <climits>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
@@ -131,6 +132,8 @@ Machine ReadMachine() {
   machine.memory_bytes = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
   // An unlimited group of version 1 shows a number near 2^63.
   if (limits.memory_bytes.has_value()) machine.memory_bytes = std::min(machine.memory_bytes, *limits.memory_bytes);
+  char name[HOST_NAME_MAX + 1] = {};
+  if (::gethostname(name, sizeof(name) - 1) == 0) machine.name = name;
   return machine;
 }
 

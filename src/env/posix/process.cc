@@ -266,7 +266,6 @@ class PosixProcesses : public Processes {
     ASSIGN_OR_RETURN(Pipe output, MakePipe());
     spawn.output = output.write.get();
     Prepare(output.read);
-    spawn.lend_output = options.lend_output;
     spawn.report = keeper_.ReportDescriptor();
     Result<pid_t> pid = Spawn(spawn);
     if (!pid.ok()) return std::move(pid).status();

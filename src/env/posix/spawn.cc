@@ -40,7 +40,6 @@ struct ChildPlan {
   int output;
   int report;
   int error;
-  int lent;
   bool new_session;
 };
 
@@ -80,9 +79,7 @@ void Report(int descriptor, char sign, pid_t pid) {
     ::setpgid(0, 0);
   }
   if (plan.report >= 0) Report(plan.report, '+', ::getpid());
-  // First of all, before our stdout is replaced.
-  const bool lent = plan.lent < 0 || ::dup2(STDOUT_FILENO, plan.lent) >= 0;
-  if (lent && ::dup2(plan.input, STDIN_FILENO) >= 0 && ::dup2(plan.output, STDOUT_FILENO) >= 0) {
+  if (::dup2(plan.input, STDIN_FILENO) >= 0 && ::dup2(plan.output, STDOUT_FILENO) >= 0) {
     ResetSignals();
     ::execvpe(plan.argv[0], const_cast<char* const*>(plan.argv), plan.environment);
   }
@@ -135,16 +132,6 @@ Result<Pipe> MakePipe() {
   return pipe;
 }
 
-Status TakeLentOutput() {
-  const char* variable = ::getenv(kLentOutputVariable);
-  int number = -1;
-  if (variable == nullptr || std::sscanf(variable, "%d", &number) != 1) return Status::Ok();
-  if (::dup2(number, STDOUT_FILENO) < 0) return SystemError(errno, "taking over the output of the parent");
-  ::close(number);
-  ::unsetenv(kLentOutputVariable);
-  return Status::Ok();
-}
-
 Result<pid_t> Spawn(const SpawnOptions& options) {
   if (options.argv.empty()) return Status::Invalid("starting a command: it has no name");
   ASSIGN_OR_RETURN(Pipe error_pipe, MakePipe());
@@ -155,19 +142,7 @@ Result<pid_t> Spawn(const SpawnOptions& options) {
     ASSIGN_OR_RETURN(null_device, AboveStandard(opened));
   }
   std::vector<std::string> arguments = options.argv;
-  std::vector<std::string> added = options.environment;
-  // A number that is none of those that the child needs until it is another program.
-  int lent = -1;
-  if (options.lend_output) {
-    constexpr int kFirst = 100;
-    lent = kFirst;
-    while (lent == options.input || lent == options.output || lent == options.report || lent == null_device.get() ||
-           lent == error_pipe.write.get()) {
-      ++lent;
-    }
-    added.push_back(std::string(kLentOutputVariable) + "=" + std::to_string(lent));
-  }
-  std::vector<std::string> environment = MergedEnvironment(added);
+  std::vector<std::string> environment = MergedEnvironment(options.environment);
   const std::vector<char*> argv = Pointers(arguments), envp = Pointers(environment);
   ChildPlan plan;
   plan.argv = argv.data();
@@ -176,7 +151,6 @@ Result<pid_t> Spawn(const SpawnOptions& options) {
   plan.output = options.output >= 0 ? options.output : null_device.get();
   plan.report = options.report;
   plan.error = error_pipe.write.get();
-  plan.lent = lent;
   plan.new_session = options.new_session;
 
   sigset_t all, before;

@@ -22,8 +22,6 @@ struct Pipe {
 // Both ends close-on-exec and above 2, so that they are never in the way of a child's stdin, stdout or stderr.
 Result<Pipe> MakePipe();
 
-inline constexpr const char* kLentOutputVariable = "GLIM_LENT_OUTPUT";
-
 struct SpawnOptions {
   std::vector<std::string> argv;
   std::vector<std::string> environment;  // Added to ours; the later one of a name counts.
@@ -31,7 +29,6 @@ struct SpawnOptions {
   int output = -1;
   // The child writes `+ PID\n` here before it becomes the program; when it cannot, `- PID\n` follows. -1: nowhere.
   int report = -1;
-  bool lend_output = false;  // It has our stdout, too; the variable says under which number.
   bool new_session = false;  // Out of reach of the terminal's signals.
 };
 

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/agent_launcher.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <future>
+#include <set>
+#include <utility>
+
+#include "base/log.h"
+#include "base/try.h"
+#include "base/version.h"
+#include "cluster/job/messages.h"
+
+namespace glim::engine {
+namespace {
+
+constexpr int64_t kConnectNanos = 3'000'000'000;
+constexpr int64_t kStartNanos = 12'000'000'000;
+constexpr int64_t kLookNanos = 50'000'000;
+
+}  // namespace
+
+// A question to an agent that is under way.
+struct AgentLauncher::Asked {
+  param::AgentBeat agent;
+  std::shared_ptr<std::promise<Result<net::Frame>>> promise = std::make_shared<std::promise<Result<net::Frame>>>();
+  std::future<Result<net::Frame>> answer = promise->get_future();
+};
+
+AgentLauncher::AgentLauncher(env::Env& env, AgentLauncherOptions options)
+    : env_(env),
+      options_(std::move(options)),
+      master_(env, {.master = options_.master, .key = options_.key, .name = "driver"}) {
+  net::TransportOptions transport;
+  transport.messages = &cluster::JobMessages();
+  transport.key = options_.key;
+  if (options_.key != nullptr) transport.cluster = options_.key->cluster;
+  transport.node = "driver";
+  transport.role = net::Role::kClient;
+  transport.shared_memory = false;  // Little is said.
+  loop_.Call([&] { transport_ = net::MakeTcpTransport(loop_, std::move(transport)); });
+}
+
+AgentLauncher::~AgentLauncher() { transport_.reset(); }
+
+Result<bool> AgentLauncher::HasAgents() {
+  const auto status = master_.DescribeCluster();
+  if (!status.ok()) return Status(Code::kUnreachable, status.status().message());
+  return !status->agents.empty();
+}
+
+bool AgentLauncher::Report(const param::JobStatus& job) {
+  const auto cancel = master_.ReportJob(job);
+  return cancel.ok() && *cancel;
+}
+
+std::shared_ptr<cluster::Peer> AgentLauncher::PeerOf(const std::string& agent) {
+  std::shared_ptr<cluster::Peer> peer;
+  loop_.Call([&] {
+    if (const auto it = peers_.find(agent); it != peers_.end()) {
+      peer = it->second;
+      return;
+    }
+    peer = std::make_shared<cluster::Peer>(
+        loop_, "the agent at " + agent,
+        [](const std::shared_ptr<cluster::Peer>& from, const net::Frame&) { from->Close(); },
+        [this, agent](const std::shared_ptr<cluster::Peer>&, const Status&) { peers_.erase(agent); });
+    peers_[agent] = peer;
+    peer->Attach(transport_->Connect(agent, kConnectNanos, peer));
+  });
+  return peer;
+}
+
+bool AgentLauncher::IsWanted(const param::AgentStatus& agent) const {
+  const std::vector<std::string>& has = agent.agent.labels;
+  return agent.alive && std::all_of(options_.labels.begin(), options_.labels.end(), [&](const std::string& label) {
+           return std::find(has.begin(), has.end(), label) != has.end();
+         });
+}
+
+Result<std::vector<cluster::ExecutorPlace>> AgentLauncher::Launch(const std::vector<cluster::ExecutorPlace>& at_work) {
+  auto status = master_.DescribeCluster();
+  // Those at work go on while the master is away.
+  if (!status.ok()) return Status(Code::kUnreachable, status.status().message());
+  std::erase_if(agent_of_, [&](const auto& entry) {
+    return std::none_of(at_work.begin(), at_work.end(),
+                        [&](const auto& place) { return place.address == entry.first; });
+  });
+  std::set<std::string> busy;
+  for (const auto& [executor, agent] : agent_of_) busy.insert(agent);
+  std::vector<Asked> asked;
+  size_t wanted = 0;
+  std::string refused;
+  for (const param::AgentStatus& agent : status->agents) {
+    if (!IsWanted(agent)) continue;
+    ++wanted;
+    if (busy.contains(agent.agent.address)) continue;
+    if (options_.executors_max > 0 && at_work.size() + asked.size() >= options_.executors_max) break;
+    if (agent.agent.version != kVersion) {
+      refused = fmt::format("agent {} is of version {}, and this program of {}", agent.agent.name, agent.agent.version,
+                            kVersion);
+      continue;
+    }
+    Asked question{.agent = agent.agent};
+    PeerOf(agent.agent.address)
+        ->Ask(ToFrame(cluster::StartExecutor{options_.threads, options_.memory_bytes}),
+              [promise = question.promise](Result<net::Frame> frame) { promise->set_value(std::move(frame)); });
+    asked.push_back(std::move(question));
+  }
+  std::vector<cluster::ExecutorPlace> places;
+  const int64_t until = env_.clock().MonotonicNanos() + kStartNanos;
+  for (Asked& question : asked) {
+    std::future_status ready = std::future_status::timeout;
+    while (ready != std::future_status::ready && env_.clock().MonotonicNanos() < until && !env_.interrupted())
+      ready = question.answer.wait_for(std::chrono::nanoseconds(kLookNanos));
+    if (ready != std::future_status::ready) {
+      // Whatever it starts now ends with the connection.
+      refused = fmt::format("agent {} does not answer", question.agent.name);
+      PeerOf(question.agent.address)->Close();
+      continue;
+    }
+    auto frame = question.answer.get();
+    auto body = frame.ok() ? cluster::BodyOfAnswer(*frame) : Result<std::string_view>(frame.status());
+    auto answer =
+        body.ok() ? cluster::DecodeStartExecutorAnswer(*body) : Result<cluster::StartExecutorAnswer>(body.status());
+    if (!answer.ok()) {
+      refused = answer.status().message();
+      continue;
+    }
+    agent_of_[answer->address] = question.agent.address;
+    places.push_back({.address = answer->address,
+                      .slots = std::max(answer->threads, 1),
+                      .memory_bytes = answer->memory_bytes,
+                      .host = question.agent.name});
+  }
+  if (!places.empty() || !at_work.empty()) return places;
+  if (!refused.empty()) return Status::Exhausted(refused);
+  std::string which = options_.labels.empty() ? "" : fmt::format(" with label {}", fmt::join(options_.labels, ", "));
+  return Status(Code::kUnreachable, fmt::format("the cluster at {} has no living agent{}: start one with `glim agent`",
+                                                options_.master, which));
+}
+
+}  // namespace glim::engine

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Executors on the machines of a standalone cluster: the master says which agents there are, and each of them is asked
+// for one. An agent that comes later gets one, too, in the middle of a run; one that is gone is done without.
+// `--on standalone://host:port`.
+//
+// The connection to an agent is the lease of what it has started for us: both end together.
+//
+// Thread: one at a time.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cluster/job/peer.h"
+#include "engine/launcher.h"
+#include "env/env.h"
+#include "net/event_loop.h"
+#include "net/transport.h"
+#include "param/cluster_client.h"
+
+namespace glim::engine {
+
+struct AgentLauncherOptions {
+  std::string master;                   // host:port
+  std::shared_ptr<const net::Key> key;  // Null: this machine only.
+  // Of each executor; 0: what the agent gives.
+  int32_t threads = 0;
+  int64_t memory_bytes = 0;
+  uint32_t executors_max = 0;       // 0: one on each agent.
+  std::vector<std::string> labels;  // Agents that have all of these.
+};
+
+class AgentLauncher final : public Launcher {
+ public:
+  AgentLauncher(env::Env& env, AgentLauncherOptions options);
+  ~AgentLauncher() override;
+  AgentLauncher(const AgentLauncher&) = delete;
+
+  // Whether the cluster has agents at all, living or dead: one that has only servers does not.
+  Result<bool> HasAgents();
+  Result<std::vector<cluster::ExecutorPlace>> Launch(const std::vector<cluster::ExecutorPlace>& at_work) override;
+  // Tells the master of a job; true when somebody wants it to end. Thread: any.
+  bool Report(const param::JobStatus& job);
+  std::shared_ptr<const net::Key> key() const override { return options_.key; }
+
+ private:
+  struct Asked;
+  std::shared_ptr<cluster::Peer> PeerOf(const std::string& agent);
+  bool IsWanted(const param::AgentStatus& agent) const;
+
+  env::Env& env_;
+  const AgentLauncherOptions options_;
+  param::ClusterClient master_;
+  std::map<std::string, std::string> agent_of_;  // Executors that were started, by address: the agent's address.
+  net::EventLoop loop_;
+  std::unique_ptr<net::Transport> transport_;
+  std::map<std::string, std::shared_ptr<cluster::Peer>> peers_;  // By the agent's address. The loop's.
+};
+
+}  // namespace glim::engine

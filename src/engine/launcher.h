@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where a session's executors come from. An engine is a Launcher: it starts processes of ours somewhere and says where
+// they listen. It decides nothing else: which tasks run where is the driver's business (cluster/job/driver.h), and who
+// is a member of the cluster the master's.
+//
+//   local_cluster.h    children of this program
+//   agent_launcher.h   the agents of a standalone cluster
+//
+// Thread: one at a time.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "cluster/job/driver.h"
+#include "glim/status.h"
+#include "net/key.h"
+
+namespace glim::engine {
+
+class Launcher {
+ public:
+  virtual ~Launcher() = default;
+  // Starts the executors that are missing beside these, and takes some seconds at most. What was started ends with the
+  // Launcher, or when this program does, however it ends. Empty when there are enough, or as many as can be had now;
+  // kUnreachable and kExhausted say why there are none.
+  virtual Result<std::vector<cluster::ExecutorPlace>> Launch(const std::vector<cluster::ExecutorPlace>& at_work) = 0;
+  // With which the program reaches them. Null: this machine only.
+  virtual std::shared_ptr<const net::Key> key() const = 0;
+};
+
+}  // namespace glim::engine
