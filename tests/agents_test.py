@@ -271,7 +271,10 @@ class AgentsTest(unittest.TestCase):
     def test_several_jobs_at_once(self):
         self.make_cluster(2)
         expected = self.run_script(WORK, "--partitions", "4", on="embedded")[0]
-        jobs = [self.start(WORK, "--partitions", "4") for _ in range(4)]
+        jobs = []
+        for _ in range(4):
+            jobs.append(self.start(WORK, "--partitions", "4"))
+            wait_until("the script to be read", lambda: len(self.status()["jobs"]) == len(jobs))
         for job in jobs:
             out, err = job.communicate(timeout=TIMEOUT_S)
             self.assertEqual((job.returncode, out), (0, expected), err)

@@ -72,8 +72,8 @@ class Session {
   // Ok, or what is wrong with the options.
   const Status& status() const;
 
-  // Reaches the cluster of --on, or starts it. The first call that needs it does the same; calling it is for who wants
-  // to know at once. kUnavailable when the cluster cannot be reached.
+  // Reaches the cluster of --on; children (local:N) are started by what needs them. The first call that needs the
+  // cluster does the same; calling it is for who wants to know at once. kUnreachable when it cannot be reached.
   Status Connect();
 
   // Fails when there is one of this name. The handle of a failed call answers every request with the reason.

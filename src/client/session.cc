@@ -79,6 +79,7 @@ struct Engine {
   std::string master;               // Of a standalone cluster; empty: none.
   std::vector<std::string> labels;  // Of the agents that are wanted.
   uint32_t count = 0;               // The N of local:N, or of executors=N; 0: not said.
+  std::optional<engine::SlurmOptions> slurm;
   bool local() const { return master.empty() && count > 0; }
 };
 
@@ -107,12 +108,19 @@ Status ParseEngineOptions(std::string_view text, Engine* engine) {
 }
 
 Result<Engine> ParseEngine(std::string_view on) {
-  constexpr std::string_view kStandalone = "standalone://", kLocal = "local:", kMasterPort = ":45326";
+  constexpr std::string_view kStandalone = "standalone://", kLocal = "local:", kMasterPort = ":45326", kSlurm = "slurm";
   const auto wrong = [&](std::string_view why) {
-    return Status::Invalid(fmt::format("--on {}: {}; there are embedded, local:N and standalone://HOST:PORT", on, why));
+    return Status::Invalid(
+        fmt::format("--on {}: {}; there are embedded, local:N, standalone://HOST:PORT and slurm", on, why));
   };
   Engine engine;
   if (on == "embedded") return engine;
+  if (on == kSlurm || on.starts_with(std::string(kSlurm) + ":")) {
+    auto slurm = engine::ParseSlurmOptions(on.substr(std::min(on.size(), kSlurm.size() + 1)));
+    if (!slurm.ok()) return wrong(slurm.status().message());
+    engine.slurm = *std::move(slurm);
+    return engine;
+  }
   if (on.starts_with(kStandalone)) {
     engine.master = on.substr(kStandalone.size());
     if (const size_t options = engine.master.find('?'); options != std::string::npos) {
@@ -232,6 +240,17 @@ Result<engine::LocalCluster*> Local(Session::Parts* parts) {
   return parts->local.get();
 }
 
+// Under connect_mutex.
+Result<engine::SlurmCluster*> Slurm(const Engine& engine, Session::Parts* parts) {
+  if (parts->slurm == nullptr) {
+    auto slurm = engine::SlurmCluster::Make(
+        *parts->env, *engine.slurm, {.threads = parts->options.threads, .memory_bytes = parts->options.memory_bytes});
+    if (!slurm.ok()) return std::move(slurm).status().With("--on " + parts->options.on);
+    parts->slurm = *std::move(slurm);
+  }
+  return parts->slurm.get();
+}
+
 Result<std::shared_ptr<const net::Key>> KeyOf(const Session::Parts& parts) {
   if (parts.options.key_file.empty()) return std::shared_ptr<const net::Key>();
   auto key = net::ReadKey(parts.env->files(), parts.options.key_file);
@@ -250,6 +269,10 @@ Result<std::unique_ptr<param::TableStore>> MakeTables(Session::Parts* parts) {
   env::Env& env = *parts->env;
   if (parts->options.on == "embedded") return std::unique_ptr<param::TableStore>(new param::Catalogue(env));
   ASSIGN_OR_RETURN(Engine engine, ParseEngine(parts->options.on));
+  if (engine.slurm) {
+    ASSIGN_OR_RETURN(const engine::SlurmCluster* slurm, Slurm(engine, parts));
+    return ReachCluster(env, {.master = slurm->master(), .key = slurm->key()});
+  }
   if (!engine.local()) {
     ASSIGN_OR_RETURN(auto key, KeyOf(*parts));
     return ReachCluster(env, {.master = engine.master, .key = std::move(key)});
@@ -270,6 +293,12 @@ Result<param::TableStore*> Tables(Session::Parts* parts) {
   return parts->tables.get();
 }
 
+// Of the cluster of this session, as far as it is known; empty: none.
+std::string MasterOf(const Engine& engine, const Session::Parts& parts) {
+  if (parts.slurm != nullptr) return parts.slurm->master();
+  return parts.local != nullptr ? parts.local->master() : engine.master;
+}
+
 Result<TableHandle> OpenHandle(Session::Parts* parts, const std::string& handle) {
   ASSIGN_OR_RETURN(const param::TableAddress address, param::ParseTableAddress(handle));
   const bool embedded = address.place == param::kEmbeddedPlace;
@@ -279,7 +308,7 @@ Result<TableHandle> OpenHandle(Session::Parts* parts, const std::string& handle)
         address.name));
   }
   ASSIGN_OR_RETURN(const Engine engine, ParseEngine(parts->options.on));
-  if (embedded || address.place == (parts->local != nullptr ? parts->local->master() : engine.master)) {
+  if (embedded || address.place == MasterOf(engine, *parts)) {
     ASSIGN_OR_RETURN(param::TableStore * tables, Tables(parts));
     return tables->OpenTable(address);
   }
@@ -308,6 +337,10 @@ Result<engine::Launcher*> LauncherOf(const Engine& engine, Session::Parts* parts
   if (engine.local()) {
     ASSIGN_OR_RETURN(engine::LocalCluster * local, Local(parts));
     return local;
+  }
+  if (engine.slurm) {
+    ASSIGN_OR_RETURN(engine::SlurmCluster * slurm, Slurm(engine, parts));
+    return slurm;
   }
   if (engine.master.empty()) return nullptr;
   if (parts->agents == nullptr) {
@@ -340,8 +373,8 @@ Status RunPlan(const plan::Plan& plan, const exec::RunnerOptions& options, Sessi
     driver.key = launcher->key();
     driver.launch = [launcher](const auto& at_work) { return launcher->Launch(at_work); };
     driver.host = parts->env->machine().name;
-    if (parts->agents != nullptr)
-      driver.report = [agents = parts->agents.get()](const auto& job) { return agents->Report(job); };
+    engine::AgentLauncher* agents = parts->slurm != nullptr ? parts->slurm->agents() : parts->agents.get();
+    if (agents != nullptr) driver.report = [agents](const auto& job) { return agents->Report(job); };
     parts->jobs = std::make_unique<cluster::JobDriver>(*parts->env, std::move(driver));
   }
   exec::RunnerOptions here = options;
@@ -403,7 +436,17 @@ const std::vector<std::string>& Session::arguments() const { return parts_->argu
 
 const Status& Session::status() const { return parts_->status; }
 
-Status Session::Connect() { return Tables(parts_.get()).status(); }
+Status Session::Connect() {
+  RETURN_IF_ERROR(status());
+  const InterruptWatch watch(*parts_->env, parts_->options.watch_interrupts);
+  ASSIGN_OR_RETURN(const Engine engine, ParseEngine(parts_->options.on));
+  if (engine.local()) return Status::Ok();
+  if (engine.slurm) {
+    const std::lock_guard lock(parts_->connect_mutex);
+    return Slurm(engine, parts_.get()).status();
+  }
+  return Tables(parts_.get()).status();
+}
 
 Result<TableHandle> Session::CreateTable(TableSpec spec) {
   ASSIGN_OR_RETURN(param::TableStore * tables, Tables(parts_.get()));
@@ -459,8 +502,8 @@ Status Session::RunEnds(const std::shared_ptr<flow::Graph>& graph, std::vector<i
     return parts.env->standard_output().Append(
         plan::ToText(plan, exec::SourceSizes(*parts.env, plan), exec::HowFunctionsRun(*graph, functions, hosts)));
   }
-  // A flow on local:N needs servers only for the tables that it has opened by now.
-  if (!parts.options.on.starts_with("local:")) RETURN_IF_ERROR(Connect());
+  // Elsewhere a flow needs servers only for the tables that it has opened by now.
+  if (parts.options.on.starts_with("standalone:")) RETURN_IF_ERROR(Connect());
   if (parts.running.exchange(true)) {
     return Status::Invalid(fmt::format("the flow \"{}\" cannot run yet: its session runs another one", graph->name()));
   }

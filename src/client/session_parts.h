@@ -15,6 +15,7 @@
 #include "cluster/job/driver.h"
 #include "engine/agent_launcher.h"
 #include "engine/local_cluster.h"
+#include "engine/slurm/slurm_cluster.h"
 #include "env/env.h"
 #include "exec/worker_pool.h"
 #include "glim/session.h"
@@ -30,6 +31,7 @@ struct Session::Parts {
   std::unique_ptr<env::Env> env;
   std::mutex connect_mutex;
   std::unique_ptr<engine::LocalCluster> local;    // With local:N, once something of it was started.
+  std::unique_ptr<engine::SlurmCluster> slurm;    // With slurm.
   std::unique_ptr<engine::AgentLauncher> agents;  // Of a standalone cluster that has some.
   std::unique_ptr<cluster::JobDriver> jobs;       // Where flows run on executors; made by the first run.
   std::unique_ptr<param::TableStore> tables;      // Null until the cluster was reached.

@@ -51,6 +51,15 @@ Result<bool> AgentLauncher::HasAgents() {
   return !status->agents.empty();
 }
 
+Result<std::vector<std::string>> AgentLauncher::AliveAgents() {
+  ASSIGN_OR_RETURN(const param::StatusAnswer status, master_.DescribeCluster());
+  std::vector<std::string> names;
+  for (const param::AgentStatus& agent : status.agents) {
+    if (agent.alive) names.push_back(agent.agent.name);
+  }
+  return names;
+}
+
 bool AgentLauncher::Report(const param::JobStatus& job) {
   const auto cancel = master_.ReportJob(job);
   return cancel.ok() && *cancel;

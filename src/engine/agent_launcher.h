@@ -42,6 +42,8 @@ class AgentLauncher final : public Launcher {
 
   // Whether the cluster has agents at all, living or dead: one that has only servers does not.
   Result<bool> HasAgents();
+  // The names of the living ones. Thread: any.
+  Result<std::vector<std::string>> AliveAgents();
   Result<std::vector<cluster::ExecutorPlace>> Launch(const std::vector<cluster::ExecutorPlace>& at_work) override;
   // Tells the master of a job; true when somebody wants it to end. Thread: any.
   bool Report(const param::JobStatus& job);

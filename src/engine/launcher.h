@@ -6,6 +6,7 @@
 //
 //   local_cluster.h    children of this program
 //   agent_launcher.h   the agents of a standalone cluster
+//   slurm/             agents in an allocation of Slurm
 //
 // Thread: one at a time.
 #pragma once

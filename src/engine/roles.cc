@@ -60,7 +60,7 @@ Status AwaitEnd(env::Env& env, Ends ends) {
 template <class Process>
 Status Serve(env::Env& env, Process& process, Ends ends) {
   // Before anybody can know of us, so that who reads where we listen may stop us at once.
-  if (ends == Ends::kInterrupt) env.WatchInterrupts();
+  if (ends != Ends::kStdin) env.WatchInterrupts();
   RETURN_IF_ERROR(process.Start());
   RETURN_IF_ERROR(env.standard_output().Append(fmt::format("listening {}\n", process.address())));
   // Nobody reads the pipe of a child any more, and functions of executors may print.
@@ -196,6 +196,55 @@ std::string ChildOf(const ExecutorRole& role) {
                      role.threads, role.sends_errors ? 1 : 0);
 }
 
+std::string ChildOf(const StepAgentRole& role) {
+  return fmt::format("agent{0}{1}{0}{2}{0}{3}{0}{4}", kSeparator, role.master, role.name, role.folder,
+                     role.with_server ? 1 : 0);
+}
+
+namespace {
+
+Result<net::Key> KeyOfStdin(env::Env& env) {
+  constexpr size_t kBytesMax = 64 << 10;
+  std::string text;
+  const auto complete = [&] {
+    const size_t line = text.find('\n');
+    return line != std::string::npos && text.size() - line - 1 >= NumberOf(text);
+  };
+  while (!complete()) {
+    char bytes[4096];
+    ASSIGN_OR_RETURN(const size_t read, env.standard_input().Read(bytes));
+    if (read == 0 || text.size() > kBytesMax) return Status::Unavailable("no key came");
+    text.append(bytes, read);
+  }
+  return net::ParseKey(std::string_view(text).substr(text.find('\n') + 1, NumberOf(text)));
+}
+
+Status RunStepAgent(env::Env& env, const StepAgentRole& step) {
+  ASSIGN_OR_RETURN(const net::Key key, KeyOfStdin(env));
+  const std::string folder = env::JoinPath(env.Variable("TMPDIR").value_or("/tmp"), step.folder);
+  AgentRole role;
+  role.master = step.master;
+  role.address = ":0";
+  role.folder = folder;
+  role.key_file = env::JoinPath(folder, "cluster.key");
+  role.name = step.name;
+  role.with_server = step.with_server;
+  // What Slurm gave, which need not be the whole machine.
+  constexpr uint64_t kMebi = 1 << 20;
+  role.cores = static_cast<uint32_t>(NumberOf(env.Variable("SLURM_CPUS_ON_NODE").value_or("0")));
+  role.memory_max = NumberOf(env.Variable("SLURM_MEM_PER_NODE").value_or("0")) * kMebi / 10 * 8;
+  RETURN_IF_ERROR(env.files().MakeFolders(folder));
+  // Of an agent before this one.
+  if (env.files().Stat(role.key_file).ok()) RETURN_IF_ERROR(env.files().RemoveFile(role.key_file));
+  RETURN_IF_ERROR(net::WriteKey(env.files(), role.key_file, key));
+  // Slurm ends it by signal when it takes back the node.
+  const Status status = RunAgent(env, role, Ends::kEither);
+  (void)env.files().RemoveAll(folder);
+  return status;
+}
+
+}  // namespace
+
 void ServeIfChild(env::Env& env, TableObjectMaker table_object) {
   const auto text = env.Variable(kChildVariable);
   if (!text) return;
@@ -212,6 +261,8 @@ void ServeIfChild(env::Env& env, TableObjectMaker table_object) {
         env, {parts[1], parts[2], parts[3], static_cast<uint32_t>(NumberOf(parts[4])), NumberOf(parts[5]) != 0},
         std::move(table_object), Ends::kStdin);
   }
+  if (parts[0] == "agent" && parts.size() == 5)
+    status = RunStepAgent(env, {parts[1], parts[2], parts[3], NumberOf(parts[4]) != 0});
   if (!status.ok()) EndNow(env, status);
   env::ExitNow(0);
 }

@@ -61,12 +61,22 @@ struct AgentRole {
   uint64_t server_memory_max = 0;  // with so much for rows; 0: a third of memory_max, which is the less for it.
 };
 
+// An agent of a cluster that ends with this program, on a machine that somebody else gave: a step of Slurm. The key of
+// the cluster comes through its stdin: how many bytes it has, a line end, and the bytes.
+struct StepAgentRole {
+  std::string master;
+  std::string name;
+  std::string folder;  // Below the machine's temporary folder; removed in the end.
+  bool with_server = false;
+};
+
 // Makes a table what Lua functions can capture: script::MakeTableObject, which stands above this folder.
 using TableObjectMaker = std::function<std::shared_ptr<const udf::SharedObject>(TableHandle table)>;
 
 enum class Ends {
   kInterrupt,  // With Ctrl-C, SIGTERM or SIGHUP.
-  kStdin,      // With its standard input.
+  kStdin,      // With its standard input,
+  kEither,     // or with whichever is first.
 };
 
 // Ok when it was told to stop. When it has to stop by itself the process ends with a message.
@@ -80,6 +90,7 @@ inline constexpr const char* kChildVariable = "GLIM_CHILD";
 std::string ChildOf(const MasterRole& role);
 std::string ChildOf(const ServerRole& role);
 std::string ChildOf(const ExecutorRole& role);
+std::string ChildOf(const StepAgentRole& role);
 // Ends the process when it was started as such a child.
 void ServeIfChild(env::Env& env, TableObjectMaker table_object = nullptr);
 
