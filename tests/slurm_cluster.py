@@ -44,7 +44,7 @@ SchedulerParameters=bf_interval=1,sched_interval=1
 ReturnToService=2
 SlurmdTimeout=10
 InactiveLimit=0
-KillWait=2
+KillWait=30
 NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{last}] CPUs=2 RealMemory=2000
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE OverSubscribe=FORCE:4
 """
