@@ -98,7 +98,9 @@ class Node:
         return sorted(found)
 
 
-class AgentsTest(unittest.TestCase):
+class ClusterCase(unittest.TestCase):
+    """A cluster of its own for each test, in a folder of its own."""
+
     key = ()
 
     def setUp(self):
@@ -163,6 +165,8 @@ class AgentsTest(unittest.TestCase):
             left = os.listdir(os.path.join(self.folder, agent.folder, "tmp"))
             self.assertEqual(left, [])
 
+
+class AgentsTest(ClusterCase):
     def test_the_answer_is_that_of_one_process(self):
         self.make_cluster(2)
         self.write("words.txt", text_of(3000))

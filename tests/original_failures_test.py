@@ -11,9 +11,14 @@ The folder with the glim binary is in GLIM_BUILD (default: build/release).
 import collections
 import os
 import random
+import signal
+import socket
 import subprocess
 import tempfile
+import time
 import unittest
+
+from agents_test import ENDLESS, WORK, ClusterCase, wait_until
 
 BUILD = os.path.abspath(os.environ.get("GLIM_BUILD", os.path.join(os.path.dirname(__file__), "..", "build", "release")))
 TIMEOUT_S = 120
@@ -153,6 +158,78 @@ class OriginalFailures(unittest.TestCase):
         self.write("long.txt", "a\n" + "b" * long + "\nc\n")
         for source in ('flow:TextFile("long.txt")', 'flow:Strings{"long.txt"}:PipeAsArgs("cat $1")', 'flow:TextFile("long.txt"):Pipe("cat")'):
             self.assert_gives(f'{source}:Map(function(line) return #line end):Printf("%d\\n"):Run()', ["1", str(long), "1"])
+
+
+class OriginalClusterFailures(ClusterCase):
+    # 10. The rows of an executor that was killed were missing, and the driver exited with 0.
+    def test_rows_of_a_killed_executor_are_made_again(self):
+        self.make_cluster(2)
+        expected = self.run_script(WORK, "--partitions", "12", on="embedded")[0]
+        job = self.start(WORK, "--partitions", "12")
+        os.kill(wait_until("an executor", self.agents[0].children)[0], signal.SIGKILL)
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual((job.returncode, out), (0, expected), err)
+
+    # 11. When an agent was killed half of the rows came, then the driver hung and did not end on SIGTERM.
+    def test_a_killed_agent_is_done_without_and_the_driver_can_be_ended(self):
+        self.make_cluster(2)
+        expected = self.run_script(WORK, "--partitions", "12", on="embedded")[0]
+        job = self.start(WORK, "--partitions", "12")
+        wait_until("an executor", self.agents[0].children)
+        self.agents[0].kill()
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual((job.returncode, out), (0, expected), err)
+        job = self.start(ENDLESS)
+        wait_until("the job", lambda: [j for j in self.status()["jobs"] if j["state"] == "running"])
+        self.agents[1].kill()
+        time.sleep(0.2)
+        job.send_signal(signal.SIGTERM)
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual(job.returncode, 128 + signal.SIGTERM, err)
+
+    # 12. Nine groups of tasks on four slots stood still; after a cancel their executors kept the slots.
+    def test_nine_stages_run_on_four_slots_and_cancelled_ones_free_them(self):
+        self.make_cluster(2)
+        stages = "flow:Range(0, 300000):Map(function(n) return n % 1000, n, string.rep('x', n % 50) end)"
+        for stage in range(8):
+            stages += f":Map(function(k, n, text) return (k * 7 + {stage}) % 1000, n, text end):Partition({4 + stage % 3})"
+        script = ('local glim = require "glim" local flow = glim.flow("nine")\n' + stages +
+                  ":Map(function(k, n, text) return k, n + #text end):ReduceBy(glim.sum):Sort():Print()\nflow:Run()")
+        memory = ("--memory", "64M")
+        expected = self.run_script(script, *memory, on="embedded")[0]
+        self.assertEqual(self.run_script(script, *memory)[0], expected)
+        job = self.start(ENDLESS)
+        running = wait_until("the job", lambda: [j for j in self.status()["jobs"] if j["state"] == "running"])
+        subprocess.run([os.path.join(BUILD, "glim"), "cancel", running[0]["id"], "--master", self.master.address], check=True)
+        job.communicate(timeout=TIMEOUT_S)
+        self.await_nothing_left()
+        self.assertEqual(self.run_script(script, *memory)[0], expected)
+
+    # 13. Eight bytes of garbage to the data port ended the agent.
+    def test_garbage_at_ports_ends_nobody(self):
+        self.make_cluster(1)
+        job = self.start(ENDLESS)
+        wait_until("the job", lambda: self.status()["jobs"])
+        executor, = self.agents[0].children()
+        ports = [int(node.address.rsplit(":", 1)[1]) for node in (self.master, self.agents[0])]
+        sockets = [os.readlink(f"/proc/{executor}/fd/{name}") for name in os.listdir(f"/proc/{executor}/fd")]
+        with open("/proc/net/tcp") as file:
+            for line in list(file)[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:  # It listens.
+                    ports.append(int(fields[1].rsplit(":", 1)[1], 16))
+        self.assertEqual(len(ports), 3)
+        numbers = random.Random(7)
+        for port in ports:
+            for size in (8, 8, 48, 1000):
+                with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as connection:
+                    connection.sendall(numbers.randbytes(size))
+        time.sleep(0.2)
+        self.assertEqual(self.agents[0].children(), [executor])
+        self.assertTrue(all(node.process.poll() is None for node in self.nodes))
+        self.assertIsNone(job.poll())
+        job.kill()
+        job.communicate(timeout=TIMEOUT_S)
 
 
 if __name__ == "__main__":

@@ -98,11 +98,32 @@ Fields Field(F... fields) {
   return Fields{FieldRef(fields)...};
 }
 
-// The key fields of one side of a join: Join(other, On(1), On("id")).
+// Where a flow runs: flow.Run(On("standalone://host:45326").SetKey("client.key")). It says what `--on` does:
+// "embedded", "local:3", "slurm:nodes=4". The session of this run ends with it; a program that runs several flows makes
+// a Session (session.h) and keeps it.
+struct EngineChoice {
+  std::string engine;
+  std::string key_file{};  // The client.key of `glim init`.
+
+  // Of a standalone cluster: "host:port".
+  EngineChoice& SetMaster(const std::string& address) {
+    engine = "standalone://" + address;
+    return *this;
+  }
+  EngineChoice& SetKey(std::string path) {
+    key_file = std::move(path);
+    return *this;
+  }
+  operator Fields() const { return Fields(engine); }  // On("id") may also be the key of a join.
+};
+
+// Either the key fields of one side of a join, Join(other, On(1), On("id")), or an engine: Run(On("local:3")).
 template <class... F>
 Fields On(F... fields) {
   return Field(fields...);
 }
+inline EngineChoice On(const char* text) { return {.engine = text}; }
+inline EngineChoice On(std::string text) { return {.engine = std::move(text)}; }
 
 // For Dataset::Hint, in megabytes.
 struct TotalSize {
@@ -151,6 +172,10 @@ struct PipeAsArgsOptions {
 struct Explain {
   FILE* out = stdout;
 };
+
+// Gleam's words: flow.Run(Distributed().SetMaster("host:45326")), flow.Run(Planner()).
+inline EngineChoice Distributed() { return {.engine = "standalone://127.0.0.1:45326"}; }
+inline Explain Planner() { return {}; }
 
 class Dataset {
  public:
@@ -376,6 +401,7 @@ class Dataset {
   // print twice.
   Status Run() const;
   Status Run(Session& session) const;
+  Status Run(const EngineChoice& on) const;
   Status Run(Explain explain) const;
 
   // For the engine.
@@ -484,6 +510,7 @@ class Flow {
   // this machine.
   Status Run();
   Status Run(Session& session);
+  Status Run(const EngineChoice& on);
   Status Run(Explain explain);
 
   // For the engine.

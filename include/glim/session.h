@@ -13,12 +13,12 @@
 // With --on, work is done by other processes:
 //
 //   --on local:3   flows run on 3 executors, children of this process that end with it, and tables are on 3 servers of
-//   the
-//                  same kind; both are started when they are needed. A flow with a function in C++ runs in this
-//                  process.
+//                  the same kind; both are started when they are needed. A flow with a function in C++ runs in this
+//                  process, here and below.
 //   --on standalone://HOST:PORT --key client.key
-//                  tables are on the servers of a cluster that was started with `glim master` and `glim server`; flows
-//                  run in this process and pull from and push to them
+//                  flows run on the agents, and tables are on the servers, of a cluster that was started with
+//                  `glim master`, `glim agent` and `glim server`
+//   --on slurm     the same on nodes that Slurm gives
 //
 // The children of local:N are the program itself, started again: there the constructor of the first Session does not
 // return. So make it first, before the program prints or writes anything.
@@ -38,7 +38,7 @@
 namespace glim {
 
 struct SessionOptions {
-  std::string on = "embedded";  // Who does the work: "embedded", "standalone://host:port" or "local:3".
+  std::string on = "embedded";  // Who does the work: "embedded", "local:3", "standalone://host:port" or "slurm".
   std::string key_file{};       // What lets us into a cluster: the client.key of `glim init`.
   int threads = 0;              // Of all executors together; 0: all cores that this process may use.
   int64_t memory_bytes = 0;  // What runs may hold, in all processes; 0: 60 % of the machine's or the cgroup's memory.

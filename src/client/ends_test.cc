@@ -164,5 +164,19 @@ TEST(ExitCodes, AWrongOptionOfTheSessionIsWrongUsage) {
   EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("glim: --threads takes a number"));
 }
 
+TEST(Run, OnAnEngineThatIsNamed) {
+  Flow flow;
+  std::vector<std::vector<Value>> rows;
+  const Status status = flow.Range(0, 5).Sort().Collect(&rows).Run(On("embedded"));
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(rows.size(), 5U);
+  // A program of gtest cannot be an executor.
+  EXPECT_THAT(flow.Run(On("local:2")).message(), testing::HasSubstr("it did not become one"));
+  EXPECT_THAT(flow.Run(On("nowhere")).message(), testing::HasSubstr("there is no such engine"));
+  EXPECT_EQ(flow.Run(Distributed().SetMaster("127.0.0.1:1")).code(), Code::kUnreachable);
+  EXPECT_THAT(flow.Run(Distributed().SetMaster("127.0.0.1:1").SetKey("none.key")).message(),
+              testing::HasSubstr("none.key"));
+}
+
 }  // namespace
 }  // namespace glim

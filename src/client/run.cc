@@ -40,6 +40,11 @@ Status Flow::Run() {
 
 Status Flow::Run(Session& session) { return session.Run(*this); }
 
+Status Flow::Run(const EngineChoice& on) {
+  Session session(SessionOptions{.on = on.engine, .key_file = on.key_file});
+  return Run(session);
+}
+
 Status Flow::Run(Explain explain) { return PrintPlan(graph_, graph_->EndsToRun(), explain); }
 
 Status Dataset::Run() const {
@@ -48,6 +53,11 @@ Status Dataset::Run() const {
 }
 
 Status Dataset::Run(Session& session) const { return session.Run(graph_, graph_->EndsFor(step_)); }
+
+Status Dataset::Run(const EngineChoice& on) const {
+  Session session(SessionOptions{.on = on.engine, .key_file = on.key_file});
+  return Run(session);
+}
 
 Status Dataset::Show(int64_t count) const { return Shown(count).Run(); }
 

@@ -102,6 +102,7 @@ Result<std::vector<cluster::ExecutorPlace>> AgentLauncher::Launch(const std::vec
   std::vector<Asked> asked;
   size_t wanted = 0;
   std::string refused;
+  bool lost = false;
   for (const param::AgentStatus& agent : status->agents) {
     if (!IsWanted(agent)) continue;
     ++wanted;
@@ -127,6 +128,7 @@ Result<std::vector<cluster::ExecutorPlace>> AgentLauncher::Launch(const std::vec
     if (ready != std::future_status::ready) {
       // Whatever it starts now ends with the connection.
       refused = fmt::format("agent {} does not answer", question.agent.name);
+      lost = true;
       PeerOf(question.agent.address)->Close();
       continue;
     }
@@ -136,6 +138,7 @@ Result<std::vector<cluster::ExecutorPlace>> AgentLauncher::Launch(const std::vec
         body.ok() ? cluster::DecodeStartExecutorAnswer(*body) : Result<cluster::StartExecutorAnswer>(body.status());
     if (!answer.ok()) {
       refused = answer.status().message();
+      lost = answer.status().code() == Code::kStale;
       continue;
     }
     agent_of_[answer->address] = question.agent.address;
@@ -145,6 +148,7 @@ Result<std::vector<cluster::ExecutorPlace>> AgentLauncher::Launch(const std::vec
                       .host = question.agent.name});
   }
   if (!places.empty() || !at_work.empty()) return places;
+  if (lost) return Status::Unavailable(refused);
   if (!refused.empty()) return Status::Exhausted(refused);
   std::string which = options_.labels.empty() ? "" : fmt::format(" with label {}", fmt::join(options_.labels, ", "));
   return Status(Code::kUnreachable, fmt::format("the cluster at {} has no living agent{}: start one with `glim agent`",

@@ -25,7 +25,7 @@ class Launcher {
   virtual ~Launcher() = default;
   // Starts the executors that are missing beside these, and takes some seconds at most. What was started ends with the
   // Launcher, or when this program does, however it ends. Empty when there are enough, or as many as can be had now;
-  // kUnreachable and kExhausted say why there are none.
+  // kUnreachable and kExhausted say why there are none; kUnavailable: it may work when it is tried again.
   virtual Result<std::vector<cluster::ExecutorPlace>> Launch(const std::vector<cluster::ExecutorPlace>& at_work) = 0;
   // With which the program reaches them. Null: this machine only.
   virtual std::shared_ptr<const net::Key> key() const = 0;

@@ -69,7 +69,7 @@ Result<std::vector<cluster::ExecutorPlace>> LocalCluster::Launch(const std::vect
                         .memory_bytes = executors_.memory_bytes,
                         .host = ""});
     } else if (--tries == 0 || env_.clock().MonotonicNanos() >= until) {
-      if (places.empty() && at_work.empty()) return std::move(address).status();
+      if (places.empty() && at_work.empty()) return Status(Code::kUnreachable, address.status().message());
       break;
     }
   }

@@ -877,11 +877,16 @@ Status JobDriver::Impl::Run(const plan::Plan& plan, exec::WorkerPool* pool, cons
     const std::lock_guard lock(mutex_);
     lua_path_ = job.hosts.lua_path;
   }
+  const int64_t until = env_.clock().MonotonicNanos() + options_.patience_nanos;
   Status launched;
-  launcher_->Call([&] { launched = Launch().status(); });
-  if (place_count() == 0) {
+  while (true) {
+    launcher_->Call([&] { launched = Launch().status(); });
+    if (place_count() > 0) break;
+    if (env_.interrupted()) return Status::Cancelled("interrupted");
     if (launched.ok()) launched = Status(Code::kUnreachable, "there are no executors");
-    return launched;
+    if (launched.code() != Code::kUnavailable || env_.clock().MonotonicNanos() > until) return launched;
+    constexpr int64_t kPauseNanos = 200'000'000;
+    env_.clock().SleepFor(kPauseNanos);
   }
   Status status = JobRun(*this, next_run_++, plan, pool, options, job).Run();
   // What was printed last may not have got there.
