@@ -21,6 +21,7 @@
 
 #include "base/log.h"
 #include "base/try.h"
+#include "cluster/job/driver_answers.h"
 #include "cluster/job/line.h"
 #include "cluster/job/messages.h"
 #include "cluster/job/peer.h"
@@ -111,8 +112,7 @@ class JobDriver::Impl {
   // Whoever is told that a connection ends finds the rest as it was.
   ~Impl() {
     launcher_.reset();
-    printer_.reset();
-    finder_.reset();
+    answers_.reset();
     reporter_.reset();
     transport_.reset();
   }
@@ -127,33 +127,23 @@ class JobDriver::Impl {
   // In the launcher's thread. The numbers of the new ones.
   Result<std::vector<int>> Launch();
   int AddExecutor(const ExecutorPlace& executor);
-  void Print(Peer& peer, const net::Frame& frame);
-  net::Frame FindModule(const net::Frame& frame);
   size_t place_count() const {
     const std::lock_guard lock(mutex_);
     return places_.size();
   }
   int64_t WallMillis() { return env_.clock().WallNanos() / 1'000'000; }
-  Status print_failure() const {
-    const std::lock_guard lock(mutex_);
-    return print_failure_;
-  }
 
   env::Env& env_;
   const JobDriverOptions options_;
   net::EventLoop loop_;
   std::unique_ptr<net::Transport> transport_;
-  mutable std::mutex mutex_;  // Of the next five.
-  std::string lua_path_;      // Of the run at hand.
+  mutable std::mutex mutex_;  // Of the next three.
   std::map<int, Place> places_;
   JobRun* run_ = nullptr;
   int next_place_ = 1;
-  Status print_failure_;
-  std::atomic<bool> printing_{false};
   uint64_t next_run_ = 1;
   std::unique_ptr<Line> launcher_ = std::make_unique<Line>();
-  std::unique_ptr<Line> printer_ = std::make_unique<Line>();
-  std::unique_ptr<Line> finder_ = std::make_unique<Line>();
+  std::unique_ptr<DriverAnswers> answers_ = std::make_unique<DriverAnswers>(env_);
   std::unique_ptr<Line> reporter_ = std::make_unique<Line>();
 };
 
@@ -303,7 +293,7 @@ class JobDriver::Impl::JobRun {
       Report(stage);
       RETURN_IF_ERROR(tasks_.failure());
       RETURN_IF_ERROR(schedule_.failure());
-      RETURN_IF_ERROR(driver_.print_failure());
+      RETURN_IF_ERROR(driver_.answers_->print_failure());
       RETURN_IF_ERROR(LookForExecutors());
       TakeUp(false);
       tasks_.Wake(stage);
@@ -732,7 +722,7 @@ class JobDriver::Impl::JobRun {
     bool ended = false;
     do {  // They end when what they have printed is written here, which may take as long as it likes.
       ended = waiting->changed.wait_for(lock, std::chrono::nanoseconds(kEndNanos), [&] { return waiting->left == 0; });
-    } while (!ended && driver_.printing_.load() && !env_.interrupted());
+    } while (!ended && driver_.answers_->printing() && !env_.interrupted());
     lock.unlock();
     // Who does not end in time is stuck in a function without an end: it is of no use any more.
     if (!ended) {
@@ -820,48 +810,13 @@ int JobDriver::Impl::AddExecutor(const ExecutorPlace& executor) {
 }
 
 void JobDriver::Impl::OnQuestion(const std::shared_ptr<Peer>& peer, const net::Frame& frame) {
-  if (frame.header.type == kOutputMessage) {
-    printer_->Add([this, peer, frame] { Print(*peer, frame); });
-    return;
-  }
-  if (frame.header.type == kFindModuleMessage) {
-    // Not in the loop: it reads files.
-    finder_->Add([this, peer, frame] { peer->Answer(FindModule(frame)); });
-    return;
-  }
+  if (answers_->Take(peer, frame)) return;
   const std::lock_guard lock(mutex_);
   if (frame.header.type != kFetchMessage || run_ == nullptr) {
     peer->Answer(MakeAnswer(frame.header.request, Status::Stale("the driver has no such run")));
   } else {
     run_->OnFetch(peer, frame);
   }
-}
-
-void JobDriver::Impl::Print(Peer& peer, const net::Frame& frame) {
-  printing_.store(true);
-  auto output = FromFrame<Output>(frame);
-  Status status = output.status();
-  if (status.ok()) status = (output->to_stderr ? env_.standard_error() : env_.standard_output()).Append(output->bytes);
-  printing_.store(false);
-  // The executor is not told: its functions have nobody to tell either.
-  peer.Answer(MakeAnswer(frame.header.request, Status::Ok()));
-  if (status.ok()) return;
-  const std::lock_guard lock(mutex_);
-  print_failure_ = std::move(status);
-}
-
-net::Frame JobDriver::Impl::FindModule(const net::Frame& frame) {
-  const auto find = FromFrame<cluster::FindModule>(frame);
-  if (!find.ok()) return MakeAnswer(frame.header.request, find.status());
-  std::string path = find->path;
-  if (path.empty()) {
-    const std::lock_guard lock(mutex_);
-    path = lua_path_;
-  }
-  auto found = udf::FindModuleFile(env_.files(), find->name, path);
-  if (!found.ok()) return MakeAnswer(frame.header.request, found.status());
-  return MakeAnswer(frame.header.request, Status::Ok(),
-                    Encode(FindModuleAnswer{found->found, std::move(found->file), std::move(found->source)}));
 }
 
 void JobDriver::Impl::OnLost(int place, const Status& why) {
@@ -873,10 +828,7 @@ void JobDriver::Impl::OnLost(int place, const Status& why) {
 Status JobDriver::Impl::Run(const plan::Plan& plan, exec::WorkerPool* pool, const exec::RunnerOptions& options,
                             const JobOptions& job) {
   std::fflush(stdout);
-  {
-    const std::lock_guard lock(mutex_);
-    lua_path_ = job.hosts.lua_path;
-  }
+  answers_->SetLuaPath(job.hosts.lua_path);
   const int64_t until = env_.clock().MonotonicNanos() + options_.patience_nanos;
   Status launched;
   while (true) {
@@ -890,7 +842,7 @@ Status JobDriver::Impl::Run(const plan::Plan& plan, exec::WorkerPool* pool, cons
   }
   Status status = JobRun(*this, next_run_++, plan, pool, options, job).Run();
   // What was printed last may not have got there.
-  return status.ok() ? print_failure() : status;
+  return status.ok() ? answers_->print_failure() : status;
 }
 
 JobDriver::JobDriver(env::Env& env, JobDriverOptions options)

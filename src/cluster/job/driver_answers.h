@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What executors ask of their driver beside rows: to write what functions print, and for the Lua modules that they
+// require. Both take their time, so threads of their own answer.
+//
+// Thread: any.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "cluster/job/line.h"
+#include "cluster/job/peer.h"
+#include "env/env.h"
+#include "net/frame.h"
+
+namespace glim::cluster {
+
+class DriverAnswers {
+ public:
+  explicit DriverAnswers(env::Env& env) : env_(env) {}
+
+  // Where modules are looked for from now on, written as package.path is.
+  void SetLuaPath(std::string path);
+  // Answers when it can. False: it is another question.
+  bool Take(const std::shared_ptr<Peer>& peer, const net::Frame& frame);
+  // Somebody who reads slowly is being written to.
+  bool printing() const { return printing_.load(); }
+  // Ok, or why something could not be written.
+  Status print_failure() const;
+
+ private:
+  void Print(Peer& peer, const net::Frame& frame);
+  net::Frame FindModule(const net::Frame& frame);
+
+  env::Env& env_;
+  std::atomic<bool> printing_{false};
+  mutable std::mutex mutex_;  // Of the next two.
+  std::string lua_path_;
+  Status print_failure_;
+  Line printer_, finder_;  // Last: they use the others.
+};
+
+}  // namespace glim::cluster
