@@ -42,8 +42,10 @@ inline constexpr uint32_t kFirstClient = 100;  // Client c, attempt a: node kFir
 inline constexpr uint32_t kAttemptsMax = 4;
 inline constexpr uint32_t kFirstWorker = 1000;  // Worker w, attempt a: node kFirstWorker + 1000 * w + a.
 inline constexpr uint64_t kWorkersTable = 2;
+inline constexpr uint32_t kFirstVisitor = 100'000;
 
 class Run;
+class Visitor;
 
 struct Process {
   bool up = false;
@@ -194,7 +196,13 @@ struct Later {
 class Run final : public WorkerWorld {
  public:
   Run(uint64_t seed, bool trace)
-      : dice(seed), weather(dice), worker_dice(~seed), worker_weather(DrawWorkerWeather(seed)), trace_(trace) {}
+      : dice(seed),
+        weather(dice),
+        worker_dice(~seed),
+        visitor_dice(seed * 3 + 1),
+        worker_weather(DrawWorkerWeather(seed)),
+        trace_(trace) {}
+  ~Run() override;
   Report Go();
 
   // --- what the processes use
@@ -252,6 +260,7 @@ class Run final : public WorkerWorld {
   Random dice;
   const Weather weather;
   Random worker_dice;
+  Random visitor_dice;
   const WorkerWeather worker_weather;
   int64_t now = 0;
   bool peace = false;
@@ -263,14 +272,16 @@ class Run final : public WorkerWorld {
   std::vector<Decision> disk;
   size_t disk_safe = 0;
   int64_t disk_ready_at = 0;
-  std::map<uint32_t, std::unique_ptr<Client>> clients;  // By process.
-  std::map<uint32_t, std::unique_ptr<Worker>> workers;  // By process.
-  std::set<std::pair<uint32_t, uint32_t>> cuts;         // From, to.
+  std::map<uint32_t, std::unique_ptr<Client>> clients;    // By process.
+  std::map<uint32_t, std::unique_ptr<Worker>> workers;    // By process.
+  std::map<uint32_t, std::unique_ptr<Visitor>> visitors;  // By process.
+  std::set<std::pair<uint32_t, uint32_t>> cuts;           // From, to.
   std::vector<ShardId> shards;
 
   // What the checks remember.
   std::map<ShardId, LastIds> acknowledged;
   std::map<ShardId, LastIds> applied;
+  std::map<ShardId, std::set<std::pair<uint64_t, uint64_t>>> effective;             // Of visitors.
   std::map<ShardId, std::map<std::pair<uint64_t, uint64_t>, std::string>> answers;  // Client, id -> what is right.
   std::map<ShardId, std::map<uint64_t, uint64_t>> ended;  // Of each producer the attempt that was heard of.
   std::map<ShardId, std::map<uint64_t, std::pair<uint64_t, uint64_t>>> log;  // lsn -> what stood there first.
@@ -308,6 +319,9 @@ class Run final : public WorkerWorld {
   void Peace();
   std::string Unfinished();  // What has not ended yet, or nothing.
   std::string Uneven();
+  std::string Remembered();
+  void Visit();
+  void WatchVisitor(uint32_t id);
   uint64_t Views();
   void CheckEnd();
 

@@ -2,6 +2,7 @@
 //
 // A simulated server and the disk under it.
 #include "run.h"
+#include "visitor.h"
 
 namespace glim::sim {
 
@@ -19,7 +20,7 @@ Server::Server(Run& run, uint32_t number, uint64_t start, cluster::KeptServer ke
                 run.weather.on_disk, [&run] { return run.peace || !run.dice.Chance(run.weather.busy_per_mille); },
                 [&run, shard](const param::Record& record, uint64_t last) { run.OnEffective(shard, record, last); }));
           },
-          {.replica = {.message_bytes_max = 300}}, *this) {}
+          {.replica = {.message_bytes_max = 300, .era_nanos = kSecond}}, *this) {}
 
 ServerDisk& Server::disk() { return run.disks[number]; }
 
@@ -130,6 +131,7 @@ void Server::Answer(param::ClientId to, param::PushReply reply) {
   run.Transmit(number, static_cast<uint32_t>(to), [&run = run, to, reply] {
     if (const auto it = run.clients.find(to); it != run.clients.end()) it->second->OnPushReply(reply);
     if (const auto it = run.workers.find(to); it != run.workers.end()) it->second->OnPushReply(reply);
+    if (const auto it = run.visitors.find(to); it != run.visitors.end()) it->second->OnReply(reply);
   });
 }
 

@@ -2,6 +2,7 @@
 #include "simulation.h"
 
 #include "run.h"
+#include "visitor.h"
 
 namespace glim::sim {
 
@@ -254,7 +255,17 @@ void Run::OnApplied(const Member& member, const ShardId& shard, const param::Rec
 void Run::OnEffective(const ShardId& shard, const param::Record& record, uint64_t last_id) {
   const Operation operation = DecodeOperation(record.op);
   if (operation.is_bad) Violation("a bad push is applied");
-  if (operation.id != last_id + 1) {
+  if (record.producer.low >= Visitor::kFirstLow) {
+    // Others of the same number come from members that apply the same record, or have begun anew.
+    effective[shard].insert({record.producer.low, operation.id});
+    const uint64_t acknowledged_id = acknowledged[shard][record.producer.low];
+    if (operation.id <= last_id) {
+      Violation(fmt::format("push {} of visitor {} is applied after {}", operation.id, record.producer.low, last_id));
+    } else if (operation.id > acknowledged_id && last_id < acknowledged_id) {
+      Violation(fmt::format("push {} of visitor {} is applied, and {} was acknowledged before and is not", operation.id,
+                            record.producer.low, acknowledged_id));
+    }
+  } else if (operation.id != last_id + 1) {
     Violation(fmt::format("push {} of client {} is applied after {}", operation.id, record.producer.low, last_id));
   }
   uint64_t& last = applied[shard][record.producer.low];
@@ -286,8 +297,11 @@ void Run::CheckEnd() {
       Server* server = FindServer(member);
       if (server == nullptr) return Violation(fmt::format("server {} of a view is not there", member.node));
       const param::Replica& replica = *server->node.replicas().at(id);
-      const auto [it, is_new] = states.try_emplace(replica.applied_lsn(), replica.state().Save());
-      if (it->second != replica.state().Save()) Violation(fmt::format("members of shard {} differ", id.shard));
+      // With what they know of producers.
+      const param::SharedBytes all = replica.TakeSnapshot().bytes;
+      const std::string text(reinterpret_cast<const char*>(all.bytes.data()), all.bytes.size());
+      const auto [it, is_new] = states.try_emplace(replica.applied_lsn(), text);
+      if (it->second != text) Violation(fmt::format("members of shard {} differ", id.shard));
     }
     const param::Replica& primary = *FindServer(view.primary)->node.replicas().at(id);
     if (id.table == kWorkersTable) {
@@ -722,6 +736,7 @@ std::string Run::Unfinished() {
       if (dead < seen.size() && seen[dead].attempt != 0 && !seen[dead].left) return "a dead worker is not taken out";
     }
   }
+  if (std::string remembered = Remembered(); !remembered.empty()) return remembered;
   return Uneven();
 }
 
@@ -766,6 +781,8 @@ uint64_t Run::Views() {
   return views;
 }
 
+Run::~Run() = default;
+
 Report Run::Go() {
   for (uint32_t i = 0; i < weather.shards; ++i) shards.push_back({1, i});
   StartMaster();
@@ -774,6 +791,11 @@ Report Run::Go() {
   for (uint32_t i = 0; i < worker_weather.workers; ++i) StartWorker(i);
   if (worker_weather.workers > 0) {
     queue_.push({worker_dice.Between(0, 2 * kSecond), ++order_, ~0U, 0, [this] { WorkerFault(); }});
+  }
+  if (visitor_dice.Chance(600)) {
+    for (int i = 0; i < 2; ++i) {
+      queue_.push({visitor_dice.Between(0, 2 * kSecond), ++order_, ~0U, 0, [this] { Visit(); }});
+    }
   }
   queue_.push({dice.Between(0, 2 * kSecond), ++order_, ~0U, 0, [this] { Fault(); }});
   queue_.push({weather.faults_until, ++order_, ~0U, 0, [this] { Peace(); }});

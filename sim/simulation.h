@@ -21,7 +21,8 @@
 //   6  what was refused is nowhere
 //   7  left in peace, everything ends within 45 seconds: pushes are answered, and every shard has its replicas
 //   8  then servers have as many shards as others, and nothing is moved any more
-//   9  workers with clocks, in about half of the runs: see worker.h
+//   9  of programs that have gone no shard knows anything any more (visitor.h)
+//  10  workers with clocks, in about half of the runs: see worker.h
 #pragma once
 
 #include <cstdint>

@@ -48,6 +48,16 @@ class Gate {
     if (closed_) ++held_up_;
     opened_.wait(lock, [this] { return !closed_; });
   }
+  void NoteForgotten(const param::Producer& producer) {
+    const std::lock_guard lock(mutex_);
+    ++forgotten_[producer];
+  }
+  // How many shards have forgotten somebody for good: each does so when a session is opened, too.
+  int forgotten() const {
+    const std::lock_guard lock(mutex_);
+    return static_cast<int>(
+        std::count_if(forgotten_.begin(), forgotten_.end(), [](const auto& of) { return of.second % 2 == 0; }));
+  }
   int held_up() const {
     const std::lock_guard lock(mutex_);
     return held_up_;
@@ -63,6 +73,7 @@ class Gate {
   std::condition_variable opened_;
   bool closed_ = false;
   int held_up_ = 0;
+  std::map<param::Producer, int> forgotten_;
 };
 
 // Rows that are read through a gate.
@@ -72,7 +83,10 @@ class GatedRows final : public param::ShardState {
   Status Check(const param::SharedBytes& op) const override { return rows_->Check(op); }
   bool Fits(const param::SharedBytes& op, uint64_t reserved) const override { return rows_->Fits(op, reserved); }
   param::SharedBytes Apply(const param::Record& record) override { return rows_->Apply(record); }
-  void Forget(const param::Producer& producer) override { rows_->Forget(producer); }
+  void Forget(const param::Producer& producer) override {
+    gate_.NoteForgotten(producer);
+    rows_->Forget(producer);
+  }
   bool FitsSnapshot(uint64_t bytes) const override { return rows_->FitsSnapshot(bytes); }
   Result<param::SharedBytes> Read(const param::SharedBytes& request) const override {
     gate_.Pass();
@@ -190,6 +204,20 @@ TEST_F(ProcessesTest, ATableThatIsOpenedTwiceIsOneAndHandlesOutliveTheClient) {
   EXPECT_EQ(second.Push(std::vector<Key>{1}, std::vector<int64_t>{1}).Wait().code(), Code::kNotFound);
   client_.reset();
   EXPECT_EQ(first.Push(std::vector<Key>{1}, std::vector<int64_t>{1}).Wait().code(), Code::kCancelled);
+}
+
+TEST_F(ProcessesTest, ProgramsThatEndAreForgotten) {
+  Start(1);
+  const Table<int64_t> counts = Create(Counts("counts", 1), 1);
+  constexpr int kPrograms = 100;
+  for (int i = 0; i < kPrograms; ++i) {
+    const auto program = NewClient();
+    const Table<int64_t> opened(*program->OpenTable("counts"));
+    ASSERT_TRUE(opened.Push(std::vector<Key>{1, 2}, std::vector<int64_t>{1, 1}).Wait().ok());
+  }
+  for (int i = 0; i < 1000 && gate_.forgotten() < kPrograms; ++i) env_->clock().SleepFor(10 * kMilli);
+  EXPECT_EQ(gate_.forgotten(), kPrograms);
+  EXPECT_THAT(*counts.Pull(std::vector<Key>{1, 2}).Get(), testing::Each(kPrograms));
 }
 
 TEST_F(ProcessesTest, AClientThatGoesLetsGoOfThoseWhoWait) {

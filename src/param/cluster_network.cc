@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <utility>
 
 #include "base/try.h"
@@ -82,6 +84,16 @@ ClusterNetwork::ClusterNetwork(env::Env& env, ClusterClientOptions options)
 }
 
 void ClusterNetwork::Stop() {
+  // A courtesy: what does not get out at once is forgotten by the shards in time.
+  constexpr int64_t kCloseNanos = 100'000'000;
+  const auto sent = std::make_shared<std::atomic<size_t>>(0);
+  size_t closing = 0;
+  loop_->Call([&] {
+    for (const auto& [id, table] : tables_) closing += table->Close([sent] { ++*sent; });
+  });
+  if (closing > 0) {
+    HelpUntil([&] { return *sent >= closing; }, Deadline(std::chrono::nanoseconds(now() + kCloseNanos)));
+  }
   loop_->Call([this] {
     stopped_ = true;
     timer_.reset();

@@ -37,6 +37,8 @@ class NetworkTable {
   virtual void OnDropped() = 0;
   // Every 50 ms.
   virtual void Tick() = 0;
+  // The program ends: shards may forget it. `sent` is called for each word of that when it is on its way; how many.
+  virtual size_t Close(const std::function<void()>& sent) = 0;
   // The client is gone, and with it the network thread: whatever waits is dropped, and so answered.
   virtual void Cancel() = 0;
 };

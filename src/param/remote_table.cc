@@ -824,6 +824,12 @@ void RemoteTable::OnDropped() {
   network_->Forget(id_);
 }
 
+size_t RemoteTable::Close(const std::function<void()>& sent) {
+  size_t closing = 0;
+  for (const auto& link : links_) closing += link->Close(sent) ? 1 : 0;
+  return closing;
+}
+
 void RemoteTable::Cancel() {
   ForEachTask([](RemoteTable& task) { task.Cancel(); });
   for (const auto& link : links_) link->Cancel();

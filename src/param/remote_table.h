@@ -86,6 +86,7 @@ class RemoteTable final : public TableClient, public NetworkTable, public std::e
   // Network thread.
   ShardLink& link(uint32_t shard) const { return *links_[shard]; }
 
+  size_t Close(const std::function<void()>& sent) override;
   void Cancel() override;
   void Tick() override;
   void OnRoute(const ShardRoute& route) override;

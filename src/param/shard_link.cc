@@ -12,7 +12,7 @@ namespace {
 // it is not, for longer: it may wait behind them.
 constexpr int64_t kAgainNanos = 300'000'000;
 constexpr int64_t kLostNanos = 2'000'000'000;
-constexpr PushSessionOptions kSession{.in_flight_max = 64, .queued_max = 256};
+PushSessionOptions SessionOptions(bool of_task) { return {.in_flight_max = 64, .queued_max = 256, .opens = !of_task}; }
 
 }  // namespace
 
@@ -22,7 +22,7 @@ ShardLink::ShardLink(std::shared_ptr<ClusterNetwork> network, ShardId shard, std
       shard_(shard),
       table_(std::move(table)),
       of_task_(task.has_value()),
-      attempt_(task ? task->attempt : 0),
+      attempt_(task ? task->attempt : 1),
       producer_(task ? task->producer : network_->producer()),
       next_pull_(task ? task->first_pull : 1) {
   NewSession();
@@ -30,16 +30,31 @@ ShardLink::ShardLink(std::shared_ptr<ClusterNetwork> network, ShardId shard, std
 
 void ShardLink::NewSession() {
   PushSessionOutput& out = *this;
-  session_.emplace(shard_, producer_, attempt_, kSession, out);
+  session_.emplace(shard_, producer_, attempt_, SessionOptions(of_task_), out);
   if (primary_) session_->OnRoute(*primary_, network_->now());
 }
 
+// Before the shard may have forgotten it.
+void ShardLink::RenewIfIdle() {
+  if (!session_->IsIdle(network_->now()) || !asked_.empty() || !sent_.empty()) return;
+  (void)session_->Close();
+  ++attempt_;
+  NewSession();
+}
+
+bool ShardLink::Close(std::function<void()> sent) {
+  closed_ = std::move(sent);
+  return !of_task_ && session_->Close();
+}
+
 void ShardLink::Start(Push push) {
+  RenewIfIdle();
   if (backlog_.empty() && Begin(&push)) return;
   backlog_.push_back({std::move(push), std::nullopt});
 }
 
 void ShardLink::Start(Pull pull) {
+  RenewIfIdle();
   if (backlog_.empty()) return Begin(&pull);
   backlog_.push_back({std::nullopt, std::move(pull)});
 }
@@ -131,6 +146,10 @@ void ShardLink::Finish(uint64_t number, Status status) {
 }
 
 void ShardLink::Send(const Member& primary, PushRequest request) {
+  if (request.kind == RecordKind::kClose) {
+    (void)network_->Send(address_, request, closed_ ? std::exchange(closed_, nullptr) : nullptr);
+    return;
+  }
   if (address_.empty()) return;
   ++unsent_;
   (void)network_->Send(address_, request, [self = shared_from_this()] { --self->unsent_; });
@@ -159,7 +178,7 @@ void ShardLink::OnReply(const PushReply& reply) {
       return End(
           Status(session_->status().code(), fmt::format("table \"{}\": {}", table_, session_->status().message())));
     }
-    ++producer_.low;
+    ++attempt_;
     NewSession();
   }
   GoOn();
@@ -212,6 +231,7 @@ void ShardLink::Tick() {
   const int64_t now = network_->now();
   // What is not even sent need not be sent again.
   if (unsent_ > 0) session_->OnSending(now);
+  RenewIfIdle();
   session_->OnTick(now);
   // Those behind one that is late may be in time.
   for (auto it = backlog_.begin(); it != backlog_.end();) {

@@ -71,6 +71,8 @@ class ShardLink final : private PushSessionOutput, public std::enable_shared_fro
   // What another link to the same shard knows.
   void TakeRoute(const ShardLink& other);
   void Tick();
+  // The program ends: the shard may forget it. `sent` is called when that is on its way; false: it will not be.
+  bool Close(std::function<void()> sent);
   // Everything, and all that comes later, is answered so.
   void End(const Status& status);
   // Forgets everything.
@@ -101,6 +103,7 @@ class ShardLink final : private PushSessionOutput, public std::enable_shared_fro
   void Done(uint64_t push, PushResult result, const std::string& error) override;
 
   void NewSession();
+  void RenewIfIdle();
   bool Begin(Push* push);
   void Begin(Pull* pull);
   void Ask(Asked asked);
@@ -113,7 +116,7 @@ class ShardLink final : private PushSessionOutput, public std::enable_shared_fro
   const ShardId shard_;
   const std::string table_;
   const bool of_task_;
-  const uint64_t attempt_;
+  uint64_t attempt_;  // A task's; else counts our sessions.
   Producer producer_;
   std::optional<PushSession> session_;
   std::string address_;
@@ -122,6 +125,7 @@ class ShardLink final : private PushSessionOutput, public std::enable_shared_fro
   std::deque<Waiting> backlog_;
   std::map<uint64_t, Sent> sent_;  // By the session's number of the push.
   size_t unsent_ = 0;              // Pushes that are not on their way yet.
+  std::function<void()> closed_;
   std::map<uint64_t, Asked> asked_;
   uint64_t next_pull_ = 1;
   std::multiset<uint64_t> answers_wanted_;  // Their pushes' seqs.

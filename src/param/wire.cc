@@ -44,7 +44,7 @@ void Fields(A& a, Record& m) {
 }
 template <class A>
 void Fields(A& a, PushRequest& m) {
-  a(m.shard, m.producer, m.attempt, m.seq, m.kind, m.op);
+  a(m.shard, m.producer, m.attempt, m.seq, m.kind, m.session, m.op);
 }
 template <class A>
 void Fields(A& a, PushReply& m) {
@@ -214,8 +214,8 @@ void Fields(A& a, ShardRecords& m) {
 }
 
 // The last value of each enumeration.
-RecordKind LastOf(RecordKind) { return RecordKind::kOwn; }
-PushOutcome LastOf(PushOutcome) { return PushOutcome::kNoSession; }
+RecordKind LastOf(RecordKind) { return RecordKind::kEra; }
+PushOutcome LastOf(PushOutcome) { return PushOutcome::kOpened; }
 PullOutcome LastOf(PullOutcome) { return PullOutcome::kWaiting; }
 DrainState LastOf(DrainState) { return DrainState::kDone; }
 TableAction LastOf(TableAction) { return TableAction::kDrop; }

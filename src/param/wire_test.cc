@@ -58,9 +58,9 @@ void ComesBack(const Message& message) {
 }
 
 RC_GTEST_PROP(Wire, EveryMessageComesBack, ()) {
-  ComesBack(PushRequest{AnyShard(), AnyProducer(), AnyNumber(), AnyNumber(), RecordKind::kClose, AnyBytes()});
   ComesBack(
-      PushReply{AnyShard(), AnyProducer(), AnyNumber(), PushOutcome::kNoSession, AnyNumber(), AnyNumber(), "why"});
+      PushRequest{AnyShard(), AnyProducer(), AnyNumber(), AnyNumber(), RecordKind::kOpen, AnyBytes(), AnyNumber()});
+  ComesBack(PushReply{AnyShard(), AnyProducer(), AnyNumber(), PushOutcome::kOpened, AnyNumber(), AnyNumber(), "why"});
   ComesBack(PullRequest{AnyShard(), AnyNumber(), AnyProducer(), AnyNumber(), AnyNumber(), AnyBytes()});
   ComesBack(PullReply{AnyShard(), AnyNumber(), PullOutcome::kBusy, AnyNumber(), AnyNumber(), AnyNumber(), AnyNumber(),
                       AnyBytes(), "why"});

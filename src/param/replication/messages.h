@@ -70,6 +70,8 @@ enum class RecordKind : uint8_t {
   kAttempt,  // From here on only this attempt of the producer may push.
   kClose,    // The producer is done: forget it.
   kOwn,      // Apply `op`, which no producer sent: the primary's own decision.
+  kOpen,     // A session of the producer begins; its number is this record's lsn.
+  kEra,      // The next era begins: sessions of which none of the one before has a push are forgotten.
 };
 
 struct Record {
@@ -106,8 +108,9 @@ struct PushRequest {
   Producer producer;
   uint64_t attempt = 0;
   uint64_t seq = 0;
-  RecordKind kind = RecordKind::kPush;  // Or kClose.
+  RecordKind kind = RecordKind::kPush;  // Or kOpen, with seq 0, or kClose.
   SharedBytes op;
+  uint64_t session = 0;  // As the shard numbered it (kOpened); 0: a task's, which lasts for ever and is not opened.
 };
 
 enum class PushOutcome : uint8_t {
@@ -117,7 +120,8 @@ enum class PushOutcome : uint8_t {
   kBusy,        // No room at the moment; nothing was taken.
   kNotPrimary,  // Ask the master who is.
   kFenced,      // A later attempt of this producer is at work.
-  kNoSession,   // The shard does not know the producer, and this is not its first push.
+  kNoSession,   // The shard does not know the session; or not the task, and this is not its first push.
+  kOpened,      // `seq` is the session's number.
 };
 
 struct PushReply {

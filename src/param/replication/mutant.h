@@ -54,6 +54,9 @@ enum class Mutant {
   kBelieveDisk,              // What a disk gives is taken for what was written, without a look at checksums.
   kCutTooMuch,               // With a snapshot the log is cut up to its end, and not up to the snapshot.
   kIgnoreFull,               // R14: a full disk loses what is written, and says nothing.
+  kTakeAnySession,           // R15: a push counts whatever the number of its session.
+  kNeverForgotten,           // R16: sessions that are silent stay for ever.
+  kForgetUnlogged,           // ... are forgotten by the primary, without a record.
   kNeverMoved,               // Servers that come later get no shards.
   kMoveForOne,               // A shard is moved for a difference of one, and so there and back.
   kLeaveAtOnce,              // A server that is to hand over its shards is told at once that it has.

@@ -16,6 +16,7 @@ Result<uint64_t> PushSession::Push(SharedBytes op, int64_t deadline, int64_t now
     return Status::Exhausted("too many pushes to one shard wait for their acknowledgement");
   }
   if (queue_.empty()) heard_at_ = now;
+  used_at_ = now;
   queue_.push_back({++pushes_, std::move(op), deadline, false});
   if (primary_) {
     SendFrom(sent_seq_ + 1, now);
@@ -27,11 +28,29 @@ Result<uint64_t> PushSession::Push(SharedBytes op, int64_t deadline, int64_t now
 
 // From `seq` on, as many as may be under way.
 void PushSession::SendFrom(uint64_t seq, int64_t now) {
-  if (!primary_) return;
+  if (!primary_ || queue_.empty()) return;
+  if (options_.opens && session_ == 0) return SendOpen();
   for (; seq <= last_seq() && seq < first_seq_ + options_.in_flight_max; ++seq) {
-    out_.Send(*primary_, PushRequest{shard_, producer_, attempt_, seq, RecordKind::kPush, queue_[seq - first_seq_].op});
+    out_.Send(*primary_,
+              PushRequest{shard_, producer_, attempt_, seq, RecordKind::kPush, queue_[seq - first_seq_].op, session_});
     sent_seq_ = std::max(sent_seq_, seq);
   }
+}
+
+void PushSession::SendOpen() {
+  if (std::exchange(opening_, true)) return;
+  out_.Send(*primary_, PushRequest{shard_, producer_, attempt_, 0, RecordKind::kOpen, {}, 0});
+}
+
+bool PushSession::IsIdle(int64_t now) const {
+  return session_ != 0 && queue_.empty() && status_.ok() && now - used_at_ >= options_.idle_nanos;
+}
+
+bool PushSession::Close() {
+  if (!primary_ || session_ == 0 || !queue_.empty() || !status_.ok()) return false;
+  out_.Send(*primary_, PushRequest{shard_, producer_, attempt_, last_seq() + 1, RecordKind::kClose, {}, session_});
+  status_ = Status::Cancelled("the session was closed");
+  return true;
 }
 
 // Every message behind a hole is answered; one of the answers is enough.
@@ -48,7 +67,7 @@ void PushSession::Tell(Item& item, PushResult result, const std::string& error) 
 
 void PushSession::OnApplied(uint64_t seq, int64_t now) {
   if (seq < first_seq_) return;
-  heard_at_ = now;
+  heard_at_ = used_at_ = now;
   no_room_.reset();
   while (!queue_.empty() && first_seq_ <= std::min(seq, sent_seq_)) {
     Tell(queue_.front(), PushResult::kApplied, "");
@@ -65,6 +84,12 @@ void PushSession::OnReply(const PushReply& reply, int64_t now) {
   }
   switch (reply.outcome) {
     case PushOutcome::kApplied: return;
+    case PushOutcome::kOpened:
+      if (!options_.opens || session_ != 0 || !status_.ok()) return;
+      session_ = reply.seq;
+      acknowledged_view_ = std::max(acknowledged_view_, reply.view);
+      heard_at_ = now;
+      return SendFrom(first_seq_, now);
     case PushOutcome::kGap:
       if (reply.seq + 1 < first_seq_) {
         if (reply.view <= acknowledged_view_) return;  // A late answer.
@@ -81,8 +106,13 @@ void PushSession::OnReply(const PushReply& reply, int64_t now) {
     case PushOutcome::kFenced:
       return End(first_seq_, PushResult::kUnknown, Status::Stale("a later attempt of this producer is at work"));
     case PushOutcome::kNoSession:
-      if (first_seq_ == 1) return SendAgain(1, now);  // It has not seen the first yet.
-      if (reply.view <= acknowledged_view_) return;
+      if (options_.opens) {
+        // Of a session that was opened only a primary of an earlier view does not know.
+        if (session_ == 0 || reply.view < acknowledged_view_) return;
+      } else {
+        if (first_seq_ == 1) return SendAgain(1, now);  // It has not seen the first yet.
+        if (reply.view <= acknowledged_view_) return;
+      }
       return End(first_seq_, PushResult::kUnknown, Status::Stale("the shard does not know this producer any more"));
   }
 }
@@ -100,6 +130,7 @@ void PushSession::OnRoute(const Member& primary, int64_t now) {
   if (primary_ == primary) return;
   primary_ = primary;
   heard_at_ = now;
+  opening_ = false;
   SendFrom(first_seq_, now);
 }
 
@@ -110,6 +141,7 @@ void PushSession::OnTick(int64_t now) {
   }
   if (queue_.empty() || now - heard_at_ < options_.resend_nanos) return;
   heard_at_ = now;
+  opening_ = false;
   out_.WantRoute(shard_);
   SendFrom(first_seq_, now);
 }

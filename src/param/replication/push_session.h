@@ -11,6 +11,10 @@
 //   unknown   not heard in time; it may be applied later, but not twice: the session goes on sending it, because those
 //             behind it need the number, and tells nobody
 //
+// A session that is not of a task is opened at the shard first, with its first push, and closed when it is done. The
+// shard forgets one that is silent for long (R16 in replica.h); so one that was idle is closed and followed by another
+// one before that may have happened (IsIdle), and only one that could not speak for long ends with what is unknown.
+//
 // A state machine without I/O, clock or threads, like replica.h. Thread: that of its owner.
 #pragma once
 
@@ -39,6 +43,8 @@ struct PushSessionOptions {
   size_t in_flight_max = 64;
   size_t queued_max = 1024;
   int64_t resend_nanos = 300'000'000;
+  bool opens = false;                    // It is no task's.
+  int64_t idle_nanos = 300'000'000'000;  // Well below an era of the shards.
 };
 
 class PushSession {
@@ -57,6 +63,11 @@ class PushSession {
   // Now and then, at least every resend_nanos.
   void OnTick(int64_t now);
 
+  // Open, and without anything to do for long.
+  bool IsIdle(int64_t now) const;
+  // Says that it is done, once, if all that was pushed is acknowledged. True: that was sent.
+  bool Close();
+
   // What a pull must see to see all pushes made so far: their last seq.
   uint64_t last_seq() const { return first_seq_ + queue_.size() - 1; }
   size_t queued() const { return queue_.size(); }
@@ -73,6 +84,7 @@ class PushSession {
 
   void Tell(Item& item, PushResult result, const std::string& error);
   void SendFrom(uint64_t seq, int64_t now);
+  void SendOpen();
   void SendAgain(uint64_t seq, int64_t now);
   void OnApplied(uint64_t seq, int64_t now);
   // Nothing from `seq` on will be applied, or nobody knows.
@@ -84,6 +96,9 @@ class PushSession {
   PushSessionOutput& out_;
 
   const uint64_t attempt_;
+  uint64_t session_ = 0;  // As the shard numbered it.
+  bool opening_ = false;  // It was asked to.
+  int64_t used_at_ = 0;   // The last push, or word of one.
   std::optional<Member> primary_;
   std::deque<Item> queue_;  // Seq first_seq_ and on.
   uint64_t first_seq_ = 1;

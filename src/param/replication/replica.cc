@@ -61,6 +61,7 @@ Status Replica::Keep(const KeptShard& kept, const std::vector<uint64_t>& before)
       const uint64_t missing = last_lsn() + 1;
       state_->Clear();
       sessions_.clear();
+      era_ = 0;
       CutLog(base_lsn_);
       base_lsn_ = base_view_ = applied_lsn_ = 0;
       return Status::Corrupt(fmt::format("record {} is missing; the next one is {}", missing, record.lsn));
@@ -150,6 +151,7 @@ void Replica::Adopt(const View& view, int64_t now) {
 void Replica::Clear() {
   state_->Clear();
   sessions_.clear();
+  era_ = 0;
   incoming_.reset();
   CutLog(base_lsn_);
   base_lsn_ = base_view_ = applied_lsn_ = 0;
@@ -167,16 +169,30 @@ void Replica::Activate(int64_t now) {
   ready_lsn_ = last_lsn();
   state_->Watch(now);
   appended_ = sessions_;
+  appended_era_ = era_;
+  era_time_ = 0;
+  counted_at_ = now;
   for (uint64_t lsn = applied_lsn_ + 1; lsn <= last_lsn(); ++lsn) {
     const Record& record = RecordAt(lsn);
     if (record.kind == RecordKind::kOwn) continue;
+    if (record.kind == RecordKind::kEra) {
+      ++appended_era_;
+      std::erase_if(appended_, [&](const auto& entry) { return IsSilent(entry.second, appended_era_); });
+      continue;
+    }
+    if (record.kind == RecordKind::kOpen) {
+      appended_[record.producer] = Session{record.attempt, 0, record.lsn, appended_era_, {}};
+      continue;
+    }
     if (record.kind == RecordKind::kClose) {
       appended_.erase(record.producer);
       continue;
     }
     Session& session = appended_[record.producer];
     session.attempt = std::max(session.attempt, record.attempt);
-    if (record.kind == RecordKind::kPush && record.seq == session.hi + 1) session.hi = record.seq;
+    if (record.kind != RecordKind::kPush || record.seq != session.hi + 1) continue;
+    session.hi = record.seq;
+    session.era = appended_era_;
   }
   SendToAll(now);
   Commit(now);
@@ -271,6 +287,20 @@ void Replica::Apply(const Record& record) {
     state_->Forget(record.producer);
     return;
   }
+  if (record.kind == RecordKind::kOpen) {
+    state_->Forget(record.producer);  // What an earlier session of it has left.
+    sessions_[record.producer] = Session{record.attempt, 0, record.lsn, era_, {}};
+    return;
+  }
+  if (record.kind == RecordKind::kEra) {
+    ++era_;
+    std::erase_if(sessions_, [&](const auto& entry) {
+      const bool is_silent = IsSilent(entry.second, era_);
+      if (is_silent) state_->Forget(entry.first);
+      return is_silent;
+    });
+    return;
+  }
   Session& session = sessions_[record.producer];
   if (record.attempt < session.attempt) return;
   session.attempt = record.attempt;
@@ -281,6 +311,7 @@ void Replica::Apply(const Record& record) {
     return;
   }
   session.hi = std::max(session.hi, record.seq);
+  session.era = era_;
   SharedBytes answer = state_->Apply(record);
   if (answer.owner != nullptr) session.answers.emplace_back(session.hi, std::move(answer));
   while (!session.answers.empty() && session.answers.front().first + kAnswersKept <= session.hi) {
@@ -305,12 +336,20 @@ void Replica::OnPush(ClientId from, const PushRequest& request, int64_t now) {
     }
     return Refuse(from, request, PushOutcome::kNotPrimary, 0);
   }
+  if (request.kind == RecordKind::kOpen) return OnOpen(from, request, now);
+  if (request.kind != RecordKind::kPush && request.kind != RecordKind::kClose) {
+    return Refuse(from, request, PushOutcome::kRefused, request.seq, "not what a client sends");
+  }
   state_->Heard(request.op, now);
   const auto it = appended_.find(request.producer);
   const bool known = it != appended_.end();
-  Session session = known ? it->second : Session{request.attempt, 0, {}};
+  Session session = known ? it->second : Session{request.attempt, 0, 0, appended_era_, {}};
   // R9.
   if (!known && request.seq != 1) return Refuse(from, request, PushOutcome::kNoSession, 0);
+  // R15.
+  if (session.number != request.session && !GLIM_MUTANT(kTakeAnySession)) {
+    return Refuse(from, request, PushOutcome::kNoSession, 0);
+  }
   if (request.attempt < session.attempt) return Refuse(from, request, PushOutcome::kFenced, 0);
   const bool fences = request.attempt > session.attempt;
   session.attempt = request.attempt;
@@ -337,10 +376,12 @@ void Replica::OnPush(ClientId from, const PushRequest& request, int64_t now) {
     if (GLIM_MUTANT(kAckAppendedDuplicate)) Refuse(from, request, PushOutcome::kApplied, session.hi);
   } else if (request.seq > session.hi + 1 && !window) {
     Refuse(from, request, PushOutcome::kGap, session.hi);
+  } else if (request.kind == RecordKind::kClose && request.session == 0) {
+    Refuse(from, request, PushOutcome::kRefused, request.seq, "a task may be done again, and is not closed");
   } else if (request.kind == RecordKind::kClose) {
     append(RecordKind::kClose, request.seq, {});
     appended_.erase(request.producer);
-    waiting_[request.producer] = {from, request.attempt};
+    waiting_[request.producer] = {from, request.attempt, request.seq};
   } else if (const Status status = state_->Check(request.op); !status.ok()) {
     Refuse(from, request, PushOutcome::kRefused, request.seq, status.message());
   } else if (std::string full = FullError(); !full.empty()) {
@@ -350,11 +391,38 @@ void Replica::OnPush(ClientId from, const PushRequest& request, int64_t now) {
   } else {
     append(RecordKind::kPush, request.seq, request.op);
     session.hi = std::max(session.hi, request.seq);
+    session.era = appended_era_;
     appended_[request.producer] = session;
     waiting_[request.producer] = {from, request.attempt};
   }
   if (!GLIM_MUTANT(kAckBeforeBackup)) SendToAll(now);  // Those bring it to the others now and then.
   Commit(now);
+}
+
+// A later opening of the same producer takes the place of what is open; the same one comes again, or was late.
+void Replica::OnOpen(ClientId from, const PushRequest& request, int64_t now) {
+  const auto it = appended_.find(request.producer);
+  const bool known = it != appended_.end();
+  if (known && (it->second.number == 0 || it->second.attempt > request.attempt)) {
+    return Refuse(from, request, PushOutcome::kFenced, 0);
+  }
+  if (!known || it->second.attempt < request.attempt) {
+    if (std::string full = FullError(); !full.empty()) {
+      return Refuse(from, request, PushOutcome::kBusy, 0, std::move(full));
+    }
+    if (log_bytes_ > options_.log_bytes_max) return Refuse(from, request, PushOutcome::kBusy, 0);
+    Append_({last_lsn() + 1, view_.number, RecordKind::kOpen, request.producer, request.attempt, 0, {}});
+    appended_[request.producer] = Session{request.attempt, 0, last_lsn(), appended_era_, {}};
+    waiting_[request.producer] = {from, request.attempt};
+    SendToAll(now);
+    return Commit(now);
+  }
+  const auto applied = sessions_.find(request.producer);
+  if (applied == sessions_.end() || applied->second.number != it->second.number) {
+    waiting_[request.producer] = {from, request.attempt};
+  } else {
+    Refuse(from, request, PushOutcome::kOpened, applied->second.number);
+  }
 }
 
 // R14. Nothing while all disks have room.
@@ -371,13 +439,23 @@ void Replica::AnswerProducer(const Producer& producer) {
   const auto waiting = waiting_.find(producer);
   if (waiting == waiting_.end()) return;
   const auto it = sessions_.find(producer);
-  // Closed: the last push is in, whatever its number.
-  const Session session = it == sessions_.end() ? Session{~uint64_t{0}, ~uint64_t{0}, {}} : it->second;
   const Waiting to = waiting->second;
+  if (it == sessions_.end()) {
+    // Closed; or forgotten behind what was waited for, and what came later was not taken. It may be opening again.
+    if (appended_.contains(producer)) return;
+    waiting_.erase(waiting);
+    const PushOutcome outcome = to.closes != 0 ? PushOutcome::kApplied : PushOutcome::kNoSession;
+    out_.Answer(to.client, PushReply{shard_, producer, to.attempt, outcome, to.closes, view_.number, ""});
+    return;
+  }
+  const Session& session = it->second;
   if (session.attempt < to.attempt && !GLIM_MUTANT(kForgetFence)) return;
   const auto appended = appended_.find(producer);
   if (appended == appended_.end() || appended->second.hi <= session.hi) waiting_.erase(waiting);
-  out_.Answer(to.client, PushReply{shard_, producer, to.attempt, PushOutcome::kApplied, session.hi, view_.number, ""});
+  const bool is_opened = session.number != 0 && session.hi == 0;
+  out_.Answer(to.client,
+              PushReply{shard_, producer, to.attempt, is_opened ? PushOutcome::kOpened : PushOutcome::kApplied,
+                        is_opened ? session.number : session.hi, view_.number, ""});
 }
 
 // -----------------------------------------------------------------------------------------------------------------
@@ -667,6 +745,7 @@ void Replica::OnTick(int64_t now) {
   if (!is_primary()) return;
   if (synced_) out_.Report(report());
   if (is_serving() && now < lease_until_) LogOverdue(now);
+  CountTime(now);
   for (Peer& peer : peers_) {
     if (now - peer.sent_at < options_.resend_nanos) continue;
     if (peer.joiner && !peer.installed) {
@@ -678,6 +757,34 @@ void Replica::OnTick(int64_t now) {
     }
   }
   Commit(now);
+}
+
+// R16. Whoever is silent while nobody could hear it, or while nothing could be taken, is not silent.
+void Replica::CountTime(int64_t now) {
+  constexpr int64_t kAtMost = 1'000'000'000;  // Between two ticks; else we were not at work.
+  const int64_t passed = std::min(now - std::exchange(counted_at_, now), kAtMost);
+  const bool goes_on = std::exchange(counted_lsn_, applied_lsn_) < applied_lsn_ || applied_lsn_ == last_lsn();
+  if (!is_serving() || now >= lease_until_ || GLIM_MUTANT(kNeverForgotten)) return;
+  if (!goes_on || !FullError().empty()) return;
+  era_time_ += passed;
+  if (era_time_ < options_.era_nanos) return;
+  era_time_ = 0;
+  if (GLIM_MUTANT(kForgetUnlogged)) {
+    ++era_;
+    std::erase_if(sessions_, [&](const auto& entry) { return IsSilent(entry.second, era_); });
+    appended_ = sessions_;
+    return;
+  }
+  const auto is_open = [](const auto& entry) { return entry.second.number != 0; };
+  if (std::none_of(appended_.begin(), appended_.end(), is_open)) return;
+  Append_({last_lsn() + 1, view_.number, RecordKind::kEra, {}, 0, 0, {}});
+  ++appended_era_;
+  std::erase_if(appended_, [&](const auto& entry) { return IsSilent(entry.second, appended_era_); });
+  SendToAll(now);
+}
+
+size_t Replica::open_count() const {
+  return std::count_if(sessions_.begin(), sessions_.end(), [](const auto& entry) { return entry.second.number != 0; });
 }
 
 // The state never looks at a clock: what time decides is a record, which all members apply at the same place.
@@ -695,11 +802,13 @@ ShardSnapshot Replica::TakeSnapshot() const { return {applied_lsn_, ViewAt(appli
 
 std::string Replica::SaveAll() const {
   std::string bytes;
+  PutNumber(era_, &bytes);
   PutNumber(GLIM_MUTANT(kSnapshotWithoutSessions) ? 0 : sessions_.size(), &bytes);
   for (const auto& [producer, session] : sessions_) {
     if (GLIM_MUTANT(kSnapshotWithoutSessions)) break;
     const uint64_t answers = GLIM_MUTANT(kSnapshotWithoutAnswers) ? 0 : session.answers.size();
-    for (const uint64_t number : {producer.high, producer.low, session.attempt, session.hi, answers}) {
+    for (const uint64_t number :
+         {producer.high, producer.low, session.attempt, session.hi, session.number, session.era, answers}) {
       PutNumber(number, &bytes);
     }
     for (const auto& [seq, answer] : session.answers) {
@@ -716,13 +825,15 @@ Status Replica::RestoreAll(const std::string& bytes) {
   std::string_view left = bytes;
   uint64_t count = 0;
   Sessions sessions;
-  bool whole = TakeNumber(&left, &count);
+  uint64_t era = 0;
+  bool whole = TakeNumber(&left, &era) && TakeNumber(&left, &count);
   for (uint64_t i = 0; whole && i < count; ++i) {
     Producer producer;
     Session session;
     uint64_t answers = 0;
     whole = TakeNumber(&left, &producer.high) && TakeNumber(&left, &producer.low) &&
-            TakeNumber(&left, &session.attempt) && TakeNumber(&left, &session.hi) && TakeNumber(&left, &answers);
+            TakeNumber(&left, &session.attempt) && TakeNumber(&left, &session.hi) &&
+            TakeNumber(&left, &session.number) && TakeNumber(&left, &session.era) && TakeNumber(&left, &answers);
     for (; whole && answers > 0; --answers) {
       uint64_t seq, size;
       whole = TakeNumber(&left, &seq) && TakeNumber(&left, &size) && size <= left.size();
@@ -735,6 +846,7 @@ Status Replica::RestoreAll(const std::string& bytes) {
   if (!whole) return Status::Corrupt("a snapshot of a shard ends within its list of producers");
   if (Status status = state_->Restore(std::as_bytes(std::span(left))); !status.ok()) return status;
   sessions_ = std::move(sessions);
+  era_ = era;
   return Status::Ok();
 }
 

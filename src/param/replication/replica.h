@@ -17,9 +17,14 @@
 //   R6  keep        a member that is left out keeps its state until a view without it is active
 //   R7  join        a joiner gets a snapshot and every record after it; before it is reported, acks wait for it too
 //   R8  pulls       by the active primary, from what is applied, once all that it took over is; within its lease
-//   R9  sessions    a producer begins with seq 1; unknown with a larger one is an error, never a new producer
+//   R9  sessions    a task begins with seq 1; unknown with a larger one is an error, never a new one
 //   R10 attempts    the first word of a later attempt goes through the log, and is answered when it is applied: from
 //                   then on no older one is heard, on any member
+//
+//   R15 numbers     any other producer opens a session first, through the log; its number is the lsn of that record,
+//                   and a push of another session than the one that is open is an error, whoever it is from
+//   R16 eras        a record of the primary's begins an era now and then; a session of which the era before it had no
+//                   push is forgotten where that record is applied. Time counts only while the primary is at work
 //
 // What a push is answered (the rows of a PushPull) is computed once, where its record is applied, on every member, and
 // kept with the session for the last kAnswersKept pushes: asked again, of whomever, it is the same answer.
@@ -83,6 +88,7 @@ struct ReplicaOptions {
   uint64_t message_bytes_max = 1 << 20;  // Of records or snapshot in one message; one record may be larger.
   uint64_t snapshot_bytes_max = uint64_t{1} << 34;
   size_t waiting_pulls_max = 1024;
+  int64_t era_nanos = 900'000'000'000;  // A session that is silent is forgotten after one to two of these.
 };
 
 class Replica {
@@ -122,12 +128,16 @@ class Replica {
   uint64_t last_lsn() const { return base_lsn_ + log_.size(); }
   uint64_t log_bytes() const { return log_bytes_; }
   size_t session_count() const { return sessions_.size(); }
+  // Those that were opened; the others are of tasks.
+  size_t open_count() const;
   const ShardState& state() const { return *state_; }
 
  private:
   struct Session {
     uint64_t attempt = 0;
-    uint64_t hi = 0;  // Pushes 1 to hi are in.
+    uint64_t hi = 0;      // Pushes 1 to hi are in.
+    uint64_t number = 0;  // 0: a task's.
+    uint64_t era = 0;     // Of its last push.
     // What the last kAnswersKept of them were answered, those that have an answer: (seq, answer).
     std::deque<std::pair<uint64_t, SharedBytes>> answers;
   };
@@ -155,6 +165,7 @@ class Replica {
   struct Waiting {
     ClientId client = 0;
     uint64_t attempt = 0;
+    uint64_t closes = 0;  // The seq of its close.
   };
 
   struct WaitingPull {
@@ -173,6 +184,8 @@ class Replica {
     uint64_t lsn = 0;
     std::string bytes;
   };
+
+  static bool IsSilent(const Session& session, uint64_t era) { return session.number != 0 && session.era + 2 <= era; }
 
   bool is_primary() const { return view_.number > 0 && view_.primary == self_; }
   // That is: our state, or what we took up from earlier incarnations, may be what the view relies on.
@@ -216,6 +229,8 @@ class Replica {
   bool MayAnswer(const PullRequest& request, int64_t now) const;
   void AnswerPull(ClientId to, const PullRequest& request, PullOutcome outcome, std::string error = "");
   void LogOverdue(int64_t now);
+  void OnOpen(ClientId from, const PushRequest& request, int64_t now);
+  void CountTime(int64_t now);
 
   std::string SaveAll() const;
   Status RestoreAll(const std::string& bytes);
@@ -242,9 +257,14 @@ class Replica {
 
   std::unique_ptr<ShardState> state_;
   Sessions sessions_;  // As of applied_lsn_.
+  uint64_t era_ = 0;
 
   // An active primary's.
   Sessions appended_;  // As of last_lsn().
+  uint64_t appended_era_ = 0;
+  int64_t era_time_ = 0;  // Of this era, spent at work.
+  int64_t counted_at_ = 0;
+  uint64_t counted_lsn_ = 0;  // Applied then.
   std::vector<Peer> peers_;
   std::map<Producer, Waiting> waiting_;  // For an acknowledgement.
   std::vector<WaitingPull> waiting_pulls_;

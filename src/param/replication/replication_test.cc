@@ -67,7 +67,8 @@ constexpr Producer kProducer{1, 2};
 const Member kA{1, 10}, kB{2, 20}, kC{3, 30};
 
 std::string Show(const PushReply& reply) {
-  static constexpr const char* kNames[] = {"applied", "gap", "refused", "busy", "not primary", "fenced", "no session"};
+  static constexpr const char* kNames[] = {"applied",     "gap",    "refused",    "busy",
+                                           "not primary", "fenced", "no session", "opened"};
   return std::string(kNames[static_cast<int>(reply.outcome)]) + " " + std::to_string(reply.seq);
 }
 
@@ -345,6 +346,100 @@ TEST_F(Replication, ASnapshotThatIsCutIsNotTaken) {
   EXPECT_FALSE(reply.installed && reply.lsn == 7);
 }
 
+TEST_F(Replication, ASessionIsOpenedFirstAndPushesOfAnotherOneAreRefused) {
+  Start({1, kA, {kB}, {}});
+  const auto say = [&](RecordKind kind, uint64_t attempt, uint64_t seq, uint64_t session, const std::string& text) {
+    node(kA).replica.OnPush(1, PushRequest{kShard, kProducer, attempt, seq, kind, SharedBytes::Of(text), session}, now);
+    DeliverAll();
+    return push_replies.back();
+  };
+  EXPECT_EQ(say(RecordKind::kPush, 1, 1, 5, "early"), "no session 0");
+  EXPECT_EQ(say(RecordKind::kOpen, 1, 0, 0, ""), "opened 1");
+  EXPECT_EQ(say(RecordKind::kOpen, 1, 0, 0, ""), "opened 1");
+  EXPECT_EQ(say(RecordKind::kPush, 1, 1, 1, "one"), "applied 1");
+  EXPECT_EQ(say(RecordKind::kPush, 1, 2, 0, "as-a-task"), "no session 0");
+  EXPECT_EQ(say(RecordKind::kClose, 1, 2, 1, "").substr(0, 7), "applied");
+  EXPECT_EQ(node(kA).replica.session_count(), 0U);
+  // What was late: nothing is open; then another session is, of the same name.
+  EXPECT_EQ(say(RecordKind::kPush, 1, 1, 1, "one"), "no session 0");
+  EXPECT_EQ(say(RecordKind::kOpen, 1, 0, 0, ""), "opened 4");
+  EXPECT_EQ(say(RecordKind::kPush, 1, 1, 1, "one"), "no session 0");
+  // A later one of the same producer takes its place.
+  EXPECT_EQ(say(RecordKind::kOpen, 2, 0, 0, ""), "opened 5");
+  EXPECT_EQ(say(RecordKind::kPush, 1, 1, 4, "one"), "no session 0");
+  EXPECT_EQ(say(RecordKind::kOpen, 1, 0, 0, ""), "fenced 0");
+  EXPECT_EQ(say(RecordKind::kPush, 2, 1, 5, "two"), "applied 1");
+  EXPECT_EQ(say(RecordKind::kEra, 2, 2, 5, ""), "refused 2");
+  EXPECT_EQ(node(kA).text(), "one two ");
+  now += 200'000'000;
+  node(kA).replica.OnTick(now);
+  DeliverAll();
+  EXPECT_EQ(node(kB).text(), "one two ");
+}
+
+TEST_F(Replication, ASessionThatIsSilentIsForgottenByAllAtTheSamePlace) {
+  const ReplicaOptions options{.era_nanos = 5'000'000'000};
+  Start({1, kA, {kB}, {}}, options);
+  for (const Member& member : {kA, kB}) node(member).replica.OnLease(600'000'000'000);
+  const auto pass = [&](int64_t nanos) {
+    for (const int64_t until = now + nanos; now < until; now += 100'000'000) {
+      node(kA).replica.OnTick(now);
+      DeliverAll();
+    }
+  };
+  const auto say = [&](uint64_t low, RecordKind kind, uint64_t seq, uint64_t session) {
+    node(kA).replica.OnPush(1, PushRequest{kShard, {1, low}, 1, seq, kind, SharedBytes::Of("x"), session}, now);
+    DeliverAll();
+    return push_replies.back();
+  };
+  Push(kA, 1, "a-task");
+  EXPECT_EQ(say(1, RecordKind::kOpen, 0, 0), "opened 2");
+  EXPECT_EQ(say(3, RecordKind::kOpen, 0, 0), "opened 3");
+  EXPECT_EQ(say(1, RecordKind::kPush, 1, 2), "applied 1");
+  // Nobody could be heard while the primary was not at work.
+  now += 50'000'000'000;
+  pass(6'000'000'000);
+  EXPECT_EQ(node(kB).replica.open_count(), 2U);
+  EXPECT_EQ(say(3, RecordKind::kPush, 1, 3), "applied 1");
+  pass(5'000'000'000);
+  EXPECT_EQ(node(kA).replica.open_count(), 1U);
+  EXPECT_EQ(node(kB).replica.open_count(), 1U);
+  EXPECT_EQ(say(1, RecordKind::kPush, 1, 2), "no session 0");
+  EXPECT_EQ(say(1, RecordKind::kPush, 2, 2), "no session 0");
+  EXPECT_EQ(say(3, RecordKind::kPush, 2, 3), "applied 2");
+  pass(15'000'000'000);
+  EXPECT_EQ(node(kB).replica.open_count(), 0U);
+  EXPECT_EQ(node(kB).replica.session_count(), 1U);  // A task may be done again.
+  // With nobody there no time passes.
+  const uint64_t last = node(kA).replica.last_lsn();
+  pass(50'000'000'000);
+  EXPECT_EQ(node(kA).replica.last_lsn(), last);
+}
+
+TEST_F(Replication, ManyProducersThatCloseLeaveNothing) {
+  Start({1, kA, {kB}, {}});
+  for (uint64_t low = 1; low <= 10'000; ++low) {
+    const auto say = [&](RecordKind kind, uint64_t seq, uint64_t session) {
+      const PushRequest request{kShard, {1, low}, 1, seq, kind, SharedBytes::Of(""), session};
+      node(kA).replica.OnPush(1, request, now);
+      DeliverAll();
+    };
+    say(RecordKind::kOpen, 0, 0);
+    const uint64_t session = node(kA).replica.last_lsn();
+    say(RecordKind::kPush, 1, session);
+    say(RecordKind::kClose, 2, session);
+  }
+  EXPECT_EQ(push_replies.size(), 30'000U);
+  now += 200'000'000;
+  node(kA).replica.OnTick(now);
+  DeliverAll();
+  for (const Member& member : {kA, kB}) {
+    EXPECT_EQ(node(member).replica.session_count(), 0U);
+    EXPECT_LT(node(member).replica.TakeSnapshot().bytes.bytes.size(), 20'000U);
+    EXPECT_LT(node(member).replica.log_bytes(), 2'000U);
+  }
+}
+
 TEST_F(Replication, AJoinerWithoutRoomSaysSoAndIsAskedAgainInALaterView) {
   Start({1, kA, {}, {}});
   Push(kA, 1, std::string(1000, 'x'));
@@ -530,7 +625,10 @@ TEST_F(ReplicationOnDisk, AFullDiskOfAnyMemberRefusesPushesAndServesPulls) {
 // client
 
 struct SessionLog final : PushSessionOutput {
-  void Send(const Member& primary, PushRequest request) override { sent.push_back(request.seq); }
+  void Send(const Member& primary, PushRequest request) override {
+    sent.push_back(request.seq);
+    last = request;
+  }
   void WantRoute(const ShardId& shard) override { ++routes_wanted; }
   void Done(uint64_t push, PushResult result, const std::string& error) override {
     static constexpr const char* kNames[] = {"applied", "refused", "unknown"};
@@ -542,6 +640,7 @@ struct SessionLog final : PushSessionOutput {
   }
 
   std::vector<uint64_t> sent;
+  PushRequest last;
   std::string last_error;
   std::vector<std::string> done;
   int routes_wanted = 0;
@@ -568,6 +667,44 @@ TEST(PushSession, SendsAgainUnderTheSameNumberUntilItIsAcknowledged) {
   session.OnReply(log.Reply(PushOutcome::kApplied, 3), 2010);
   EXPECT_EQ(session.queued(), 0U);
   EXPECT_EQ(log.done.size(), 3U);
+}
+
+TEST(PushSession, OpensWithItsFirstPushAndIsClosedWhenAllIsAcknowledged) {
+  SessionLog log;
+  PushSession session(kShard, kProducer, 0, {.resend_nanos = 100, .opens = true, .idle_nanos = 1000}, log);
+  session.OnRoute(kA, 0);
+  EXPECT_THAT(log.sent, IsEmpty());
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(session.Push(SharedBytes::Of("x"), 1000, 0).ok());
+  EXPECT_THAT(log.sent, ElementsAre(0));
+  session.OnTick(150);
+  EXPECT_THAT(log.sent, ElementsAre(0, 0));
+  session.OnReply(log.Reply(PushOutcome::kOpened, 77), 160);
+  EXPECT_THAT(log.sent, ElementsAre(0, 0, 1, 2));
+  EXPECT_EQ(log.last.session, 77U);
+  session.OnReply(log.Reply(PushOutcome::kOpened, 78), 161);  // Of the copy.
+  EXPECT_FALSE(session.Close());
+  session.OnReply(log.Reply(PushOutcome::kApplied, 2), 200);
+  EXPECT_FALSE(session.IsIdle(1100));
+  EXPECT_TRUE(session.IsIdle(1200));
+  EXPECT_TRUE(session.Close());
+  EXPECT_EQ(log.last.kind, RecordKind::kClose);
+  EXPECT_EQ(log.last.session, 77U);
+  EXPECT_EQ(log.sent.back(), 3U);
+  EXPECT_FALSE(session.Close());
+}
+
+// Its pushes may have been applied before it was forgotten.
+TEST(PushSession, OneThatWasForgottenEndsWithWhatIsUnknown) {
+  SessionLog log;
+  PushSession session(kShard, kProducer, 0, {.opens = true}, log);
+  session.OnRoute(kA, 0);
+  ASSERT_TRUE(session.Push(SharedBytes::Of("x"), 1000, 0).ok());
+  session.OnReply(log.Reply(PushOutcome::kOpened, 77, 2), 10);
+  session.OnReply(log.Reply(PushOutcome::kNoSession, 0, 1), 20);  // It is not the primary any more.
+  EXPECT_TRUE(session.status().ok());
+  session.OnReply(log.Reply(PushOutcome::kNoSession, 0, 2), 30);
+  EXPECT_EQ(session.status().code(), Code::kStale);
+  EXPECT_THAT(log.done, ElementsAre("1 unknown"));
 }
 
 // Unknown all the same: a copy that is late may find room.
