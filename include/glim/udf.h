@@ -27,6 +27,7 @@ namespace glim {
 namespace udf {
 class Hosts;
 }
+class TableClient;
 
 // Sums by name, which stop at the largest and smallest int64.
 class Counters {
@@ -41,6 +42,14 @@ class Counters {
   std::map<std::string, int64_t, std::less<>> sums_;
 };
 
+// The tables of a step in a task that may be run again (param/task_table.h).
+class TablesOfTask {
+ public:
+  virtual ~TablesOfTask() = default;
+  // The table as the task has to use it.
+  virtual Result<std::shared_ptr<TableClient>> Of(const std::shared_ptr<TableClient>& table) = 0;
+};
+
 // What a function may know of the task that runs it. Lives as long as the task.
 class TaskContext {
  public:
@@ -53,6 +62,9 @@ class TaskContext {
   int partition_count() const { return partition_count_; }
   // From 0; counts the tries of this task.
   int attempt() const { return attempt_; }
+  // How a host hands a captured table to its function; null: as it is.
+  TablesOfTask* tables() const { return tables_; }
+  void set_tables(TablesOfTask* tables) { tables_ = tables; }
   // The language runtimes of the thread, such as its Lua state. For Functions that need one.
   udf::Hosts& hosts() const { return *hosts_; }
 
@@ -66,6 +78,7 @@ class TaskContext {
   int partition_count_;
   int attempt_;
   udf::Hosts* hosts_;
+  TablesOfTask* tables_ = nullptr;
   Counters counters_;
 };
 

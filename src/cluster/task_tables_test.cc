@@ -221,6 +221,40 @@ TEST_F(TaskPushes, APushThatWasNotMadeEndsTheAttempt) {
   EXPECT_EQ(Rows(), After(6));
 }
 
+TEST_F(TaskPushes, AFailureIsKnownAlsoWhenNobodyLooked) {
+  MakeTable();
+  const auto program = Program();
+  TaskTables task(Attempt(0)), later(Attempt(1));
+  const TableHandle table = task.Of(Open(*program)).value();
+  // A push that makes no sense makes none in any attempt.
+  EXPECT_EQ(table->PushDoubles(std::vector<Key>{1}, std::vector<double>{}).Wait().code(), Code::kInvalid);
+  PushAll(*table, 0, 3);
+  EXPECT_TRUE(task.failure().ok()) << task.failure().message();
+  PushAll(*later.Of(Open(*program)).value(), 0, 5);
+  for (size_t i = 3; i < 10; ++i) (void)PushNumber(*table, i).Wait();
+  EXPECT_EQ(task.failure().code(), Code::kStale) << task.failure().message();
+  EXPECT_TRUE(later.failure().ok());
+  EXPECT_EQ(Rows(), After(5));
+}
+
+// As their rows come: which of them pushes first is not the same in each attempt.
+TEST_F(TaskPushes, StepsOfATaskAreTriedAgainIndependently) {
+  MakeTable();
+  const auto program = Program();
+  for (uint64_t attempt = 0; attempt < 2; ++attempt) {
+    TaskAttempt first = Attempt(attempt), second = Attempt(attempt);
+    second.step = 1;
+    EXPECT_NE(ProducerOf(first), ProducerOf(second));
+    TaskTables one(first), two(second);
+    const TableHandle a = one.Of(Open(*program)).value(), b = two.Of(Open(*program)).value();
+    PushAll(attempt == 0 ? *a : *b, 0, 20);
+    PushAll(attempt == 0 ? *b : *a, 0, 10 + 10 * attempt);
+  }
+  std::vector<double> twice = After(20);
+  for (double& row : twice) row *= 2;
+  EXPECT_EQ(Rows(), twice);
+}
+
 TEST(TaskTables, ATableOfThisProcessIsGivenBackAsItIs) {
   const auto env = env::MakePosixEnv();
   EmbeddedPlace place(*env);

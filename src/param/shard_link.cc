@@ -164,7 +164,7 @@ void ShardLink::Done(uint64_t push, PushResult result, const std::string& error)
   if (result == PushResult::kUnknown) {
     const std::string why = fmt::format("table \"{}\": it is not known whether the push is applied: {}", table_, error);
     // Only a task has others beside it that do the same.
-    status = of_task_ && !session_->status().ok() ? Status::Stale(why) : Status::Timeout(why);
+    status = of_task_ && !session_->status().ok() ? Status(session_->status().code(), why) : Status::Timeout(why);
   }
   if (!status.ok() && sent.answer > 0) Finish(sent.answer, status);
   sent.done(std::move(status));

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <mutex>
 #include <utility>
 
 #include "base/hash.h"
@@ -11,30 +12,56 @@
 #include "param/remote_table.h"
 
 namespace glim::param {
+
+// The first of a task.
+// Thread: any.
+class PushFailure {
+ public:
+  void Note(const Status& status) {
+    if (status.ok() || status.code() == Code::kInvalid) return;
+    const std::lock_guard lock(mutex_);
+    if (first_.ok()) first_ = status;
+  }
+  Status first() const {
+    const std::lock_guard lock(mutex_);
+    return first_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  Status first_;
+};
+
 namespace {
+
+Future<void> Noted(Future<void> push, const std::shared_ptr<PushFailure>& failure) {
+  const Dependency done(push);
+  done.Then([done, failure] { failure->Note(done.status()); });
+  return push;
+}
 
 class TaskTable final : public TableClient {
  public:
-  TaskTable(TableHandle table, std::shared_ptr<RemoteTable> own, bool again)
-      : table_(std::move(table)), own_(std::move(own)), again_(again) {}
+  TaskTable(TableHandle table, std::shared_ptr<RemoteTable> own, bool again, std::shared_ptr<PushFailure> failure)
+      : table_(std::move(table)), own_(std::move(own)), again_(again), failure_(std::move(failure)) {}
 
   const TableSpec& spec() const override { return table_->spec(); }
 
   Future<void> Push(std::span<const Key> keys, std::span<const std::byte> values, const PushOptions& options) override {
     RETURN_IF_ERROR(MayPush(options));
-    return own_->Push(keys, values, WithoutOthers(options));
+    return Noted(own_->Push(keys, values, WithoutOthers(options)), failure_);
   }
   Future<void> VPush(std::span<const Key> keys, std::span<const std::byte> values, std::span<const uint32_t> lengths,
                      const PushOptions& options) override {
     RETURN_IF_ERROR(MayPush(options));
-    return own_->VPush(keys, values, lengths, WithoutOthers(options));
+    return Noted(own_->VPush(keys, values, lengths, WithoutOthers(options)), failure_);
   }
   Future<void> PushPull(std::span<const Key> keys, std::span<const std::byte> values, std::span<std::byte> out,
                         const PushOptions& options) override {
     RETURN_IF_ERROR(MayPush(options));
-    if (!again_) return own_->PushPull(keys, values, out, WithoutOthers(options));
+    if (!again_) return Noted(own_->PushPull(keys, values, out, WithoutOthers(options)), failure_);
     // The shard has the answers of the last pushes only.
-    RETURN_IF_ERROR(own_->Push(keys, values, WithoutOthers(options)).Wait());
+    RETURN_IF_ERROR(Noted(own_->Push(keys, values, WithoutOthers(options)), failure_).Wait());
     return own_->Pull(keys, out, WithoutOthers(options));
   }
   // They see the task's pushes.
@@ -72,8 +99,8 @@ class TaskTable final : public TableClient {
           "table \"{}\": an earlier push of this task was not made whole, and only its next attempt can go on",
           spec().name));
     }
-    RETURN_IF_ERROR(failed_);
-    failed_ = WaitForOthers(options, network.env().clock());
+    if (failed_.ok()) failed_ = WaitForOthers(options, network.env().clock());
+    failure_->Note(failed_);
     return failed_;
   }
   static PushOptions WithoutOthers(const PushOptions& options) { return {.deadline = options.deadline}; }
@@ -81,15 +108,20 @@ class TaskTable final : public TableClient {
   const TableHandle table_;
   const std::shared_ptr<RemoteTable> own_;
   const bool again_;
+  const std::shared_ptr<PushFailure> failure_;
   Status failed_;
 };
 
 }  // namespace
 
 Producer ProducerOf(const TaskAttempt& task) {
-  const std::string name = fmt::format("{} {} {}", task.stage, task.partition, task.job);
+  const std::string name = fmt::format("{} {} {} {}", task.stage, task.partition, task.step, task.job);
   return {base::HashBytes(name, 1), base::HashBytes(name, 2)};
 }
+
+TaskTables::TaskTables(TaskAttempt task) : task_(std::move(task)), failure_(std::make_shared<PushFailure>()) {}
+TaskTables::~TaskTables() = default;
+Status TaskTables::failure() const { return failure_->first(); }
 
 Result<TableHandle> TaskTables::Of(const TableHandle& table) {
   const auto shared = std::dynamic_pointer_cast<RemoteTable>(table);
@@ -101,7 +133,7 @@ Result<TableHandle> TaskTables::Of(const TableHandle& table) {
       tables_.erase(known);
       return std::move(own).status();
     }
-    known->second = std::make_shared<TaskTable>(table, *std::move(own), task_.attempt > 0);
+    known->second = std::make_shared<TaskTable>(table, *std::move(own), task_.attempt > 0, failure_);
   }
   return known->second;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tables as a task pushes to them, so that a task that is run again pushes once: under a name that follows from job,
-// stage and partition, with the number of the attempt. A shard numbers what that name pushes, and
+// Tables as a step of a task pushes to them, so that a task that is run again pushes once: under a name that follows
+// from job, stage, partition and step, with the number of the attempt. A shard numbers what that name pushes, and
 //
 //   - passes over the pushes that an earlier attempt had brought to it, and takes those that come after;
 //   - refuses an earlier attempt that is still at work, from the first word of a later one on: its calls answer kStale.
@@ -26,9 +26,11 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "glim/table.h"
+#include "glim/udf.h"
 #include "param/replication/messages.h"
 
 namespace glim::param {
@@ -37,22 +39,30 @@ struct TaskAttempt {
   std::string job;  // Of one run of one flow, and no other.
   uint32_t stage = 0;
   uint32_t partition = 0;
+  uint32_t step = 0;     // Steps of a task take turns as their rows come, so each has a name of its own.
   uint64_t attempt = 0;  // Later ones have larger numbers.
 };
 Producer ProducerOf(const TaskAttempt& task);
 
-// The tables of one attempt; keep it as long as the attempt runs, and make one only: a second one would number its
-// pushes from 1 on, too, and they would pass for those of the first.
-class TaskTables {
+class PushFailure;
+
+// The tables of a step in one attempt; keep it as long as the attempt runs, and make one only: a second one would
+// number its pushes from 1 on, too, and they would pass for those of the first.
+class TaskTables final : public TablesOfTask {
  public:
-  explicit TaskTables(TaskAttempt task) : task_(std::move(task)) {}
+  explicit TaskTables(TaskAttempt task);
+  ~TaskTables() override;
   TaskTables(const TaskTables&) = delete;
 
   // The same handle for the same table. A table that is not on servers, or that is a worker, is given back as it is.
-  Result<TableHandle> Of(const TableHandle& table);
+  Result<TableHandle> Of(const TableHandle& table) override;
+  // Why the attempt has failed, also when nobody looked at what became of a push: one of them is not made, or not known
+  // to be. A push that made no sense (kInvalid) makes none in any attempt.
+  Status failure() const;
 
  private:
   const TaskAttempt task_;
+  const std::shared_ptr<PushFailure> failure_;
   std::map<TableHandle, TableHandle> tables_;
 };
 

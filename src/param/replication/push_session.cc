@@ -93,7 +93,8 @@ void PushSession::OnReply(const PushReply& reply, int64_t now) {
     case PushOutcome::kGap:
       if (reply.seq + 1 < first_seq_) {
         if (reply.view <= acknowledged_view_) return;  // A late answer.
-        return End(first_seq_, PushResult::kUnknown, Status::Stale("the shard has lost what it had acknowledged"));
+        return End(first_seq_, PushResult::kUnknown,
+                   Status::Unavailable("the shard has lost what it had acknowledged"));
       }
       return SendAgain(reply.seq + 1, now);
     case PushOutcome::kRefused:
@@ -113,7 +114,8 @@ void PushSession::OnReply(const PushReply& reply, int64_t now) {
         if (first_seq_ == 1) return SendAgain(1, now);  // It has not seen the first yet.
         if (reply.view <= acknowledged_view_) return;
       }
-      return End(first_seq_, PushResult::kUnknown, Status::Stale("the shard does not know this producer any more"));
+      return End(first_seq_, PushResult::kUnknown,
+                 Status::Unavailable("the shard does not know this producer any more"));
   }
 }
 

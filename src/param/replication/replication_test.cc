@@ -745,7 +745,7 @@ TEST(PushSession, OnlyAPrimaryOfALaterViewCanHaveLostSomething) {
   session.OnReply(log.Reply(PushOutcome::kNoSession, 0, 4), 20);
   EXPECT_TRUE(session.status().ok());
   session.OnReply(log.Reply(PushOutcome::kGap, 0, 6), 30);
-  EXPECT_EQ(session.status().code(), Code::kStale);
+  EXPECT_EQ(session.status().code(), Code::kUnavailable);
   EXPECT_THAT(log.done, ElementsAre("1 applied", "2 applied", "3 unknown"));
 }
 
