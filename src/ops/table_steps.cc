@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -19,23 +20,25 @@ Status CheckFixedWidth(const TableSpec& spec) {
       fmt::format("table \"{}\" has rows of variable length, a step needs a fixed width", spec.name));
 }
 
-Result<std::vector<Key>> ReadKeys(const Batch& batch, int column) {
-  std::vector<Key> keys(batch.row_count());
+// Behind those that are there.
+Status ReadKeys(const Batch& batch, int column, std::vector<Key>* keys) {
+  keys->reserve(keys->size() + batch.row_count());
   for (int64_t row = 0; row < batch.row_count(); ++row) {
     int64_t key;
     if (!native::Read(batch.At(row, column), &key)) {
       return Status::Invalid(fmt::format("a key must be an integer, got {}, row {}",
                                          batch.At(row, column).ToDebugString(), batch.RowToDebugString(row)));
     }
-    keys[row] = static_cast<Key>(key);
+    keys->push_back(static_cast<Key>(key));
   }
-  return keys;
+  return Status::Ok();
 }
 
-// Column by column into rows back to back.
+// Column by column into rows back to back, behind what is there.
 template <class V>
 Status FillValues(const Batch& batch, uint32_t width, std::vector<std::byte>* out) {
-  out->resize(batch.row_count() * width * sizeof(V));
+  const size_t before = out->size();
+  out->resize(before + batch.row_count() * width * sizeof(V));
   for (int64_t row = 0; row < batch.row_count(); ++row) {
     for (uint32_t c = 0; c < width; ++c) {
       V value;
@@ -44,7 +47,7 @@ Status FillValues(const Batch& batch, uint32_t width, std::vector<std::byte>* ou
                                            batch.At(row, static_cast<int>(c) + 1).ToDebugString(),
                                            batch.RowToDebugString(row)));
       }
-      std::memcpy(out->data() + (row * width + c) * sizeof(V), &value, sizeof(V));
+      std::memcpy(out->data() + before + (row * width + c) * sizeof(V), &value, sizeof(V));
     }
   }
   return Status::Ok();
@@ -91,7 +94,8 @@ Status LookupOperator::DoOpen() {
 Status LookupOperator::DoPush(Batch batch) {
   const int columns[] = {key_column_};
   RETURN_IF_ERROR(CheckColumns(batch, columns));
-  ASSIGN_OR_RETURN(const std::vector<Key> keys, ReadKeys(batch, key_column_));
+  std::vector<Key> keys;
+  RETURN_IF_ERROR(ReadKeys(batch, key_column_, &keys));
   std::vector<std::byte> values(keys.size() * RowBytes(table_->spec()));
   RETURN_IF_ERROR(table_->Pull(keys, values).Wait());
   std::vector<Column> out = batch.columns();
@@ -111,15 +115,48 @@ Status PushToOperator::DoPush(Batch batch) {
     return Status::Invalid(fmt::format("table \"{}\" takes a key and {} value{}, the row has {} fields: {}", spec.name,
                                        width, width == 1 ? "" : "s", batch.column_count(), batch.RowToDebugString(0)));
   }
-  ASSIGN_OR_RETURN(const std::vector<Key> keys, ReadKeys(batch, 0));
-  std::vector<std::byte> values;
+  RETURN_IF_ERROR(ReadKeys(batch, 0, &keys_));
   switch (spec.value_type) {
-    case ValueType::kF32: RETURN_IF_ERROR(FillValues<float>(batch, width, &values)); break;
-    case ValueType::kF64: RETURN_IF_ERROR(FillValues<double>(batch, width, &values)); break;
-    case ValueType::kI32: RETURN_IF_ERROR(FillValues<int32_t>(batch, width, &values)); break;
-    case ValueType::kI64: RETURN_IF_ERROR(FillValues<int64_t>(batch, width, &values)); break;
+    case ValueType::kF32: RETURN_IF_ERROR(FillValues<float>(batch, width, &values_)); break;
+    case ValueType::kF64: RETURN_IF_ERROR(FillValues<double>(batch, width, &values_)); break;
+    case ValueType::kI32: RETURN_IF_ERROR(FillValues<int32_t>(batch, width, &values_)); break;
+    case ValueType::kI64: RETURN_IF_ERROR(FillValues<int64_t>(batch, width, &values_)); break;
   }
-  return table_->Push(keys, values).Wait();
+  if (again_) return PushGathered(RowsPerPush(spec));
+  const Status status = table_->Push(keys_, values_).Wait();
+  keys_.clear();
+  values_.clear();
+  return status;
+}
+
+size_t PushToOperator::RowsPerPush(const TableSpec& spec) {
+  constexpr size_t kPushBytes = 1 << 20;
+  return std::clamp<size_t>(kPushBytes / (sizeof(Key) + RowBytes(spec)), 1, kRowsPerBatch);
+}
+
+Status PushToOperator::PushGathered(size_t rows_min) {
+  const size_t row_bytes = RowBytes(table_->spec());
+  const size_t rows_max = RowsPerPush(table_->spec());
+  size_t begin = 0;
+  while (begin < keys_.size() && keys_.size() - begin >= rows_min) {
+    const size_t rows = std::min(rows_max, keys_.size() - begin);
+    if (under_way_.size() == kUnderWayMax) {
+      RETURN_IF_ERROR(under_way_.front().Wait());
+      under_way_.pop_front();
+    }
+    under_way_.push_back(table_->Push(std::span(keys_).subspan(begin, rows),
+                                      std::span(values_).subspan(begin * row_bytes, rows * row_bytes)));
+    begin += rows;
+  }
+  keys_.erase(keys_.begin(), keys_.begin() + static_cast<int64_t>(begin));
+  values_.erase(values_.begin(), values_.begin() + static_cast<int64_t>(begin * row_bytes));
+  return Status::Ok();
+}
+
+Status PushToOperator::DoFinish() {
+  RETURN_IF_ERROR(PushGathered(1));
+  for (; !under_way_.empty(); under_way_.pop_front()) RETURN_IF_ERROR(under_way_.front().Wait());
+  return Status::Ok();
 }
 
 }  // namespace glim::ops

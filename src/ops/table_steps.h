@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Steps that work on a table: Lookup pulls the row of each key, PushTo pushes each row. One request per batch.
+// Steps that work on a table: Lookup pulls the row of each key, PushTo pushes each row. One request per batch; but the
+// pushes of a task that may be run again are cut by the number of rows alone, so that each attempt makes the same ones
+// (param/task_table.h), and a few of them are under way at once.
 //
 // A key is an integer (or a double without fraction); in a sparse table a negative one is the key with the same 64
 // bits. Bytes are no keys: hash them first.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -32,14 +35,29 @@ class LookupOperator : public Operator {
 // Rows in: the key, then as many values as the table is wide. No rows out.
 class PushToOperator : public Operator {
  public:
-  PushToOperator(OperatorContext context, TableHandle table) : Operator(std::move(context)), table_(std::move(table)) {}
+  // `again`: the task may be run again, and `table` is the task's.
+  PushToOperator(OperatorContext context, TableHandle table, bool again = false)
+      : Operator(std::move(context)), table_(std::move(table)), again_(again) {}
+
+  // Of a push of a task that may be run again: 4096 rows, but fewer of wide ones.
+  static size_t RowsPerPush(const TableSpec& spec);
 
  protected:
   Status DoOpen() override;
   Status DoPush(Batch batch) override;
+  Status DoFinish() override;
 
  private:
-  TableHandle table_;
+  static constexpr size_t kUnderWayMax = 8;
+
+  // Pushes what was gathered, once it is `rows_min` rows.
+  Status PushGathered(size_t rows_min);
+
+  const TableHandle table_;
+  const bool again_;
+  std::vector<Key> keys_;
+  std::vector<std::byte> values_;
+  std::deque<Future<void>> under_way_;
 };
 
 // Rows of a table (`values`: back to back, of the spec's type) as one column per value.
