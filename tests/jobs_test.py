@@ -164,29 +164,34 @@ class JobsTest(unittest.TestCase):
           :Sort():Printf("%d,%d,%d\\n"):Run()
         """
 
+    def kill_some(self, job, chance, kills_max, pause_s=0.3):
+        """Until the job ends; the processes that it had, and how many were killed or stopped."""
+        seen, killed, stopped = set(), 0, []
+        while job.poll() is None:
+            time.sleep(0.05 + chance.random() * pause_s)
+            executors = self.executors(job.pid)
+            seen.update(executors)
+            victim = chance.choice(executors) if executors and killed < kills_max else None
+            try:
+                if victim is not None and chance.random() < 0.25:
+                    os.kill(victim, signal.SIGSTOP)
+                    stopped.append((time.monotonic() + chance.random() * 4, victim))
+                elif victim is not None:
+                    os.kill(victim, signal.SIGKILL)
+                killed += victim is not None
+                for until, number in stopped:
+                    if until < time.monotonic():
+                        os.kill(number, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+        return seen, killed
+
     def test_executors_that_are_killed_are_done_without(self):
         expected = self.run_script(self.WORK, "--partitions", "12")[0]
         for seed in range(int(os.environ.get("GLIM_KILL_SCHEDULES", "3"))):
             chance = random.Random(seed)
             job = self.start(self.WORK, "--partitions", "12", "--on", f"local:{chance.randrange(1, 5)}")
-            seen, killed, stopped = set(), 0, []  # A task is tried four times.
-            while job.poll() is None:
-                time.sleep(0.1 + chance.random() * 0.4)
-                executors = self.executors(job.pid)
-                seen.update(executors)
-                victim = chance.choice(executors) if executors and killed < 3 else None
-                try:
-                    if victim is not None and chance.random() < 0.25:
-                        os.kill(victim, signal.SIGSTOP)
-                        stopped.append((time.monotonic() + chance.random() * 4, victim))
-                    elif victim is not None:
-                        os.kill(victim, signal.SIGKILL)
-                    killed += victim is not None
-                    for until, number in stopped:
-                        if until < time.monotonic():
-                            os.kill(number, signal.SIGCONT)
-                except ProcessLookupError:
-                    pass
+            seen, killed = self.kill_some(job, chance, 3)  # A task is tried four times.
             out, err = job.communicate(timeout=TIMEOUT_S)
             with self.subTest(seed=seed, killed=killed):
                 self.assertEqual((job.returncode, out), (0, expected), err)
@@ -263,11 +268,72 @@ class JobsTest(unittest.TestCase):
         expected = self.run_script(script, "--partitions", "3")[0]
         self.assertEqual(self.run_script(script, "--on", "local:2", "--partitions", "3")[0], expected)
 
-    def test_a_task_that_pushes_is_not_run_twice(self):
+    # Rows as they are read; rows that come in another order when they went to disk; pushes of functions; rows that are
+    # others each time, which go to two tables.
+    PUSHES = """
+        local glim = require "glim"
+        local function slow(n) local s = 0 for i = 1, 2000 do s = (s + n * i) % 1000003 end return s end
+        local function new(name) return glim.table{name = name, type = "i64", rule = glim.add(), shards = 3} end
+        local read, spilled, called, batches = new("read"), new("spilled"), new("called"), new("batches")
+        local flow = glim.flow("pushes")
+        local some = function(n) return n % 50 == 0 end
+        flow:Range(0, 3000000):Filter(some):Map(function(n) return slow(n) % 5000, n end):PushTo(read)
+        flow:Range(0, 200000):Map(function(n) return n * 7919 % 50021, n end):ReduceBy(function(a, b) return a + b end)
+          :Map(function(k, v) return k, v + slow(k) end):PushTo(spilled)
+        flow:Range(0, 3000000):Filter(some):Filter(function(n) return slow(n) % 20 == 0 end)
+          :ForEach(function(n) called:Push({n % 100, n % 7}, {n, 1}) end)
+        flow:Range(0, 60000):Distinct():ForEachBatch(function(rows)
+          local keys, values = {}, {}
+          for i, n in ipairs(rows:Column(1)) do keys[i], values[i] = slow(n) % 1000, n end
+          batches:Push(keys, values):Wait()
+        end)
+        flow:Run()
+        flow = glim.flow("look")
+        for _, counts in ipairs{read, spilled, called, batches} do
+          flow:Range(0, 60000):Lookup(counts, 1):Map(function(k, v) return v, k % 1000 * v end):Reduce(glim.sum):Print()
+        end
+        flow:Run()
+        """
+    # Rows that are others each time are pushed to two tables, which must be equal.
+    CHANCE = """
+        local glim = require "glim"
+        local function slow(n) local s = 0 for i = 1, 4000 do s = (s + n * i) % 1000003 end return s end
+        local function new(name) return glim.table{name = name, type = "i64", rule = glim.add(), shards = 3} end
+        local first, second = new("first"), new("second")
+        local flow = glim.flow("pushes")
+        local rows = flow:Range(0, 100000):RoundRobin(6):Filter(function(n) return (os.clock() * 1e7 + n) % 2 < 1 end)
+        rows:Map(function(n) return slow(n) % 1000, n end):PushTo(first)
+        rows:Distinct():Map(function(n) return slow(n) % 1000, n end):PushTo(second)
+        flow:Run()
+        flow = glim.flow("look")
+        flow:Range(0, 1000):Lookup(first, 1):Lookup(second, 1):Filter(function(_, a, b) return a ~= b end):Print()
+        flow:Range(0, 1000):Lookup(first, 1):Filter(function(_, a) return a > 0 end):Reduce(glim.count):Print()
+        flow:Run()
+        """
+
+    def test_tasks_that_are_run_again_push_once(self):
+        for script in (self.PUSHES, self.CHANCE):
+            self.push_while_killing(script)
+
+    def push_while_killing(self, script):
+        options = ("--partitions", "6", "--memory", "8M")
+        expected = self.run_script(script, *options)[0]
+        self.assertTrue(expected)
+        for seed in range(int(os.environ.get("GLIM_KILL_SCHEDULES", "3"))):
+            chance = random.Random(seed)
+            job = self.start(script, *options, "--on", f"local:{chance.randrange(1, 4)}")
+            seen, killed = self.kill_some(job, chance, 3, pause_s=1.5)  # A task is tried four times.
+            out, err = job.communicate(timeout=TIMEOUT_S)
+            with self.subTest(seed=seed, killed=killed):
+                self.assertEqual((job.returncode, out), (0, expected), err)
+                self.assertGreater(killed, 0)
+                self.assert_nothing_left(seen)
+
+    def test_a_task_that_pushes_by_chance_is_not_run_twice(self):
         script = """
             local glim = require "glim"
             local counts = glim.table{name = "counts", type = "i64", rule = glim.add()}
-            glim.flow("f"):Range(0, 60000000):Map(function(n) return n % 10, 1 end):PushTo(counts):Run()
+            glim.flow("f"):Range(0, 60000000):ForEach(function(n) counts:Push({math.random(10)}, {1}):Wait() end):Run()
             """
         job = self.start(script, "--on", "local:2")
         while len(self.executors(job.pid)) < 2:
@@ -277,7 +343,8 @@ class JobsTest(unittest.TestCase):
         os.kill(executors[0], signal.SIGKILL)
         out, err = job.communicate(timeout=TIMEOUT_S)
         self.assertEqual(job.returncode, 1, err)
-        self.assertRegex(err, "task [0-9]+ of stage 1 pushes to a table and was lost with its executor")
+        self.assertRegex(err, "task [0-9]+ of stage 1 pushes to a table and was lost with its executor; .* not tried "
+                              "again: its function mentions math.random")
         self.assert_nothing_left(executors)
 
     def test_ctrl_c_ends_all(self):

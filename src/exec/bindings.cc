@@ -22,6 +22,7 @@
 #include "ops/distinct.h"
 #include "ops/folds.h"
 #include "ops/pipe.h"
+#include "ops/repeat_steps.h"
 #include "ops/sort.h"
 #include "ops/table_steps.h"
 #include "udf/lua_function.h"
@@ -255,8 +256,13 @@ std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow
       const auto& lookup = Body<flow::LookupStep>(graph, op.step);
       return std::make_unique<ops::LookupOperator>(std::move(context), lookup.table, lookup.key);
     }
-    case OperatorKind::kPushTo:
-      return std::make_unique<ops::PushToOperator>(std::move(context), Body<flow::PushToStep>(graph, op.step).table);
+    case OperatorKind::kPushTo: {
+      const bool again = inputs.table != nullptr;
+      return std::make_unique<ops::PushToOperator>(
+          std::move(context), again ? std::move(inputs.table) : Body<flow::PushToStep>(graph, op.step).table, again);
+    }
+    case OperatorKind::kOrder: return std::make_unique<ops::OrderOperator>(std::move(context));
+    case OperatorKind::kCut: return std::make_unique<ops::CutOperator>(std::move(context));
   }
   CHECK(false);
 }

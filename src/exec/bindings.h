@@ -40,6 +40,7 @@ struct OperatorInputs {
   int64_t rows_before = 0;                 // kZipWithIndex, kSample by place: in the tasks before this one.
   const uint64_t* split = nullptr;         // kSample by split: the number of the one that is being read.
   uint64_t partition = 0;                  // kSample by copies: of the user's partitions; 0 without any.
+  TableHandle table;                       // kPushTo: as a task that may be run again pushes to it, or null.
 };
 std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow::Graph& graph,
                                             const Functions& functions, ops::OperatorContext context,

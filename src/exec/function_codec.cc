@@ -242,13 +242,6 @@ bool HasNativeFunctions(const flow::Graph& graph) {
   });
 }
 
-bool CapturesTable(const flow::Step& step) {
-  const FunctionSource* source = FunctionOf(step);
-  const udf::Captured* captured =
-      source != nullptr && source->function != nullptr ? udf::CapturedOf(*source->function) : nullptr;
-  return captured != nullptr && !captured->shared.empty();
-}
-
 void Travel(FlowWriter& archive, FunctionSource& source) {
   auto& [lua, function, tables, folds] = source;
   archive(lua, folds);

@@ -39,8 +39,6 @@ Result<std::string> EncodeGraph(const flow::Graph& graph);
 
 // A function in C++: only a process that runs the same program can have it.
 bool HasNativeFunctions(const flow::Graph& graph);
-// Its function is in Lua and has a table of servers among what it captured.
-bool CapturesTable(const flow::Step& step);
 
 struct GraphDecoding {
   // Opens the table of a handle, param::ParseTableAddress: its place is the master as the driver calls it, or that of

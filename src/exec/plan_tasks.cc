@@ -9,7 +9,9 @@
 #include "base/log.h"
 #include "base/try.h"
 #include "exchange/exchange.h"
+#include "exec/function_facts.h"
 #include "ops/join.h"
+#include "param/task_table.h"
 
 namespace glim::exec {
 namespace {
@@ -104,6 +106,21 @@ struct PlanTasks::Reading {
   uint64_t split = 0;
   uint64_t splits_before = 0;
   Reading* outer = nullptr;  // That of the stage whose part this is.
+};
+
+// The task at work, whatever stages its chains are of.
+struct PlanTasks::TaskRun {
+  udf::Hosts& hosts;
+  int attempt;
+  TaskResult* result;
+};
+
+// What the steps of a chain that push to tables have of their own.
+struct PlanTasks::Pushing {
+  explicit Pushing(const TaskRun& of) : of(of) {}
+  const TaskRun& of;
+  std::vector<std::unique_ptr<param::TaskTables>> tables;
+  std::vector<std::unique_ptr<TaskContext>> contexts;  // Of functions.
 };
 
 // One stage while it runs.
@@ -476,46 +493,47 @@ void PlanTasks::Fail(Status status) {
   cancelled_.store(true);
 }
 
-Status PlanTasks::RunTask(int stage, int task, udf::Hosts& hosts, TaskResult* result) {
+Status PlanTasks::RunTask(int stage, int task, udf::Hosts& hosts, TaskResult* result, int attempt) {
   RETURN_IF_ERROR(Continue());
   StageRun& run = stages_[stage];
   if (run.output != nullptr && options_.keeps_outputs) run.output->Clear(task);
-  RETURN_IF_ERROR(RunToEnd(&run, task, hosts, result));
+  RETURN_IF_ERROR(RunToEnd(&run, task, {hosts, attempt, result}));
   return run.ordered != nullptr ? run.ordered->EndTask(task) : Status::Ok();
 }
 
 // The task's chain, and where its rows go in the end.
-Status PlanTasks::RunToEnd(StageRun* run, int task, udf::Hosts& hosts, TaskResult* result) {
+Status PlanTasks::RunToEnd(StageRun* run, int task, const TaskRun& of) {
   const bool in_parts = run->sink != nullptr && run->sink->in_parts();
   if (!in_parts && NothingToDo(*run, task)) return Status::Ok();
   Reading reading;
   if (run->output != nullptr) {
     const bool by_place = run->stage->output.deal == batch::Deal::kByPlace;
     const auto writer = run->output->MakeWriter(task, &reading.split, by_place ? run->input->RowCount(0, task) : 0);
-    return RunChain(run, task, hosts, &reading, writer.get(), writer.get(), result);
+    return RunChain(run, task, of, &reading, writer.get(), writer.get());
   }
   if (in_parts) {
     auto part = run->sink->OpenPart(task);
     if (!part.ok()) return std::move(part).status().With(run->sink_name);
     PartOutput into_part(part->get(), &run->sink_name);
-    RETURN_IF_ERROR(RunChain(run, task, hosts, &reading, &into_part, nullptr, result));
+    RETURN_IF_ERROR(RunChain(run, task, of, &reading, &into_part, nullptr));
     return (*part)->Finish().With(run->sink_name);
   }
   NoOutput nowhere;
   SinkOutput into_sink(run->ordered.get(), task, &run->sink_name);
   BatchOutput* end = run->ordered != nullptr ? static_cast<BatchOutput*>(&into_sink) : &nowhere;
-  return RunChain(run, task, hosts, &reading, end, nullptr, result);
+  return RunChain(run, task, of, &reading, end, nullptr);
 }
 
 // Reads the task's rows and pushes what the operators give into `end`, which is `writer` when there is one.
-Status PlanTasks::RunChain(StageRun* run, int task, udf::Hosts& hosts, Reading* reading, BatchOutput* end,
-                           exchange::PartitionWriter* writer, TaskResult* result) {
-  TaskContext context(task, run->shape.tasks, 0, &hosts);
+Status PlanTasks::RunChain(StageRun* run, int task, const TaskRun& of, Reading* reading, BatchOutput* end,
+                           exchange::PartitionWriter* writer) {
+  TaskContext context(task, run->shape.tasks, of.attempt, &of.hosts);
+  Pushing pushing(of);
   Chain chain;
-  RETURN_IF_ERROR(MakeChain(*run, task, &context, &reading->split, &chain));
-  const auto feed = [&](BatchOutput* head) { return Feed(run, task, hosts, reading, head, result); };
+  RETURN_IF_ERROR(MakeChain(*run, task, &context, &reading->split, &pushing, &chain));
+  const auto feed = [&](BatchOutput* head) { return Feed(run, task, of, reading, head); };
   if (options_.taps) {
-    RETURN_IF_ERROR(RunTapped(run, task, chain, feed, end, writer, result));
+    RETURN_IF_ERROR(RunTapped(run, task, chain, feed, end, writer, of.result));
   } else {
     for (size_t i = chain.size(); i-- > 0;) {
       BatchOutput* next = i + 1 < chain.size() ? static_cast<BatchOutput*>(chain[i + 1].get()) : end;
@@ -525,7 +543,10 @@ Status PlanTasks::RunChain(StageRun* run, int task, udf::Hosts& hosts, Reading* 
     for (const auto& op : chain) RETURN_IF_ERROR(op->Finish());
     if (writer != nullptr) RETURN_IF_ERROR(writer->Finish());
   }
-  result->counters.Add(context.counters());
+  // An attempt in which a push failed must not pass for whole, also when a function did not look.
+  for (const auto& tables : pushing.tables) RETURN_IF_ERROR(tables->failure());
+  of.result->counters.Add(context.counters());
+  for (const auto& of_step : pushing.contexts) of.result->counters.Add(of_step->counters());
   return Status::Ok();
 }
 
@@ -538,6 +559,7 @@ int64_t PlanTasks::CountKeepers(const StageRun& run) {
       case OperatorKind::kMerge:
       case OperatorKind::kGroup:
       case OperatorKind::kSort:
+      case OperatorKind::kOrder:
       case OperatorKind::kTop:
       case OperatorKind::kJoin:
       case OperatorKind::kCoGroup: return true;
@@ -558,7 +580,36 @@ int64_t PlanTasks::MemoryShare(const StageRun& run) const {
          (std::clamp(run.shape.tasks, 1, options_.threads) * std::max<int64_t>(CountKeepers(run), 1));
 }
 
-Status PlanTasks::MakeChain(const StageRun& run, int task, TaskContext* context, const uint64_t* split, Chain* chain) {
+// Tables as this task pushes to them, when it may be run again.
+Status PlanTasks::PushAsTask(const StageRun& run, int task, const plan::Operator& op, Pushing* pushing,
+                             TaskContext** context, OperatorInputs* inputs) {
+  const flow::Step& step = plan_.graph->steps()[op.step];
+  const auto* push_to = op.kind == OperatorKind::kPushTo ? &std::get<flow::PushToStep>(step.body) : nullptr;
+  const bool function = op.kind == OperatorKind::kFunction && CapturesTable(step);
+  if (options_.job.empty() || (push_to == nullptr && !function)) return Status::Ok();
+  pushing->tables.push_back(
+      std::make_unique<param::TaskTables>(param::TaskAttempt{.job = options_.job,
+                                                             .stage = static_cast<uint32_t>(&run - stages_.data()),
+                                                             .partition = static_cast<uint32_t>(task),
+                                                             .step = static_cast<uint32_t>(op.step),
+                                                             .attempt = static_cast<uint64_t>(pushing->of.attempt)}));
+  param::TaskTables& tables = *pushing->tables.back();
+  if (push_to != nullptr) {
+    auto table = tables.Of(push_to->table);
+    if (!table.ok()) return std::move(table).status().With(StepName(step));
+    inputs->table = *std::move(table);
+    return Status::Ok();
+  }
+  const TaskContext& whole = **context;
+  pushing->contexts.push_back(
+      std::make_unique<TaskContext>(whole.partition(), whole.partition_count(), whole.attempt(), &whole.hosts()));
+  *context = pushing->contexts.back().get();
+  (*context)->set_tables(&tables);
+  return Status::Ok();
+}
+
+Status PlanTasks::MakeChain(const StageRun& run, int task, TaskContext* context, const uint64_t* split,
+                            Pushing* pushing, Chain* chain) {
   const plan::Stage& stage = *run.stage;
   const int64_t share = MemoryShare(run);
   for (size_t i = 0; i < stage.operators.size(); ++i) {
@@ -583,9 +634,11 @@ Status PlanTasks::MakeChain(const StageRun& run, int task, TaskContext* context,
         if (inputs.left_width == 0) inputs.left_width = join->left_width;
       }
     }
+    TaskContext* of_step = context;
+    RETURN_IF_ERROR(PushAsTask(run, task, op, pushing, &of_step, &inputs));
     chain->push_back(
         MakeOperator(op, *plan_.graph, functions_,
-                     {env_, &budget_, &spill_, share, context, &cancelled_, StepName(plan_.graph->steps()[op.step])},
+                     {env_, &budget_, &spill_, share, of_step, &cancelled_, StepName(plan_.graph->steps()[op.step])},
                      std::move(inputs)));
   }
   return Status::Ok();
@@ -652,10 +705,9 @@ bool PlanTasks::NothingToDo(const StageRun& run, int task) const {
 }
 
 // Pushes all rows of the task's input into `head`.
-Status PlanTasks::Feed(StageRun* run, int task, udf::Hosts& hosts, Reading* reading, BatchOutput* head,
-                       TaskResult* result) {
-  if (run->source != nullptr) return FeedSplits(run, task, reading, head, result);
-  if (run->input == nullptr) return FeedParts(*run, task, hosts, reading, head, result);
+Status PlanTasks::Feed(StageRun* run, int task, const TaskRun& of, Reading* reading, BatchOutput* head) {
+  if (run->source != nullptr) return FeedSplits(run, task, reading, head, of.result);
+  if (run->input == nullptr) return FeedParts(*run, task, of, reading, head);
   const auto [begin, end] = Partitions(*run, *run->input, task);
   const auto reader = run->input->MakeReader(begin, end, LastReader(run->stage->input));
   while (!head->full()) {
@@ -668,15 +720,14 @@ Status PlanTasks::Feed(StageRun* run, int task, udf::Hosts& hosts, Reading* read
 }
 
 // The task is one of a part's, or, when there is but one, all of them.
-Status PlanTasks::FeedParts(const StageRun& run, int task, udf::Hosts& hosts, Reading* reading, BatchOutput* head,
-                            TaskResult* result) {
+Status PlanTasks::FeedParts(const StageRun& run, int task, const TaskRun& of, Reading* reading, BatchOutput* head) {
   int first = 0;
   for (StageRun* part : run.parts) {
     for (int i = 0; i < part->shape.tasks && !head->full(); ++i) {
       if (!run.stage->one_task && first + i != task) continue;
       if (NothingToDo(*part, i)) continue;
       Reading of_part{0, part->shape.splits_before, reading};
-      RETURN_IF_ERROR(RunChain(part, i, hosts, &of_part, head, nullptr, result));
+      RETURN_IF_ERROR(RunChain(part, i, of, &of_part, head, nullptr));
     }
     first += part->shape.tasks;
   }

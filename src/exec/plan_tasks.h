@@ -38,8 +38,11 @@ struct PlanTasksOptions {
   int threads = 1;     // That run tasks here at a time.
   int partitions = 0;  // Tasks of a source's stage and partitions of a hash exchange; 0: by size.
   int64_t memory_bytes = 0;
-  std::string tmp_folder;        // Where what does not fit into memory lies meanwhile.
-  bool keeps_outputs = false;    // Until DropOutput: tasks may be run again.
+  std::string tmp_folder;      // Where what does not fit into memory lies meanwhile.
+  bool keeps_outputs = false;  // Until DropOutput: tasks may be run again.
+  // The run's name, under which tasks push to tables so that those that are run again push once (param/task_table.h);
+  // empty: they push as others do.
+  std::string job;
   bool taps = false;             // Results of tasks tell what each step did.
   Progress* progress = nullptr;  // Told of what sources give; may be null.
 };
@@ -90,8 +93,9 @@ class PlanTasks {
   bool IsPart(int stage) const;
   // What tasks that run here share. Expects: shaped.
   Status Prepare(int stage);
-  // `result` is filled when this is ok. Once the run failed: kCancelled.
-  Status RunTask(int stage, int task, udf::Hosts& hosts, TaskResult* result);
+  // `result` is filled when this is ok. Once the run failed: kCancelled. `attempt`: counts the tries of the task, in
+  // all processes.
+  Status RunTask(int stage, int task, udf::Hosts& hosts, TaskResult* result, int attempt = 0);
   // After its last task: the sink has all rows, and nobody reads the stage's inputs for its sake again.
   Status FinishStage(int stage);
   // Nobody needs what the stage sent any more.
@@ -126,6 +130,7 @@ class PlanTasks {
  private:
   struct StageRun;
   struct Reading;
+  struct TaskRun;
   using Chain = std::vector<std::unique_ptr<ops::Operator>>;
 
   Status CountCaches();
@@ -143,20 +148,23 @@ class PlanTasks {
   std::vector<ops::KeyKinds*> KeyKindsOf(const StageRun& run) const;
   void MakeKeyKinds(StageRun* run);
   void LetGo(StageRun* run);
-  Status RunToEnd(StageRun* run, int task, udf::Hosts& hosts, TaskResult* result);
-  Status RunChain(StageRun* run, int task, udf::Hosts& hosts, Reading* reading, BatchOutput* end,
-                  exchange::PartitionWriter* writer, TaskResult* result);
+  Status RunToEnd(StageRun* run, int task, const TaskRun& of);
+  Status RunChain(StageRun* run, int task, const TaskRun& of, Reading* reading, BatchOutput* end,
+                  exchange::PartitionWriter* writer);
   static int64_t CountKeepers(const StageRun& run);
   int64_t MemoryShare(const StageRun& run) const;
-  Status MakeChain(const StageRun& run, int task, TaskContext* context, const uint64_t* split, Chain* chain);
+  struct Pushing;
+  Status MakeChain(const StageRun& run, int task, TaskContext* context, const uint64_t* split, Pushing* pushing,
+                   Chain* chain);
+  Status PushAsTask(const StageRun& run, int task, const plan::Operator& op, Pushing* pushing, TaskContext** context,
+                    OperatorInputs* inputs);
   template <class FeedInto>
   Status RunTapped(const StageRun* run, int task, const Chain& chain, const FeedInto& feed, BatchOutput* end,
                    exchange::PartitionWriter* writer, TaskResult* result);
   static std::pair<int, int> Partitions(const StageRun& run, const exchange::Exchange& input, int task);
   bool NothingToDo(const StageRun& run, int task) const;
-  Status Feed(StageRun* run, int task, udf::Hosts& hosts, Reading* reading, BatchOutput* head, TaskResult* result);
-  Status FeedParts(const StageRun& run, int task, udf::Hosts& hosts, Reading* reading, BatchOutput* head,
-                   TaskResult* result);
+  Status Feed(StageRun* run, int task, const TaskRun& of, Reading* reading, BatchOutput* head);
+  Status FeedParts(const StageRun& run, int task, const TaskRun& of, Reading* reading, BatchOutput* head);
   Status FeedSplits(StageRun* run, int task, Reading* reading, BatchOutput* head, TaskResult* result);
   Status Continue() const { return cancelled() ? Status::Cancelled("cancelled") : Status::Ok(); }
 

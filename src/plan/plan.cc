@@ -417,6 +417,8 @@ std::string_view Suffix(OperatorKind kind, bool last) {
     case OperatorKind::kCombine: return " combine";
     case OperatorKind::kMerge: return " merge";
     case OperatorKind::kLimit: return last ? "" : " limit";
+    case OperatorKind::kOrder: return " in order";
+    case OperatorKind::kCut: return " batches";
     default: return "";
   }
 }
@@ -507,7 +509,9 @@ RowCount After(const Operator& op, const flow::Step& step, bool one_task, const 
     case OperatorKind::kAs:
     case OperatorKind::kZipWithIndex:
     case OperatorKind::kSort:
-    case OperatorKind::kLookup: return in;
+    case OperatorKind::kLookup:
+    case OperatorKind::kOrder:
+    case OperatorKind::kCut: return in;
     case OperatorKind::kSample:
     case OperatorKind::kDistinct:
     case OperatorKind::kGroup: return AtMost(in);

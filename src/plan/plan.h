@@ -43,6 +43,9 @@ enum class OperatorKind {
   kPipeAsArgs,
   kLookup,
   kPushTo,
+  // In plans for several processes, in front of steps that push (plan/repeat.h):
+  kOrder,  // Sorts what one task has by all columns.
+  kCut,    // Cuts rows into batches by what they are, however they came.
 };
 
 // What a Sample draws a row by, such that the same rows are drawn for any number of tasks (docs/design/partitions.md).

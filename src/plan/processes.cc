@@ -29,15 +29,17 @@ bool LivesWithDriver(const flow::Step& source) {
 
 }  // namespace
 
-SpreadPlan SpreadOverProcesses(const Plan& plan) {
+SpreadPlan SpreadOverProcesses(const Plan& plan, const std::vector<FunctionFacts>& facts) {
   const auto& steps = plan.graph->steps();
-  SpreadPlan spread{.plan = {plan.graph, plan.ends, {}}, .at_driver = {}};
+  SpreadPlan spread{.plan = {plan.graph, plan.ends, {}}, .at_driver = {}, .repeats = {}};
+  RepeatPlanner repeat(*plan.graph, facts, &spread.plan.stages, &spread.repeats);
   std::vector<int> place;  // Of each stage of `plan`, the one that has its rows or its sink.
-  std::vector<bool> reads_here;
   const auto add = [&](Stage stage, bool at_driver) {
-    spread.plan.stages.push_back(std::move(stage));
+    const int last = repeat.Add(std::move(stage), at_driver);
+    // What was made on the way is not.
+    spread.at_driver.resize(last);
     spread.at_driver.push_back(at_driver);
-    return static_cast<int>(spread.plan.stages.size()) - 1;
+    return last;
   };
   for (const Stage& original : plan.stages) {
     Stage stage = original;

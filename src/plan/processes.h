@@ -3,6 +3,8 @@
 // A plan for several processes: which of its stages stay in the driver's, and cut such that all others can run
 // anywhere.
 //
+// Tasks that push to a table are run again when they are lost, for which some of them need another plan (repeat.h).
+//
 // Sources that live with the driver (standard input, channels, functions that read, databases with the snapshot that
 // all its connections look at, what a cache holds) are read there, with the steps behind them up to the next exchange.
 // Sinks are written there; so a stage that ends in one is cut in front of it, and what the sink gets is kept, partition
@@ -15,15 +17,18 @@
 #include <vector>
 
 #include "plan/plan.h"
+#include "plan/repeat.h"
 
 namespace glim::plan {
 
 struct SpreadPlan {
   Plan plan;
   std::vector<bool> at_driver;  // Of each stage. Parts are asked for their own tasks.
+  std::vector<Repeat> repeats;  // Of each stage.
 };
 
-SpreadPlan SpreadOverProcesses(const Plan& plan);
+// `facts`: of each step's function, the same in all processes of a run.
+SpreadPlan SpreadOverProcesses(const Plan& plan, const std::vector<FunctionFacts>& facts);
 
 // Equal for equal plans, in all processes of one build.
 uint64_t Fingerprint(const Plan& plan);

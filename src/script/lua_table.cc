@@ -8,6 +8,7 @@
 #include "param/doubles.h"
 #include "script/lua_support.h"
 #include "udf/lua_capture.h"
+#include "udf/lua_state.h"
 #include "udf/lua_values.h"
 
 namespace glim::script {
@@ -43,8 +44,10 @@ struct Future {
 
 Result<TableHandle> Self(lua_State* L) {
   auto table = ToTable(L, 1, "a method of a table");
-  if (table.ok()) return table;
-  return Status::Invalid("call the methods of a table with a colon, like model:Pull(keys)");
+  if (!table.ok()) return Status::Invalid("call the methods of a table with a colon, like model:Pull(keys)");
+  const TaskContext* task = udf::TaskAtWork(L);
+  if (task == nullptr || task->tables() == nullptr) return table;
+  return task->tables()->Of(*table);
 }
 
 // A number, or a 64-bit integer of the FFI.

@@ -215,6 +215,11 @@ void OpenGlimRuntime(lua_State* L) {
   RememberStandard(L);
 }
 
+TaskContext* TaskAtWork(lua_State* L) {
+  const LuaState* state = StateOf(L);
+  return state != nullptr ? state->task : nullptr;
+}
+
 Result<std::unique_ptr<LuaState>> LuaState::Make(const HostOptions& options) {
   lua_State* L = luaL_newstate();
   if (L == nullptr) return Status::Exhausted("there is no memory for a Lua state");

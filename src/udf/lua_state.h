@@ -84,4 +84,7 @@ void MakeErrorText(lua_State* L);
 // Prelude and module `glim` into a state with the standard library open. writeRow and glim.partition need a LuaState.
 void OpenGlimRuntime(lua_State* L);
 
+// Of the function that runs in the state at the moment; null when it is none of a flow.
+TaskContext* TaskAtWork(lua_State* L);
+
 }  // namespace glim::udf

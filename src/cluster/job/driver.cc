@@ -28,6 +28,7 @@
 #include "cluster/job/remote_rows.h"
 #include "cluster/job/schedule.h"
 #include "cluster/job/task_queue.h"
+#include "exec/function_facts.h"
 #include "exec/graph_codec.h"
 #include "exec/plan_tasks.h"
 #include "net/event_loop.h"
@@ -135,6 +136,7 @@ class JobDriver::Impl {
 
   env::Env& env_;
   const JobDriverOptions options_;
+  const uint64_t session_ = env_.RandomSeed();  // Its runs are no other session's.
   net::EventLoop loop_;
   std::unique_ptr<net::Transport> transport_;
   mutable std::mutex mutex_;  // Of the next three.
@@ -155,7 +157,7 @@ class JobDriver::Impl::JobRun {
       : driver_(driver),
         env_(driver.env_),
         number_(number),
-        spread_(plan::SpreadOverProcesses(plan)),
+        spread_(plan::SpreadOverProcesses(plan, exec::FactsOfFunctions(*plan.graph))),
         stages_(spread_.plan.stages),
         pool_(pool),
         options_(options),
@@ -233,21 +235,11 @@ class JobDriver::Impl::JobRun {
     return inputs;
   }
 
-  // A function that captured a table may push to it.
-  bool MayPush(int stage) const {
-    const auto& steps = spread_.plan.graph->steps();
-    for (const plan::Operator& op : stages_[stage].operators) {
-      if (op.kind == plan::OperatorKind::kPushTo || exec::CapturesTable(steps[op.step])) return true;
-    }
-    return std::any_of(stages_[stage].parts.begin(), stages_[stage].parts.end(),
-                       [this](int part) { return MayPush(part); });
-  }
-
   // What is read here, and caches, have their rows here before they look at the first, so that nothing can be lost any
   // more when some of them have gone into a sink.
   bool WantedHere(int stage) const {
     if (spread_.at_driver[stage] || stages_[stage].output.kind == plan::ExchangeKind::kNone) return false;
-    if (stages_[stage].cache >= 0) return true;
+    if (stages_[stage].cache >= 0 || spread_.repeats[stage].to_driver) return true;
     for (size_t reader = 0; reader < stages_.size(); ++reader) {
       if (!spread_.at_driver[reader]) continue;
       const std::vector<int> inputs = InputsOf(static_cast<int>(reader));
@@ -278,7 +270,8 @@ class JobDriver::Impl::JobRun {
     progress_.StartStage(stage + 1, static_cast<int>(stages_.size()), tasks_.source_bytes());
     schedule_.SetTasks(stage, std::vector<bool>(tasks_.shape(stage).tasks, spread_.at_driver[stage]));
     if (stages_[stage].output.kind == plan::ExchangeKind::kNone) schedule_.GivesNoRows(stage);
-    if (!spread_.at_driver[stage] && MayPush(stage)) schedule_.RunOnce(stage);
+    if (!spread_.at_driver[stage] && !spread_.repeats[stage].once.empty())
+      schedule_.RunOnce(stage, spread_.repeats[stage].once);
     if (stages_[stage].output.kind != plan::ExchangeKind::kBroadcast && stages_[stage].input >= 0 &&
         stages_[stages_[stage].input].output.kind == plan::ExchangeKind::kKeep) {
       schedule_.RunBeside(stage, stages_[stage].input);
@@ -654,6 +647,7 @@ class JobDriver::Impl::JobRun {
       executor = it->second.executor;
     }
     OpenRun open{.run = number_,
+                 .job = fmt::format("{:016x} {}", driver_.session_, number_),
                  .place = place,
                  .plan_hash = plan::Fingerprint(spread_.plan),
                  .ends = {spread_.plan.ends.begin(), spread_.plan.ends.end()},
@@ -673,10 +667,17 @@ class JobDriver::Impl::JobRun {
     });
   }
 
+  // What cannot be made again as it was: tasks that pushed would push something else. It is here, and so not lost.
+  bool KeptToTheEnd(int stage) const {
+    return spread_.repeats[stage].to_driver && std::any_of(spread_.repeats.begin(), spread_.repeats.end(),
+                                                           [](const plan::Repeat& repeat) { return repeat.pushes; });
+  }
+
   // Asked what the last stages read, and has been read.
   void ReleaseWhatIsRead() {
     for (int stage = 0; stage < static_cast<int>(stages_.size()); ++stage) {
       if (!finished_[stage] || schedule_.released(stage) || tasks_.output(stage) == nullptr) continue;
+      if (KeptToTheEnd(stage)) continue;
       bool wanted = false;
       for (int reader = 0; reader < static_cast<int>(stages_.size()) && !wanted; ++reader) {
         if (finished_[reader] || reader <= stage) continue;

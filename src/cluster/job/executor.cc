@@ -24,6 +24,7 @@
 #include "cluster/job/remote_rows.h"
 #include "cluster/job/task_queue.h"
 #include "env/output_capture.h"
+#include "exec/function_facts.h"
 #include "exec/plan_tasks.h"
 #include "net/event_loop.h"
 #include "net/transport.h"
@@ -195,7 +196,7 @@ class ExecutorProcess::Impl {
     ASSIGN_OR_RETURN(const auto graph, exec::DecodeGraph(frame.segments[1].bytes, decoding));
     ASSIGN_OR_RETURN(const plan::Plan plan,
                      plan::MakePlan(graph, std::vector<int>(open.ends.begin(), open.ends.end())));
-    run->spread = plan::SpreadOverProcesses(plan);
+    run->spread = plan::SpreadOverProcesses(plan, exec::FactsOfFunctions(*graph));
     if (plan::Fingerprint(run->spread.plan) != open.plan_hash) {
       return Status::Invalid(
           "the executor has made another plan of the flow than the driver: they are not of one build");
@@ -218,6 +219,7 @@ class ExecutorProcess::Impl {
                                                                           .memory_bytes = open.memory_bytes,
                                                                           .tmp_folder = options_.tmp_folder,
                                                                           .keeps_outputs = true,
+                                                                          .job = open.job,
                                                                           .taps = open.taps},
                                                    run->spread.plan);
     RETURN_IF_ERROR(run->tasks->Open(/*tasks_only=*/true));
@@ -334,7 +336,7 @@ class ExecutorProcess::Impl {
                        task.task >= 0 && task.task < run.tasks->shape(task.stage).tasks;
     if (!known) return MakeAnswer(request, Status::Corrupt("a task that the plan has not"));
     TaskAnswer answer;
-    const Status status = run.tasks->RunTask(task.stage, task.task, hosts, &answer.result);
+    const Status status = run.tasks->RunTask(task.stage, task.task, hosts, &answer.result, task.attempt);
     if (!status.ok()) return MakeAnswer(request, status);
     if (const exchange::Exchange* output = run.tasks->output(task.stage)) answer.rows = output->RowsOf(task.task);
     answer.keys_seen = run.tasks->KeysSeen(task.stage);

@@ -167,6 +167,7 @@ void Visit(Codec& codec, FetchAnswer& answer) {
 template <class Codec>
 void Visit(Codec& codec, OpenRun& open) {
   codec(open.run);
+  codec(open.job);
   codec(open.place);
   codec(open.plan_hash);
   codec(open.ends);

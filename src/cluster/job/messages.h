@@ -45,6 +45,7 @@ inline constexpr size_t kPayloadBytesMax = size_t{1} << 30;
 // An executor works for one session, on one run at a time. The graph is the frame's segment (exec/graph_codec.h).
 struct OpenRun {
   uint64_t run = 0;        // Numbers runs of the session.
+  std::string job;         // A name for the run that no other has, in no session: under it tasks push to tables.
   int32_t place = 0;       // Of this executor.
   uint64_t plan_hash = 0;  // plan::Fingerprint of what the driver made of it.
   std::vector<int32_t> ends;

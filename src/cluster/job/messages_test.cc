@@ -43,6 +43,7 @@ TEST(JobMessagesTest, ComeBackAsTheyWere) {
 
   OpenRun open;
   open.run = 3;
+  open.job = "4f 3";
   open.place = 2;
   open.plan_hash = 99;
   open.ends = {1, 4};
@@ -55,6 +56,7 @@ TEST(JobMessagesTest, ComeBackAsTheyWere) {
   EXPECT_THAT(opened->ends, ElementsAre(1, 4));
   EXPECT_EQ(opened->lua_path, "?.lua");
   EXPECT_EQ(opened->folder, "/home");
+  EXPECT_EQ(opened->job, "4f 3");
   EXPECT_EQ(opened->plan_hash, 99U);
   EXPECT_FALSE(opened->lua_kernels);
   EXPECT_TRUE(opened->taps);

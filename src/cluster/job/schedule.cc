@@ -63,9 +63,9 @@ void Schedule::Release(int stage) { stages_[stage].released = true; }
 void Schedule::MarkWaiting(int stage, int task) {
   Task& t = stages_[stage].tasks[task];
   if (t.state == Task::kDone) --stages_[stage].done;
-  if (stages_[stage].once) {
-    KeepFailure(Status::Unavailable(
-        fmt::format("rows of stage {} were lost, and its tasks must not run again: they push to a table", stage + 1)));
+  if (const std::string& once = stages_[stage].once; !once.empty()) {
+    KeepFailure(Status::Unavailable(fmt::format(
+        "rows of stage {} were lost, whose tasks push to a table and are not run again: {}", stage + 1, once)));
   }
   t.state = Task::kWaiting;
   t.place = -1;
@@ -188,11 +188,11 @@ void Schedule::KeepFailure(Status status) {
 
 Status Schedule::TriedOften(const Step& step) const {
   const int attempts = stages_[step.stage].tasks[step.task].attempts;
-  if (stages_[step.stage].once) {
-    return Status::Unavailable(fmt::format(
-        "task {} of stage {} pushes to a table and was lost with its executor; it is not tried again, since "
-        "a part of its pushes may have been applied",
-        step.task + 1, step.stage + 1));
+  if (const std::string& once = stages_[step.stage].once; !once.empty()) {
+    return Status::Unavailable(
+        fmt::format("task {} of stage {} pushes to a table and was lost with its executor; a part of its pushes may "
+                    "have been applied, and it is not tried again: {}",
+                    step.task + 1, step.stage + 1, once));
   }
   if (attempts < attempts_max_) return Status::Ok();
   return Status::Unavailable(

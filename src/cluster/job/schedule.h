@@ -19,6 +19,8 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "glim/status.h"
@@ -42,8 +44,8 @@ class Schedule {
   void SetTasks(int stage, std::vector<bool> at_driver);
   // Its tasks give no rows: what ran stays done when its place is lost.
   void GivesNoRows(int stage) { stages_[stage].gives_rows = false; }
-  // Its tasks do what must not be done twice: one that was at work when its place was lost ends the run.
-  void RunOnce(int stage) { stages_[stage].once = true; }
+  // Its tasks do what must not be done twice, and why: one that was at work when its place was lost ends the run.
+  void RunOnce(int stage, std::string why) { stages_[stage].once = std::move(why); }
   // Task i is best run where task i of that input ran.
   void RunBeside(int stage, int input) { stages_[stage].beside = input; }
   // From now on the tasks of this stage are wanted. Expects: SetTasks, also of its inputs.
@@ -60,7 +62,7 @@ class Schedule {
     int place = 0;
     int stage = 0;
     int task = 0;     // Of kRun, as is
-    int attempt = 0;  // from 0.
+    int attempt = 0;  // from 0, each larger than all before it, also when the task had succeeded meanwhile.
   };
   // What can be begun now; nullopt: wait until something that was begun has ended.
   std::optional<Step> Next();
@@ -101,7 +103,7 @@ class Schedule {
     int done = 0;
     bool released = false;
     bool gives_rows = true;
-    bool once = false;
+    std::string once;      // Why; empty: they may run again.
     uint64_t version = 1;  // Counts the changes of where its inputs are.
     int not_told = 0;
   };

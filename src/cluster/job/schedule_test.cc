@@ -239,6 +239,27 @@ TEST(ScheduleTest, GivesUpATaskThatLosesFourExecutors) {
       "task 1 of stage 1 was tried 4 times, and each time its executor or another one that it read from was lost");
 }
 
+// Shards tell the pushes of a task's attempts apart by them.
+TEST(ScheduleTest, AttemptsHaveGrowingNumbersAlsoOfWhatHadSucceeded) {
+  Schedule schedule({{}}, 4);
+  schedule.AddPlace(Schedule::kDriver, 1);
+  schedule.SetTasks(0, {false});
+  schedule.Aim(0);
+  const auto run = [&](int place) {
+    schedule.AddPlace(place, 1);
+    schedule.Told(*schedule.Next());
+    return *schedule.Next();
+  };
+  EXPECT_EQ(run(1).attempt, 0);
+  schedule.LosePlace(1);
+  const Step second = run(2);
+  EXPECT_EQ(second.attempt, 1);
+  schedule.Succeeded(second);
+  EXPECT_TRUE(schedule.Done(0));
+  schedule.LosePlace(2);
+  EXPECT_EQ(run(3).attempt, 2);
+}
+
 TEST(ScheduleTest, WhatMustNotBeDoneTwiceEndsTheRunWhenItIsLost) {
   Schedule schedule({{}}, 4);
   schedule.AddPlace(Schedule::kDriver, 1);
@@ -246,7 +267,7 @@ TEST(ScheduleTest, WhatMustNotBeDoneTwiceEndsTheRunWhenItIsLost) {
   schedule.AddPlace(2, 1);
   schedule.SetTasks(0, {false, false});
   schedule.GivesNoRows(0);
-  schedule.RunOnce(0);
+  schedule.RunOnce(0, "it draws lots");
   schedule.Aim(0);
   std::vector<Step> running;
   while (const auto step = schedule.Next()) {
@@ -264,8 +285,8 @@ TEST(ScheduleTest, WhatMustNotBeDoneTwiceEndsTheRunWhenItIsLost) {
   schedule.LosePlace(running[1].place);
   EXPECT_EQ(
       schedule.failure().message(),
-      "task 2 of stage 1 pushes to a table and was lost with its executor; it is not tried again, since a part of "
-      "its pushes may have been applied");
+      "task 2 of stage 1 pushes to a table and was lost with its executor; a part of its pushes may have been applied, "
+      "and it is not tried again: it draws lots");
 }
 
 // The rows of a stage that has been read and released are gone; when rows made of them are lost, it runs again, too.
