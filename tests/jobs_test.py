@@ -329,6 +329,28 @@ class JobsTest(unittest.TestCase):
                 self.assertGreater(killed, 0)
                 self.assert_nothing_left(seen)
 
+    def test_what_was_read_once_is_there_when_it_is_needed_again(self):
+        script = """
+            local glim = require "glim"
+            local function slow(n) local s = 0 for i = 1, 200000 do s = (s + n * i) % 1000003 end return s end
+            local counts = glim.flow("f"):TextFile("-"):Map(function(line) return tonumber(line) % 2000, 1 end)
+              :ReduceBy(glim.sum):Partition(6):Map(function(k, n) return k, n end)
+            -- Nobody waits for standard input any more.
+            counts:Partition(5):Map(function(k, n) slow(k) return k, n end):Reduce(glim.sum):Print():Run()
+            """
+        lines = "".join(f"{n}\n" for n in range(20000))
+        expected = self.run_script(script, stdin=lines)[0]
+        job = self.start(script, "--on", "local:2")
+        job.stdin.write(lines)
+        job.stdin.close()
+        job.stdin = None
+        chance = random.Random(1)
+        seen, killed = self.kill_some(job, chance, 3, pause_s=0.5)
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual((job.returncode, out), (0, expected), err)
+        self.assertGreater(killed, 0)
+        self.assert_nothing_left(seen)
+
     def test_a_task_that_pushes_by_chance_is_not_run_twice(self):
         script = """
             local glim = require "glim"

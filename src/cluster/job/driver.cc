@@ -667,8 +667,10 @@ class JobDriver::Impl::JobRun {
     });
   }
 
-  // What cannot be made again as it was: tasks that pushed would push something else. It is here, and so not lost.
+  // What cannot be made again, like standard input, or not as it was: tasks that pushed would push something else. It
+  // is here, and so not lost.
   bool KeptToTheEnd(int stage) const {
+    if (spread_.at_driver[stage]) return true;
     return spread_.repeats[stage].to_driver && std::any_of(spread_.repeats.begin(), spread_.repeats.end(),
                                                            [](const plan::Repeat& repeat) { return repeat.pushes; });
   }
