@@ -329,6 +329,26 @@ class JobsTest(unittest.TestCase):
                 self.assertGreater(killed, 0)
                 self.assert_nothing_left(seen)
 
+    def test_an_executor_that_is_lost_between_runs_is_replaced(self):
+        script = """
+            local glim = require "glim"
+            for i = 1, 2 do
+              glim.flow("f"):Range(0, 10):Reduce(glim.sum):Print():Run()
+              io.write("go on?\\n") io.flush() io.read()
+            end
+            """
+        job = self.start(script, "--on", "local:1")
+        for _ in range(2):
+            self.assertEqual([job.stdout.readline() for _ in range(2)], ["45\n", "go on?\n"])
+            victims = self.executors(job.pid)
+            self.assertEqual(len(victims), 1)
+            os.kill(victims[0], signal.SIGKILL)
+            time.sleep(0.5)
+            job.stdin.write("yes\n")
+            job.stdin.flush()
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual((job.returncode, out), (0, ""), err)
+
     def test_what_was_read_once_is_there_when_it_is_needed_again(self):
         script = """
             local glim = require "glim"
