@@ -16,7 +16,7 @@ import tempfile
 import time
 import unittest
 
-from jobs_test import FLOWS, GLIM, TIMEOUT_S, text_of
+from jobs_test import FLOWS, GLIM, TIMEOUT_S, executors_of, text_of
 
 WORK = """
     local glim = require "glim"
@@ -85,17 +85,7 @@ class Node:
 
     def children(self):
         """The process ids of executors."""
-        found = []
-        for number in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{number}/stat") as stat:
-                    of_parent = int(stat.read().rsplit(")", 1)[1].split()[1]) == self.process.pid
-                with open(f"/proc/{number}/environ", "rb") as variables:
-                    if of_parent and b"GLIM_CHILD=executor" in variables.read():
-                        found.append(int(number))
-            except OSError:
-                pass
-        return sorted(found)
+        return executors_of(self.process.pid)
 
 
 class ClusterCase(unittest.TestCase):

@@ -96,6 +96,21 @@ def text_of(count):
     return "".join(" ".join(numbers.choices(words, k=8)) + "\n" for _ in range(count))
 
 
+def executors_of(parent):
+    """The process ids of executors that a process has started."""
+    found = []
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{number}/stat") as stat:
+                of_parent = int(stat.read().rsplit(")", 1)[1].split()[1]) == parent
+            with open(f"/proc/{number}/environ", "rb") as variables:
+                if of_parent and b"GLIM_CHILD=executor" in variables.read():
+                    found.append(int(number))
+        except OSError:
+            pass
+    return sorted(found)
+
+
 class JobsTest(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="glim-jobs-test-")
@@ -118,20 +133,6 @@ class JobsTest(unittest.TestCase):
         out, err = job.communicate(stdin, timeout=TIMEOUT_S)
         self.assertEqual(job.returncode, expect, err)
         return out, err
-
-    def executors(self, parent):
-        """The process ids of executors that a program has started."""
-        found = []
-        for number in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{number}/stat") as stat:
-                    of_parent = int(stat.read().rsplit(")", 1)[1].split()[1]) == parent
-                with open(f"/proc/{number}/environ", "rb") as variables:
-                    if of_parent and b"GLIM_CHILD=executor" in variables.read():
-                        found.append(int(number))
-            except OSError:
-                pass
-        return sorted(found)
 
     def assert_nothing_left(self, processes):
         deadline = time.monotonic() + TIMEOUT_S
@@ -169,7 +170,7 @@ class JobsTest(unittest.TestCase):
         seen, killed, stopped = set(), 0, []
         while job.poll() is None:
             time.sleep(0.05 + chance.random() * pause_s)
-            executors = self.executors(job.pid)
+            executors = executors_of(job.pid)
             seen.update(executors)
             victim = chance.choice(executors) if executors and killed < kills_max else None
             try:
@@ -201,10 +202,10 @@ class JobsTest(unittest.TestCase):
     def test_an_executor_that_is_stopped_is_done_without(self):
         expected = self.run_script(self.WORK, "--partitions", "12")[0]
         job = self.start(self.WORK, "--partitions", "12", "--on", "local:2")
-        while not self.executors(job.pid):
+        while not executors_of(job.pid):
             time.sleep(0.02)
         time.sleep(0.3)
-        executors = self.executors(job.pid)
+        executors = executors_of(job.pid)
         os.kill(executors[0], signal.SIGSTOP)
         out, err = job.communicate(timeout=TIMEOUT_S)
         self.assertEqual((job.returncode, out), (0, expected), err)
@@ -340,7 +341,7 @@ class JobsTest(unittest.TestCase):
         job = self.start(script, "--on", "local:1")
         for _ in range(2):
             self.assertEqual([job.stdout.readline() for _ in range(2)], ["45\n", "go on?\n"])
-            victims = self.executors(job.pid)
+            victims = executors_of(job.pid)
             self.assertEqual(len(victims), 1)
             os.kill(victims[0], signal.SIGKILL)
             time.sleep(0.5)
@@ -378,10 +379,10 @@ class JobsTest(unittest.TestCase):
             glim.flow("f"):Range(0, 60000000):ForEach(function(n) counts:Push({math.random(10)}, {1}):Wait() end):Run()
             """
         job = self.start(script, "--on", "local:2")
-        while len(self.executors(job.pid)) < 2:
+        while len(executors_of(job.pid)) < 2:
             time.sleep(0.02)
         time.sleep(0.5)
-        executors = self.executors(job.pid)
+        executors = executors_of(job.pid)
         os.kill(executors[0], signal.SIGKILL)
         out, err = job.communicate(timeout=TIMEOUT_S)
         self.assertEqual(job.returncode, 1, err)
@@ -391,10 +392,10 @@ class JobsTest(unittest.TestCase):
 
     def test_ctrl_c_ends_all(self):
         job = self.start(self.WORK.replace("60000", "60000000"), "--on", "local:2")
-        while len(self.executors(job.pid)) < 2:
+        while len(executors_of(job.pid)) < 2:
             time.sleep(0.02)
         time.sleep(0.5)
-        executors = self.executors(job.pid)
+        executors = executors_of(job.pid)
         job.send_signal(signal.SIGINT)
         job.communicate(timeout=TIMEOUT_S)
         self.assertEqual(job.returncode, 130)
@@ -402,9 +403,9 @@ class JobsTest(unittest.TestCase):
 
     def test_executors_end_with_a_program_that_is_killed(self):
         job = self.start(self.WORK.replace("60000", "60000000"), "--on", "local:2")
-        while len(self.executors(job.pid)) < 2:
+        while len(executors_of(job.pid)) < 2:
             time.sleep(0.02)
-        executors = self.executors(job.pid)
+        executors = executors_of(job.pid)
         job.kill()
         job.communicate(timeout=TIMEOUT_S)
         deadline = time.monotonic() + TIMEOUT_S

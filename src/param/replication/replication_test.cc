@@ -703,7 +703,7 @@ TEST(PushSession, OneThatWasForgottenEndsWithWhatIsUnknown) {
   session.OnReply(log.Reply(PushOutcome::kNoSession, 0, 1), 20);  // It is not the primary any more.
   EXPECT_TRUE(session.status().ok());
   session.OnReply(log.Reply(PushOutcome::kNoSession, 0, 2), 30);
-  EXPECT_EQ(session.status().code(), Code::kStale);
+  EXPECT_EQ(session.status().code(), Code::kUnavailable);
   EXPECT_THAT(log.done, ElementsAre("1 unknown"));
 }
 
