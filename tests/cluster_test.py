@@ -260,7 +260,6 @@ print(t:Handle())
         """How a server ends that is told to, and what it says."""
         for number in signals:
             process.send_signal(number)
-            time.sleep(0.3)
         told = process.communicate(timeout=TIMEOUT_S)[1]
         return process.returncode, told
 
@@ -268,14 +267,15 @@ print(t:Handle())
         master_process, master = self.start("master", "--address", "127.0.0.1:0", "--dir", "master")
         on = ["--on", "standalone://" + master]
         alone = "still holds 16 shards: there is no other server to take them"
-        for signals, code, says in (((signal.SIGTERM,), 0, alone), ((signal.SIGINT,), 0, alone),
-                                    ((signal.SIGTERM, signal.SIGTERM), 143, "")):
+        # Two signals of one kind may be taken for one, and two kinds come in any order.
+        for signals, codes, says in (((signal.SIGTERM,), (0,), alone), ((signal.SIGINT,), (0,), alone),
+                                     ((signal.SIGTERM, signal.SIGINT), (130, 143), "")):
             server = self.start_server(master, 1, stderr=subprocess.PIPE)
             self.assertTrue(wait_until(lambda: self.alive(master) == 1))
             self.glim("run", *on, self.path("push.lua", PUSH_AND_PULL.replace("replicas", 'durability = "disk", replicas')
                                             if not self.status(master)["tables"] else PULL))
             ended, told = self.end(server, *signals)
-            self.assertEqual(ended, code)
+            self.assertIn(ended, codes)
             self.assertIn(says, told)
         server = self.start_server(master, 1, stderr=subprocess.PIPE)
         self.assertTrue(wait_until(lambda: self.held(master).get(1) == 16))
