@@ -52,23 +52,22 @@ Status LocalCluster::StartServers(uint32_t servers, uint64_t memory_max) {
 }
 
 Result<std::vector<cluster::ExecutorPlace>> LocalCluster::Launch(const std::vector<cluster::ExecutorPlace>& at_work) {
-  const int64_t until = env_.clock().MonotonicNanos() + kStartNanos;
   const ExecutorRole role{.address = "127.0.0.1:0",
                           .key_file = key_file_,
                           .tmp_folder = executors_.tmp_folder,
                           .threads = executors_.threads,
                           .sends_errors = false};
   std::vector<cluster::ExecutorPlace> places;
-  // One that is killed while it starts is lost as one that is killed later.
+  // One that is killed or stopped while it starts is lost as one that is killed later.
   int tries = 3;
   while (at_work.size() + places.size() < executors_.count) {
-    Result<std::string> address = Start("an executor", ChildOf(role), until);
+    Result<std::string> address = Start("an executor", ChildOf(role), env_.clock().MonotonicNanos() + kStartNanos);
     if (address.ok()) {
       places.push_back({.address = *std::move(address),
                         .slots = static_cast<int>(executors_.threads),
                         .memory_bytes = executors_.memory_bytes,
                         .host = ""});
-    } else if (--tries == 0 || env_.clock().MonotonicNanos() >= until) {
+    } else if (--tries == 0) {
       if (places.empty() && at_work.empty()) return Status(Code::kUnreachable, address.status().message());
       break;
     }
