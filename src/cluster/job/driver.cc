@@ -110,11 +110,10 @@ class JobDriver::Impl {
     loop_.Call([&] { transport_ = net::MakeTcpTransport(loop_, std::move(transport)); });
   }
 
-  // Whoever is told that a connection ends finds the rest as it was.
+  // First who makes connections, then connections: whoever is told of their end, or asks until then, finds the rest as
+  // it was.
   ~Impl() {
     launcher_.reset();
-    answers_.reset();
-    reporter_.reset();
     transport_.reset();
   }
 
