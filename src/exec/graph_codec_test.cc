@@ -6,6 +6,7 @@
 #include <set>
 
 #include "exec/bindings.h"
+#include "param/no_table_test.h"
 #include "param/table_address.h"
 #include "plan/plan.h"
 #include "udf/lua_side.h"
@@ -15,36 +16,16 @@ namespace glim::exec {
 namespace {
 
 // A table that says where it is.
-class FakeTable : public TableClient {
+class FakeTable : public param::NoTable {
  public:
-  FakeTable(std::string name, bool shared) : shared_(shared) { spec_.name = std::move(name); }
-  const TableSpec& spec() const override { return spec_; }
+  FakeTable(std::string name, bool shared) : NoTable({.name = std::move(name)}), shared_(shared) {}
   Result<std::string> Handle() const override {
     const std::string place = shared_ ? "localhost:1" : std::string(param::kEmbeddedPlace);
-    return ToString(param::TableAddress{place, spec_.name, spec_.value_type, 7});
+    return ToString(param::TableAddress{place, spec().name, spec().value_type, 7});
   }
-  Future<void> Push(std::span<const Key>, std::span<const std::byte>, const PushOptions&) override { return No(); }
-  Future<void> Pull(std::span<const Key>, std::span<std::byte>, const PullOptions&) override { return No(); }
-  Future<void> PushPull(std::span<const Key>, std::span<const std::byte>, std::span<std::byte>,
-                        const PushOptions&) override {
-    return No();
-  }
-  Future<void> VPush(std::span<const Key>, std::span<const std::byte>, std::span<const uint32_t>,
-                     const PushOptions&) override {
-    return No();
-  }
-  Future<VariableBytes> VPull(std::span<const Key>, const PullOptions&) override { return No(); }
-  Status Scan(ScanCursor*, size_t, RowChunk*) override { return No(); }
-  Result<uint64_t> CountNonZero() override { return No(); }
-  Result<TableInfo> Describe() override { return No(); }
-  Status Save(const std::string&, const SaveOptions&) override { return No(); }
-  Status Load(const std::string&, const LoadOptions&) override { return No(); }
-  Status Drop() override { return No(); }
 
  private:
-  static Status No() { return Status::Internal("only its name is asked for"); }
   const bool shared_;
-  TableSpec spec_;
 };
 TableHandle SharedTable(const std::string& name) { return std::make_shared<FakeTable>(name, true); }
 

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "ops/table_steps.h"
+#include "param/no_table_test.h"
 
 namespace glim::ops {
 namespace {
@@ -20,39 +21,15 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 // Remembers what is pushed.
-class Pushes : public TableClient {
+class Pushes : public param::NoTable {
  public:
-  explicit Pushes(uint32_t width = 1) {
-    spec_.value_type = ValueType::kI64;
-    spec_.width = width;
-  }
-  const TableSpec& spec() const override { return spec_; }
+  explicit Pushes(uint32_t width = 1) : NoTable({.value_type = ValueType::kI64, .width = width}) {}
   Future<void> Push(std::span<const Key> keys, std::span<const std::byte> values, const PushOptions&) override {
     pushes.push_back({{keys.begin(), keys.end()}, {values.begin(), values.end()}});
     return Status::Ok();
   }
-  Future<void> Pull(std::span<const Key>, std::span<std::byte>, const PullOptions&) override { return No(); }
-  Future<void> PushPull(std::span<const Key>, std::span<const std::byte>, std::span<std::byte>,
-                        const PushOptions&) override {
-    return No();
-  }
-  Future<void> VPush(std::span<const Key>, std::span<const std::byte>, std::span<const uint32_t>,
-                     const PushOptions&) override {
-    return No();
-  }
-  Future<VariableBytes> VPull(std::span<const Key>, const PullOptions&) override { return No(); }
-  Status Scan(ScanCursor*, size_t, RowChunk*) override { return No(); }
-  Result<uint64_t> CountNonZero() override { return No(); }
-  Result<TableInfo> Describe() override { return No(); }
-  Status Save(const std::string&, const SaveOptions&) override { return No(); }
-  Status Load(const std::string&, const LoadOptions&) override { return No(); }
-  Status Drop() override { return No(); }
 
   std::vector<std::pair<std::vector<Key>, std::vector<std::byte>>> pushes;
-
- private:
-  static Status No() { return Status::Internal("only pushes are asked for"); }
-  TableSpec spec_;
 };
 
 class Batches : public BatchOutput {
