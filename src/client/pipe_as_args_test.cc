@@ -78,6 +78,27 @@ TEST(PipeAsArgs, FieldsAreNumbersInArithmetic) {
   EXPECT_EQ(rows, (std::vector<Row>{{"19 2 $((1)) 3"}, {"a b"}}));
 }
 
+// Such commands are started without a shell.
+TEST(PipeAsArgs, CommandsOfOneProgramAreAsInAShell) {
+  Flow flow;
+  std::vector<Row> rows, lines;
+  const Dataset input = flow.Rows({{"a  b", 1}, {"*", 2}, {"$HOME '", 3}});
+  input.PipeAsArgs("/usr/bin/printf '%s %s\n' \"<$1>\" x$2").Collect(&rows);
+  input.PipeAsArgs("/usr/bin/printf '%s %s\n' \"<$1>\" x$2;", {.parallel = 2}).Collect(&lines);
+  EXPECT_EQ(flow.Run().message(), "");
+  EXPECT_EQ(rows, (std::vector<Row>{{"<a  b> x1"}, {"<*> x2"}, {"<$HOME '> x3"}}));
+  EXPECT_EQ(rows, lines);
+}
+
+TEST(PipeAsArgs, AProgramThatIsNotThereNamesTheRow) {
+  for (const std::string command : {"glim-no-such-program $1", "/glim/no/such/program", "glim-no-such-program; true"}) {
+    const std::string message = Flow().Ints({5}).PipeAsArgs(command).Run().message();
+    const bool goes_on = command.ends_with("true");
+    EXPECT_EQ(message,
+              goes_on ? "" : "PipeAsArgs(\"" + command + "\"): the command was not found (exit code 127), row (5)");
+  }
+}
+
 TEST(PipeAsArgs, NoneOrTooManySideBySideIsAnError) {
   for (const int parallel : {0, -1, 1001}) {
     EXPECT_THAT(Flow().Ints({1}).PipeAsArgs("true", {.parallel = parallel}).Run().message(),

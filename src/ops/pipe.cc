@@ -10,13 +10,17 @@
 namespace glim::ops {
 namespace {
 
+// As popen has it: looking for it in all of PATH would be felt where commands are short.
+constexpr const char* kShell = "/bin/sh";
 constexpr size_t kBufferBytes = 256 << 10;
 constexpr int64_t kWaitNanos = 200'000'000;
+
+constexpr int kNotFound = 127;  // As the shell has it.
 
 // What a child said when it ended.
 Status CheckExit(int code) {
   if (code == 0) return Status::Ok();
-  if (code == 127) return Status::UserCode("the command was not found (exit code 127)");
+  if (code == kNotFound) return Status::UserCode("the command was not found (exit code 127)");
   if (code > 128) {
     const char* name = ::sigabbrev_np(code - 128);
     return Status::UserCode(fmt::format("the command was ended by signal {}{}", code - 128,
@@ -47,7 +51,7 @@ PipeOperator::PipeOperator(OperatorContext context, std::string command, bool li
       buffer_(Buffer::Allocate(kBufferBytes)) {}
 
 Status PipeOperator::DoOpen() {
-  ASSIGN_OR_RETURN(child_, context().env->processes().Start({.argv = {"sh", "-c", command_}, .environment = {}}));
+  ASSIGN_OR_RETURN(child_, context().env->processes().Start({.argv = {kShell, "-c", command_}, .environment = {}}));
   return Status::Ok();
 }
 
@@ -99,6 +103,7 @@ Status PipeOperator::DoFinish() {
 
 PipeAsArgsOperator::PipeAsArgsOperator(OperatorContext context, std::string command, bool lines, int parallel)
     : Operator(std::move(context)),
+      plain_(PlainCommand::Parse(command)),
       script_(QuoteArguments(command)),
       lines_(lines),
       parallel_(static_cast<size_t>(parallel)),
@@ -119,17 +124,30 @@ Status PipeAsArgsOperator::DoFinish() {
 }
 
 Status PipeAsArgsOperator::Start(const Batch& batch, int64_t row) {
-  env::CommandOptions options{.argv = {"sh", "-c", script_, "sh"}, .environment = {}, .discard_input = true};
+  std::vector<std::string> fields;
   for (int c = 0; c < batch.column_count(); ++c) {
     const Cell cell = batch.At(row, c);
     std::string argument = cell.is_null() ? "" : cell.ToString();
     if (argument.find('\0') != std::string::npos) {
       return Status::Invalid("a field with a zero byte cannot be an argument, row " + batch.RowToDebugString(row));
     }
-    options.argv.push_back(std::move(argument));
+    fields.push_back(std::move(argument));
   }
-  ASSIGN_OR_RETURN(auto child, context().env->processes().Start(options));
-  running_.push_back({std::move(child), batch, row});
+  env::CommandOptions options{.argv = {}, .environment = {}, .discard_input = true};
+  if (plain_.has_value()) {
+    options.argv = plain_->Arguments(fields);
+  } else {
+    options.argv = {kShell, "-c", script_, "sh"};
+    options.argv.insert(options.argv.end(), std::make_move_iterator(fields.begin()),
+                        std::make_move_iterator(fields.end()));
+  }
+  auto child = context().env->processes().Start(options);
+  if (!child.ok()) {
+    if (plain_.has_value() && child.status().code() == Code::kNotFound)
+      return CheckExit({nullptr, batch, row}, kNotFound);
+    return std::move(child).status();
+  }
+  running_.push_back({*std::move(child), batch, row});
   return Status::Ok();
 }
 

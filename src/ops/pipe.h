@@ -5,7 +5,8 @@
 //
 // Pipe runs one `sh -c command` per task, fed and drained at the same time so that neither side can block the other.
 // PipeAsArgs runs one per row, with the row's fields as $1, $2, ...: they are passed as arguments and stand quoted in
-// the command, so nothing in a row is ever parsed by the shell.
+// the command, so nothing in a row is ever parsed by the shell. A command that means the same without one
+// (plain_command.h) is started without.
 //
 // A non-zero exit fails the run and names the command. A child that stops reading (head) ends the step's input early; a
 // child whose output nobody wants any more is killed.
@@ -13,10 +14,12 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "io/tsv.h"
 #include "ops/operator.h"
+#include "ops/plain_command.h"
 
 namespace glim::ops {
 
@@ -65,7 +68,8 @@ class PipeAsArgsOperator : public Operator {
   Status Await();
   Status CheckExit(const Running& running, int code) const;
 
-  const std::string script_;  // With $N quoted.
+  const std::optional<PlainCommand> plain_;  // When it takes no shell.
+  const std::string script_;                 // With $N quoted.
   const bool lines_;
   const size_t parallel_;
   const std::unique_ptr<char[]> buffer_;
