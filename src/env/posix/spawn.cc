@@ -142,11 +142,12 @@ Result<pid_t> Spawn(const SpawnOptions& options) {
     ASSIGN_OR_RETURN(null_device, AboveStandard(opened));
   }
   std::vector<std::string> arguments = options.argv;
-  std::vector<std::string> environment = MergedEnvironment(options.environment);
+  std::vector<std::string> environment;
+  if (!options.environment.empty()) environment = MergedEnvironment(options.environment);
   const std::vector<char*> argv = Pointers(arguments), envp = Pointers(environment);
   ChildPlan plan;
   plan.argv = argv.data();
-  plan.environment = envp.data();
+  plan.environment = options.environment.empty() ? environ : envp.data();
   plan.input = options.input >= 0 ? options.input : null_device.get();
   plan.output = options.output >= 0 ? options.output : null_device.get();
   plan.report = options.report;
