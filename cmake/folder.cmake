@@ -23,7 +23,7 @@ function(glim_folder name)
 endfunction()
 
 # Names of test programs that start threads; `ctest -L threads` runs them, under TSan in CI. A build for TSan makes no others.
-set(GLIM_THREADED_FOLDERS base env net spill io param cluster exec client script app)
+set(GLIM_THREADED_FOLDERS base env net spill io param exchange cluster exec client script app)
 
 function(glim_tests)
   find_package(GTest REQUIRED)

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/try.h"
 #include "exchange/merge_reader.h"
+#include "exchange/parallel_merge.h"
 #include "glim/batch_builder.h"
 
 namespace glim::exchange {
@@ -310,7 +311,7 @@ Result<int64_t> Exchange::EvictFrom(size_t number, int64_t bytes) {
   return released;
 }
 
-std::unique_ptr<PartitionReader> Exchange::MakeReader(int begin, int end, bool take) {
+std::unique_ptr<PartitionReader> Exchange::MakeReader(int begin, int end, bool take, int threads) {
   CHECK(begin >= 0 && begin <= end && end <= consumers_);
   std::vector<size_t> slots;
   for (int consumer = begin; consumer < end; ++consumer) {
@@ -323,7 +324,9 @@ std::unique_ptr<PartitionReader> Exchange::MakeReader(int begin, int end, bool t
   for (const size_t slot : slots) {
     parts.push_back(std::make_unique<SlotReader>(this, std::vector<size_t>{slot}, take));
   }
-  return MakeMergeReader(std::move(parts), spec_.sort_keys);
+  if (threads == 1 || parts.size() == 1) return MakeMergeReader(std::move(parts), spec_.sort_keys);
+  const int64_t unit_bytes = std::clamp(budget_->limit_bytes() / 64 / threads, int64_t{64} << 10, int64_t{1} << 20);
+  return MakeParallelMerge(std::move(parts), spec_.sort_keys, {.threads = threads, .unit_bytes = unit_bytes});
 }
 
 Result<std::vector<Batch>> Exchange::ReadSlot(int producer, int consumer, SlotPosition* position, int64_t bytes_max,

@@ -80,8 +80,8 @@ class Exchange : public base::Evictor {
   // producers before this one, where rows are dealt by place.
   std::unique_ptr<PartitionWriter> MakeWriter(int producer, const uint64_t* split = nullptr, int64_t rows_before = 0);
   // Rows of consumers [begin, end), one after the other. `take`: nobody reads them again, so their memory is given back
-  // as they are read. The exchange outlives the reader.
-  std::unique_ptr<PartitionReader> MakeReader(int begin, int end, bool take);
+  // as they are read. `threads`: that may merge sorted rows. The exchange outlives the reader.
+  std::unique_ptr<PartitionReader> MakeReader(int begin, int end, bool take, int threads = 1);
 
   // Rows of one producer for one consumer, which are here and stay: those from `*position` on, about `bytes_max` and at
   // most `batches_max` batches, but one at least. Moves the position on. None: that was all.

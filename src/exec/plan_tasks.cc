@@ -709,7 +709,9 @@ Status PlanTasks::Feed(StageRun* run, int task, const TaskRun& of, Reading* read
   if (run->source != nullptr) return FeedSplits(run, task, reading, head, of.result);
   if (run->input == nullptr) return FeedParts(*run, task, of, reading, head);
   const auto [begin, end] = Partitions(*run, *run->input, task);
-  const auto reader = run->input->MakeReader(begin, end, LastReader(run->stage->input));
+  // Where one task has all rows, the other threads are free.
+  const int threads = run->stage->one_task ? options_.threads : 1;
+  const auto reader = run->input->MakeReader(begin, end, LastReader(run->stage->input), threads);
   while (!head->full()) {
     RETURN_IF_ERROR(Continue());
     ASSIGN_OR_RETURN(std::optional<Batch> batch, reader->Next());
