@@ -144,6 +144,8 @@ class PortHammerTest : public testing::Test {
       std::optional<net::Frame> first;
     } sink;
     net::FrameDecoder decoder({}, &sink);
+    // As clients do, lest the server waits for something else.
+    if (!raw.Send(WireBytes({.header = {.type = net::kHeartbeatFrame}, .body = {}, .segments = {}}))) return false;
     while (!sink.first) {
       const std::string bytes = raw.Receive();
       if (bytes.empty() || !decoder.Feed(bytes).ok()) return false;

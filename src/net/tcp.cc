@@ -30,6 +30,7 @@
 #include "env/stream_socket.h"
 #include "net/address.h"
 #include "net/bytes.h"
+#include "net/http.h"
 #include "net/resolver.h"
 #include "net/ring.h"
 #include "net/tls_session.h"
@@ -44,6 +45,9 @@ using env::SocketResult;
 using Kind = env::SocketResult::Kind;
 
 constexpr size_t kStagingBytes = 64 * 1024;
+// So long a listener that answers HTTP, too, waits for a client's first word before it sends its challenge. Our clients
+// speak at once.
+constexpr int64_t kFirstWordNanos = 100'000'000;
 constexpr size_t kTlsRecordBytes = 16 * 1024;
 constexpr size_t kTlsBytes = 256 * 1024;  // Encrypted at a time.
 // Reads of one connection before others on the loop have their turn.
@@ -184,9 +188,28 @@ class TcpConnection final : public WireConnection {
     if (!remote) return BeginClose(CloseReason::kBroken, Broken(0));
     socket_.SetTcpOptions(options().dead_nanos);
     if (!WatchSocket(env::Poller::Interest::kReadingAndWriting)) return;
-    // Both sides see the same: a connection is of this machine for both or for none.
-    if (remote->IsLoopback() && !options().tls_on_loopback) return Start(remote->Words());
     peer_.address = remote->Words();
+    // Both sides see the same: a connection is of this machine for both or for none.
+    is_plain_ = remote->IsLoopback() && !options().tls_on_loopback;
+    if (is_server_ && options().http && (remote->IsLoopback() || options().http_for_all)) {
+      guesses_ = true;
+      first_timer_.emplace(loop());
+      first_timer_->Start(kFirstWordNanos, [this] {
+        if (first_.empty()) BeginFrames();
+      });
+      return;
+    }
+    BeginFrames();
+  }
+
+  // Not HTTP.
+  void BeginFrames() {
+    guesses_ = false;
+    if (is_plain_) {
+      Start(peer_.address);
+      if (!is_server_) SpeakFirst();
+      return;
+    }
     const auto& context = is_server_ ? shared_->tls_server : shared_->tls_client;
     if (!context) {
       return BeginClose(
@@ -204,6 +227,41 @@ class TcpConnection final : public WireConnection {
     if (watch_->valid()) return true;
     BeginClose(CloseReason::kBroken, Status::Exhausted("the system has no room for another socket"));
     return false;
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ HTTP
+
+  // What the first bytes of a connection are decides what it speaks.
+  void OnFirstBytes(std::string_view bytes) {
+    first_ += bytes;
+    const HttpGuess guess = GuessHttp(first_);
+    if (guess == HttpGuess::kUnknown) return;
+    first_timer_->Cancel();
+    const std::string first = std::exchange(first_, {});
+    if (guess == HttpGuess::kHttp) {
+      guesses_ = false;
+      http_.emplace(options().http);
+      return OnHttp(first);
+    }
+    BeginFrames();
+    if (closing()) return;
+    tls_ ? OnCiphertext(first) : OnBytes(0, first);
+  }
+
+  void OnHttp(std::string_view bytes) {
+    if (!http_answer_.empty()) return;  // Whatever else it says.
+    http_answer_ = http_->Take(bytes);
+    if (!http_answer_.empty()) SendHttp();
+  }
+
+  void SendHttp() {
+    while (!http_answer_.empty() && !waits_to_write_) {
+      const std::string_view rest = http_answer_;
+      const auto taken = WritePlain({&rest, 1});
+      if (!taken.ok()) return BeginClose(CloseReason::kBroken, taken.status());
+      http_answer_.erase(0, *taken);
+    }
+    if (http_answer_.empty()) BeginClose(CloseReason::kClosedHere, Status::Cancelled("it was answered"));
   }
 
   // ------------------------------------------------------------------------------------------------------ shared
@@ -401,7 +459,7 @@ class TcpConnection final : public WireConnection {
   void ReadSome() {
     if (reads_later_) return;
     for (int turn = 0; turn < kReadsInTurn && !closing(); ++turn) {
-      const auto direct = tls_ ? std::span<char>() : Direct();
+      const auto direct = tls_ || guesses_ || http_ ? std::span<char>() : Direct();
       const std::array<std::span<char>, 2> places = {direct, std::span(shared_->staging)};
       const SocketResult read = socket_.Read(places);
       if (read.kind == Kind::kNotNow) return;
@@ -409,7 +467,11 @@ class TcpConnection final : public WireConnection {
       if (read.kind == Kind::kError) return BeginClose(CloseReason::kBroken, Broken(read.error));
       const size_t to_direct = std::min(read.bytes, direct.size());
       const std::string_view staged(shared_->staging.data(), read.bytes - to_direct);
-      if (tls_) {
+      if (guesses_) {
+        OnFirstBytes(staged);
+      } else if (http_) {
+        OnHttp(staged);
+      } else if (tls_) {
         OnCiphertext(staged);
       } else {
         OnBytes(to_direct, staged);
@@ -460,6 +522,7 @@ class TcpConnection final : public WireConnection {
 
   void OnWritableSocket() {
     waits_to_write_ = false;
+    if (http_) return SendHttp();
     if (tls_ && (!SendCiphertext() || waits_to_write_)) return;
     OnWritable(0);
   }
@@ -470,6 +533,7 @@ class TcpConnection final : public WireConnection {
 
   void StopTransfer() override {
     watch_.reset();
+    first_timer_.reset();
     socket_.Close();
     // Not at once: whoever found the error may still be at work on this connection.
     loop().Post([self = Self()] {
@@ -492,6 +556,13 @@ class TcpConnection final : public WireConnection {
   std::optional<Rings> rings_;                  // Of a local one, once the memory is there.
   std::function<void()> if_memory_is_refused_;  // The client's, until it hears something.
   int wakes_ = 0;
+
+  bool is_plain_ = false;
+  bool guesses_ = false;  // Whether it is HTTP; until the first bytes tell, or nothing comes for a while.
+  std::string first_;     // Bytes that do not tell yet.
+  std::optional<Timer> first_timer_;
+  std::optional<HttpExchange> http_;
+  std::string http_answer_;  // To be sent.
 
   std::optional<TlsSession> tls_;
   bool shook_hands_ = false;

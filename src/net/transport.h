@@ -35,6 +35,7 @@
 #include "glim/status.h"
 #include "net/event_loop.h"
 #include "net/frame.h"
+#include "net/http.h"
 #include "net/key.h"
 #include "net/large_blocks.h"
 #include "net/messages.h"
@@ -168,6 +169,10 @@ struct TransportOptions {
   int64_t dead_nanos = 3'000'000'000;
   int64_t handshake_nanos = 5'000'000'000;  // Of connections that we accept.
   size_t unauthenticated_max = 128;         // In their handshake; one more, and the oldest of them is dropped.
+
+  // Answers those who ask a TCP listener by HTTP, without a key: programs of this machine, or everybody. Empty: nobody.
+  HttpHandler http;
+  bool http_for_all = false;
 };
 
 // Destroying it, or a Listener, from within the loop is a mistake; a transport closes its connections.

@@ -34,6 +34,8 @@ void WireConnection::Start(std::string peer_address) {
   if (acceptor_) SendOwn(handshake_.Challenge());
 }
 
+void WireConnection::SpeakFirst() { SendOwn({.header = {.type = kHeartbeatFrame}, .body = {}, .segments = {}}); }
+
 // ------------------------------------------------------------------------------------------------------------- writing
 
 void WireConnection::SendOwn(Frame frame) {
@@ -223,6 +225,7 @@ Status WireConnection::OnHandshakeFrame(const Frame& frame) {
     }
     return {};
   }
+  if (frame.header.type == kHeartbeatFrame && !std::exchange(peer_spoke_first_, true)) return {};
   const auto hello = handshake_.OnHello(frame);
   if (!hello.ok()) {
     refusal_ = hello.status();

@@ -36,6 +36,8 @@ class WireConnection : public BaseConnection, private FrameSink {
  protected:
   // Bytes can go: the handshake begins.
   void Start(std::string peer_address);
+  // The client's side, after Start: says that frames will come, to a server that may speak something else as well.
+  void SpeakFirst();
 
   // Gives the beginning of `pieces` to the wire and returns how many bytes it took. 0: the wire is full and will call
   // OnWritable. The pieces stay until then.
@@ -83,6 +85,7 @@ class WireConnection : public BaseConnection, private FrameSink {
   bool heartbeat_due_ = false;
   uint64_t grant_due_ = 0;
   Status refusal_;  // To be told to the peer before we close.
+  bool peer_spoke_first_ = false;
 };
 
 }  // namespace glim::net
