@@ -107,17 +107,6 @@ std::string DescribeText(const TableInfo& info) {
       info.keys_stored, Bytes(info.memory_bytes));
 }
 
-std::string_view NameOf(param::JobState state) {
-  switch (state) {
-    case param::JobState::kRunning: return "running";
-    case param::JobState::kDone: return "done";
-    case param::JobState::kFailed: return "failed";
-    case param::JobState::kCancelled: return "cancelled";
-    case param::JobState::kLost: return "lost";
-  }
-  return "?";
-}
-
 // UTC.
 std::string TimeText(int64_t millis) {
   return fmt::format("{:%Y-%m-%d %H:%M:%S}", fmt::gmtime(static_cast<std::time_t>(millis / 1000)));
@@ -169,7 +158,7 @@ std::string StatusText(const std::string& master, const param::StatusAnswer& sta
     TextTable jobs({"JOB", "FLOW", "DRIVER", "STATE", "BEGUN", "SECONDS", "STAGE", "TASKS", "EXECUTORS"});
     for (const param::JobStatus& job : status.jobs) {
       const double seconds = static_cast<double>(job.ended_millis - job.begun_millis) / 1000;
-      jobs.Add({job.id, job.name, job.driver, std::string(NameOf(job.state)), TimeText(job.begun_millis),
+      jobs.Add({job.id, job.name, job.driver, std::string(param::NameOf(job.state)), TimeText(job.begun_millis),
                 job.ended_millis > 0 ? fmt::format("{:.1f}", seconds) : "",
                 fmt::format("{} of {}", job.stage, job.stages), fmt::format("{} of {}", job.tasks_done, job.tasks),
                 std::to_string(job.executors)});
@@ -212,7 +201,7 @@ json StatusJson(const std::string& master, const param::StatusAnswer& status) {
     jobs.push_back({{"id", job.id},
                     {"flow", job.name},
                     {"driver", job.driver},
-                    {"state", NameOf(job.state)},
+                    {"state", param::NameOf(job.state)},
                     {"begun", job.begun_millis},
                     {"ended", job.ended_millis},
                     {"stage", job.stage},
@@ -449,6 +438,10 @@ ClusterCommands::ClusterCommands(CLI::App* app) : options_(std::make_unique<Opti
       ->capture_default_str();
   master->add_option("--key", o.master.key_file, "cluster.key of `glim init`; without it, this machine only")
       ->envname("GLIM_KEY");
+  master
+      ->add_flag("--open-metrics", o.master.open_metrics,
+                 "answer other machines, too, who ask for /metrics and /healthz by HTTP; they need no key")
+      ->envname("GLIM_OPEN_METRICS");
 
   CLI::App* server =
       o.Add(app, "server", "Runs a server: it holds shards of tables.",
@@ -507,6 +500,10 @@ ClusterCommands::ClusterCommands(CLI::App* app) : options_(std::make_unique<Opti
                     "what the server's shards may hold; a third of --memory when not given");
   agent->add_option("--key", o.agent.key_file, "cluster.key of `glim init`; without it, this machine only")
       ->envname("GLIM_KEY");
+  agent
+      ->add_flag("--open-metrics", o.agent.open_metrics,
+                 "answer other machines, too, who ask for /metrics and /healthz by HTTP; they need no key")
+      ->envname("GLIM_OPEN_METRICS");
 
   CLI::App* status = o.Add(app, "status", "Shows the members, tables and jobs of a cluster.",
                            "glim status --master host:45326 --key client.key", &Options::ShowStatus);

@@ -17,6 +17,7 @@
 #include "cluster/job/line.h"
 #include "cluster/job/messages.h"
 #include "cluster/job/peer.h"
+#include "cluster/metrics.h"
 #include "env/path.h"
 #include "net/event_loop.h"
 #include "net/transport.h"
@@ -94,6 +95,9 @@ class AgentProcess::Impl {
     if (options_.key != nullptr) transport.cluster = options_.key->cluster;
     transport.node = "agent";
     transport.shared_memory = false;  // Little is said.
+    transport.http =
+        MakeHttpHandler("agent", [] { return Status::Ok(); }, [this](Metrics* metrics) { AddMetrics(metrics); });
+    transport.http_for_all = options_.open_metrics;
     drivers_transport_ = net::MakeTcpTransport(loop_, transport);
     transport.messages = &param::ClusterMessages();
     master_transport_ = net::MakeTcpTransport(loop_, std::move(transport));
@@ -150,6 +154,22 @@ class AgentProcess::Impl {
     }
     // One that is lost is followed by another one.
     (void)master_->Send(param::ToFrame(beat));
+  }
+
+  void AddMetrics(Metrics* metrics) {
+    const std::lock_guard lock(mutex_);
+    metrics->Gauge("glim_agent_cores", "Threads that this agent offers to each session.", options_.threads);
+    metrics->Gauge("glim_agent_executors", "Executors that run here.", static_cast<double>(executors_.size()));
+    metrics->Counter("glim_agent_executors_started_total", "Executors that were started here.",
+                     static_cast<double>(executors_started_));
+    metrics->Gauge("glim_agent_memory_bytes", "Memory that this agent offers to executors.",
+                   static_cast<double>(options_.memory_bytes));
+    metrics->Gauge("glim_agent_memory_used_bytes", "What of it executors were given.",
+                   static_cast<double>(MemoryUsed()));
+    metrics->Gauge("glim_agent_sessions", "Programs that are connected.", static_cast<double>(drivers_.size()));
+    metrics->Gauge("glim_agent_master_answers", "1 when the master answers, else 0.", master_away_ ? 0 : 1);
+    metrics->Counter("glim_connections_refused_total", "Connections that were turned away.",
+                     static_cast<double>(drivers_transport_->refused_count()));
   }
 
   void OnMasterGone(const net::Closing& closing) {
@@ -221,6 +241,7 @@ class AgentProcess::Impl {
     if (!is_there) return Status::Stale("the driver has gone");
     const std::lock_guard lock(mutex_);
     executors_[answer.id] = {*std::move(child), driver, answer.memory_bytes};
+    ++executors_started_;
     return answer;
   }
 
@@ -298,6 +319,7 @@ class AgentProcess::Impl {
 
   std::mutex mutex_;  // Of the next.
   std::map<uint64_t, Executor> executors_;
+  uint64_t executors_started_ = 0;
   std::unique_ptr<Line> orders_ = std::make_unique<Line>();
 };
 

@@ -34,6 +34,7 @@ struct AgentProcessOptions {
   std::string advertised_host;              // By which others reach this machine; empty: that of `address`.
   std::string folder;                       // Its own; locked while it runs.
   std::shared_ptr<const net::Key> key;      // Null: this machine only.
+  bool open_metrics = false;                // As a master's.
   std::string name;                         // For people.
   std::vector<std::string> labels;          // For drivers to choose by.
   int32_t threads = 1;                      // That each executor may have.

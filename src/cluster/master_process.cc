@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cluster/master_process.h"
 
+#include <array>
 #include <deque>
 #include <map>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "cluster/data_folder.h"
 #include "cluster/job_history.h"
 #include "cluster/master_log.h"
+#include "cluster/metrics.h"
 #include "cluster/roster.h"
 #include "net/event_loop.h"
 #include "net/transport.h"
@@ -168,6 +170,25 @@ class MasterProcess::Impl final : public MasterOutput {
     }
   }
 
+  param::StatusAnswer Describe() {
+    param::StatusAnswer answer = master_->Describe(now());
+    roster_.Describe(now(), &answer);
+    return answer;
+  }
+
+  void AddMetrics(Metrics* metrics) {
+    AddClusterMetrics(Describe(), metrics);
+    metrics->Begin("glim_jobs_ended_total", "counter", "Jobs that have ended since this master has started.");
+    using enum param::JobState;
+    for (const param::JobState state : {kDone, kFailed, kCancelled, kLost}) {
+      metrics->Add(static_cast<double>(ended_jobs_[static_cast<size_t>(state)]), {{"state", param::NameOf(state)}});
+    }
+    metrics->Counter("glim_master_decisions_total", "What this master has written to its log.",
+                     static_cast<double>(appended_));
+    metrics->Counter("glim_connections_refused_total", "Connections that were turned away.",
+                     static_cast<double>(transport_->refused_count()));
+  }
+
   void OnRouteQuery(net::Connection& from, const param::RouteQuery& query) {
     param::RouteAnswer answer{query.table, {}};
     if (const auto it = master_->tables().find(query.table); it != master_->tables().end()) {
@@ -194,7 +215,11 @@ class MasterProcess::Impl final : public MasterOutput {
   std::optional<Master> master_;
   std::unique_ptr<MasterLog> log_;
   std::unique_ptr<JobHistory> history_;
-  Roster roster_{{}, [this](const param::JobStatus& job) { history_->Add(job); }};
+  Roster roster_{{}, [this](const param::JobStatus& job) {
+                   history_->Add(job);
+                   ++ended_jobs_[static_cast<size_t>(job.state)];
+                 }};
+  std::array<uint64_t, param::kJobStates> ended_jobs_{};  // Since this master has started, by state.
   uint64_t appended_ = 0;
   uint64_t written_ = 0;
   bool sync_posted_ = false;
@@ -264,8 +289,7 @@ class MasterProcess::Impl::Session final : public net::ConnectionHandler {
       }
       case param::kStatusQueryMessage: {
         ASSIGN_OR_RETURN(const param::StatusQuery query, param::FromFrame<param::StatusQuery>(frame));
-        param::StatusAnswer answer = master_.master_->Describe(master_.now());
-        master_.roster_.Describe(master_.now(), &answer);
+        param::StatusAnswer answer = master_.Describe();
         answer.request = query.request;
         Answer(*connection_, answer);
         return Status::Ok();
@@ -321,6 +345,9 @@ Status MasterProcess::Impl::StartInLoop(const std::vector<Decision>& decided) {
   if (options_.key) transport.cluster = options_.key->cluster;
   transport.node = "master";
   transport.dead_nanos = options_.master.dead_nanos;
+  transport.http =
+      MakeHttpHandler("master", [this] { return failed_; }, [this](Metrics* metrics) { AddMetrics(metrics); });
+  transport.http_for_all = options_.open_metrics;
   transport_ = net::MakeTcpTransport(*loop_, std::move(transport));
   master_.emplace(options_.master, compact, now(), *this);
   ASSIGN_OR_RETURN(listener_,

@@ -23,6 +23,7 @@ struct MasterProcessOptions {
   std::string address = "127.0.0.1:45326";  // Port 0: a free one.
   std::string folder;
   std::shared_ptr<const net::Key> key;  // Null: this machine only.
+  bool open_metrics = false;            // Other machines may read /metrics and /healthz as well (cluster/metrics.h).
   MasterOptions master;
 };
 

@@ -102,6 +102,7 @@ Status RunMaster(env::Env& env, const MasterRole& role, Ends ends) {
   ASSIGN_OR_RETURN(options.key, ReadClusterKey(env, role.key_file));
   options.address = FullAddress(role.address, options.key != nullptr);
   options.folder = role.folder;
+  options.open_metrics = role.open_metrics;
   cluster::MasterProcess master(env, std::move(options), [&env](const Status& why) { EndNow(env, why); });
   return Serve(env, master, ends);
 }
@@ -140,6 +141,7 @@ Status RunAgent(env::Env& env, const AgentRole& role, Ends ends) {
   options.folder = role.folder;
   options.name = role.name.empty() ? machine.name : role.name;
   options.labels = role.labels;
+  options.open_metrics = role.open_metrics;
   options.threads = static_cast<int32_t>(role.cores > 0 ? role.cores : static_cast<uint32_t>(machine.cores));
   uint64_t memory = role.memory_max > 0 ? role.memory_max : static_cast<uint64_t>(machine.memory_bytes) / 10 * 6;
   // Children listen where others reach us.

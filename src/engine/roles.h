@@ -27,7 +27,8 @@ namespace glim::engine {
 struct MasterRole {
   std::string address;  // host:port; ":port" is any address of this machine with a key, and 127.0.0.1 without.
   std::string folder;
-  std::string key_file;  // Empty: this machine only.
+  std::string key_file;       // Empty: this machine only.
+  bool open_metrics = false;  // Other machines may read /metrics and /healthz, too.
 };
 
 struct ServerRole {
@@ -59,6 +60,7 @@ struct AgentRole {
   uint64_t memory_max = 0;         // Of all its executors; 0: 60 % of the machine's memory.
   bool with_server = false;        // It keeps a server of tables running, too,
   uint64_t server_memory_max = 0;  // with so much for rows; 0: a third of memory_max, which is the less for it.
+  bool open_metrics = false;       // As a master's.
 };
 
 // An agent of a cluster that ends with this program, on a machine that somebody else gave: a step of Slurm. The key of

@@ -387,6 +387,12 @@ struct AgentStatus {
 };
 
 enum class JobState : uint8_t { kRunning, kDone, kFailed, kCancelled, kLost };
+constexpr size_t kJobStates = 5;
+// "running", "done", ...
+constexpr std::string_view NameOf(JobState state) {
+  constexpr std::string_view kNames[kJobStates] = {"running", "done", "failed", "cancelled", "lost"};
+  return kNames[static_cast<size_t>(state)];
+}
 
 // A run of a flow on executors, as its driver sees it.
 struct JobStatus {
