@@ -240,6 +240,54 @@ class AgentsTest(ClusterCase):
         self.master.restart()
         self.assertEqual([(job["flow"], job["state"]) for job in self.status()["jobs"]], before)
 
+    def log_of(self, *options, expect=0):
+        logs = subprocess.run([GLIM, "logs", "--master", self.master.address, *options], env=self.environment, text=True,
+                              cwd=self.folder, capture_output=True, timeout=TIMEOUT_S)
+        self.assertEqual(logs.returncode, expect, logs.stderr)
+        return logs.stdout if expect == 0 else logs.stderr
+
+    def test_logs_tell_of_a_job(self):
+        self.make_cluster(2)
+        self.assertEqual(self.log_of(expect=1), "glim: there was no job yet\n")
+        self.assertIn("16 hexadecimal digits", self.log_of("../m", expect=1))
+        self.run_script("""
+            local glim = require "glim"
+            glim.flow("talks"):Range(0, 40):RoundRobin(4):Map(function(n) print("row " .. n) return n % 3, 1 end)
+              :ReduceBy(glim.sum):Sort():Print():Run()
+            """)
+        log = self.log_of()
+        self.assertRegex(log, r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} "talks" from ')
+        for row in range(40):
+            self.assertEqual(log.count(f"row {row}\n"), 1, log)
+        self.assertIn("executor at 127.0.0.1:", log)
+        self.assertRegex(log, r"stage 1 of \d: \d+ tasks\n")
+        self.assertTrue(log.endswith(" done\n"), log)
+        # One that fails says why; the log of the first stays what it was, also for the next master.
+        self.run_script('local glim = require "glim" glim.flow("f"):Range(0, 9):Map(function(n) error("no " .. n) end):Print():Run()',
+                        expect=1)
+        self.assertRegex(self.log_of(), r"failed: .*no \d")
+        self.master.restart()
+        first = self.status()["jobs"][0]["id"]
+        self.assertEqual(self.log_of(first), log)
+
+    def test_logs_follow_a_job(self):
+        self.make_cluster(2)
+        job = self.start(ENDLESS)
+        wait_until("the job", lambda: self.status()["jobs"])
+        follow = subprocess.Popen([GLIM, "logs", "--follow", "--master", self.master.address], env=self.environment,
+                                  cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertIn('"long" from ', follow.stdout.readline())
+        victim = wait_until("an executor", lambda: self.agents[0].children())[0]
+        send(victim, signal.SIGKILL)
+        while "what it had is done again" not in follow.stdout.readline():
+            self.assertIsNone(follow.poll())
+        job.send_signal(signal.SIGINT)
+        job.communicate(timeout=TIMEOUT_S)
+        out, err = follow.communicate(timeout=TIMEOUT_S)
+        self.assertEqual((follow.returncode, err), (0, ""))
+        self.assertTrue(out.endswith("cancelled: interrupted\n"), out)
+        self.await_nothing_left()
+
     def test_ctrl_c_ends_the_executors(self):
         self.make_cluster(2)
         job = self.start(ENDLESS)

@@ -294,6 +294,28 @@ struct ClusterCommands::Options {
     return client->CancelJob(job);
   }
 
+  // With `watch` until the job has ended.
+  Status ShowLog() {
+    constexpr int64_t kLookNanos = 200'000'000;
+    ASSIGN_OR_RETURN(const auto client, Connect());
+    if (job.empty()) {
+      ASSIGN_OR_RETURN(const param::StatusAnswer status, client->DescribeCluster());
+      if (status.jobs.empty()) return Status::NotFound("there was no job yet");
+      job = status.jobs.back().id;
+    }
+    if (watch) env->WatchInterrupts();
+    uint64_t at_byte = 0;
+    while (!env->interrupted()) {
+      ASSIGN_OR_RETURN(const auto log, client->ReadJobLog(job, at_byte));
+      at_byte += log.text.size();
+      RETURN_IF_ERROR(Print(log.text));
+      if (!log.text.empty()) continue;
+      if (!watch || !log.running) break;
+      env->clock().SleepFor(kLookNanos);
+    }
+    return Status::Ok();
+  }
+
   Status ShowStatus() {
     ASSIGN_OR_RETURN(const auto client, Connect());
     if (watch) return WatchStatus(*client);
@@ -516,6 +538,12 @@ ClusterCommands::ClusterCommands(CLI::App* app) : options_(std::make_unique<Opti
   o.AddMasterAndKey(drain);
   drain->add_option("--server", o.number, "its number, as `glim status` shows it")->required();
   drain->add_flag("--undo", o.undo, "it takes shards again");
+
+  CLI::App* logs = o.Add(app, "logs", "Shows what became of a job, and what its functions printed on executors.",
+                         "glim logs 5d1f0a2b9c3e4d67 --master host:45326 --key client.key", &Options::ShowLog);
+  o.AddMasterAndKey(logs);
+  logs->add_option("job", o.job, "its id, as `glim status` shows it; the one that began last when not given");
+  logs->add_flag("--follow", o.watch, "until the job has ended, or Ctrl-C");
 
   CLI::App* cancel = o.Add(app, "cancel", "Ends a job: a run of a flow on agents.",
                            "glim cancel 5d1f0a2b9c3e4d67 --master host:45326 --key client.key", &Options::CancelJob);

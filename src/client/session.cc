@@ -374,7 +374,12 @@ Status RunPlan(const plan::Plan& plan, const exec::RunnerOptions& options, Sessi
     driver.launch = [launcher](const auto& at_work) { return launcher->Launch(at_work); };
     driver.host = parts->env->machine().name;
     engine::AgentLauncher* agents = parts->slurm != nullptr ? parts->slurm->agents() : parts->agents.get();
-    if (agents != nullptr) driver.report = [agents](const auto& job) { return agents->Report(job); };
+    if (agents != nullptr) {
+      driver.report = [agents](const auto& job) { return agents->Report(job); };
+      driver.add_to_log = [agents](const std::string& job, uint64_t from, std::string text) {
+        return agents->AddToLog(job, from, std::move(text));
+      };
+    }
     parts->jobs = std::make_unique<cluster::JobDriver>(*parts->env, std::move(driver));
   }
   exec::RunnerOptions here = options;

@@ -10,6 +10,7 @@
 #include "base/try.h"
 #include "cluster/data_folder.h"
 #include "cluster/job_history.h"
+#include "cluster/job_logs.h"
 #include "cluster/master_log.h"
 #include "cluster/metrics.h"
 #include "cluster/roster.h"
@@ -43,6 +44,7 @@ class MasterProcess::Impl final : public MasterOutput {
                                                options_.key ? options_.key->cluster : "local"));
     ASSIGN_OR_RETURN(const std::vector<Decision> decided, ReadMasterLog(env_.files(), options_.folder));
     history_ = JobHistory::Open(env_.files(), options_.folder);
+    logs_.emplace(env_.files(), options_.folder);
     for (const param::JobStatus& job : history_->before()) roster_.Remember(job);
     Status status;
     loop_->Call([&] { status = StartInLoop(decided); });
@@ -170,6 +172,29 @@ class MasterProcess::Impl final : public MasterOutput {
     }
   }
 
+  void OnJobLogPiece(net::Connection& from, const param::JobLogPiece& piece) {
+    const std::string_view text(reinterpret_cast<const char*>(piece.text.bytes.data()), piece.text.bytes.size());
+    const auto end = logs_->Append(piece.id, piece.from, text);
+    param::JobLogPieceAnswer answer{piece.request, end.status().code(), std::string(end.status().message())};
+    if (end.ok()) answer.end = *end;
+    Answer(from, answer);
+  }
+
+  void OnJobLogQuery(net::Connection& from, const param::JobLogQuery& query) {
+    param::JobLogAnswer answer;
+    answer.request = query.request;
+    answer.running = roster_.IsRunning(query.id);
+    auto piece = logs_->Read(query.id, query.from);
+    if (piece.ok()) {
+      answer.size = piece->size;
+      answer.text = param::SharedBytes::Of(std::move(piece->text));
+    } else {
+      answer.code = piece.status().code();
+      answer.error = piece.status().message();
+    }
+    Answer(from, answer);
+  }
+
   param::StatusAnswer Describe() {
     param::StatusAnswer answer = master_->Describe(now());
     roster_.Describe(now(), &answer);
@@ -215,8 +240,10 @@ class MasterProcess::Impl final : public MasterOutput {
   std::optional<Master> master_;
   std::unique_ptr<MasterLog> log_;
   std::unique_ptr<JobHistory> history_;
+  std::optional<JobLogs> logs_;
   Roster roster_{{}, [this](const param::JobStatus& job) {
                    history_->Add(job);
+                   logs_->End(job.id);
                    ++ended_jobs_[static_cast<size_t>(job.state)];
                  }};
   std::array<uint64_t, param::kJobStates> ended_jobs_{};  // Since this master has started, by state.
@@ -303,6 +330,16 @@ class MasterProcess::Impl::Session final : public net::ConnectionHandler {
         ASSIGN_OR_RETURN(const param::JobReport report, param::FromFrame<param::JobReport>(frame));
         const bool cancel = master_.roster_.OnJob(report.job, master_.now());
         Answer(*connection_, param::JobReportAnswer{report.request, cancel});
+        return Status::Ok();
+      }
+      case param::kJobLogPieceMessage: {
+        ASSIGN_OR_RETURN(const param::JobLogPiece piece, param::FromFrame<param::JobLogPiece>(frame));
+        master_.OnJobLogPiece(*connection_, piece);
+        return Status::Ok();
+      }
+      case param::kJobLogQueryMessage: {
+        ASSIGN_OR_RETURN(const param::JobLogQuery query, param::FromFrame<param::JobLogQuery>(frame));
+        master_.OnJobLogQuery(*connection_, query);
         return Status::Ok();
       }
       case param::kCancelJobMessage: {

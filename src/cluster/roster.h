@@ -36,6 +36,7 @@ class Roster {
   // True when the job is to end. What is said of a job that has ended already is passed over.
   bool OnJob(const param::JobStatus& job, int64_t now);
   Status Cancel(const std::string& id);
+  bool IsRunning(const std::string& id) const { return running_.contains(id); }
   // Now and then. `now_millis`: since 1970.
   void OnTick(int64_t now, int64_t now_millis);
   // A job that ended before this master has started.

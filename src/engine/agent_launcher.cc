@@ -65,6 +65,10 @@ bool AgentLauncher::Report(const param::JobStatus& job) {
   return cancel.ok() && *cancel;
 }
 
+Result<uint64_t> AgentLauncher::AddToLog(const std::string& job, uint64_t from, std::string text) {
+  return master_.AddToJobLog(job, from, std::move(text));
+}
+
 std::shared_ptr<cluster::Peer> AgentLauncher::PeerOf(const std::string& agent) {
   std::shared_ptr<cluster::Peer> peer;
   loop_.Call([&] {

@@ -47,6 +47,8 @@ class AgentLauncher final : public Launcher {
   Result<std::vector<cluster::ExecutorPlace>> Launch(const std::vector<cluster::ExecutorPlace>& at_work) override;
   // Tells the master of a job; true when somebody wants it to end. Thread: any.
   bool Report(const param::JobStatus& job);
+  // Adds to the log that the master keeps of a job; up to where it need not come again. Thread: any.
+  Result<uint64_t> AddToLog(const std::string& job, uint64_t from, std::string text);
   std::shared_ptr<const net::Key> key() const override { return options_.key; }
 
  private:

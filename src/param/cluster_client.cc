@@ -62,6 +62,20 @@ Result<bool> ClusterClient::ReportJob(JobStatus job) {
   return answer.cancel;
 }
 
+Result<uint64_t> ClusterClient::AddToJobLog(const std::string& id, uint64_t from, std::string text) {
+  ASSIGN_OR_RETURN(const JobLogPieceAnswer answer,
+                   network_->Ask<JobLogPieceAnswer>(JobLogPiece{0, id, from, SharedBytes::Of(std::move(text))}));
+  if (answer.code != Code::kOk) return Status(answer.code, answer.error);
+  return answer.end;
+}
+
+Result<ClusterClient::JobLog> ClusterClient::ReadJobLog(const std::string& id, uint64_t from) {
+  ASSIGN_OR_RETURN(const JobLogAnswer answer, network_->Ask<JobLogAnswer>(JobLogQuery{0, id, from}));
+  if (answer.code != Code::kOk) return Status(answer.code, answer.error);
+  const std::span<const std::byte> bytes = answer.text.bytes;
+  return JobLog{std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()), answer.size, answer.running};
+}
+
 Status ClusterClient::CancelJob(const std::string& id) {
   ASSIGN_OR_RETURN(const CancelJobAnswer answer, network_->Ask<CancelJobAnswer>(param::CancelJob{0, id}));
   return answer.code == Code::kOk ? Status::Ok() : Status(answer.code, answer.error);

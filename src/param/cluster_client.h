@@ -49,6 +49,15 @@ class ClusterClient final : public TableStore {
   Result<DrainAnswer> DrainServer(uint32_t server, bool draining);
   // Tells the master how a job of this program goes on; true when somebody wants it to end.
   Result<bool> ReportJob(JobStatus job);
+  // Adds to the job's log; returns up to where it need not come again.
+  Result<uint64_t> AddToJobLog(const std::string& id, uint64_t from, std::string text);
+  struct JobLog {
+    std::string text;      // Some of it; empty when `from` is its end.
+    uint64_t size = 0;     // Of all until now.
+    bool running = false;  // The job; more may come.
+  };
+  // kNotFound when there is no log of this job (any more).
+  Result<JobLog> ReadJobLog(const std::string& id, uint64_t from);
   // kNotFound when no such job runs.
   Status CancelJob(const std::string& id);
   // spec.shards == 0: 16. Waits for some seconds until there are as many servers as replicas.

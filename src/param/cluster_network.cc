@@ -260,6 +260,8 @@ Status ClusterNetwork::OnFrame(const net::Frame& frame) {
     case kDrainAnswerMessage: return OnAnswer<DrainAnswer>(frame);
     case kJobReportAnswerMessage: return OnAnswer<JobReportAnswer>(frame);
     case kCancelJobAnswerMessage: return OnAnswer<CancelJobAnswer>(frame);
+    case kJobLogPieceAnswerMessage: return OnAnswer<JobLogPieceAnswer>(frame);
+    case kJobLogAnswerMessage: return OnAnswer<JobLogAnswer>(frame);
   }
   return Status::Corrupt("nothing for a client");
 }

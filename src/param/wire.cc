@@ -161,6 +161,22 @@ void Fields(A& a, JobReportAnswer& m) {
   a(m.request, m.cancel);
 }
 template <class A>
+void Fields(A& a, JobLogPiece& m) {
+  a(m.request, m.id, m.from, m.text);
+}
+template <class A>
+void Fields(A& a, JobLogPieceAnswer& m) {
+  a(m.request, m.code, m.error, m.end);
+}
+template <class A>
+void Fields(A& a, JobLogQuery& m) {
+  a(m.request, m.id, m.from);
+}
+template <class A>
+void Fields(A& a, JobLogAnswer& m) {
+  a(m.request, m.code, m.error, m.running, m.size, m.text);
+}
+template <class A>
 void Fields(A& a, CancelJob& m) {
   a(m.request, m.id);
 }
@@ -259,6 +275,10 @@ GLIM_MESSAGE(JobReport);
 GLIM_MESSAGE(JobReportAnswer);
 GLIM_MESSAGE(CancelJob);
 GLIM_MESSAGE(CancelJobAnswer);
+GLIM_MESSAGE(JobLogPiece);
+GLIM_MESSAGE(JobLogPieceAnswer);
+GLIM_MESSAGE(JobLogQuery);
+GLIM_MESSAGE(JobLogAnswer);
 GLIM_MESSAGE(EpochBegun);
 GLIM_MESSAGE(TableCreated);
 GLIM_MESSAGE(TableDropped);
@@ -416,6 +436,10 @@ const net::MessageTable& ClusterMessages() {
     made->Add(kJobReportAnswerMessage, "job report answer", kNode);
     made->Add(kCancelJobMessage, "cancel job", kClient);
     made->Add(kCancelJobAnswerMessage, "cancel job answer", kNode);
+    made->Add(kJobLogPieceMessage, "job log piece", kClient);
+    made->Add(kJobLogPieceAnswerMessage, "job log piece answer", kNode);
+    made->Add(kJobLogQueryMessage, "job log query", kReadOnly);
+    made->Add(kJobLogAnswerMessage, "job log answer", kNode);
     return made;
   }();
   return table;
@@ -475,6 +499,10 @@ GLIM_MESSAGE(JobReport);
 GLIM_MESSAGE(JobReportAnswer);
 GLIM_MESSAGE(CancelJob);
 GLIM_MESSAGE(CancelJobAnswer);
+GLIM_MESSAGE(JobLogPiece);
+GLIM_MESSAGE(JobLogPieceAnswer);
+GLIM_MESSAGE(JobLogQuery);
+GLIM_MESSAGE(JobLogAnswer);
 GLIM_MESSAGE(EpochBegun);
 GLIM_MESSAGE(TableCreated);
 GLIM_MESSAGE(TableDropped);

@@ -46,6 +46,10 @@ enum MessageType : uint16_t {
   kCancelJobAnswerMessage = 44,
   kDrainChangeMessage = 46,
   kDrainAnswerMessage = 47,
+  kJobLogPieceMessage = 56,
+  kJobLogPieceAnswerMessage = 57,
+  kJobLogQueryMessage = 58,
+  kJobLogAnswerMessage = 59,
   // The decisions in a master's log are frames, too. No table of messages has them, so nobody can send one.
   kEpochBegunMessage = 64,
   kTableCreatedMessage = 65,

@@ -90,6 +90,10 @@ RC_GTEST_PROP(Wire, EveryMessageComesBack, ()) {
   ComesBack(JobReportAnswer{AnyNumber(), AnyBool()});
   ComesBack(CancelJob{AnyNumber(), "0a"});
   ComesBack(CancelJobAnswer{AnyNumber(), Code::kNotFound, "none"});
+  ComesBack(JobLogPiece{AnyNumber(), "0a", AnyNumber(), SharedBytes::Of("a line\n")});
+  ComesBack(JobLogPieceAnswer{AnyNumber(), Code::kInvalid, "no id", AnyNumber()});
+  ComesBack(JobLogQuery{AnyNumber(), "0a", AnyNumber()});
+  ComesBack(JobLogAnswer{AnyNumber(), Code::kOk, "", true, AnyNumber(), SharedBytes::Of("a line\n")});
   ComesBack(EpochBegun{AnyNumber()});
   ComesBack(TableCreated{entry});
   ComesBack(TableDropped{AnyNumber()});
@@ -146,10 +150,10 @@ TEST(Wire, AnotherTypeAndValuesBeyondTheirRangeAreNamed) {
 // What reads may be sent by who may only read, what changes by clients, all else by processes of the cluster.
 TEST(Wire, OnlyNodesSpeakOfViews) {
   for (const auto& [type, entry] : ClusterMessages().entries()) {
-    const bool reads =
-        type == kPullMessage || type == kTableQueryMessage || type == kRouteQueryMessage || type == kStatusQueryMessage;
+    const bool reads = type == kPullMessage || type == kTableQueryMessage || type == kRouteQueryMessage ||
+                       type == kStatusQueryMessage || type == kJobLogQueryMessage;
     const bool changes = type == kPushMessage || type == kTableChangeMessage || type == kDrainChangeMessage ||
-                         type == kJobReportMessage || type == kCancelJobMessage;
+                         type == kJobReportMessage || type == kCancelJobMessage || type == kJobLogPieceMessage;
     const net::Role least = reads ? net::Role::kReadOnly : changes ? net::Role::kClient : net::Role::kNode;
     for (const net::Role role : {net::Role::kNone, net::Role::kReadOnly, net::Role::kClient, net::Role::kNode}) {
       EXPECT_EQ(ClusterMessages().Check(type, role).ok(), role >= least) << entry.name;

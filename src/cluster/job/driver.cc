@@ -131,6 +131,17 @@ class JobDriver::Impl {
     const std::lock_guard lock(mutex_);
     return places_.size();
   }
+  // In the reporter's thread. What does not arrive is sent again with the next report.
+  void SendLog(const std::string& id, JobLog& log) {
+    if (options_.add_to_log == nullptr) return;
+    while (true) {
+      JobLog::Piece piece = log.Waiting();
+      if (piece.text.empty()) return;
+      const auto end = options_.add_to_log(id, piece.from, std::move(piece.text));
+      if (!end.ok()) return;
+      log.Arrived(*end);
+    }
+  }
   int64_t WallMillis() { return env_.clock().WallNanos() / 1'000'000; }
 
   env::Env& env_;
@@ -178,6 +189,8 @@ class JobDriver::Impl::JobRun {
     status_.driver = driver_.options_.host;
     status_.begun_millis = driver_.WallMillis();
     status_.stages = static_cast<uint32_t>(stages_.size());
+    driver_.answers_->SetLog(log_);
+    log_->Say(fmt::format("\"{}\" from {}: {} stages", status_.name, status_.driver, status_.stages));
   }
 
   Status Run() {
@@ -275,6 +288,7 @@ class JobDriver::Impl::JobRun {
         stages_[stages_[stage].input].output.kind == plan::ExchangeKind::kKeep) {
       schedule_.RunBeside(stage, stages_[stage].input);
     }
+    log_->Say(fmt::format("stage {} of {}: {} tasks", stage + 1, stages_.size(), tasks_.shape(stage).tasks));
     schedule_.Aim(stage);
     while (true) {
       RETURN_IF_ERROR(Begin());
@@ -313,8 +327,9 @@ class JobDriver::Impl::JobRun {
       status_.tasks_done += schedule_.HasRun(stage, task) ? 1 : 0;
     status_.executors = static_cast<uint32_t>(driver_.place_count());
     reporting_->store(true);
-    driver_.reporter_->Add([&driver = driver_, status = status_, cancel = cancel_, reporting = reporting_] {
+    driver_.reporter_->Add([&driver = driver_, status = status_, cancel = cancel_, reporting = reporting_, log = log_] {
       if (driver.options_.report(status)) cancel->store(true);
+      driver.SendLog(status.id, *log);
       reporting->store(false);
     });
   }
@@ -333,7 +348,9 @@ class JobDriver::Impl::JobRun {
       status_.error = status.message();
     }
     const auto told = std::make_shared<std::promise<void>>();
-    driver_.reporter_->Add([&driver = driver_, last = status_, told] {
+    log_->Say(fmt::format("{}{}{}", param::NameOf(status_.state), status.ok() ? "" : ": ", status.message()));
+    driver_.reporter_->Add([&driver = driver_, last = status_, told, log = log_] {
+      driver.SendLog(last.id, *log);  // Who sees that it has ended finds all of it.
       (void)driver.options_.report(last);
       told->set_value();
     });
@@ -564,6 +581,7 @@ class JobDriver::Impl::JobRun {
   Status On(PlaceLost& lost) {
     if (!lost_.insert(lost.place).second) return Status::Ok();
     base::LogWarning("{}; what it had is done again", lost.why.message());
+    log_->Say(fmt::format("{}; what it had is done again", lost.why.message()));
     if (open_.contains(lost.place)) schedule_.LosePlace(lost.place);
     if (lost_.size() > kLostMax + 2 * open_.size()) {
       return Status::Unavailable(fmt::format("{} executors were lost in this run, one after the other", lost_.size()));
@@ -582,6 +600,9 @@ class JobDriver::Impl::JobRun {
     if (place == driver_.places_.end()) return Status::Ok();
     open_.insert(opened.place);
     schedule_.AddPlace(opened.place, place->second.executor.slots);
+    log_->Say(fmt::format("executor at {}{}{}: {} tasks at a time", place->second.executor.address,
+                          place->second.executor.host.empty() ? "" : " on ", place->second.executor.host,
+                          place->second.executor.slots));
     return Status::Ok();
   }
 
@@ -774,6 +795,7 @@ class JobDriver::Impl::JobRun {
   param::JobStatus status_;
   int64_t report_at_ = 0;
   const std::shared_ptr<std::atomic<bool>> reporting_ = std::make_shared<std::atomic<bool>>(false);
+  const std::shared_ptr<JobLog> log_ = std::make_shared<JobLog>(env_.clock());
   const std::shared_ptr<std::atomic<bool>> cancel_ = std::make_shared<std::atomic<bool>>(false);
   Counters counters_;
   std::shared_ptr<Peer> lost_peer_ = Peer::MakeLost(driver_.loop_);

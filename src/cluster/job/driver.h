@@ -42,6 +42,8 @@ struct JobDriverOptions {
   // Tells the master how a run goes on, twice a second and when it has ended; true: somebody wants it to end. Called in
   // a thread of its own. Null: nobody is told.
   std::function<bool(const param::JobStatus&)> report;
+  // Adds to the log of a run that the master keeps, in the same thread; up to where it need not come again.
+  std::function<Result<uint64_t>(const std::string& id, uint64_t from, std::string text)> add_to_log;
   std::string host;  // This machine, for that.
   int64_t look_nanos = 2'000'000'000;
   int64_t patience_nanos = 30'000'000'000;

@@ -13,6 +13,11 @@ void DriverAnswers::SetLuaPath(std::string path) {
   lua_path_ = std::move(path);
 }
 
+void DriverAnswers::SetLog(std::shared_ptr<JobLog> log) {
+  const std::lock_guard lock(mutex_);
+  log_ = std::move(log);
+}
+
 bool DriverAnswers::Take(const std::shared_ptr<Peer>& peer, const net::Frame& frame) {
   switch (frame.header.type) {
     case kOutputMessage: printer_.Add([this, peer, frame] { Print(*peer, frame); }); return true;
@@ -32,6 +37,14 @@ void DriverAnswers::Print(Peer& peer, const net::Frame& frame) {
   Status status = output.status();
   if (status.ok()) status = (output->to_stderr ? env_.standard_error() : env_.standard_output()).Append(output->bytes);
   printing_.store(false);
+  if (output.ok()) {
+    std::shared_ptr<JobLog> log;
+    {
+      const std::lock_guard lock(mutex_);
+      log = log_;
+    }
+    if (log != nullptr) log->AddOutput(output->bytes);
+  }
   // The executor is not told: its functions have nobody to tell either.
   peer.Answer(MakeAnswer(frame.header.request, Status::Ok()));
   if (status.ok()) return;

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 
+#include "cluster/job/job_log.h"
 #include "cluster/job/line.h"
 #include "cluster/job/peer.h"
 #include "env/env.h"
@@ -24,6 +25,8 @@ class DriverAnswers {
 
   // Where modules are looked for from now on, written as package.path is.
   void SetLuaPath(std::string path);
+  // Where what is printed is kept, too, from now on.
+  void SetLog(std::shared_ptr<JobLog> log);
   // Answers when it can. False: it is another question.
   bool Take(const std::shared_ptr<Peer>& peer, const net::Frame& frame);
   // Somebody who reads slowly is being written to.
@@ -37,8 +40,9 @@ class DriverAnswers {
 
   env::Env& env_;
   std::atomic<bool> printing_{false};
-  mutable std::mutex mutex_;  // Of the next two.
+  mutable std::mutex mutex_;  // Of the next three.
   std::string lua_path_;
+  std::shared_ptr<JobLog> log_;
   Status print_failure_;
   Line printer_, finder_;  // Last: they use the others.
 };

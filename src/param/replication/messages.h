@@ -421,6 +421,33 @@ struct JobReportAnswer {
 };
 
 // Somebody wants the job to end. kNotFound: no job of that id runs.
+// A piece of what a driver keeps of its job for people, and up to where it need not be sent again.
+struct JobLogPiece {
+  uint64_t request = 0;
+  std::string id;
+  uint64_t from = 0;  // Where in the log it begins.
+  SharedBytes text;
+};
+struct JobLogPieceAnswer {
+  uint64_t request = 0;
+  Code code = Code::kOk;
+  std::string error;
+  uint64_t end = 0;
+};
+struct JobLogQuery {
+  uint64_t request = 0;
+  std::string id;
+  uint64_t from = 0;
+};
+struct JobLogAnswer {
+  uint64_t request = 0;
+  Code code = Code::kOk;
+  std::string error;
+  bool running = false;
+  uint64_t size = 0;  // Of the whole log until now.
+  SharedBytes text;
+};
+
 struct CancelJob {
   uint64_t request = 0;
   std::string id;
