@@ -20,15 +20,21 @@ constexpr int64_t kRowsPerBatch = 4096;
 
 constexpr int64_t kBatchBytesMax = 1 << 20;
 // A merge has a block of each of its sequences in memory, so they are small.
-constexpr int64_t kMergeBlockBytes = 128 << 10;
+constexpr int64_t kMergeBlockBytesMin = 16 << 10, kMergeBlockBytesMax = 128 << 10;
+
+int64_t MergeBlockBytes(int64_t limit_bytes) {
+  return std::clamp(limit_bytes / 256, kMergeBlockBytesMin, kMergeBlockBytesMax);
+}
 
 }  // namespace
 
-// The batches of some slots, one slot after the other.
+// The batches of some slots, one slot after the other; or a run of one slot: those in [begin, end) of what it holds.
 class SlotReader : public PartitionReader {
  public:
   SlotReader(Exchange* exchange, std::vector<size_t> slots, bool take)
       : exchange_(exchange), slots_(std::move(slots)), take_(take) {}
+  SlotReader(Exchange* exchange, size_t slot, size_t begin, size_t end, bool take)
+      : exchange_(exchange), slots_({slot}), take_(take), next_(begin), end_(end) {}
 
   Result<std::optional<Batch>> Next() override {
     while (true) {
@@ -45,7 +51,7 @@ class SlotReader : public PartitionReader {
       }
       const std::lock_guard lock(exchange_->mutex_);
       Exchange::Slot& slot = exchange_->slots_[slots_[slot_]];
-      if (next_ == slot.held.size()) {
+      if (next_ == std::min(end_, slot.held.size())) {
         NextSlot();
         continue;
       }
@@ -94,6 +100,7 @@ class SlotReader : public PartitionReader {
   const bool take_;
   size_t slot_ = 0;
   size_t next_ = 0;
+  const size_t end_ = SIZE_MAX;
   std::vector<spill::Block> blocks_;  // Of the batch at hand, when it is on disk.
   size_t next_block_ = 0;
   std::deque<std::unique_ptr<PartitionReader>> fetched_;  // Of slots [slot_, opened_).
@@ -102,9 +109,10 @@ class SlotReader : public PartitionReader {
 
 class Writer : public PartitionWriter {
  public:
-  Writer(Exchange* exchange, int producer, const uint64_t* split, int64_t rows_before)
+  Writer(Exchange* exchange, int producer, const uint64_t* split, int64_t rows_before, bool in_runs)
       : exchange_(exchange),
         producer_(producer),
+        in_runs_(in_runs),
         split_(exchange->spec_.deal == batch::Deal::kBySplit ? split : nullptr),
         builders_(exchange->consumers_),
         rows_(exchange->consumers_),
@@ -118,7 +126,8 @@ class Writer : public PartitionWriter {
       case batch::ExchangeKind::kMergeSorted: {
         // Already compact (a sort made it): kept as it is.
         const int64_t bytes = batch.OwnBytes();
-        return exchange_->Keep(producer_, Neighbour(), std::move(batch), bytes);
+        const bool new_run = in_runs_ && StepsBack(batch);
+        return exchange_->Keep(producer_, Neighbour(), std::move(batch), bytes, new_run);
       }
       case batch::ExchangeKind::kKeep: return Append(batch, producer_);
       case batch::ExchangeKind::kGather: return Append(batch, Neighbour());
@@ -139,6 +148,18 @@ class Writer : public PartitionWriter {
   // Neighbouring producers to one consumer.
   int Neighbour() const {
     return static_cast<int>(static_cast<int64_t>(producer_) * exchange_->consumers_ / exchange_->producers_);
+  }
+
+  // Its first row comes before the last one of the batch before. A copy of that row is kept, for the batch shares its
+  // memory with others.
+  bool StepsBack(const Batch& batch) {
+    const bool back =
+        last_row_.row_count() > 0 && batch::CompareRows(batch, 0, last_row_, 0, exchange_->spec_.sort_keys) < 0;
+    BatchBuilder last(batch.column_count());
+    const auto row = static_cast<uint32_t>(batch.row_count() - 1);
+    last.AppendRows(batch, {&row, 1});
+    last_row_ = last.Finish();
+    return back;
   }
 
   Status Append(const Batch& batch, int consumer) {
@@ -214,12 +235,14 @@ class Writer : public PartitionWriter {
 
   Exchange* const exchange_;
   const int producer_;
+  const bool in_runs_;
   const uint64_t* const split_;
   uint64_t last_split_ = 0;
   std::vector<BatchBuilder> builders_;
   std::vector<std::vector<uint32_t>> rows_;
   std::vector<uint32_t> all_;
   std::vector<uint64_t> hashes_;
+  Batch last_row_;  // Of sorted rows.
   size_t next_;
   base::Reservation memory_;
 };
@@ -233,7 +256,8 @@ Exchange::Exchange(batch::ExchangeSpec spec, int producers, int consumers, base:
       name_(std::move(name)),
       batch_bytes_max_(
           std::clamp(budget->limit_bytes() / (32 * std::max(consumers, 1)), int64_t{16} << 10, kBatchBytesMax)),
-      block_bytes_(spec_.kind == batch::ExchangeKind::kMergeSorted ? kMergeBlockBytes : kBatchBytesMax),
+      block_bytes_(spec_.kind == batch::ExchangeKind::kMergeSorted ? MergeBlockBytes(budget->limit_bytes())
+                                                                   : kBatchBytesMax),
       file_(space),
       slots_(static_cast<size_t>(producers) * consumers),
       widths_(producers) {
@@ -245,12 +269,13 @@ Exchange::~Exchange() {
   for (const Slot& slot : slots_) budget_->Release(slot.bytes);
 }
 
-std::unique_ptr<PartitionWriter> Exchange::MakeWriter(int producer, const uint64_t* split, int64_t rows_before) {
+std::unique_ptr<PartitionWriter> Exchange::MakeWriter(int producer, const uint64_t* split, int64_t rows_before,
+                                                      bool in_runs) {
   CHECK_LT(producer, producers_);
-  return std::make_unique<Writer>(this, producer, split, rows_before);
+  return std::make_unique<Writer>(this, producer, split, rows_before, in_runs);
 }
 
-Status Exchange::Keep(int producer, int consumer, Batch batch, int64_t bytes) {
+Status Exchange::Keep(int producer, int consumer, Batch batch, int64_t bytes, bool new_run) {
   // Nils take nothing, but 0 would mean that the batch is not here.
   bytes = std::max<int64_t>(bytes, 1);
   Held held;
@@ -269,6 +294,7 @@ Status Exchange::Keep(int producer, int consumer, Batch batch, int64_t bytes) {
     held.bytes = bytes;
     slot.bytes += bytes;
   }
+  if (new_run) slot.runs.push_back(slot.held.size());
   slot.held.push_back(std::move(held));
   return Status::Ok();
 }
@@ -322,7 +348,15 @@ std::unique_ptr<PartitionReader> Exchange::MakeReader(int begin, int end, bool t
   }
   std::vector<std::unique_ptr<PartitionReader>> parts;
   for (const size_t slot : slots) {
-    parts.push_back(std::make_unique<SlotReader>(this, std::vector<size_t>{slot}, take));
+    std::vector<size_t> ends;
+    {
+      const std::lock_guard lock(mutex_);
+      ends = slots_[slot].runs;
+    }
+    ends.push_back(SIZE_MAX);
+    size_t run = 0;
+    for (const size_t end : ends)
+      parts.push_back(std::make_unique<SlotReader>(this, slot, std::exchange(run, end), end, take));
   }
   if (threads == 1 || parts.size() == 1) return MakeMergeReader(std::move(parts), spec_.sort_keys);
   const int64_t unit_bytes = std::clamp(budget_->limit_bytes() / 64 / threads, int64_t{64} << 10, int64_t{1} << 20);

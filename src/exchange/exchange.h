@@ -77,8 +77,9 @@ class Exchange : public base::Evictor {
   ~Exchange() override;
 
   // `split`: where the producer says which split it is at, when it has any; outlives the writer. `rows_before`: of the
-  // producers before this one, where rows are dealt by place.
-  std::unique_ptr<PartitionWriter> MakeWriter(int producer, const uint64_t* split = nullptr, int64_t rows_before = 0);
+  // producers before this one, where rows are dealt by place. `in_runs`: the rows are sorted runs, each batch of one.
+  std::unique_ptr<PartitionWriter> MakeWriter(int producer, const uint64_t* split = nullptr, int64_t rows_before = 0,
+                                              bool in_runs = false);
   // Rows of consumers [begin, end), one after the other. `take`: nobody reads them again, so their memory is given back
   // as they are read. `threads`: that may merge sorted rows. The exchange outlives the reader.
   std::unique_ptr<PartitionReader> MakeReader(int begin, int end, bool take, int threads = 1);
@@ -96,6 +97,8 @@ class Exchange : public base::Evictor {
   void Clear(int producer);
   ProducerRows RowsOf(int producer) const;
 
+  // Of so many sorted runs a reader may well have a block each in memory.
+  int64_t sorted_runs_max() const { return budget_->limit_bytes() / 4 / block_bytes_; }
   int producers() const { return producers_; }
   int consumers() const { return consumers_; }
   // The batches of a consumer, in order.
@@ -122,6 +125,7 @@ class Exchange : public base::Evictor {
   // What a producer has for a consumer.
   struct Slot {
     std::vector<Held> held;
+    std::vector<size_t> runs;  // Of sorted rows: where in `held` each run behind the first begins.
     int64_t row_count = 0;
     int64_t bytes = 0;  // Of those in memory.
     int clears = 0;
@@ -136,7 +140,7 @@ class Exchange : public base::Evictor {
   int ProducerOf(size_t slot) const { return static_cast<int>(slot / consumers_); }
   int ConsumerOf(size_t slot) const { return static_cast<int>(slot % consumers_); }
   void ClearSlot(Slot* slot);
-  Status Keep(int producer, int consumer, Batch batch, int64_t bytes);
+  Status Keep(int producer, int consumer, Batch batch, int64_t bytes, bool new_run = false);
   // Puts batches of one slot on disk, the last first, until `bytes` are released or all are there.
   Result<int64_t> EvictFrom(size_t slot, int64_t bytes);
 

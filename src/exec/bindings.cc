@@ -232,7 +232,8 @@ std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow
     case OperatorKind::kSort:
     case OperatorKind::kTop:
       return std::make_unique<ops::SortOperator>(std::move(context), Body<flow::SortStep>(graph, op.step).keys,
-                                                 op.kind == OperatorKind::kTop ? op.count : ops::SortOperator::kAll);
+                                                 op.kind == OperatorKind::kTop ? op.count : ops::SortOperator::kAll,
+                                                 inputs.runs_given_max);
     case OperatorKind::kJoin: {
       const auto& join = Body<flow::JoinStep>(graph, op.step);
       inputs.right.keys = join.right_keys;

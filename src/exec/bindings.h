@@ -39,6 +39,7 @@ struct OperatorInputs {
   ops::KeyKinds* key_kinds = nullptr;      // kJoin: of all its tasks.
   int64_t rows_before = 0;                 // kZipWithIndex, kSample by place: in the tasks before this one.
   const uint64_t* split = nullptr;         // kSample by split: the number of the one that is being read.
+  int64_t runs_given_max = 0;              // kSort: so many runs may be given on as they are.
   uint64_t partition = 0;                  // kSample by copies: of the user's partitions; 0 without any.
   TableHandle table;                       // kPushTo: as a task that may be run again pushes to it, or null.
 };

@@ -508,7 +508,8 @@ Status PlanTasks::RunToEnd(StageRun* run, int task, const TaskRun& of) {
   Reading reading;
   if (run->output != nullptr) {
     const bool by_place = run->stage->output.deal == batch::Deal::kByPlace;
-    const auto writer = run->output->MakeWriter(task, &reading.split, by_place ? run->input->RowCount(0, task) : 0);
+    const auto writer =
+        run->output->MakeWriter(task, &reading.split, by_place ? run->input->RowCount(0, task) : 0, GivesRuns(*run));
     return RunChain(run, task, of, &reading, writer.get(), writer.get());
   }
   if (in_parts) {
@@ -580,6 +581,14 @@ int64_t PlanTasks::MemoryShare(const StageRun& run) const {
          (std::clamp(run.shape.tasks, 1, options_.threads) * std::max<int64_t>(CountKeepers(run), 1));
 }
 
+// Its last step sorts for its own exchange, which merges here: so it may leave the merging of runs to it.
+bool PlanTasks::GivesRuns(const StageRun& run) const {
+  const auto& operators = run.stage->operators;
+  return !options_.keeps_outputs && run.output != nullptr && !operators.empty() &&
+         run.stage->output.kind == ExchangeKind::kMergeSorted && operators.back().kind == OperatorKind::kSort &&
+         operators.back().step == run.stage->output_for;
+}
+
 // Tables as this task pushes to them, when it may be run again.
 Status PlanTasks::PushAsTask(const StageRun& run, int task, const plan::Operator& op, Pushing* pushing,
                              TaskContext** context, OperatorInputs* inputs) {
@@ -619,6 +628,8 @@ Status PlanTasks::MakeChain(const StageRun& run, int task, TaskContext* context,
     if (op.kind == OperatorKind::kZipWithIndex || op.draw == plan::Draw::kByPlace)
       inputs.rows_before = stage.one_task ? 0 : run.input->RowCount(0, task);
     inputs.split = split;
+    if (i + 1 == stage.operators.size() && GivesRuns(run))
+      inputs.runs_given_max = std::max<int64_t>(run.output->sorted_runs_max() / run.shape.tasks - 1, 0);
     if (stage.user_partitions > 0) inputs.partition = static_cast<uint64_t>(task);
     inputs.right.table = run.tables[i];
     inputs.key_kinds = run.key_kinds[i].get();

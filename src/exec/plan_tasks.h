@@ -153,6 +153,7 @@ class PlanTasks {
                   exchange::PartitionWriter* writer);
   static int64_t CountKeepers(const StageRun& run);
   int64_t MemoryShare(const StageRun& run) const;
+  bool GivesRuns(const StageRun& run) const;
   struct Pushing;
   Status MakeChain(const StageRun& run, int task, TaskContext* context, const uint64_t* split, Pushing* pushing,
                    Chain* chain);

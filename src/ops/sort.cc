@@ -15,10 +15,12 @@ constexpr int64_t kRunBlockBytes = 128 << 10;
 
 }  // namespace
 
-SortOperator::SortOperator(OperatorContext context, std::vector<batch::SortKey> keys, int64_t count)
+SortOperator::SortOperator(OperatorContext context, std::vector<batch::SortKey> keys, int64_t count,
+                           int64_t runs_given_max)
     : Operator(std::move(context)),
       keys_(std::move(keys)),
       count_(count),
+      runs_to_give_(runs_given_max),
       memory_(Reserve()),
       file_(this->context().space) {
   for (const batch::SortKey& key : keys_) key_columns_.push_back(key.column);
@@ -35,7 +37,8 @@ Status SortOperator::DoPush(Batch batch) {
     for (const Batch& rows : first) Keep(rows);
   }
   ASSIGN_OR_RETURN(const bool fits, Fits(&memory_, MemoryBytes()));
-  return fits ? Status::Ok() : WriteRun();
+  if (fits) return Status::Ok();
+  return runs_to_give_-- > 0 ? GiveRun() : WriteRun();
 }
 
 void SortOperator::Keep(const Batch& batch) {
@@ -100,6 +103,21 @@ std::optional<Batch> SortOperator::NextSorted() {
   return chunks_[chunk].rows.Gather(rows);
 }
 
+Status SortOperator::GiveRun() {
+  Sort();
+  const int64_t bytes = memory_.bytes();
+  const auto count = static_cast<double>(entries_.size());
+  while (!full()) {
+    std::optional<Batch> rows = NextSorted();
+    if (!rows.has_value()) break;
+    // Whoever gets the rows counts them.
+    memory_.ForceResize(
+        static_cast<int64_t>(static_cast<double>(bytes) * (1 - static_cast<double>(next_entry_) / count)));
+    RETURN_IF_ERROR(Emit(*std::move(rows)));
+  }
+  return Status::Ok();
+}
+
 Status SortOperator::WriteRun() {
   Sort();
   Run run;
@@ -130,20 +148,7 @@ Status SortOperator::MergeRuns(size_t count) {
 }
 
 Status SortOperator::DoFinish() {
-  if (runs_.empty()) {
-    Sort();
-    const int64_t bytes = memory_.bytes();
-    const auto count = static_cast<double>(entries_.size());
-    while (!full()) {
-      std::optional<Batch> rows = NextSorted();
-      if (!rows.has_value()) break;
-      // Whoever gets the rows counts them.
-      memory_.ForceResize(
-          static_cast<int64_t>(static_cast<double>(bytes) * (1 - static_cast<double>(next_entry_) / count)));
-      RETURN_IF_ERROR(Emit(*std::move(rows)));
-    }
-    return Status::Ok();
-  }
+  if (runs_.empty()) return GiveRun();
   if (row_count_ > 0) RETURN_IF_ERROR(WriteRun());
   chunks_.clear();
   const auto runs_max = static_cast<size_t>(std::max<int64_t>(context().memory_share / kRunBlockBytes / 2, 8));

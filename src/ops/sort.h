@@ -9,7 +9,8 @@
 // Top keeps at most a few times `count` rows: when it has more, it sorts and cuts.
 //
 // What does not fit into memory is written as sorted runs, which are merged at the end; at most some hundred at once,
-// as each takes a block of memory meanwhile.
+// as each takes a block of memory meanwhile. Where the exchange behind merges anyhow, the first runs are given to it as
+// they are (`runs_given_max`), which spares them a way to disk and back.
 #pragma once
 
 #include <optional>
@@ -26,7 +27,7 @@ class SortOperator : public Operator {
  public:
   static constexpr int64_t kAll = INT64_MAX;
   // `count`: how many of the first rows are wanted.
-  SortOperator(OperatorContext context, std::vector<batch::SortKey> keys, int64_t count);
+  SortOperator(OperatorContext context, std::vector<batch::SortKey> keys, int64_t count, int64_t runs_given_max = 0);
 
  protected:
   Status DoPush(Batch batch) override;
@@ -49,7 +50,9 @@ class SortOperator : public Operator {
   void Sort();
   // Of the rows that Sort sorted, the next, cut to `count_`; nullopt behind the last.
   std::optional<Batch> NextSorted();
-  // Until now all rows are in memory; then they are gone from there.
+  // Sorts the rows that are in memory and gives them on, until nobody wants more.
+  Status GiveRun();
+  // The same into a run of our own.
   Status WriteRun();
   Status MergeRuns(size_t count);
   std::unique_ptr<exchange::PartitionReader> MakeMerge(size_t count);
@@ -57,6 +60,7 @@ class SortOperator : public Operator {
   const std::vector<batch::SortKey> keys_;
   std::vector<int> key_columns_;
   const int64_t count_;
+  int64_t runs_to_give_;
   std::vector<Chunk> chunks_;
   int64_t row_count_ = 0;
   std::vector<Entry> entries_;  // Of all chunks, sorted.
