@@ -13,6 +13,23 @@
 #include "env/path.h"
 
 namespace glim::spill {
+
+std::unique_ptr<Space::Scratch> Space::TakeScratch() {
+  const std::lock_guard lock(mutex_);
+  if (free_.empty()) return std::make_unique<Scratch>();
+  auto scratch = std::move(free_.back());
+  free_.pop_back();
+  return scratch;
+}
+
+void Space::Keep(std::unique_ptr<Scratch> scratch) {
+  // No more than there are threads at work at a time; and none for rows that are large themselves.
+  constexpr size_t kBytesMax = 256 << 10;
+  if (scratch->plain.capacity() > kBytesMax || scratch->stored.capacity() > kBytesMax) return;
+  const std::lock_guard lock(mutex_);
+  free_.push_back(std::move(scratch));
+}
+
 Result<env::TemporaryFile*> SpillFile::Open() {
   const std::lock_guard lock(mutex_);
   if (file_ == nullptr) {
@@ -26,16 +43,19 @@ Result<env::TemporaryFile*> SpillFile::Open() {
 Status SpillFile::Write(const Batch& batch, int64_t block_bytes, std::vector<Block>* blocks) {
   const int64_t pieces =
       std::clamp<int64_t>(batch.OwnBytes() / block_bytes, 1, std::max<int64_t>(batch.row_count(), 1));
+  auto scratch = space_->TakeScratch();
   for (int64_t i = 0; i < pieces; ++i) {
     const int64_t begin = batch.row_count() * i / pieces, end = batch.row_count() * (i + 1) / pieces;
-    ASSIGN_OR_RETURN(const Block block, WriteBlock(batch.Slice(begin, end - begin)));
+    ASSIGN_OR_RETURN(const Block block, WriteBlock(batch.Slice(begin, end - begin), scratch.get()));
     blocks->push_back(block);
   }
+  space_->Keep(std::move(scratch));
   return Status::Ok();
 }
 
-Result<Block> SpillFile::WriteBlock(const Batch& rows) {
-  std::string plain;
+Result<Block> SpillFile::WriteBlock(const Batch& rows, Space::Scratch* scratch) {
+  std::string& plain = scratch->plain;
+  plain.clear();
   batch::EncodeBatch(rows, &plain);
   if (plain.size() > LZ4_MAX_INPUT_SIZE) {
     return Status::Exhausted(fmt::format("a row of {} is too large to be kept on disk: {}",
@@ -43,14 +63,13 @@ Result<Block> SpillFile::WriteBlock(const Batch& rows) {
                                          rows.RowToDebugString(0)));
   }
   const auto plain_size = static_cast<int>(plain.size());
-  std::string stored(static_cast<size_t>(LZ4_compressBound(plain_size)), '\0');
-  const int size = LZ4_compress_default(plain.data(), stored.data(), plain_size, static_cast<int>(stored.size()));
-  // Not smaller: as it is.
-  if (size > 0 && size < plain_size) {
-    stored.resize(static_cast<size_t>(size));
-  } else {
-    stored = std::move(plain);
-  }
+  const auto bound = static_cast<size_t>(LZ4_compressBound(plain_size));
+  if (scratch->stored.size() < bound) scratch->stored.resize(bound);
+  const int size =
+      LZ4_compress_default(plain.data(), scratch->stored.data(), plain_size, static_cast<int>(scratch->stored.size()));
+  const bool smaller = size > 0 && size < plain_size;
+  const std::string_view stored =
+      smaller ? std::string_view(scratch->stored).substr(0, static_cast<size_t>(size)) : std::string_view(plain);
   ASSIGN_OR_RETURN(env::TemporaryFile* const file, Open());
   Block block;
   block.offset = size_.fetch_add(stored.size());
@@ -67,14 +86,23 @@ Result<Block> SpillFile::WriteBlock(const Batch& rows) {
 
 Result<Batch> SpillFile::Read(const Block& block) const {
   const auto damaged = [] { return Status::Corrupt("a temporary file was damaged (--tmp-dir)"); };
-  auto stored = Buffer::Allocate(block.stored_bytes);
-  ASSIGN_OR_RETURN(const size_t size, file_->ReadAt(block.offset, {stored->mutable_data(), stored->size()}));
-  if (size != stored->size() || base::Crc32c({stored->data(), stored->size()}) != block.checksum) return damaged();
-  if (block.stored_bytes == block.plain_bytes) return batch::DecodeBatch(stored);
+  const auto read = [&](std::span<char> out) -> Status {
+    ASSIGN_OR_RETURN(const size_t size, file_->ReadAt(block.offset, out));
+    return size == out.size() && base::Crc32c({out.data(), size}) == block.checksum ? Status::Ok() : damaged();
+  };
   auto plain = Buffer::Allocate(block.plain_bytes);
-  const int unpacked = LZ4_decompress_safe(stored->data(), plain->mutable_data(), static_cast<int>(stored->size()),
+  if (block.stored_bytes == block.plain_bytes) {
+    RETURN_IF_ERROR(read({plain->mutable_data(), plain->size()}));
+    return batch::DecodeBatch(plain);
+  }
+  auto scratch = space_->TakeScratch();
+  if (scratch->stored.size() < block.stored_bytes) scratch->stored.resize(block.stored_bytes);
+  const std::span<char> stored(scratch->stored.data(), block.stored_bytes);
+  RETURN_IF_ERROR(read(stored));
+  const int unpacked = LZ4_decompress_safe(stored.data(), plain->mutable_data(), static_cast<int>(stored.size()),
                                            static_cast<int>(plain->size()));
   if (unpacked != static_cast<int>(plain->size())) return damaged();
+  space_->Keep(std::move(scratch));
   return batch::DecodeBatch(plain);
 }
 

@@ -34,9 +34,19 @@ class Space {
 
  private:
   friend class SpillFile;
+  // What encoding and compressing need meanwhile, kept for the next block: fresh memory costs more than both.
+  struct Scratch {
+    std::string plain;
+    std::string stored;
+  };
+  std::unique_ptr<Scratch> TakeScratch();
+  void Keep(std::unique_ptr<Scratch> scratch);
+
   env::FileSystem* const files_;
   const std::string folder_;
   std::atomic<int64_t> bytes_written_{0};
+  std::mutex mutex_;  // Of the next one.
+  std::vector<std::unique_ptr<Scratch>> free_;
 };
 
 // Where a piece of a batch lies.
@@ -59,7 +69,7 @@ class SpillFile {
 
  private:
   Result<env::TemporaryFile*> Open();
-  Result<Block> WriteBlock(const Batch& rows);
+  Result<Block> WriteBlock(const Batch& rows, Space::Scratch* scratch);
 
   Space* const space_;
   std::mutex mutex_;  // Of the next one, until it is set.
