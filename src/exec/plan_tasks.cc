@@ -25,10 +25,12 @@ constexpr int kHashPartitions = 16;
 constexpr int64_t kSinkTaskBytes = 8 << 20;
 constexpr int64_t kTaskBytesMin = 8 << 20;
 // Of what a run may hold in all, what rows may take. The rest is for what is not counted: blocks of files and batches
-// at hand, the program itself, and gaps between what is allocated.
+// at hand, the program itself, and gaps between what is allocated. The program alone has some 15 MiB, so what is left
+// of little is less than half; of very little, what a run needs to go on.
 int64_t RowBytes(int64_t memory_bytes) {
-  constexpr int64_t kRest = 24 << 20;
-  return std::max(memory_bytes / 2, memory_bytes / 4 * 3 - kRest);
+  constexpr int64_t kRest = 24 << 20, kRestOfLittle = 12 << 20, kLeast = 4 << 20;
+  const int64_t most = memory_bytes / 4 * 3, half = memory_bytes / 2;
+  return std::max({most - kRest, std::min(half, most - kRestOfLittle), std::min(half, kLeast)});
 }
 
 // What later tasks may leave for an ordered sink before they wait.
