@@ -9,13 +9,12 @@ namespace glim::exec {
 
 Status OrderedSink::Write(int task, const Batch& batch) {
   constexpr auto kLook = std::chrono::milliseconds(100);
-  Chunk chunk;
-  if (sink_->wants_bytes()) {
-    RETURN_IF_ERROR(sink_->Encode(batch, &chunk.bytes));
-  } else {
-    chunk.batch = batch;
+  // Whose turn it is writes bytes from where they lie.
+  if (const auto bytes = sink_->InPlace(batch)) {
+    const std::lock_guard lock(mutex_);
+    if (task == current_) return WriteThrough(*bytes);
   }
-  chunk.size = sink_->wants_bytes() ? static_cast<int64_t>(chunk.bytes.capacity()) : batch.MemoryBytes();
+  ASSIGN_OR_RETURN(Chunk chunk, MakeChunk(batch));
   std::unique_lock lock(mutex_);
   while (task != current_ && pending_bytes_ + chunk.size > pending_bytes_max_) {
     if (cancelled_->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
@@ -29,13 +28,29 @@ Status OrderedSink::Write(int task, const Batch& batch) {
   return Status::Ok();
 }
 
-Status OrderedSink::WriteThrough(const Chunk& chunk) {
-  if (full()) return Status::Ok();
+Result<OrderedSink::Chunk> OrderedSink::MakeChunk(const Batch& batch) const {
+  Chunk chunk;
   if (sink_->wants_bytes()) {
-    RETURN_IF_ERROR(sink_->WriteBytes(chunk.bytes));
+    RETURN_IF_ERROR(sink_->Encode(batch, &chunk.bytes));
+    chunk.size = static_cast<int64_t>(chunk.bytes.capacity());
   } else {
-    RETURN_IF_ERROR(sink_->WriteBatch(chunk.batch));
+    chunk.batch = batch;
+    chunk.size = batch.MemoryBytes();
   }
+  return chunk;
+}
+
+Status OrderedSink::WriteThrough(const Chunk& chunk) {
+  if (sink_->wants_bytes()) return WriteThrough(chunk.bytes);
+  if (full()) return Status::Ok();
+  RETURN_IF_ERROR(sink_->WriteBatch(chunk.batch));
+  if (sink_->full()) full_.store(true, std::memory_order_relaxed);
+  return Status::Ok();
+}
+
+Status OrderedSink::WriteThrough(std::string_view bytes) {
+  if (full()) return Status::Ok();
+  RETURN_IF_ERROR(sink_->WriteBytes(bytes));
   if (sink_->full()) full_.store(true, std::memory_order_relaxed);
   return Status::Ok();
 }

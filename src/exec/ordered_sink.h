@@ -43,7 +43,10 @@ class OrderedSink {
     std::vector<Chunk> chunks;
     bool ended = false;
   };
+  // What the sink takes of the batch, copied.
+  Result<Chunk> MakeChunk(const Batch& batch) const;
   Status WriteThrough(const Chunk& chunk);
+  Status WriteThrough(std::string_view bytes);
 
   io::Sink* const sink_;
   const int64_t pending_bytes_max_;

@@ -23,6 +23,7 @@ class FileSink : public Sink {
   std::string Describe() const override { return fmt::format("Write({})", env::QuotePath(path_)); }
   bool wants_bytes() const override { return true; }
   Status Encode(const Batch& batch, std::string* out) const override { return encoder_->Append(batch, out); }
+  std::optional<std::string_view> InPlace(const Batch& batch) const override { return encoder_->InPlace(batch); }
 
   Status Open(env::Env& env) override {
     files_ = &env.files();
@@ -51,7 +52,7 @@ class FileSink : public Sink {
   }
 
   Status WriteBytes(std::string_view bytes) override {
-    if (buffer_.size() + bytes.size() < kBufferBytes) {
+    if (buffer_.size() + bytes.size() < kBufferBytes && bytes.size() < kCopiedMax) {
       buffer_ += bytes;
       return Status::Ok();
     }
@@ -75,6 +76,7 @@ class FileSink : public Sink {
 
  private:
   static constexpr size_t kBufferBytes = 256 << 10;
+  static constexpr size_t kCopiedMax = 64 << 10;  // Writing more costs less than a copy of it.
 
   Status Flush() {
     if (file_ == nullptr) return Status::Invalid("writing after the sink was closed");

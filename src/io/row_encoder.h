@@ -6,7 +6,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "glim/batch.h"
@@ -23,6 +25,8 @@ class RowEncoder {
   virtual void AppendHead(std::string* out) const {}
   // Appends all rows.
   virtual Status Append(const Batch& batch, std::string* out) const = 0;
+  // What Append would append, when the batch has it somewhere as it is.
+  virtual std::optional<std::string_view> InPlace(const Batch& batch) const { return std::nullopt; }
 };
 
 // One row per line, the columns as %v prints them, joined by tabs.

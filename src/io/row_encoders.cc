@@ -14,6 +14,7 @@ class TextEncoder : public RowEncoder {
  public:
   explicit TextEncoder(std::string nil) : nil_(std::move(nil)) {}
   Status Append(const Batch& batch, std::string* out) const override { return AppendTsv(batch, nil_, out); }
+  std::optional<std::string_view> InPlace(const Batch& batch) const override { return TsvInPlace(batch); }
 
  private:
   const std::string nil_;

@@ -11,7 +11,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "env/env.h"
 #include "glim/batch.h"
@@ -38,6 +40,8 @@ class Sink {
   // wants_bytes and get the batch itself.
   virtual bool wants_bytes() const = 0;
   virtual Status Encode(const Batch& batch, std::string* out) const { return Status::Ok(); }
+  // What Encode would append, when the batch has it somewhere as it is.
+  virtual std::optional<std::string_view> InPlace(const Batch& batch) const { return std::nullopt; }
   virtual Status WriteBytes(std::string_view bytes) { return Status::Ok(); }
   virtual Status WriteBatch(const Batch& batch) { return Status::Ok(); }
   // True when the sink wants no more rows (SaveFirstRowTo has its row): the engine then stops early.

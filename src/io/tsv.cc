@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include <cstring>
+#include <span>
 #include <utility>
 
 #include "base/try.h"
@@ -45,6 +47,29 @@ Status AppendTsv(const Batch& batch, std::string_view nil, std::string* out) {
     *out += '\n';
   }
   return Status::Ok();
+}
+
+std::optional<std::string_view> TsvInPlace(const Batch& batch) {
+  if (batch.column_count() != 1 || batch.row_count() == 0) return std::nullopt;
+  const Column& column = batch.column(0);
+  if (column.type() != Type::kBytes || column.may_have_nulls()) return std::nullopt;
+  const std::span<const BytesView> views = column.Views();
+  // Short ones are copies in their views; the first long one tells where all must lie.
+  size_t before = 0, first = 0;
+  for (; first < views.size() && views[first].is_inline(); ++first) before += views[first].size + 1;
+  if (first == views.size() || views[first].ref.offset < before) return std::nullopt;
+  const uint32_t number = views[first].ref.block;
+  const Buffer& block = *(*column.parts().blocks)[number];
+  const size_t begin = views[first].ref.offset - before;
+  size_t at = begin;
+  for (const BytesView& view : views) {
+    if (view.size >= block.size() - at) return std::nullopt;
+    const bool is_here = view.is_inline() ? std::memcmp(block.data() + at, view.inlined, view.size) == 0
+                                          : view.ref.block == number && view.ref.offset == at;
+    at += view.size;
+    if (!is_here || block.data()[at++] != '\n') return std::nullopt;
+  }
+  return std::string_view(block.data() + begin, at - begin);
 }
 
 Status TsvReader::Feed(BufferRef chunk, size_t size) {

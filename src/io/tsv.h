@@ -30,6 +30,10 @@ namespace glim::io {
 Status AppendTsv(const Batch& batch, std::string_view nil, std::string* out);
 inline Status AppendTsv(const Batch& batch, std::string* out) { return AppendTsv(batch, "", out); }
 
+// The bytes that AppendTsv would append, where they lie so in the block of the rows already: those of neighbouring
+// lines of a file that nobody changed. nullopt: they do not. As long as the batch lives.
+std::optional<std::string_view> TsvInPlace(const Batch& batch);
+
 class TsvReader {
  public:
   // `whole_lines`: each line is one field, tabs and all.

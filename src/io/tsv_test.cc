@@ -79,6 +79,55 @@ Batch OneColumnBatch(const std::vector<Value>& values) {
   return builder.Finish();
 }
 
+// What lies in place is what would be appended, and only where it must not be put together.
+TEST(TsvInPlace, LinesOfABlockLieAsTheyAreWritten) {
+  const std::string text = "a\n\na line that is not short\nshort\nanother line that is long\nno end";
+  TsvReader reader(true);
+  ASSERT_TRUE(reader.Feed(text).ok());
+  const Batch lines = *reader.Next();
+  ASSERT_EQ(lines.row_count(), 5);
+  EXPECT_EQ(TsvInPlace(lines), text.substr(0, text.size() - 6));
+  for (int64_t begin = 0; begin < 5; ++begin) {
+    for (int64_t count = 1; begin + count <= 5; ++count) {
+      const Batch some = lines.Slice(begin, count);
+      std::string appended;
+      ASSERT_TRUE(AppendTsv(some, &appended).ok());
+      const auto in_place = TsvInPlace(some);
+      // Short ones alone do not tell where they lie.
+      EXPECT_EQ(in_place.has_value(), (begin <= 2 && begin + count > 2) || begin + count == 5) << begin << " " << count;
+      if (in_place.has_value()) {
+        EXPECT_EQ(*in_place, appended);
+      }
+    }
+  }
+}
+
+TEST(TsvInPlace, OtherRowsDoNot) {
+  const std::string text = "a line that is not short\nshort\nanother line that is long\nsame\nthe last line is long";
+  TsvReader reader(true);
+  ASSERT_TRUE(reader.Feed(text).ok());
+  const Batch lines = *reader.Next();
+  const auto gathered = [&](std::vector<uint32_t> rows) { return lines.Gather(rows); };
+  EXPECT_TRUE(TsvInPlace(gathered({0, 1, 2})).has_value());
+  EXPECT_FALSE(TsvInPlace(gathered({0, 2})).has_value());
+  EXPECT_FALSE(TsvInPlace(gathered({2, 0})).has_value());
+  EXPECT_FALSE(TsvInPlace(gathered({0, 3})).has_value());
+  EXPECT_FALSE(TsvInPlace(gathered({3, 2})).has_value());
+  EXPECT_FALSE(TsvInPlace(gathered({1, 0})).has_value());
+  EXPECT_FALSE(TsvInPlace(Batch(std::vector<Column>{lines.column(0), lines.column(0)}, lines.row_count())).has_value());
+  EXPECT_FALSE(TsvInPlace(Batch()).has_value());
+  EXPECT_FALSE(TsvInPlace(OneColumnBatch({Value(), "x"})).has_value());
+  // Behind the last line of the block there is nothing.
+  ASSERT_TRUE(reader.Finish().ok());
+  EXPECT_FALSE(TsvInPlace(*reader.Next()).has_value());
+  // With tabs between fields or \r before the end of a line.
+  for (const bool whole_lines : {false, true}) {
+    TsvReader other(whole_lines);
+    ASSERT_TRUE(other.Feed("a line that is not short\tits second field\n").ok());
+    EXPECT_EQ(TsvInPlace(*other.Next()).has_value(), whole_lines);
+  }
+}
+
 TEST(AppendTsv, ValuesArePrintedAndJoinedByTabs) {
   BatchBuilder builder(4);
   builder.AppendRow({"a b", 4, 4.5, Value()});

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <cstring>
+#include <utility>
 
 #include "base/try.h"
 
@@ -63,10 +64,12 @@ Status PipeOperator::Step(std::string_view* input) {
     input_closed_ = true;
     *input = {};
   }
-  if (moved.read > 0) {
+  if (moved.read >= kBufferBytes / 4) {
+    RETURN_IF_ERROR(reader_.Feed(std::exchange(buffer_, Buffer::Allocate(kBufferBytes)), moved.read));
+  } else if (moved.read > 0) {  // Few bytes must not keep all of the buffer alive.
     RETURN_IF_ERROR(reader_.Feed({buffer_->data(), moved.read}));
-    RETURN_IF_ERROR(GiveRows());
   }
+  if (moved.read > 0) RETURN_IF_ERROR(GiveRows());
   output_ended_ = output_ended_ || moved.output_ended;
   return Status::Ok();
 }
@@ -79,8 +82,9 @@ Status PipeOperator::GiveRows() {
 Status PipeOperator::DoPush(Batch batch) {
   if (input_closed_) return Status::Ok();
   pending_.clear();
-  RETURN_IF_ERROR(io::AppendTsv(batch, &pending_));
-  std::string_view input = pending_;
+  const auto in_place = io::TsvInPlace(batch);
+  if (!in_place.has_value()) RETURN_IF_ERROR(io::AppendTsv(batch, &pending_));
+  std::string_view input = in_place.value_or(pending_);
   while (!input.empty() && !full()) RETURN_IF_ERROR(Step(&input));
   return Status::Ok();
 }
