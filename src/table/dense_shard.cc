@@ -94,6 +94,19 @@ class DenseShard final : public Shard {
     return slot >= slice_.count;
   }
 
+  void ScanKeys(std::span<const Key> keys, bool state, RowChunk* chunk) const override {
+    *chunk = {};
+    const size_t bytes = state ? cell_bytes_ : row_bytes_;
+    for (const Key key : keys) {
+      const uint64_t slot = SlotOf(key);
+      const Slab& slab = slabs_[slot >> shift_];
+      if (slab == nullptr || !IsStored(slab, slot)) continue;
+      const std::byte* row = RowIn(slab, slot);
+      chunk->keys.push_back(key);
+      chunk->values.insert(chunk->values.end(), row, row + bytes);
+    }
+  }
+
   void Restore(const RowChunk& chunk, bool state) override {
     const size_t bytes = state ? cell_bytes_ : row_bytes_;
     CHECK_EQ(chunk.values.size(), chunk.keys.size() * bytes);

@@ -52,6 +52,8 @@ class Shard {
   // row is followed by its rule's state (CellBytes). Moves the position, which starts at 0; true at the end. A row that
   // is stored all the time is given once.
   virtual bool Scan(uint64_t* position, size_t rows_max, bool state, RowChunk* chunk) const = 0;
+  // Replaces `chunk` by those of the shard's own `keys` that are stored, in that order, each as Scan gives it.
+  virtual void ScanKeys(std::span<const Key> keys, bool state, RowChunk* chunk) const = 0;
   // So many rows are going to be restored, into a shard that is empty. Less is fine; more is slow.
   virtual void Reserve(uint64_t rows) {}
   // Stores rows as Scan gave them. Keys must be this shard's own; a row that is there is replaced.

@@ -89,6 +89,17 @@ class SparseShard final : public Shard {
     });
   }
 
+  void ScanKeys(std::span<const Key> keys, bool state, RowChunk* chunk) const override {
+    *chunk = {};
+    const size_t bytes = state ? cell_bytes_ : row_bytes_;
+    for (const Key key : keys) {
+      const std::byte* row = Find(key, index_.OrderOf(key));
+      if (row == nullptr) continue;
+      chunk->keys.push_back(key);
+      chunk->values.insert(chunk->values.end(), row, row + bytes);
+    }
+  }
+
   void Reserve(uint64_t rows) override { index_.Reserve(rows); }
 
   void Restore(const RowChunk& chunk, bool state) override {

@@ -71,20 +71,16 @@ class VariableShard final : public Shard {
     chunk->keys.clear();
     chunk->values.clear();
     chunk->lengths.clear();
-    const size_t bytes = kernel_.value_bytes();
-    return index_.Scan(position, rows_max, [&](Key key, const std::byte* payload) {
-      const VariableRow row = Read(payload);
-      auto append = [&](size_t from, size_t count) {
-        if (count == 0) return;
-        chunk->values.insert(chunk->values.end(), row.cells + from * bytes, row.cells + (from + count) * bytes);
-      };
-      chunk->keys.push_back(key);
-      chunk->lengths.push_back(row.length);
-      append(0, row.length);
-      if (!state || row.capacity == 0) return;
-      for (uint32_t slot = 1; slot <= kernel_.slots(); ++slot) append(size_t{slot} * row.capacity, row.length);
-      append((size_t{1} + kernel_.slots()) * row.capacity, kernel_.extras());
-    });
+    return index_.Scan(position, rows_max,
+                       [&](Key key, const std::byte* payload) { AppendRow(key, Read(payload), state, chunk); });
+  }
+
+  void ScanKeys(std::span<const Key> keys, bool state, RowChunk* chunk) const override {
+    *chunk = {};
+    for (const Key key : keys) {
+      const std::byte* payload = index_.Find(key, index_.OrderOf(key));
+      if (payload != nullptr) AppendRow(key, Read(payload), state, chunk);
+    }
   }
 
   void Reserve(uint64_t rows) override { index_.Reserve(rows); }
@@ -134,6 +130,20 @@ class VariableShard final : public Shard {
     VariableRow row;
     std::memcpy(&row, payload, sizeof(row));
     return row;
+  }
+
+  void AppendRow(Key key, const VariableRow& row, bool state, RowChunk* chunk) const {
+    const size_t bytes = kernel_.value_bytes();
+    const auto append = [&](size_t from, size_t count) {
+      if (count == 0) return;
+      chunk->values.insert(chunk->values.end(), row.cells + from * bytes, row.cells + (from + count) * bytes);
+    };
+    chunk->keys.push_back(key);
+    chunk->lengths.push_back(row.length);
+    append(0, row.length);
+    if (!state || row.capacity == 0) return;
+    for (uint32_t slot = 1; slot <= kernel_.slots(); ++slot) append(size_t{slot} * row.capacity, row.length);
+    append((size_t{1} + kernel_.slots()) * row.capacity, kernel_.extras());
   }
 
   template <class Work>
