@@ -150,10 +150,10 @@ class TableClient {
   // for this table, not for one that is made under its name later. For a table in this process, only its session can.
   virtual Result<std::string> Handle() const;
 
-  // Writes the table into a folder (docs/format/table.md). A model that is there already stays whole until the new one
-  // is.
+  // Writes the table as it is at one moment of the call, in all its shards (docs/design/servers.md), into a folder
+  // (docs/format/table.md). A model that is there already stays whole until the new one is.
   virtual Status Save(const std::string& folder, const SaveOptions& options = {}) = 0;
-  // Replaces what the table holds. On failure it is as before.
+  // Replaces what the table holds. On failure it is as before, unless the error says that only a part was replaced.
   virtual Status Load(const std::string& folder, const LoadOptions& options = {}) = 0;
   virtual Status Drop() = 0;
 

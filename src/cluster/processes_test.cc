@@ -5,8 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -20,6 +22,7 @@
 #include "cluster/server_process.h"
 #include "env/fault/faulty_file_system.h"
 #include "param/cluster_client.h"
+#include "param/table_request.h"
 
 namespace glim::cluster {
 namespace {
@@ -48,6 +51,9 @@ class Gate {
     if (closed_) ++held_up_;
     opened_.wait(lock, [this] { return !closed_; });
   }
+  // From now on every other mark of a save is turned down and has to come again.
+  void SlowMarks() { slow_marks_ = true; }
+  bool MayMark() { return !slow_marks_ || marks_++ % 2 == 1; }
   void NoteForgotten(const param::Producer& producer) {
     const std::lock_guard lock(mutex_);
     ++forgotten_[producer];
@@ -73,6 +79,8 @@ class Gate {
   std::condition_variable opened_;
   bool closed_ = false;
   int held_up_ = 0;
+  std::atomic<bool> slow_marks_{false};
+  std::atomic<int> marks_{0};
   std::map<param::Producer, int> forgotten_;
 };
 
@@ -81,7 +89,12 @@ class GatedRows final : public param::ShardState {
  public:
   GatedRows(std::unique_ptr<param::ShardState> rows, Gate& gate) : rows_(std::move(rows)), gate_(gate) {}
   Status Check(const param::SharedBytes& op) const override { return rows_->Check(op); }
-  bool Fits(const param::SharedBytes& op, uint64_t reserved) const override { return rows_->Fits(op, reserved); }
+  bool is_held() const override { return rows_->is_held(); }
+  bool Fits(const param::SharedBytes& op, uint64_t reserved) const override {
+    const auto request = param::DecodeTableRequest(op.bytes);
+    const bool is_mark = request.ok() && request->call == param::TableCall::kMark;
+    return (!is_mark || gate_.MayMark()) && rows_->Fits(op, reserved);
+  }
   param::SharedBytes Apply(const param::Record& record) override { return rows_->Apply(record); }
   void Forget(const param::Producer& producer) override {
     gate_.NoteForgotten(producer);
@@ -96,6 +109,9 @@ class GatedRows final : public param::ShardState {
   Status Restore(std::span<const std::byte> bytes) override { return rows_->Restore(bytes); }
   bool on_disk() const override { return rows_->on_disk(); }
   void Clear() override { rows_->Clear(); }
+  void Watch(int64_t now) override { rows_->Watch(now); }
+  void Heard(const param::SharedBytes& request, int64_t now) override { rows_->Heard(request, now); }
+  std::optional<param::SharedBytes> Overdue(int64_t now) override { return rows_->Overdue(now); }
 
  private:
   const std::unique_ptr<param::ShardState> rows_;
@@ -347,6 +363,72 @@ TEST_F(ProcessesTest, ServersAndTheMasterGoAndComeBackWhilePushesGoOn) {
   ASSERT_TRUE(pulled.ok()) << pulled.status().message();
   EXPECT_THAT(*pulled, testing::Each(pushes));
   EXPECT_GT(pushes, 10);
+}
+
+// Who pushes to one key after the other, each when the one before is acknowledged, has never more of a later one.
+TEST_F(ProcessesTest, ASaveIsOfOneMomentAlsoWhenShardsAreMarkedAtDifferentTimes) {
+  Start(3);
+  const Table<int64_t> counts = Create(Counts("counts", 6), 1);
+  std::vector<Key> keys(12);
+  std::iota(keys.begin(), keys.end(), Key{0});
+  ASSERT_TRUE(counts.Push(keys, std::vector<int64_t>(keys.size(), 1)).Wait().ok());
+  gate_.SlowMarks();
+  std::atomic<bool> stop{false};
+  Status failed;
+  std::thread pusher([&, program = NewClient()] {
+    const Table<int64_t> own(*program->OpenTable("counts"));
+    while (!stop && failed.ok()) {
+      for (const Key key : keys) {
+        failed = own.Push(std::vector<Key>{key}, std::vector<int64_t>{1}).Wait();
+        if (!failed.ok()) break;
+      }
+    }
+  });
+  for (int i = 0; i < 5; ++i) {
+    const Status saved = counts.Save(folder_ + "/model");
+    EXPECT_TRUE(saved.ok()) << saved.message();
+    if (!saved.ok()) break;
+    const Table<int64_t> copy(*client_->LoadTable(folder_ + "/model", "copy"));
+    const auto rows = copy.Pull(keys).Get();
+    EXPECT_TRUE(rows.ok() && std::is_sorted(rows->begin(), rows->end(), std::greater<>()) &&
+                rows->front() <= rows->back() + 1)
+        << testing::PrintToString(*rows);
+    EXPECT_TRUE(copy.Drop().ok());
+  }
+  stop = true;
+  pusher.join();
+  EXPECT_TRUE(failed.ok()) << failed.message();
+}
+
+// Each shard has a copy left: so both are carried out, or say what failed, and then nothing has changed.
+TEST_F(ProcessesTest, AServerThatGoesDuringASaveOrALoadLeavesAllOrNothing) {
+  Start(3);
+  const Table<int64_t> counts = Create(Counts("counts", 6), 3);
+  const Table<int64_t> other = Create(Counts("other", 4), 3);
+  std::vector<Key> keys(100'000);
+  std::iota(keys.begin(), keys.end(), Key{0});
+  const std::vector<int64_t> ones(keys.size(), 1), twos(keys.size(), 2);
+  ASSERT_TRUE(counts.Push(keys, ones).Wait().ok());
+  ASSERT_TRUE(other.Push(keys, twos).Wait().ok());
+  const std::string folder = folder_ + "/model";
+
+  std::future<Status> saved = std::async(std::launch::async, [&] { return counts.Save(folder); });
+  env_->clock().SleepFor(5 * kMilli);
+  servers_.erase(1);
+  const Status save = saved.get();
+  EXPECT_TRUE(save.ok()) << save.message();
+  if (!save.ok()) {
+    ASSERT_TRUE(counts.Save(folder).ok());
+  }
+
+  std::future<Status> loaded = std::async(std::launch::async, [&] { return other.Load(folder); });
+  env_->clock().SleepFor(20 * kMilli);
+  servers_.erase(2);
+  const Status load = loaded.get();
+  EXPECT_TRUE(load.ok()) << load.message();
+  const auto rows = other.Pull(keys).Get();
+  ASSERT_TRUE(rows.ok()) << rows.status().message();
+  EXPECT_TRUE(*rows == (load.ok() ? ones : twos));
 }
 
 TEST_F(ProcessesTest, AServerThatComesLaterGetsItsPartWhilePushesGoOn) {

@@ -177,20 +177,35 @@ struct RemoteTable::AfterOthers {
 
 RemoteTable::RemoteTable(std::shared_ptr<ClusterNetwork> network, uint64_t id, uint64_t made, TableSpec spec,
                          std::optional<TaskProducer> task)
-    : network_(std::move(network)), id_(id), made_(made), layout_(std::move(spec)), of_task_(task.has_value()) {
+    : network_(std::move(network)),
+      id_(id),
+      made_(made),
+      layout_(std::move(spec)),
+      of_task_(task && task->is_task),
+      producer_(task ? task->producer : network_->producer()) {
   for (uint32_t s = 0; s < layout_.spec().shards; ++s) {
     links_.push_back(std::make_shared<ShardLink>(network_, ShardId{id_, s}, layout_.spec().name, task));
   }
 }
 
 Result<std::shared_ptr<RemoteTable>> RemoteTable::ForTask(const Producer& producer, uint64_t attempt) {
+  return WithLinks({producer, attempt});
+}
+
+Result<std::shared_ptr<RemoteTable>> RemoteTable::ForItself() {
+  env::Env& env = network_->env();
+  return WithLinks({.producer = {env.RandomSeed(), env.RandomSeed()}, .attempt = 1, .is_task = false});
+}
+
+Result<std::shared_ptr<RemoteTable>> RemoteTable::WithLinks(const TaskProducer& links) {
   if (network_->InNetworkThread()) return Status::Invalid("a callback cannot wait for a table");
   auto made = std::make_shared<Promise<std::shared_ptr<RemoteTable>>>();
   auto future = made->GetFuture();
-  RETURN_IF_ERROR(network_->Post([self = shared_from_this(), producer, attempt, made] {
+  RETURN_IF_ERROR(network_->Post([self = shared_from_this(), links, made] {
     constexpr uint64_t kPulls = uint64_t{1} << 40;  // More than a task makes.
-    const TaskProducer task{producer, attempt, ++self->tasks_made_ * kPulls};
-    auto table = std::make_shared<RemoteTable>(self->network_, self->id_, self->made_, self->spec(), task);
+    TaskProducer own = links;
+    own.first_pull = ++self->tasks_made_ * kPulls;
+    auto table = std::make_shared<RemoteTable>(self->network_, self->id_, self->made_, self->spec(), own);
     for (size_t s = 0; s < self->links_.size(); ++s) table->links_[s]->TakeRoute(*self->links_[s]);
     self->tasks_.push_back(table);
     made->Set(std::move(table));
@@ -586,33 +601,42 @@ Result<std::string> RemoteTable::AskShard(uint32_t shard, const TableRequest& re
   return std::move(*answer);
 }
 
-Result<std::vector<TableCounts>> RemoteTable::AskCounts(uint16_t form) {
+Result<std::vector<std::string>> RemoteTable::AskShards(const SharedBytes& request) {
   if (network_->InNetworkThread()) return Status::Invalid("a callback cannot wait for an answer");
   auto answers = std::make_shared<std::vector<std::string>>(spec().shards);
-  const uint64_t who[2] = {network_->producer().high, network_->producer().low};
   const Future<void> asked = Request({.deadline = kCallTime}, std::make_shared<Call>(network_), [&](Batch* batch) {
     for (uint32_t s = 0; s < spec().shards; ++s) {
       ShardLink::Pull pull;
-      pull.op = EncodeTableRequest({.call = TableCall::kCount, .form = form, .keys = who});
-      pull.answer.take = [answers, s](std::span<const std::byte> piece, uint64_t) { (*answers)[s] = TextOf(piece); };
+      pull.op = request;
+      pull.answer.take = [answers, s](std::span<const std::byte> piece, uint64_t offset) {
+        if (offset == 0) (*answers)[s].clear();
+        (*answers)[s].append(TextOf(piece));
+      };
       pull.answer.done = [call = batch->call()](Status status) { call->Done(std::move(status)); };
       RETURN_IF_ERROR(batch->Add(s, std::move(pull), 0));
     }
     return Status::Ok();
   });
   RETURN_IF_ERROR(asked.Wait());
+  return std::move(*answers);
+}
+
+Result<std::vector<TableCounts>> RemoteTable::AskCounts(uint16_t form) {
+  const uint64_t who[2] = {producer_.high, producer_.low};
+  ASSIGN_OR_RETURN(const auto answers,
+                   AskShards(EncodeTableRequest({.call = TableCall::kCount, .form = form, .keys = who})));
   std::vector<TableCounts> counts;
-  for (const std::string& answer : *answers) {
+  for (const std::string& answer : answers) {
     ASSIGN_OR_RETURN(counts.emplace_back(), DecodeTableCounts(std::as_bytes(std::span(answer))));
   }
   return counts;
 }
 
-Status RemoteTable::TellShards(TableCall call) {
-  return Request({.deadline = kBulkTime}, std::make_shared<Call>(network_),
+Status RemoteTable::TellShards(const SharedBytes& op, std::chrono::nanoseconds deadline, uint32_t first, uint32_t end) {
+  return Request({.deadline = deadline}, std::make_shared<Call>(network_),
                  [&](Batch* batch) {
-                   for (uint32_t s = 0; s < spec().shards; ++s) {
-                     RETURN_IF_ERROR(batch->Add(s, EncodeTableRequest({.call = call}), std::nullopt, 0));
+                   for (uint32_t s = first; s < std::min(end, spec().shards); ++s) {
+                     RETURN_IF_ERROR(batch->Add(s, op, std::nullopt, 0));
                    }
                    return Status::Ok();
                  })
@@ -629,12 +653,16 @@ Status RemoteTable::Scan(ScanCursor* cursor, size_t rows_max, RowChunk* chunk) {
   const uint64_t numbers[2] = {cursor->position, rows_max};
   ASSIGN_OR_RETURN(const std::string answer,
                    AskShard(cursor->shard, {.call = TableCall::kScan, .keys = numbers}, kCallTime));
+  return TakeScanned(answer, false, cursor, chunk);
+}
+
+Status RemoteTable::TakeScanned(const std::string& answer, bool state, ScanCursor* cursor, RowChunk* chunk) const {
   std::span<const std::byte> left = std::as_bytes(std::span(answer));
   uint64_t moved[2];
   if (left.size() < sizeof(moved)) return Status::Corrupt("a server answered to a scan with nothing");
   std::memcpy(moved, left.data(), sizeof(moved));
   left = left.subspan(sizeof(moved));
-  ASSIGN_OR_RETURN(*chunk, DecodeChunk(spec(), [&](uint32_t length) { return CellBytes(length, false); }, &left));
+  ASSIGN_OR_RETURN(*chunk, DecodeChunk(spec(), [&](uint32_t length) { return CellBytes(length, state); }, &left));
   cursor->position = moved[0];
   cursor->done = moved[1] != 0;
   return Status::Ok();
@@ -663,31 +691,6 @@ Result<std::string> RemoteTable::Handle() const {
 
 size_t RemoteTable::CellBytes(uint32_t length, bool state) const {
   return state ? layout_.kernel().CellBytes(length) : size_t{length} * ValueBytes(spec().value_type);
-}
-
-Status RemoteTable::SaveShards(ModelWriter* writer, bool state) {
-  const uint16_t form = state ? kFormState : 0;
-  for (uint32_t s = 0; s < spec().shards; ++s) {
-    ASSIGN_OR_RETURN(const std::string rows, AskShard(s, {.call = TableCall::kSave, .form = form}, kBulkTime));
-    if (s == 0) RETURN_IF_ERROR(writer->Begin());
-    RETURN_IF_ERROR(writer->BeginFile());
-    for (std::span<const std::byte> left = std::as_bytes(std::span(rows)); !left.empty();) {
-      ASSIGN_OR_RETURN(const RowChunk chunk,
-                       DecodeChunk(spec(), [&](uint32_t length) { return CellBytes(length, state); }, &left));
-      RETURN_IF_ERROR(writer->Append(chunk));
-    }
-    RETURN_IF_ERROR(writer->EndFile());
-    RETURN_IF_ERROR(writer->SyncFile());
-  }
-  return writer->Commit();
-}
-
-Status RemoteTable::Save(const std::string& folder, const SaveOptions& options) {
-  ModelWriter writer(network_->env(), folder, spec(), layout_.kernel(), options.rule_state);
-  Status status = SaveShards(&writer, options.rule_state);
-  if (!status.ok()) writer.Abandon();
-  if (status.code() == Code::kNotFound) return status;
-  return std::move(status).With(fmt::format("saving table \"{}\" to \"{}\"", spec().name, folder));
 }
 
 // To the shards' side: rows that nobody sees yet.
@@ -726,23 +729,6 @@ Status RemoteTable::LoadRows(const std::string& folder, bool state) {
   uint64_t loaded = 0;
   for (const TableCounts& counts : shards) loaded += counts.keys_loaded;
   return CheckStored(*manifest, loaded);
-}
-
-Status RemoteTable::Load(const std::string& folder, const LoadOptions& options) {
-  if (network_->InNetworkThread()) return Status::Invalid("a callback cannot wait for an answer");
-  RETURN_IF_ERROR(network_->CheckMayPush());
-  const std::lock_guard loading(load_mutex_);
-  Status status = TellShards(TableCall::kDropLoaded);  // What an earlier one may have left.
-  if (status.ok()) {
-    status = LoadRows(folder, options.rule_state);
-    if (status.ok()) {
-      status = TellShards(TableCall::kTakeLoaded);
-    } else {
-      (void)TellShards(TableCall::kDropLoaded);
-    }
-  }
-  if (status.code() == Code::kNotFound && !status.message().starts_with('"')) return status;
-  return std::move(status).With(fmt::format("loading table \"{}\" from \"{}\"", spec().name, folder));
 }
 
 Status RemoteTable::Drop() {

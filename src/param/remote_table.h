@@ -19,8 +19,9 @@
 //   kInvalid, kNotFound, kCancelled because of `after`   nothing
 //   kTimeout   a push may be applied, or be applied later, once; of a push over several shards or slices, any part
 //
-// Save takes each shard at one position of its log, one after the other. Load brings all rows to the servers first, and
-// then has each shard take them; when it fails before that, the table is as it was.
+// Save and Load (remote_save.cc) have a moment at which no shard takes a push. Save marks all shards' rows in it, and
+// reads them afterwards, a megabyte at a time, while pushes go on. Load brings all rows to the servers before it, and
+// has the shards take them in it.
 //
 // Thread: any; what a NetworkTable is told belongs to the network thread.
 #pragma once
@@ -28,13 +29,13 @@
 #include <atomic>
 #include <list>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "glim/table.h"
+#include "param/clocks/clocked_state.h"
 #include "param/cluster_network.h"
 #include "param/shard_link.h"
 #include "param/table_layout.h"
@@ -80,6 +81,8 @@ class RemoteTable final : public TableClient, public NetworkTable, public std::e
   // The same table with links of its own, which push under the name of a task (task_table.h). It is told what this one
   // is told, as long as it lives.
   Result<std::shared_ptr<RemoteTable>> ForTask(const Producer& producer, uint64_t attempt);
+  // The same with sessions of its own, which do not stand behind what the program pushes.
+  Result<std::shared_ptr<RemoteTable>> ForItself();
   // Of a request, a part was not made. So a task's pushes have a hole.
   bool has_hole() const { return has_hole_.load(std::memory_order_relaxed); }
   ClusterNetwork& network() const { return *network_; }
@@ -118,11 +121,25 @@ class RemoteTable final : public TableClient, public NetworkTable, public std::e
 
   // What a shard answers to a pull, whole. One after the other, or all shards at once.
   Result<std::string> AskShard(uint32_t shard, const TableRequest& request, std::chrono::nanoseconds deadline);
+  Result<std::vector<std::string>> AskShards(const SharedBytes& request);
   Result<std::vector<TableCounts>> AskCounts(uint16_t form);
-  // Sends it to every shard as a push, and waits.
-  Status TellShards(TableCall call);
-  Status SaveShards(class ModelWriter* writer, bool state);
+  // Sends it to shards from `first` on, before `end`, as a push, and waits.
+  Status TellShards(const SharedBytes& op, std::chrono::nanoseconds deadline, uint32_t first = 0,
+                    uint32_t end = ~uint32_t{0});
+  Status TellShards(const TableRequest& request, std::chrono::nanoseconds deadline) {
+    return TellShards(EncodeTableRequest(request), deadline);
+  }
+  // In remote_save.cc. Of a table that is for itself.
+  Status Hold(uint64_t save);
+  Status TakeMoment(uint64_t save, bool state);
+  Result<std::vector<ClockStatus>> AskClocks();
+  Status SaveOnce(const std::string& folder, bool state);
+  Status SaveShards(class ModelWriter* writer, uint64_t save, bool state);
+  Status LoadNow(const std::string& folder, bool state);
   Status LoadRows(const std::string& folder, bool state);
+  Result<std::shared_ptr<RemoteTable>> WithLinks(const TaskProducer& links);
+  // What a shard answers to a scan.
+  Status TakeScanned(const std::string& answer, bool state, ScanCursor* cursor, RowChunk* chunk) const;
   size_t CellBytes(uint32_t length, bool state) const;
   // Those that still live.
   template <class Work>
@@ -133,9 +150,9 @@ class RemoteTable final : public TableClient, public NetworkTable, public std::e
   const uint64_t made_;
   const TableLayout layout_;
   const bool of_task_;
+  const Producer producer_;
   std::atomic<bool> has_hole_{false};
   std::atomic<uint64_t> next_request_{1};  // Of those in pieces.
-  std::mutex load_mutex_;                  // One Load at a time: the shards keep one for each program.
   // The network thread's.
   std::vector<std::shared_ptr<ShardLink>> links_;
   std::list<std::shared_ptr<AfterOthers>> waiting_;

@@ -21,7 +21,7 @@ ShardLink::ShardLink(std::shared_ptr<ClusterNetwork> network, ShardId shard, std
     : network_(std::move(network)),
       shard_(shard),
       table_(std::move(table)),
-      of_task_(task.has_value()),
+      of_task_(task && task->is_task),
       attempt_(task ? task->attempt : 1),
       producer_(task ? task->producer : network_->producer()),
       next_pull_(task ? task->first_pull : 1) {

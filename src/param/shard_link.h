@@ -31,11 +31,13 @@
 
 namespace glim::param {
 
-// Of a task that pushes under a name of its own.
+// Of a task that pushes under a name of its own; or of another part of a program that does not stand in line with the
+// rest.
 struct TaskProducer {
   Producer producer;
   uint64_t attempt = 0;
   uint64_t first_pull = 0;  // Pulls of all links to one shard have different numbers.
+  bool is_task = true;      // Else its sessions are opened and closed as those of the program are.
 };
 
 class ShardLink final : private PushSessionOutput, public std::enable_shared_from_this<ShardLink> {

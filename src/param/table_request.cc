@@ -46,6 +46,12 @@ bool Copy(std::span<const std::byte>* from, uint64_t count, std::vector<T>* item
 
 bool HasKeys(TableCall call) { return call <= TableCall::kPushPull; }
 
+// Between these are the calls of workers (clocks/clocked_state.h).
+bool IsCall(uint16_t number) {
+  return (number >= static_cast<uint16_t>(TableCall::kPush) && number <= static_cast<uint16_t>(TableCall::kCount)) ||
+         (number >= static_cast<uint16_t>(TableCall::kHold) && number <= static_cast<uint16_t>(TableCall::kScanMarked));
+}
+
 bool IsRun(std::span<const uint64_t> keys) {
   if (keys.size() < 3 || keys.size() > kRunKeysMax) return false;
   const uint64_t step = keys[1] - keys[0];
@@ -66,12 +72,16 @@ bool IsPush(TableCall call) {
     case TableCall::kDropPieces:
     case TableCall::kLoad:
     case TableCall::kTakeLoaded:
-    case TableCall::kDropLoaded: return true;
+    case TableCall::kDropLoaded:
+    case TableCall::kHold:
+    case TableCall::kMark:
+    case TableCall::kGoOn:
+    case TableCall::kRelease: return true;
     case TableCall::kPull:
     case TableCall::kVariablePull:
     case TableCall::kScan:
     case TableCall::kCount:
-    case TableCall::kSave: return false;
+    case TableCall::kScanMarked: return false;
   }
   return false;
 }
@@ -120,7 +130,7 @@ Result<TableRequest> DecodeTableRequest(std::span<const std::byte> bytes) {
   std::memcpy(head, bytes.data(), 4);
   std::memcpy(&reserved, bytes.data() + 4, 4);
   std::memcpy(&count, bytes.data() + 8, 8);
-  if (head[0] < 1 || head[0] > static_cast<uint16_t>(TableCall::kSave) || head[1] > 7 || reserved != 0) {
+  if (!IsCall(head[0]) || head[1] > 7 || reserved != 0) {
     return Status::Corrupt(fmt::format("a request to a table is of the unknown kind {}.{}", head[0], head[1]));
   }
   TableRequest request;

@@ -20,7 +20,14 @@
 //   drop loaded        (none)                                            none
 //   scan               position, rows      (none)          state         u64 next position | u64 1 at the end | chunk
 //   count              producer's two                       non-zero      TableCounts
-//   save               (none)                              state         chunks
+//   hold               number                                            none
+//   mark               number                              state         none
+//   go on              number                                            none
+//   release            number                                            none
+//   scan marked        number, position    (none)          state         as scan
+//
+// The last five are a Save (docs/design/servers.md): `number` is that of the save. From `hold` on, the shard takes no
+// pushes of others, `mark` keeps its rows as they are then, `go on` ends the hold, `release` whatever there is.
 //
 // Keys that are first, first + step, ... travel as those two numbers when the form says `run`; `count` is then how many
 // they stand for.
@@ -59,7 +66,11 @@ enum class TableCall : uint16_t {
   kDropLoaded = 10,
   kScan = 11,
   kCount = 12,
-  kSave = 13,
+  kHold = 32,
+  kMark = 33,
+  kGoOn = 34,
+  kRelease = 35,
+  kScanMarked = 36,
 };
 
 // Whether it goes through the shard's log.

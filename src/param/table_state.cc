@@ -16,6 +16,7 @@ namespace {
 constexpr size_t kRowsAtOnce = 4096;
 constexpr size_t kChunkBytes = 1 << 20;
 constexpr uint64_t kScanRowsMax = 65536;
+constexpr size_t kMarksMax = 8;
 
 void PutNumber(uint64_t number, std::string* to) { to->append(reinterpret_cast<const char*>(&number), sizeof(number)); }
 
@@ -36,6 +37,12 @@ bool TakeBytes(std::span<const std::byte>* from, std::span<const std::byte>* byt
 }
 
 std::span<const std::byte> BytesOf(const std::string& text) { return std::as_bytes(std::span(text)); }
+
+// Of a shard's rows, about kChunkBytes.
+size_t RowsOfChunk(const table::Shard& shard, size_t rows_max) {
+  const uint64_t row_bytes = shard.memory_bytes() / std::max<uint64_t>(shard.keys_stored(), 1) + 1;
+  return std::clamp<size_t>(kChunkBytes / row_bytes, 1, rows_max);
+}
 
 bool IsVariable(TableCall call) { return call == TableCall::kVariablePush || call == TableCall::kVariablePull; }
 
@@ -65,6 +72,7 @@ TableState::~TableState() { memory_->Release(counted_bytes_); }
 void TableState::CountMemory() {
   uint64_t bytes = rows_->memory_bytes() + piece_bytes_;
   for (const auto& [producer, rows] : loading_) bytes += rows->memory_bytes();
+  for (const auto& [save, mark] : marks_) bytes += mark.rows->memory_bytes();
   const int64_t more = static_cast<int64_t>(bytes) - counted_bytes_;
   if (more > 0) memory_->Force(more);
   if (more < 0) memory_->Release(-more);
@@ -97,10 +105,15 @@ Status TableState::CheckRequest(const TableRequest& request, std::vector<uint64_
     case TableCall::kDropPieces: return request.keys.size() == 1 ? Status::Ok() : invalid("pieces of which request?");
     case TableCall::kLoad: return DecodeRows(request.values, (request.form & kFormState) != 0, nullptr);
     case TableCall::kScan: return request.keys.size() == 2 ? Status::Ok() : invalid("a scan without its two numbers");
+    case TableCall::kHold:
+    case TableCall::kMark:
+    case TableCall::kGoOn:
+    case TableCall::kRelease:
+      return request.keys.size() == 1 && request.keys[0] != 0 ? Status::Ok() : invalid("which save?");
+    case TableCall::kScanMarked: return request.keys.size() == 2 ? Status::Ok() : invalid("which save?");
     case TableCall::kTakeLoaded:
     case TableCall::kDropLoaded:
-    case TableCall::kCount:
-    case TableCall::kSave: return Status::Ok();
+    case TableCall::kCount: return Status::Ok();
     case TableCall::kPush:
     case TableCall::kPull:
     case TableCall::kPushPull:
@@ -128,6 +141,20 @@ Status TableState::Check(const SharedBytes& op) const {
 }
 
 bool TableState::Fits(const SharedBytes& op, uint64_t reserved_bytes) const {
+  uint16_t call = 0;
+  std::memcpy(&call, op.bytes.data(), std::min(op.bytes.size(), sizeof(call)));
+  switch (static_cast<TableCall>(call)) {
+    // They end a hold, free memory or need next to none.
+    case TableCall::kMark:
+    case TableCall::kGoOn:
+    case TableCall::kRelease:
+    case TableCall::kTakeLoaded:
+    case TableCall::kDropLoaded:
+    case TableCall::kDropPieces: return true;
+    case TableCall::kHold: return !is_held();
+    default: break;
+  }
+  if (is_held()) return false;
   // Each key may be a new row, with its state. That is more than the bytes of the push only for wide rows of fixed
   // width.
   const uint64_t keys = op.bytes.size() / sizeof(Key);
@@ -180,8 +207,12 @@ SharedBytes TableState::AddPiece(const Producer& producer, const TableRequest& r
 SharedBytes TableState::Carry(const Producer& producer, const TableRequest& request) {
   const table::KeyList list{request.keys, {}};
   switch (request.call) {
-    case TableCall::kPush: rows_->Push(list, request.values.data()); break;
+    case TableCall::kPush:
+      BeforePush(request.keys);
+      rows_->Push(list, request.values.data());
+      break;
     case TableCall::kPushPull: {
+      BeforePush(request.keys);
       rows_->Push(list, request.values.data());
       std::string rows(request.keys.size() * layout_->row_bytes(), '\0');
       rows_->Pull(list, reinterpret_cast<std::byte*>(rows.data()));
@@ -190,6 +221,7 @@ SharedBytes TableState::Carry(const Producer& producer, const TableRequest& requ
     case TableCall::kVariablePush: {
       std::vector<uint64_t> begins;
       CHECK(layout_->CheckLengths(request.values.size(), request.lengths, &begins).ok());
+      BeforePush(request.keys);
       rows_->VPush(list, request.values.data(), begins.data(), request.lengths.data());
       break;
     }
@@ -205,23 +237,62 @@ SharedBytes TableState::Carry(const Producer& producer, const TableRequest& requ
       CHECK(DecodeRows(request.values, (request.form & kFormState) != 0, rows.get()).ok());
       break;
     }
-    case TableCall::kTakeLoaded:
-      rows_ = loading_.contains(producer) ? std::move(loading_[producer]) : layout_->MakeShard(shard_);
-      loading_.erase(producer);
-      break;
+    case TableCall::kTakeLoaded: TakeLoaded(producer); break;
     case TableCall::kDropLoaded: loading_.erase(producer); break;
+    case TableCall::kHold:
+    case TableCall::kMark: HoldOrMark(producer, request); break;
+    case TableCall::kGoOn:
+      if (holder_ == request.keys[0]) holder_ = 0;
+      break;
+    case TableCall::kRelease: Release(request.keys[0]); break;
     case TableCall::kPiece:
     case TableCall::kPull:
     case TableCall::kVariablePull:
     case TableCall::kScan:
     case TableCall::kCount:
-    case TableCall::kSave: CHECK(false);
+    case TableCall::kScanMarked: CHECK(false);
   }
   return {};
 }
 
+void TableState::BeforePush(std::span<const Key> keys) {
+  for (auto& [save, mark] : marks_) mark.rows->BeforePush(*rows_, keys);
+}
+
+void TableState::TakeLoaded(const Producer& producer) {
+  auto loaded = loading_.extract(producer);
+  const auto old = std::exchange(rows_, loaded.empty() ? layout_->MakeShard(shard_) : std::move(loaded.mapped()));
+  for (auto& [save, mark] : marks_) mark.rows->Replaced(old);
+}
+
+// A mark is worth something only within the hold of its save: without, the shard has gone on. Rows of a
+// bulk-synchronous table change only when a clock is over, and it is marked at a clock.
+void TableState::HoldOrMark(const Producer& producer, const TableRequest& request) {
+  const uint64_t save = request.keys[0];
+  if (request.call == TableCall::kHold) {
+    // Two holds that were taken before the first of them was applied: the second one's save finds that it has none.
+    if (holder_ != 0) return;
+    holder_ = save;
+    holder_producer_ = producer;
+    held_at_ = 0;
+    return;
+  }
+  const bool at_a_clock = layout_->spec().consistency.kind == Consistency::Kind::kBsp;
+  if ((holder_ != save && !at_a_clock) || marks_.contains(save) || marks_.size() >= kMarksMax) return;
+  const bool state = (request.form & kFormState) != 0;
+  auto rows = std::make_unique<MarkedRows>(state, [this, state](uint32_t length) { return CellBytes(length, state); });
+  marks_.emplace(save, Mark{producer, std::move(rows), state});
+}
+
+void TableState::Release(uint64_t save) {
+  if (holder_ == save) holder_ = 0;
+  marks_.erase(save);
+}
+
 void TableState::Forget(const Producer& producer) {
   loading_.erase(producer);
+  if (holder_ != 0 && holder_producer_ == producer) holder_ = 0;
+  std::erase_if(marks_, [&](const auto& entry) { return entry.second.producer == producer; });
   for (auto it = pieces_.lower_bound({producer, 0}); it != pieces_.end() && it->first.first == producer;) {
     piece_bytes_ -= it->second.size();
     it = pieces_.erase(it);
@@ -260,9 +331,7 @@ Result<SharedBytes> TableState::Read(const SharedBytes& bytes) const {
     case TableCall::kPull: return ReadRows(request);
     case TableCall::kVariablePull: return ReadVariableRows(request);
     case TableCall::kScan: return ScanRows(request);
-    case TableCall::kSave:
-      return Answer(rows_->memory_bytes(),
-                    [&](std::string* to) { EncodeRows(*rows_, (request.form & kFormState) != 0, to); });
+    case TableCall::kScanMarked: return ScanMarked(request);
     case TableCall::kCount: {
       TableCounts counts{rows_->keys_stored(), static_cast<uint64_t>(counted_bytes_), 0, 0};
       if (request.keys.size() == 2) {
@@ -313,12 +382,64 @@ Result<SharedBytes> TableState::ScanRows(const TableRequest& request) const {
   return SharedBytes::Of(std::move(answer));
 }
 
+Result<SharedBytes> TableState::ScanMarked(const TableRequest& request) const {
+  const auto mark = marks_.find(request.keys[0]);
+  if (mark == marks_.end() || mark->second.state != ((request.form & kFormState) != 0)) {
+    return Status::Stale(fmt::format("table \"{}\": shard {} does not have its rows as of this save any more",
+                                     layout_->spec().name, shard_));
+  }
+  uint64_t position = request.keys[1];
+  RowChunk chunk;
+  const bool done = mark->second.rows->Scan(*rows_, &position, RowsOfChunk(*rows_, kScanRowsMax), &chunk);
+  return Answer(32 + chunk.keys.size() * sizeof(Key) + chunk.lengths.size() * 4 + chunk.values.size(),
+                [&](std::string* to) {
+                  PutNumber(position, to);
+                  PutNumber(done ? 1 : 0, to);
+                  EncodeChunk(chunk, to);
+                });
+}
+
+// ------------------------------------------------------------------------------------------------------------------
+// saves that nobody ends
+
+void TableState::Watch(int64_t now) {
+  held_at_ = holder_ == 0 ? 0 : now;
+  read_at_.clear();
+}
+
+void TableState::Heard(const SharedBytes& bytes, int64_t now) {
+  if (read_at_.empty()) return;
+  const auto request = DecodeTableRequest(bytes.bytes);
+  if (!request.ok() || request->keys.empty()) return;
+  if (request->call != TableCall::kScanMarked && request->call != TableCall::kGoOn) return;
+  if (const auto it = read_at_.find(request->keys[0]); it != read_at_.end()) it->second = now;
+}
+
+std::optional<SharedBytes> TableState::Overdue(int64_t now) {
+  const auto release = [](uint64_t save) {
+    const uint64_t numbers[] = {save};
+    return EncodeTableRequest({.call = TableCall::kRelease, .keys = numbers});
+  };
+  if (holder_ != 0 && held_at_ == 0) held_at_ = now;
+  if (holder_ != 0 && now - held_at_ > kHoldNanos) {
+    held_at_ = now;  // The record is on its way.
+    return release(holder_);
+  }
+  std::erase_if(read_at_, [&](const auto& entry) { return !marks_.contains(entry.first); });
+  for (const auto& [save, mark] : marks_) {
+    int64_t& read_at = read_at_.try_emplace(save, now).first->second;
+    if (now - read_at <= kMarkNanos) continue;
+    read_at = now;
+    return release(save);
+  }
+  return std::nullopt;
+}
+
 // ------------------------------------------------------------------------------------------------------------------
 // the whole state
 
 void TableState::EncodeRows(const table::Shard& shard, bool state, std::string* to) const {
-  const uint64_t row_bytes = shard.memory_bytes() / std::max<uint64_t>(shard.keys_stored(), 1) + 1;
-  const size_t rows_max = std::clamp<size_t>(kChunkBytes / row_bytes, 1, kRowsAtOnce);
+  const size_t rows_max = RowsOfChunk(shard, kRowsAtOnce);
   uint64_t position = 0;
   RowChunk chunk;
   for (bool done = false; !done;) {
@@ -394,6 +515,8 @@ Status TableState::Restore(std::span<const std::byte> bytes) {
   loading_ = std::move(loading);
   pieces_ = std::move(pieces);
   piece_bytes_ = piece_bytes;
+  marks_.clear();
+  holder_ = 0;
   CountMemory();
   return Status::Ok();
 }
@@ -403,6 +526,8 @@ void TableState::Clear() {
   loading_.clear();
   pieces_.clear();
   piece_bytes_ = 0;
+  marks_.clear();
+  holder_ = 0;
   CountMemory();
 }
 

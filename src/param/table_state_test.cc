@@ -193,5 +193,113 @@ RC_GTEST_PROP(TableState, AnyBytesAreAnErrorOrARequest, ()) {
   if (!state.Restore(std::as_bytes(std::span(saved))).ok()) RC_ASSERT(PullAll(state, keys) == before);
 }
 
+// ------------------------------------------------------------------------------------------------------------------
+// saves
+
+constexpr uint64_t kSave = 7;
+
+SharedBytes SaveCall(TableCall call, uint64_t save = kSave, uint16_t form = kFormState) {
+  const uint64_t numbers[] = {save};
+  return EncodeTableRequest({.call = call, .form = form, .keys = numbers});
+}
+
+TEST(TableState, WhoeverHoldsItIsAloneUntilItGoesOn) {
+  const auto layout = Layout(Spec(SparseKeys(), 1, Add{}));
+  TableState state(layout, 1, Memory());
+  const SharedBytes push = PushOf(OwnKeys(*layout, 1), {1.0f});
+  ASSERT_TRUE(state.Fits(push, 0));
+  Apply(&state, SaveCall(TableCall::kHold));
+  EXPECT_FALSE(state.Fits(push, 0));
+  EXPECT_FALSE(state.Fits(SaveCall(TableCall::kHold, 8), 0));
+  EXPECT_TRUE(state.Fits(SaveCall(TableCall::kMark), 0));
+  Apply(&state, SaveCall(TableCall::kGoOn, 8));  // Another's.
+  EXPECT_FALSE(state.Fits(push, 0));
+  Apply(&state, SaveCall(TableCall::kGoOn));
+  EXPECT_TRUE(state.Fits(push, 0));
+}
+
+std::vector<float> MarkedFloats(const TableState& state) {
+  const uint64_t numbers[] = {kSave, 0};
+  const auto answer =
+      state.Read(EncodeTableRequest({.call = TableCall::kScanMarked, .form = kFormState, .keys = numbers}));
+  EXPECT_TRUE(answer.ok()) << answer.status().message();
+  std::span<const std::byte> left = answer->bytes.subspan(16);
+  const auto chunk = DecodeChunk(Spec(SparseKeys(), 1, Add{}), [](uint32_t) { return sizeof(float); }, &left);
+  EXPECT_TRUE(chunk.ok());
+  return Floats({nullptr, chunk->values});
+}
+
+TEST(TableState, MarkHasTheRowsOfItsMoment) {
+  const auto layout = Layout(Spec(SparseKeys(), 1, Add{}));
+  TableState state(layout, 1, Memory());
+  const std::vector<Key> keys = OwnKeys(*layout, 2);
+  Apply(&state, PushOf({keys[0]}, {1.0f}));
+  for (const TableCall call : {TableCall::kHold, TableCall::kMark, TableCall::kGoOn}) Apply(&state, SaveCall(call));
+  Apply(&state, PushOf(keys, {1.0f, 1.0f}));
+  EXPECT_EQ(MarkedFloats(state), std::vector<float>{1});
+  Apply(&state, EncodeTableRequest({.call = TableCall::kTakeLoaded}));
+  Apply(&state, PushOf(keys, {1.0f, 1.0f}));
+  EXPECT_EQ(MarkedFloats(state), std::vector<float>{1});
+}
+
+bool HasMark(const TableState& state, uint64_t save = kSave) {
+  const uint64_t numbers[] = {save, 0};
+  return state.Read(EncodeTableRequest({.call = TableCall::kScanMarked, .form = kFormState, .keys = numbers})).ok();
+}
+
+TEST(TableState, MarkWithoutAHoldIsNone) {
+  TableState state(Layout(Spec(SparseKeys(), 1, Add{})), 1, Memory());
+  Apply(&state, SaveCall(TableCall::kMark));
+  EXPECT_FALSE(HasMark(state));
+}
+
+TEST(TableState, SaveThatIsSilentIsEndedByARecord) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  TableState state(Layout(Spec(SparseKeys(), 1, Add{})), 1, Memory());
+  state.Watch(kSecond);
+  Apply(&state, SaveCall(TableCall::kHold));
+  Apply(&state, SaveCall(TableCall::kMark));
+  EXPECT_FALSE(state.Overdue(10 * kSecond));
+  EXPECT_FALSE(state.Overdue(10 * kSecond + TableState::kHoldNanos));
+  const auto late = state.Overdue(11 * kSecond + TableState::kHoldNanos);
+  ASSERT_TRUE(late);
+  // Other shards were marked while this one went on, so its mark is worth nothing.
+  Apply(&state, *late);
+  EXPECT_FALSE(state.is_held());
+  EXPECT_FALSE(HasMark(state));
+
+  for (const TableCall call : {TableCall::kHold, TableCall::kMark, TableCall::kGoOn}) Apply(&state, SaveCall(call));
+  int64_t now = 20 * kSecond;
+  EXPECT_FALSE(state.Overdue(now));
+  for (int i = 0; i < 4; ++i) {
+    now += TableState::kMarkNanos / 2 + kSecond;
+    state.Heard(SaveCall(TableCall::kGoOn), now);
+    EXPECT_FALSE(state.Overdue(now));
+  }
+  const auto unread = state.Overdue(now + TableState::kMarkNanos + 1);
+  ASSERT_TRUE(unread);
+  Apply(&state, *unread);
+  EXPECT_FALSE(HasMark(state));
+}
+
+TEST(TableState, WhatASaveKeepsIsCountedAndFreed) {
+  const auto layout = Layout(Spec(SparseKeys(), 1000, Add{}));
+  const auto memory = Memory();
+  TableState state(layout, 1, memory);
+  const std::vector<Key> keys = OwnKeys(*layout, 100);
+  const SharedBytes push = PushOf(keys, std::vector<float>(100'000, 1.0f));
+  Apply(&state, push);
+  const int64_t before = memory->used_bytes();
+  for (const TableCall call : {TableCall::kHold, TableCall::kMark, TableCall::kGoOn}) Apply(&state, SaveCall(call));
+  Apply(&state, push);
+  EXPECT_GE(memory->used_bytes(), before + 400'000);
+  Record other;
+  other.producer = {1, 2};
+  state.Forget(other.producer);
+  EXPECT_TRUE(HasMark(state));
+  state.Forget({});
+  EXPECT_EQ(memory->used_bytes(), before);
+}
+
 }  // namespace
 }  // namespace glim::param

@@ -40,7 +40,7 @@ std::optional<ClockRequest> DecodeClockRequest(const SharedBytes& bytes) {
   if (bytes.bytes.size() < kHeaderBytes) return std::nullopt;
   uint32_t call;
   std::memcpy(&call, bytes.bytes.data(), 4);
-  if (call < static_cast<uint32_t>(ClockCall::kJoin) || call > static_cast<uint32_t>(ClockCall::kBeat)) {
+  if (call < static_cast<uint32_t>(ClockCall::kJoin) || call > static_cast<uint32_t>(ClockCall::kAt)) {
     return std::nullopt;
   }
   ClockRequest request;
@@ -68,6 +68,7 @@ Result<ClockStatus> DecodeClockStatus(const SharedBytes& bytes) {
 
 ClockedState::ClockedState(Consistency consistency, std::unique_ptr<ShardState> rows, int64_t lease_nanos)
     : lease_nanos_(lease_nanos), rows_(std::move(rows)), clocks_(consistency, [this](const WorkerClocks::Held& held) {
+        CarryOutPlanned(held.clock);
         Record record;
         record.producer = held.producer;
         record.op = held.op;
@@ -86,7 +87,8 @@ Status ClockedState::Check(const SharedBytes& op) const {
         return Status::Invalid(fmt::format("worker {} of {} cannot join", request->id.worker, request->number));
       }
       return Status::Ok();
-    case ClockCall::kPush: return rows_->Check(request->inner);
+    case ClockCall::kPush:
+    case ClockCall::kAt: return rows_->Check(request->inner);
     case ClockCall::kClock:
     case ClockCall::kRedo:
     case ClockCall::kLeave: return Status::Ok();
@@ -97,7 +99,8 @@ Status ClockedState::Check(const SharedBytes& op) const {
 bool ClockedState::Fits(const SharedBytes& op, uint64_t reserved_bytes) const {
   const auto request = DecodeClockRequest(op);
   // What ends a clock or a worker frees memory.
-  if (request && request->call != ClockCall::kPush) return true;
+  if (request && request->call == ClockCall::kAt) return rows_->Fits(request->inner, reserved_bytes);
+  if (request && request->call != ClockCall::kPush) return !rows_->is_held();
   return rows_->Fits(request ? request->inner : op, reserved_bytes + clocks_.held_bytes());
 }
 
@@ -118,9 +121,28 @@ SharedBytes ClockedState::Apply(const Record& record) {
     case ClockCall::kClock: clocks_.Clock(request->id, request->clock); break;
     case ClockCall::kRedo: clocks_.Redo(request->id, request->clock); break;
     case ClockCall::kLeave: clocks_.Leave(request->id); break;
+    case ClockCall::kAt:
+      if (clocks_.min_clock() > request->clock) return {};
+      planned_.push_back({request->clock, OfRows(record, request->inner)});
+      break;
     default: break;
   }
+  // When all have left, no clock of theirs will come.
+  CarryOutPlanned(clocks_.workers().empty() ? ~uint64_t{0} : clocks_.min_clock());
   return {};
+}
+
+void ClockedState::CarryOutPlanned(uint64_t clock) {
+  std::erase_if(planned_, [&](const Planned& planned) {
+    if (planned.clock > clock) return false;
+    (void)rows_->Apply(planned.record);
+    return true;
+  });
+}
+
+void ClockedState::Forget(const Producer& producer) {
+  std::erase_if(planned_, [&](const Planned& planned) { return planned.record.producer == producer; });
+  rows_->Forget(producer);
 }
 
 Result<SharedBytes> ClockedState::Read(const SharedBytes& bytes) const {
@@ -160,29 +182,33 @@ Status ClockedState::Restore(std::span<const std::byte> bytes) {
   WorkerClocks clocks(clocks_.consistency(), nullptr);
   if (size > 0) RETURN_IF_ERROR(clocks.Restore(&saved));
   RETURN_IF_ERROR(rows_->Restore(bytes.subspan(8 + size)));
+  planned_.clear();
   clocks_.TakeOver(std::move(clocks));
   return Status::Ok();
 }
 
 void ClockedState::Clear() {
   clocks_.Clear();
+  planned_.clear();
   rows_->Clear();
 }
 
 void ClockedState::Watch(int64_t now) {
   looked_at_ = now;
   seen_.clear();
+  rows_->Watch(now);
 }
 
 void ClockedState::Heard(const SharedBytes& bytes, int64_t now) {
-  if (seen_.empty()) return;
   const auto request = DecodeClockRequest(bytes);
-  if (!request || request->id.worker >= seen_.size()) return;
+  if (!request) return rows_->Heard(bytes, now);
+  if (request->id.worker >= seen_.size()) return;
   Seen& seen = seen_[request->id.worker];
   if (seen.attempt == request->id.attempt) seen.heard_at = now;
 }
 
 std::optional<SharedBytes> ClockedState::Overdue(int64_t now) {
+  if (auto op = rows_->Overdue(now); op || rows_->is_held()) return op;
   // We slept, and what was said meanwhile is still in our queue.
   if (now - looked_at_ > lease_nanos_ / 4) seen_.clear();
   looked_at_ = now;

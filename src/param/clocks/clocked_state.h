@@ -8,8 +8,12 @@
 // All else goes to the rows as it is, so a table that no worker has joined pays a comparison. Kinds of rows' operations
 // (param/table_state.h) are below 16.
 //
+// What is to be done at a clock (kAt; a Save of a bulk-synchronous table) waits for it here, and is passed over when
+// that clock is over. Like what a Save keeps (param/table_state.h), it is not in snapshots.
+//
 // The primary's part: who waits, and who is not heard of any more. That is not replicated; what comes of it is an
-// operation for the log (Overdue).
+// operation for the log (Overdue). While the rows are held (a Save takes its moment), no clock is ended and nobody is
+// taken out.
 //
 // Thread: that of the replica.
 #pragma once
@@ -34,6 +38,7 @@ enum class ClockCall : uint32_t {
   kWait = 22,    // Until all have ended the clocks before `clock`.
   kStatus = 23,  // Answered by a ClockStatus; from anybody.
   kBeat = 24,    // The worker lives, and is it still.
+  kAt = 25,      // Carries an operation of the rows, for the moment when all have ended the clocks before `clock`.
 };
 
 struct ClockRequest {
@@ -71,10 +76,11 @@ class ClockedState final : public ShardState {
   ClockedState(Consistency consistency, std::unique_ptr<ShardState> rows, int64_t lease_nanos = kLeaseNanos);
 
   Status Check(const SharedBytes& op) const override;
+  bool is_held() const override { return rows_->is_held(); }
   bool Fits(const SharedBytes& op, uint64_t reserved_bytes) const override;
   bool FitsSnapshot(uint64_t bytes) const override { return rows_->FitsSnapshot(bytes); }
   SharedBytes Apply(const Record& record) override;
-  void Forget(const Producer& producer) override { rows_->Forget(producer); }
+  void Forget(const Producer& producer) override;
   Result<SharedBytes> Read(const SharedBytes& request) const override;
   std::string Save() const override;
   Status Restore(std::span<const std::byte> bytes) override;
@@ -90,6 +96,13 @@ class ClockedState final : public ShardState {
   const ShardState& rows() const { return *rows_; }
 
  private:
+  struct Planned {
+    uint64_t clock = 0;
+    Record record;
+  };
+  // What is planned for clocks up to this one, which is not begun.
+  void CarryOutPlanned(uint64_t clock);
+
   // What the primary has seen of a worker.
   struct Seen {
     uint64_t attempt = 0;
@@ -102,6 +115,7 @@ class ClockedState final : public ShardState {
   const int64_t lease_nanos_;
   const std::unique_ptr<ShardState> rows_;
   WorkerClocks clocks_;
+  std::vector<Planned> planned_;
   std::vector<Seen> seen_;
   int64_t looked_at_ = 0;
 };

@@ -28,8 +28,9 @@ class ListState final : public ShardState {
   Status Check(const SharedBytes& op) const override {
     return Text(op) == "bad" ? Status::Invalid("no such key") : Status::Ok();
   }
+  bool is_held() const override { return held; }
   bool Fits(const SharedBytes& op, uint64_t reserved_bytes) const override {
-    return op.bytes.size() + reserved_bytes < 1000;
+    return !held && op.bytes.size() + reserved_bytes < 1000;
   }
   SharedBytes Apply(const Record& record) override {
     all += Text(record.op) + " ";
@@ -44,6 +45,7 @@ class ListState final : public ShardState {
   void Clear() override { all.clear(); }
 
   std::string all;
+  bool held = false;
 };
 
 void Apply(ClockedState* state, const SharedBytes& op) {
@@ -93,6 +95,45 @@ TEST(ClockedState, WhatIsHeldCountsAsMemory) {
   EXPECT_TRUE(state->Fits(Of(ClockCall::kClock, {0, 1}, 0), 0));
   Apply(state.get(), Of(ClockCall::kClock, {0, 1}, 0));
   EXPECT_TRUE(state->Fits(push, 0));
+}
+
+TEST(ClockedState, WhatIsPlannedForAClockIsDoneWhenItBegins) {
+  const auto state = Make(kBsp);
+  Apply(state.get(), Of(ClockCall::kJoin, {0, 1}, 0, 2));
+  Apply(state.get(), Of(ClockCall::kJoin, {1, 1}, 0, 2));
+  // Worker 0 is ahead, so that the other one's end is that of two clocks at once.
+  for (uint64_t clock = 0; clock < 2; ++clock) {
+    Apply(state.get(), Of(ClockCall::kPush, {0, 1}, clock, 0, "a" + std::to_string(clock)));
+    Apply(state.get(), Of(ClockCall::kClock, {0, 1}, clock));
+  }
+  Apply(state.get(), Of(ClockCall::kAt, {}, 0, 0, "now"));
+  Apply(state.get(), Of(ClockCall::kAt, {}, 1, 0, "then"));
+  EXPECT_EQ(Rows(*state), "now ");
+  Apply(state.get(), Of(ClockCall::kPush, {1, 1}, 0, 0, "b0"));
+  Apply(state.get(), Of(ClockCall::kLeave, {1, 1}, 0));
+  EXPECT_EQ(Rows(*state), "now a0 then a1 ");
+  Apply(state.get(), Of(ClockCall::kAt, {}, 1, 0, "late"));
+  Apply(state.get(), Of(ClockCall::kAt, {}, 9, 0, "end"));
+  EXPECT_EQ(Rows(*state), "now a0 then a1 ");
+  Apply(state.get(), Of(ClockCall::kLeave, {0, 1}, 0));
+  EXPECT_EQ(Rows(*state), "now a0 then a1 end ");
+}
+
+TEST(ClockedState, NoClockEndsAndNobodyIsTakenOutWhileTheRowsAreHeld) {
+  auto rows = std::make_unique<ListState>();
+  ListState& held = *rows;
+  ClockedState state(kBsp, std::move(rows), kSecond);
+  Apply(&state, Of(ClockCall::kJoin, {0, 1}, 0, 2));
+  state.Watch(0);
+  EXPECT_FALSE(state.Overdue(kSecond / 8));
+  held.held = true;
+  for (const ClockCall call : {ClockCall::kPush, ClockCall::kClock, ClockCall::kLeave}) {
+    EXPECT_FALSE(state.Fits(Of(call, {0, 1}, 0), 0));
+  }
+  int64_t now = kSecond / 8;
+  for (int i = 0; i < 20; ++i) EXPECT_FALSE(state.Overdue(now += kSecond / 8));
+  held.held = false;
+  EXPECT_TRUE(state.Fits(Of(ClockCall::kClock, {0, 1}, 0), 0));
 }
 
 TEST(ClockedState, AWaitingPullIsToldForWhomAndSinceWhen) {

@@ -22,6 +22,8 @@ class ShardState {
   // Whether an operation makes sense. Depends on nothing but the operation and the table's description, so that clients
   // can look for themselves, and a refused push is refused whenever it is sent again.
   virtual Status Check(const SharedBytes& op) const = 0;
+  // Whether pushes are not to be taken for the moment; then Fits knows which are.
+  virtual bool is_held() const { return false; }
   // Whether there is room for it now, beside `reserved_bytes` of operations that are to be applied later.
   virtual bool Fits(const SharedBytes& op, uint64_t reserved_bytes) const = 0;
   // The same for a whole state that takes `bytes` as a snapshot.
