@@ -78,11 +78,11 @@ class Dev(unittest.TestCase):
     def test_alone_lists_every_verb_with_a_line(self):
         done = self.dev()
         self.assertEqual(done.returncode, 0)
-        for verb in ("deps", "build", "test", "quickstart", "bench", "check", "format", "ci"):
+        for verb in ("deps", "build", "test", "quickstart", "bench", "ledger", "chaos", "check", "format", "ci"):
             self.assertRegex(done.stdout, rf"(?m)^  {verb}\b.*  +\w")
 
     def test_every_verb_has_help_with_an_example(self):
-        for verb in ("deps", "build", "test", "quickstart", "bench", "check", "format", "ci"):
+        for verb in ("deps", "build", "test", "quickstart", "bench", "ledger", "chaos", "check", "format", "ci"):
             done = self.dev(verb, "--help")
             self.assertEqual(done.returncode, 0)
             self.assertTrue(done.stdout.startswith(f"./dev {verb} "), done.stdout)
