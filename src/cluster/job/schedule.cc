@@ -21,16 +21,23 @@ Schedule::Schedule(std::vector<std::vector<int>> inputs, int attempts_max)
 void Schedule::AddPlace(int place, int slots) {
   CHECK(slots > 0 && !places_.contains(place));
   places_[place].slots = slots;
+  List(place);
 }
 
-int Schedule::slot_count() const {
-  int slots = 0;
-  for (const auto& [number, place] : places_) slots += number == kDriver ? 0 : place.slots;
-  return slots;
+void Schedule::List(int number) {
+  if (number == kDriver) return;
+  Place& place = places_.at(number);
+  const int unused = place.telling ? 0 : place.slots - place.running;
+  if (unused == place.listed) return;
+  if (place.listed > 0) free_.erase({-place.listed, number});
+  if (unused > 0) free_.insert({-unused, number});
+  place.listed = unused;
 }
 
 void Schedule::LosePlace(int place) {
-  CHECK(place != kDriver && places_.erase(place) == 1);
+  CHECK(place != kDriver && places_.contains(place));
+  if (const int listed = places_.at(place).listed; listed > 0) free_.erase({-listed, place});
+  places_.erase(place);
   for (size_t s = 0; s < stages_.size(); ++s) {
     Stage& stage = stages_[s];
     bool moved = false;
@@ -40,7 +47,7 @@ void Schedule::LosePlace(int place) {
       if (task.state == Task::kRunning) {
         const Step step{.place = place, .stage = static_cast<int>(s), .task = static_cast<int>(t)};
         KeepFailure(TriedOften(step));
-        task.state = Task::kWaiting;
+        Wait(static_cast<int>(s), static_cast<int>(t));
       } else if (!stage.released && stage.gives_rows) {
         MarkWaiting(static_cast<int>(s), static_cast<int>(t));
         moved = true;
@@ -53,7 +60,16 @@ void Schedule::LosePlace(int place) {
 void Schedule::SetTasks(int stage, std::vector<bool> at_driver) {
   Stage& s = stages_[stage];
   s.tasks.resize(at_driver.size());
-  for (size_t t = 0; t < at_driver.size(); ++t) s.tasks[t].at_driver = at_driver[t];
+  for (size_t t = 0; t < at_driver.size(); ++t) {
+    s.tasks[t].at_driver = at_driver[t];
+    Wait(stage, static_cast<int>(t));
+  }
+}
+
+void Schedule::Wait(int stage, int task) {
+  Stage& s = stages_[stage];
+  s.tasks[task].state = Task::kWaiting;
+  (s.tasks[task].at_driver ? s.waiting_at_driver : s.waiting).insert(task);
 }
 
 bool Schedule::Done(int stage) const { return stages_[stage].done == static_cast<int>(stages_[stage].tasks.size()); }
@@ -67,7 +83,7 @@ void Schedule::MarkWaiting(int stage, int task) {
     KeepFailure(Status::Unavailable(fmt::format(
         "rows of stage {} were lost, whose tasks push to a table and are not run again: {}", stage + 1, once)));
   }
-  t.state = Task::kWaiting;
+  Wait(stage, task);
   t.place = -1;
 }
 
@@ -93,68 +109,72 @@ int Schedule::Missing(int stage) {
   return stage;
 }
 
+bool Schedule::IsFree(const Stage& stage, int stage_number, const Place& place) const {
+  if (place.running >= place.slots || place.telling) return false;
+  const auto told = place.told.find(stage_number);
+  if (told != place.told.end() && told->second == stage.version) return true;
+  // To be told first, for which it has none of the stage at work.
+  const auto running = place.running_of_stage.find(stage_number);
+  return running == place.running_of_stage.end() || running->second == 0;
+}
+
 std::optional<int> Schedule::PlaceFor(int stage, int task) const {
   const Stage& s = stages_[stage];
   const Task& t = s.tasks[task];
-  const auto free = [&](int number, const Place& place) {
-    if (place.running >= place.slots || place.telling) return false;
-    const auto told = place.told.find(stage);
-    if (told != place.told.end() && told->second == s.version) return true;
-    // To be told first, for which it has none of the stage at work.
-    const auto running = place.running_of_stage.find(stage);
-    return running == place.running_of_stage.end() || running->second == 0;
-  };
-  if (t.at_driver) {
-    const Place& driver = places_.at(kDriver);
-    return free(kDriver, driver) ? std::optional(kDriver) : std::nullopt;
-  }
   if (s.beside >= 0 && task < static_cast<int>(stages_[s.beside].tasks.size())) {
     const int beside = stages_[s.beside].tasks[task].place;
     const auto place = places_.find(beside);
-    if (beside != kDriver && beside != t.avoid && place != places_.end() && free(beside, place->second)) return beside;
+    if (beside != kDriver && beside != t.avoid && place != places_.end() && IsFree(s, stage, place->second))
+      return beside;
   }
-  std::optional<int> best;
-  int best_free = 0;
   const bool choice = place_count() > 2;
-  for (const auto& [number, place] : places_) {
-    if (number == kDriver || !free(number, place) || (choice && number == t.avoid)) continue;
-    const int unused = place.slots - place.running;
-    if (unused > best_free) {
-      best = number;
-      best_free = unused;
-    }
+  for (const auto& [unused, number] : free_) {
+    if (IsFree(s, stage, places_.at(number)) && (!choice || number != t.avoid)) return number;
   }
-  return best;
+  return std::nullopt;
+}
+
+Schedule::Step Schedule::Begin(int stage, int task, int number) {
+  Stage& s = stages_[stage];
+  Place& place = places_.at(number);
+  const auto told = place.told.find(stage);
+  if (told == place.told.end() || told->second != s.version) {
+    place.telling = true;
+    place.told[stage] = s.version;
+    List(number);
+    return {.kind = Step::kTell, .place = number, .stage = stage};
+  }
+  Task& t = s.tasks[task];
+  t.state = Task::kRunning;
+  t.place = number;
+  (t.at_driver ? s.waiting_at_driver : s.waiting).erase(task);
+  ++place.running;
+  ++place.running_of_stage[stage];
+  List(number);
+  return {.kind = Step::kRun, .place = number, .stage = stage, .task = task, .attempt = t.attempts++};
 }
 
 std::optional<Schedule::Step> Schedule::Next() {
   if (aim_ < 0 || Done(aim_)) return std::nullopt;
   const int stage = Missing(aim_);
-  Stage& s = stages_[stage];
-  for (size_t i = 0; i < s.tasks.size(); ++i) {
-    Task& task = s.tasks[i];
-    if (task.state != Task::kWaiting) continue;
-    const std::optional<int> number = PlaceFor(stage, static_cast<int>(i));
-    if (!number.has_value()) continue;
-    Place& place = places_.at(*number);
-    const auto told = place.told.find(stage);
-    if (told == place.told.end() || told->second != s.version) {
-      place.telling = true;
-      place.told[stage] = s.version;
-      return Step{.kind = Step::kTell, .place = *number, .stage = stage};
-    }
-    task.state = Task::kRunning;
-    task.place = *number;
-    ++place.running;
-    ++place.running_of_stage[stage];
-    return Step{
-        .kind = Step::kRun, .place = *number, .stage = stage, .task = static_cast<int>(i), .attempt = task.attempts++};
+  const Stage& s = stages_[stage];
+  if (!s.waiting_at_driver.empty() && IsFree(s, stage, places_.at(kDriver))) {
+    return Begin(stage, *s.waiting_at_driver.begin(), kDriver);
+  }
+  if (free_.empty()) return std::nullopt;
+  for (const int task : s.waiting) {
+    if (const std::optional<int> place = PlaceFor(stage, task)) return Begin(stage, task, *place);
+    // Where it could not run, those who avoid a place cannot either.
+    if (s.tasks[task].avoid == -1) break;
   }
   return std::nullopt;
 }
 
 void Schedule::Told(const Step& step) {
-  if (const auto place = places_.find(step.place); place != places_.end()) place->second.telling = false;
+  const auto place = places_.find(step.place);
+  if (place == places_.end()) return;
+  place->second.telling = false;
+  List(step.place);
 }
 
 Status Schedule::NotTold(const Step& step) {
@@ -162,6 +182,7 @@ Status Schedule::NotTold(const Step& step) {
   if (place == places_.end()) return Status::Ok();
   place->second.telling = false;
   place->second.told.erase(step.stage);
+  List(step.place);
   Stage& stage = stages_[step.stage];
   if (++stage.not_told < attempts_max_ * place_count()) return Status::Ok();
   return Status::Unavailable(
@@ -172,6 +193,7 @@ void Schedule::EndRun(const Step& step) {
   Place& place = places_.at(step.place);
   --place.running;
   --place.running_of_stage[step.stage];
+  List(step.place);
 }
 
 void Schedule::Succeeded(const Step& step) {
@@ -211,7 +233,7 @@ Status Schedule::RowsLost(const Step& step) {
   EndRun(step);
   Task& task = stages_[step.stage].tasks[step.task];
   CHECK(task.state == Task::kRunning && task.place == step.place);
-  task.state = Task::kWaiting;
+  Wait(step.stage, step.task);
   task.place = -1;
   task.avoid = step.place;
   return TriedOften(step);
@@ -227,12 +249,6 @@ void Schedule::Move(int stage, int task, int place) {
 void Schedule::LoseRows(int stage, int task) {
   MarkWaiting(stage, task);
   Moved(stage);
-}
-
-int Schedule::running_count() const {
-  int count = 0;
-  for (const auto& [number, place] : places_) count += place.running + (place.telling ? 1 : 0);
-  return count;
 }
 
 }  // namespace glim::cluster

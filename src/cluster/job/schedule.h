@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,7 +39,6 @@ class Schedule {
   // All that ran there is to run again, and its rows are gone.
   void LosePlace(int place);
   int place_count() const { return static_cast<int>(places_.size()); }  // The driver included.
-  int slot_count() const;                                               // Of executors.
 
   // When the number of the stage's tasks is known. `at_driver`: for each task.
   void SetTasks(int stage, std::vector<bool> at_driver);
@@ -86,7 +86,6 @@ class Schedule {
   // Where the rows of a task are. Expects: it has run.
   int PlaceOf(int stage, int task) const { return stages_[stage].tasks[task].place; }
   bool HasRun(int stage, int task) const { return stages_[stage].tasks[task].state == Task::kDone; }
-  int running_count() const;
 
  private:
   struct Task {
@@ -100,6 +99,7 @@ class Schedule {
     std::vector<int> inputs;
     int beside = -1;
     std::vector<Task> tasks;
+    std::set<int> waiting, waiting_at_driver;  // Those of kWaiting, for executors and for the driver.
     int done = 0;
     bool released = false;
     bool gives_rows = true;
@@ -111,6 +111,7 @@ class Schedule {
     int slots = 0;
     int running = 0;
     bool telling = false;
+    int listed = 0;                       // With so many free slots it is in free_; 0: it is not.
     std::map<int, uint64_t> told;         // By stage: which version.
     std::map<int, int> running_of_stage;  // By stage.
   };
@@ -118,6 +119,11 @@ class Schedule {
   // The stage whose tasks are to run so that those of `stage` can: itself, or an input that is not whole.
   int Missing(int stage);
   void MarkWaiting(int stage, int task);
+  void Wait(int stage, int task);
+  Step Begin(int stage, int task, int place);
+  // After its slots or what it is told has changed.
+  void List(int number);
+  bool IsFree(const Stage& stage, int stage_number, const Place& place) const;
   void KeepFailure(Status status);
   // Where rows of this stage are has changed.
   void Moved(int stage);
@@ -128,6 +134,8 @@ class Schedule {
   const int attempts_max_;
   std::vector<Stage> stages_;
   std::map<int, Place> places_;
+  // Executors that could run a task: those with the most free slots first. With a thousand of them nobody looks at all.
+  std::set<std::pair<int, int>> free_;  // Minus their number, and the place.
   int aim_ = -1;
   Status failure_;
 };

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <random>
 #include <set>
@@ -220,6 +221,38 @@ TEST(ScheduleTest, MoreStagesThanSlotsEnd) {
     }
   }
   EXPECT_EQ(run, 9 * 16);
+}
+
+// A thousand executors of four slots: each task is begun once, each executor told once for each stage, and deciding
+// does not look at all of them each time, which would take this test minutes.
+TEST(ScheduleTest, AThousandExecutorsCostStepsByTheirNumberOnly) {
+  constexpr int kExecutors = 1000, kSlots = 4, kTasks = 40'000, kStages = 3;
+  std::vector<std::vector<int>> inputs(kStages);
+  for (int stage = 1; stage < kStages; ++stage) inputs[stage] = {stage - 1};
+  Schedule schedule(inputs, 4);
+  schedule.AddPlace(Schedule::kDriver, 2);
+  for (int place = 1; place <= kExecutors; ++place) schedule.AddPlace(place, kSlots);
+  int tells = 0, runs = 0;
+  for (int stage = 0; stage < kStages; ++stage) {
+    schedule.SetTasks(stage, std::vector<bool>(kTasks, false));
+    schedule.Aim(stage);
+    std::deque<Step> begun;
+    while (!schedule.Done(stage)) {
+      while (const auto step = schedule.Next()) begun.push_back(*step);
+      ASSERT_FALSE(begun.empty());
+      const Step step = begun.front();
+      begun.pop_front();
+      if (step.kind == Step::kTell) {
+        ++tells;
+        schedule.Told(step);
+      } else {
+        ++runs;
+        schedule.Succeeded(step);
+      }
+    }
+  }
+  EXPECT_EQ(tells, kStages * kExecutors);
+  EXPECT_EQ(runs, kStages * kTasks);
 }
 
 TEST(ScheduleTest, GivesUpATaskThatLosesFourExecutors) {
