@@ -603,6 +603,41 @@ TEST_F(ProcessesTest, AMasterWithoutRoomEndsAndPromisesNothing) {
   EXPECT_EQ(client_->ListTables().value().size(), 1U);
 }
 
+// Programs that make, open and drop tables meanwhile notice nothing; one that is only about to begin is told to wait.
+TEST_F(ProcessesTest, TablesWaitForAMasterThatStartsAgain) {
+  Start(1);
+  (void)Create(Counts("first"), 1);
+  const std::string address = master_->address();
+  std::atomic<bool> stop{false};
+  int restarts = 0;
+  std::thread restarter([&] {
+    while (!stop || restarts < 3) {
+      env_->clock().SleepFor(60 * kMilli);
+      master_.reset();
+      env_->clock().SleepFor(40 * kMilli);
+      StartMaster(address);
+      ++restarts;
+    }
+  });
+  Status failed;
+  for (int i = 0; i < 20 && failed.ok(); ++i) {
+    TableSpec spec = Counts("t" + std::to_string(i));
+    spec.shards = 1;
+    const auto table = client_->CreateTable(spec);
+    failed = table.status();
+    if (!failed.ok()) break;
+    failed = client_->OpenTable(spec.name, std::nullopt).status();
+    // A client that has never spoken with it, but knows that it is there.
+    ClusterClient other(*env_, {.master = address, .key = nullptr, .master_is_known = true});
+    if (failed.ok()) failed = other.OpenTable(spec.name, std::nullopt).status();
+    if (failed.ok()) failed = i % 2 == 0 ? (*table)->Drop() : other.DropTable(spec.name);
+  }
+  stop = true;
+  restarter.join();
+  EXPECT_TRUE(failed.ok()) << failed.message();
+  EXPECT_EQ(client_->ListTables().value().size(), 1U);
+}
+
 TEST_F(ProcessesTest, AMasterThatIsNotThereIsNamed) {
   param::ClusterClientOptions options;
   options.master = "127.0.0.1:1";

@@ -19,13 +19,6 @@ constexpr int64_t kAwaitServersNanos = 3'000'000'000;
 constexpr int64_t kAskAgainNanos = 100'000'000;
 constexpr uint32_t kDefaultShards = 16;
 
-TableChange DropOf(const std::string& name) {
-  TableChange change;
-  change.action = TableAction::kDrop;
-  change.table.name = name;
-  return change;
-}
-
 }  // namespace
 
 SharedBytes EncodeTableSpec(const TableSpec& spec, uint64_t made) {
@@ -100,6 +93,12 @@ Result<TableInfo> ClusterClient::DescribeTable(const std::string& name) {
   return table->Describe();
 }
 
+struct ClusterClient::Found {
+  uint64_t id = 0;
+  uint64_t made = 0;
+  TableSpec spec;
+};
+
 Result<TableHandle> ClusterClient::CreateTable(TableSpec spec) {
   if (spec.shards == 0) spec.shards = kDefaultShards;
   ASSIGN_OR_RETURN(spec, CheckTableSpec(std::move(spec)));
@@ -107,15 +106,22 @@ Result<TableHandle> ClusterClient::CreateTable(TableSpec spec) {
   if (spec.keys.key_count > 0) {
     spec.shards = static_cast<uint32_t>(std::min<uint64_t>(spec.shards, spec.keys.key_count));
   }
-  const TableChange create{0,
-                           TableAction::kCreate,
-                           {0, spec.name, spec.shards, spec.replicas, spec.durability == Durability::kDisk,
-                            EncodeTableSpec(spec, env_.RandomSeed())}};
+  const uint64_t made = env_.RandomSeed();
+  const TableChange create{
+      0,
+      TableAction::kCreate,
+      {0, spec.name, spec.shards, spec.replicas, spec.durability == Durability::kDisk, EncodeTableSpec(spec, made)}};
   // Servers that were started a moment ago may not have told the master yet.
   const int64_t until = env_.clock().MonotonicNanos() + kAwaitServersNanos;
   while (true) {
-    ASSIGN_OR_RETURN(const TableAnswer answer, network_->Ask<TableAnswer>(create));
+    bool asked_again = false;
+    ASSIGN_OR_RETURN(const TableAnswer answer, network_->AskAgain<TableAnswer>(create, &asked_again));
     if (answer.code == Code::kOk) return OpenTable(spec.name);
+    if (asked_again && answer.code == Code::kInvalid) {
+      // There is one already; a master that went before it answered may have made it for us.
+      const auto found = Find(spec.name);
+      if (found.ok() && found->made == made) return Open(*found);
+    }
     if (answer.code != Code::kUnavailable || env_.clock().MonotonicNanos() >= until) {
       return Status(answer.code, answer.error);
     }
@@ -123,14 +129,8 @@ Result<TableHandle> ClusterClient::CreateTable(TableSpec spec) {
   }
 }
 
-struct ClusterClient::Found {
-  uint64_t id = 0;
-  uint64_t made = 0;
-  TableSpec spec;
-};
-
 Result<ClusterClient::Found> ClusterClient::Find(const std::string& name) {
-  ASSIGN_OR_RETURN(const TableAnswer answer, network_->Ask<TableAnswer>(TableQuery{0, name}));
+  ASSIGN_OR_RETURN(const TableAnswer answer, network_->AskAgain<TableAnswer>(TableQuery{0, name}));
   if (answer.code != Code::kOk) return Status(answer.code, answer.error);
   if (answer.tables.size() != 1) return Status::Corrupt("the master answered with other tables");
   const TableEntry& entry = answer.tables[0];
@@ -180,9 +180,6 @@ Result<TableHandle> ClusterClient::LoadTable(const std::string& folder, const st
   return table;
 }
 
-Status ClusterClient::DropTable(const std::string& name) {
-  ASSIGN_OR_RETURN(const TableAnswer answer, network_->Ask<TableAnswer>(DropOf(name)));
-  return answer.code == Code::kOk ? Status::Ok() : Status(answer.code, answer.error);
-}
+Status ClusterClient::DropTable(const std::string& name) { return network_->DropTable(name); }
 
 }  // namespace glim::param

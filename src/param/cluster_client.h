@@ -25,10 +25,13 @@
 namespace glim::param {
 
 struct ClusterClientOptions {
-  std::string master;                       // host:port
-  std::shared_ptr<const net::Key> key;      // Null: this machine only.
-  std::string name = "client";              // For logs: a-z, 0-9 and -.
-  int64_t call_nanos = 10'000'000'000;      // For questions to the master.
+  std::string master;                   // host:port
+  std::shared_ptr<const net::Key> key;  // Null: this machine only.
+  std::string name = "client";          // For logs: a-z, 0-9 and -.
+  int64_t call_nanos = 10'000'000'000;  // For questions to the master.
+  // The master is known to be there: when it is away, and be it at the first question, tables wait for it, up to
+  // call_nanos. Else they do so once it has answered.
+  bool master_is_known = false;
   uint64_t under_way_bytes_max = 64 << 20;  // Of requests, and of rows that are being answered.
 };
 

@@ -65,6 +65,7 @@ ClusterNetwork::ClusterNetwork(env::Env& env, ClusterClientOptions options)
       producer_{env.RandomSeed(), env.RandomSeed()},
       loop_(std::make_unique<net::EventLoop>()),
       under_way_(std::make_shared<UnderWay>(options_.under_way_bytes_max)),
+      master_known_(options_.master_is_known),
       timer_(std::make_unique<net::Timer>(*loop_)) {
   net::TransportOptions transport;
   transport.messages = &ClusterMessages();
@@ -199,6 +200,17 @@ int64_t ClusterNetwork::heard_at(const std::string& address) const {
   return it == heard_at_.end() ? 0 : it->second;
 }
 
+Status ClusterNetwork::DropTable(const std::string& name) {
+  TableChange change;
+  change.action = TableAction::kDrop;
+  change.table.name = name;
+  bool asked_again = false;
+  ASSIGN_OR_RETURN(const TableAnswer answer, AskAgain<TableAnswer>(change, &asked_again));
+  // A master that went before it answered may have dropped it.
+  if (answer.code == Code::kOk || (asked_again && answer.code == Code::kNotFound)) return Status::Ok();
+  return Status(answer.code, answer.error);
+}
+
 void ClusterNetwork::WantRoutes(uint64_t table) {
   int64_t& asked_at = routes_asked_[table];
   if (asked_at != 0 && now() - asked_at < kRoutesAgainNanos) return;
@@ -273,6 +285,7 @@ Status ClusterNetwork::OnAnswer(const net::Frame& frame) {
   if (it == asked_.end() || it->second.answer_type != frame.header.type) return Status::Ok();
   const auto answered = std::move(it->second.answered);
   asked_.erase(it);
+  master_known_ = true;
   answered(frame);
   return Status::Ok();
 }

@@ -9,6 +9,7 @@
 // Thread: what is marked so belongs to the network thread; the rest from any.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -79,6 +80,13 @@ class ClusterNetwork final : public internal::Helper, public std::enable_shared_
   // Asks the master, and waits for its answer.
   template <class Answer, class Question>
   Result<Answer> Ask(Question question);
+  // The same, and asks again when a master that is known goes or is away: for what may be asked twice. `asked_again`,
+  // if given, says whether that was done: the master may have heard it before.
+  template <class Answer, class Question>
+  Result<Answer> AskAgain(const Question& question, bool* asked_again = nullptr);
+
+  // Drops it at the master, and waits for the answer.
+  Status DropTable(const std::string& name);
 
   // Network thread.
   void WantRoutes(uint64_t table);
@@ -142,6 +150,8 @@ class ClusterNetwork final : public internal::Helper, public std::enable_shared_
   const std::shared_ptr<UnderWay> under_way_;
   const std::shared_ptr<net::LargeBlocks> memory_ = std::make_shared<net::LargeBlocks>();
 
+  std::atomic<bool> master_known_;  // It has answered, or somebody else knows.
+
   // The network thread's.
   std::unique_ptr<net::Timer> timer_;
   std::unique_ptr<net::Transport> transport_;
@@ -174,6 +184,18 @@ Result<Answer> ClusterNetwork::Ask(Question question) {
   Result<Answer> answer = std::move(future).Get();
   if (!answer.ok() && answer.status().code() == Code::kTimeout) return NoAnswer();
   return answer;
+}
+
+template <class Answer, class Question>
+Result<Answer> ClusterNetwork::AskAgain(const Question& question, bool* asked_again) {
+  constexpr int64_t kPauseNanos = 100'000'000;
+  const int64_t until = now() + options_.call_nanos;
+  while (true) {
+    Result<Answer> answer = Ask<Answer>(question);
+    if (answer.ok() || answer.status().code() != Code::kUnavailable || !master_known_ || now() >= until) return answer;
+    if (asked_again != nullptr) *asked_again = true;
+    env_.clock().SleepFor(kPauseNanos);
+  }
 }
 
 }  // namespace glim::param

@@ -732,11 +732,7 @@ Status RemoteTable::LoadRows(const std::string& folder, bool state) {
 }
 
 Status RemoteTable::Drop() {
-  TableChange change;
-  change.action = TableAction::kDrop;
-  change.table.name = spec().name;
-  ASSIGN_OR_RETURN(const TableAnswer answer, network_->Ask<TableAnswer>(std::move(change)));
-  if (answer.code != Code::kOk) return Status(answer.code, answer.error);
+  RETURN_IF_ERROR(network_->DropTable(spec().name));
   return network_->Post([self = shared_from_this()] { self->OnDropped(); });
 }
 

@@ -254,6 +254,7 @@ class ExecutorProcess::Impl {
       client.master = address.place;
       client.key = options_.key;
       client.name = "executor";
+      client.master_is_known = true;  // To the driver.
       tables = std::make_unique<param::ClusterClient>(env_, std::move(client));
     }
     return tables->OpenTable(address);
