@@ -255,7 +255,7 @@ RC_GTEST_PROP(Steps, OuterJoinsAddTheRowsWithoutPartner, ()) {
       &got);
   std::vector<Row> expected;
   std::vector<bool> matched(right.size());
-  const Value nil;
+  const Value nil = {};
   for (const Row& l : left) {
     bool found = false;
     for (size_t i = 0; i < right.size(); ++i) {

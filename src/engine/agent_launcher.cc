@@ -104,12 +104,10 @@ Result<std::vector<cluster::ExecutorPlace>> AgentLauncher::Launch(const std::vec
   std::set<std::string> busy;
   for (const auto& [executor, agent] : agent_of_) busy.insert(agent);
   std::vector<Asked> asked;
-  size_t wanted = 0;
   std::string refused;
   bool lost = false;
   for (const param::AgentStatus& agent : status->agents) {
     if (!IsWanted(agent)) continue;
-    ++wanted;
     if (busy.contains(agent.agent.address)) continue;
     if (options_.executors_max > 0 && at_work.size() + asked.size() >= options_.executors_max) break;
     if (agent.agent.version != kVersion) {

@@ -42,7 +42,7 @@ struct PlanTasksOptions {
   bool keeps_outputs = false;  // Until DropOutput: tasks may be run again.
   // The run's name, under which tasks push to tables so that those that are run again push once (param/task_table.h);
   // empty: they push as others do.
-  std::string job;
+  std::string job = {};
   bool taps = false;             // Results of tasks tell what each step did.
   Progress* progress = nullptr;  // Told of what sources give; may be null.
 };

@@ -23,13 +23,21 @@ using testing::IsEmpty;
 // Remembers what is pushed.
 class Pushes : public param::NoTable {
  public:
-  explicit Pushes(uint32_t width = 1) : NoTable({.value_type = ValueType::kI64, .width = width}) {}
+  explicit Pushes(uint32_t width = 1) : NoTable(SpecOf(width)) {}
   Future<void> Push(std::span<const Key> keys, std::span<const std::byte> values, const PushOptions&) override {
     pushes.push_back({{keys.begin(), keys.end()}, {values.begin(), values.end()}});
     return Status::Ok();
   }
 
   std::vector<std::pair<std::vector<Key>, std::vector<std::byte>>> pushes;
+
+ private:
+  static TableSpec SpecOf(uint32_t width) {
+    TableSpec spec;
+    spec.value_type = ValueType::kI64;
+    spec.width = width;
+    return spec;
+  }
 };
 
 class Batches : public BatchOutput {

@@ -229,8 +229,8 @@ class Pair {
  public:
   Pair(std::shared_ptr<const Function> function, FunctionRole role, TaskContext* with, TaskContext* without)
       : function_(std::move(function)) {
-    with_ = std::move(*function_->Instantiate(role, *with));
-    without_ = std::move(*function_->Instantiate(role, *without));
+    with_ = *function_->Instantiate(role, *with);
+    without_ = *function_->Instantiate(role, *without);
   }
 
   // Whether both gave the same; where not, says how.
