@@ -56,6 +56,7 @@ void Master::Apply(const Decision& decision) {
     tables_[created->table.id] = created->table;
     for (uint32_t i = 0; i < created->table.shards; ++i) shards_[{created->table.id, i}];
   } else if (const auto* dropped = std::get_if<TableDropped>(&decision)) {
+    next_table_ = std::max(next_table_, dropped->id + 1);
     tables_.erase(dropped->id);
     std::erase_if(shards_, [&](const auto& entry) { return entry.first.table == dropped->id; });
   } else if (const auto* drained = std::get_if<NodeDrained>(&decision)) {
@@ -125,6 +126,10 @@ void Master::Act(const Decision& decision, int64_t now) {
 std::vector<Decision> Master::CompactLog() const {
   std::vector<Decision> log{EpochBegun{epoch_}};
   for (const auto& [id, table] : tables_) log.emplace_back(std::in_place_type<TableCreated>, table);
+  // No number comes twice: shards, rows and clients of a table that was dropped may still be somewhere.
+  if (next_table_ > 1 && !tables_.contains(next_table_ - 1)) {
+    log.emplace_back(std::in_place_type<TableDropped>, next_table_ - 1);
+  }
   for (const uint32_t node : drained_) log.emplace_back(std::in_place_type<NodeDrained>, node, true);
   for (const auto& [id, shard] : shards_) {
     const auto add = [&, id = id](const View& view) { log.emplace_back(std::in_place_type<ViewMade>, id, view); };
