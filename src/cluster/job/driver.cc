@@ -501,6 +501,12 @@ class JobDriver::Impl::JobRun {
     return std::move(status).With("on " + it->second.executor.host);
   }
 
+  // What it read, or what it ran on, is gone. An executor that was told to end breaks off its tasks before it goes, and
+  // it is not this run that was cancelled.
+  static bool WasLost(const Status& status, int place) {
+    return status.code() == Code::kStale || (status.code() == Code::kCancelled && place != Schedule::kDriver);
+  }
+
   bool IsLost(int place) const { return place != Schedule::kDriver && lost_.contains(place); }
 
   Status On(TellEnded& ended) {
@@ -509,7 +515,7 @@ class JobDriver::Impl::JobRun {
       schedule_.Told(ended.step);
       return Status::Ok();
     }
-    if (ended.status.code() != Code::kStale) return At(ended.step.place, std::move(ended.status));
+    if (!WasLost(ended.status, ended.step.place)) return At(ended.step.place, std::move(ended.status));
     if (PutOff(ended)) return Status::Ok();
     return schedule_.NotTold(ended.step).With(ended.status.message());
   }
@@ -518,7 +524,7 @@ class JobDriver::Impl::JobRun {
     const Schedule::Step& step = ended.step;
     if (IsLost(step.place)) return Status::Ok();
     if (!ended.answer.ok()) {
-      if (ended.answer.status().code() != Code::kStale) return At(step.place, std::move(ended.answer).status());
+      if (!WasLost(ended.answer.status(), step.place)) return At(step.place, std::move(ended.answer).status());
       if (PutOff(ended)) return Status::Ok();
       return schedule_.RowsLost(step).With(ended.answer.status().message());
     }
@@ -570,7 +576,7 @@ class JobDriver::Impl::JobRun {
       }
       return Status::Ok();
     }
-    if (brought.status.code() != Code::kStale) return std::move(brought.status);
+    if (!WasLost(brought.status, brought.from)) return std::move(brought.status);
     if (schedule_.HasRun(brought.stage, brought.task) &&
         schedule_.PlaceOf(brought.stage, brought.task) == brought.from) {
       schedule_.LoseRows(brought.stage, brought.task);
