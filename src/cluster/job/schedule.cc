@@ -69,6 +69,7 @@ void Schedule::SetTasks(int stage, std::vector<bool> at_driver) {
 void Schedule::Wait(int stage, int task) {
   Stage& s = stages_[stage];
   s.tasks[task].state = Task::kWaiting;
+  s.tasks[task].rows_go = false;
   (s.tasks[task].at_driver ? s.waiting_at_driver : s.waiting).insert(task);
 }
 
@@ -97,10 +98,12 @@ int Schedule::Missing(int stage) {
   for (const int input : stages_[stage].inputs) {
     Stage& s = stages_[input];
     if (s.released) {
-      // Gone everywhere. Where a task of it is still at work, that one's rows will do.
+      // Gone everywhere, with what tasks still at work give; places are told of the stage again.
       s.released = false;
+      ++s.version;
       for (size_t t = 0; t < s.tasks.size(); ++t) {
         if (s.tasks[t].state == Task::kDone) MarkWaiting(input, static_cast<int>(t));
+        s.tasks[t].rows_go = s.tasks[t].state == Task::kRunning;
       }
       Moved(input);
     }
@@ -200,6 +203,11 @@ void Schedule::Succeeded(const Step& step) {
   EndRun(step);
   Task& task = stages_[step.stage].tasks[step.task];
   CHECK(task.state == Task::kRunning && task.place == step.place);
+  if (std::exchange(task.rows_go, false)) {
+    Wait(step.stage, step.task);
+    task.place = -1;
+    return;
+  }
   task.state = Task::kDone;
   ++stages_[step.stage].done;
 }

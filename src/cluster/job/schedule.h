@@ -91,9 +91,10 @@ class Schedule {
   struct Task {
     enum State : uint8_t { kWaiting, kRunning, kDone } state = kWaiting;
     bool at_driver = false;
-    int place = -1;    // Of kRunning and kDone.
-    int attempts = 0;  // Begun.
-    int avoid = -1;    // It failed there.
+    bool rows_go = false;  // Of kRunning: what holds its rows is let go of meanwhile.
+    int place = -1;        // Of kRunning and kDone.
+    int attempts = 0;      // Begun.
+    int avoid = -1;        // It failed there.
   };
   struct Stage {
     std::vector<int> inputs;

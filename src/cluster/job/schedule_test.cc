@@ -82,6 +82,11 @@ class World {
   void Begin() {
     while (const auto step = schedule_.Next()) {
       ASSERT_TRUE(step->place == Schedule::kDriver || alive_.contains(step->place));
+      if (step->kind == Step::kTell) {
+        told_[{step->place, step->stage}];
+      } else {
+        ASSERT_TRUE(told_.contains({step->place, step->stage})) << "it has let go of what its rows would be put into";
+      }
       for (const int input : inputs_[step->stage]) {
         for (int task = 0; task < tasks_[input]; ++task) {
           ASSERT_TRUE(schedule_.HasRun(input, task));
@@ -123,7 +128,12 @@ class World {
       return;
     }
     if (Below(20) == 0) {
+      without_rows_.erase({step.place, step.stage, step.task});
       ASSERT_TRUE(schedule_.RowsLost(step).ok());
+      return;
+    }
+    if (without_rows_.erase({step.place, step.stage, step.task}) > 0) {
+      schedule_.Succeeded(step);
       return;
     }
     rows_.insert({step.place, step.stage, step.task});
@@ -155,6 +165,7 @@ class World {
     alive_.erase(it);
     std::erase_if(rows_, [&](const auto& row) { return std::get<0>(row) == place; });
     std::erase_if(begun_, [&](const Step& step) { return step.place == place; });
+    std::erase_if(without_rows_, [&](const auto& row) { return std::get<0>(row) == place; });
     schedule_.LosePlace(place);
   }
 
@@ -168,6 +179,11 @@ class World {
       if (wanted || schedule_.released(stage)) continue;
       schedule_.Release(stage);
       std::erase_if(rows_, [&](const auto& row) { return std::get<1>(row) == stage; });
+      // And each place lets go of what holds them, with what tasks still at work there give.
+      std::erase_if(told_, [&](const auto& told) { return told.first.second == stage; });
+      for (const Step& step : begun_) {
+        if (step.kind == Step::kRun && step.stage == stage) without_rows_.insert({step.place, step.stage, step.task});
+      }
     }
   }
 
@@ -181,7 +197,8 @@ class World {
   std::set<int> alive_;
   int next_ = 1;
   std::vector<Step> begun_;
-  std::set<std::tuple<int, int, int>> rows_;  // Place, stage, task.
+  std::set<std::tuple<int, int, int>> rows_;          // Place, stage, task.
+  std::set<std::tuple<int, int, int>> without_rows_;  // Of tasks at work.
   std::map<std::pair<int, int>, std::map<std::pair<int, int>, int>> told_;
 };
 
