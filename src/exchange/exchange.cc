@@ -279,8 +279,9 @@ Status Exchange::Keep(int producer, int consumer, Batch batch, int64_t bytes, bo
   // Nils take nothing, but 0 would mean that the batch is not here.
   bytes = std::max<int64_t>(bytes, 1);
   Held held;
-  ASSIGN_OR_RETURN(const bool fits, budget_->Reserve(bytes));
-  if (!fits) {
+  const Result<bool> fits = budget_->Reserve(bytes);
+  if (!fits.ok()) return Status(fits.status()).With(name_);
+  if (!*fits) {
     if (Status status = file_.Write(batch, block_bytes_, &held.blocks); !status.ok()) {
       return std::move(status).With(name_);
     }
@@ -289,7 +290,7 @@ Status Exchange::Keep(int producer, int consumer, Batch batch, int64_t bytes, bo
   Slot& slot = slots_[SlotNumber(producer, consumer)];
   slot.row_count += batch.row_count();
   widths_[producer] = std::max(widths_[producer], batch.column_count());
-  if (fits) {
+  if (*fits) {
     held.batch = std::move(batch);
     held.bytes = bytes;
     slot.bytes += bytes;
@@ -322,7 +323,8 @@ Result<int64_t> Exchange::EvictFrom(size_t number, int64_t bytes) {
     const int clears = slot.clears;
     lock.unlock();
     std::vector<spill::Block> blocks;
-    if (Status status = file_.Write(batch, block_bytes_, &blocks); !status.ok()) return std::move(status).With(name_);
+    // Whoever asked for room gives the failure its name.
+    RETURN_IF_ERROR(file_.Write(batch, block_bytes_, &blocks));
     lock.lock();
     // It may have been cleared or taken meanwhile.
     if (slot.clears != clears) break;
