@@ -49,7 +49,7 @@ function(glim_tests)
 endfunction()
 
 # Every src/FOLDER/NAME_fuzz.cc is a program NAME_fuzz, all of them the target fuzz_targets. With GLIM_FUZZ it is a fuzzer, see
-# ./dev fuzz. Without, it replays tests/fuzz/corpus/NAME, and small changes of its files, as the test fuzz.NAME.
+# ./dev fuzz; else it is linked with tests/fuzz/replay.cc. The test fuzz.NAME gives it tests/fuzz/corpus/NAME and small changes of these.
 function(glim_fuzz_targets)
   if(GLIM_SANITIZE STREQUAL "thread")
     return()
@@ -66,11 +66,16 @@ function(glim_fuzz_targets)
       add_dependencies(fuzz_targets ${program})
       if(GLIM_FUZZ)
         target_link_options(${program} PRIVATE -fsanitize=fuzzer)
+        # The folder in front takes what is learnt, so that the corpus stays as it is.
+        set(learnt ${CMAKE_BINARY_DIR}/replayed/${name})
+        file(MAKE_DIRECTORY ${learnt})
+        set(arguments -runs=5000 -seed=1 -timeout=20 ${learnt} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
       else()
         target_sources(${program} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.cc)
-        add_test(NAME fuzz.${name} COMMAND ${program} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
-        set_tests_properties(fuzz.${name} PROPERTIES LABELS fast TIMEOUT 300)
+        set(arguments ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
       endif()
+      add_test(NAME fuzz.${name} COMMAND ${program} ${arguments})
+      set_tests_properties(fuzz.${name} PROPERTIES LABELS fast TIMEOUT 300)
     endforeach()
   endforeach()
 endfunction()

@@ -240,10 +240,10 @@ class Dev(unittest.TestCase):
         self.program("clang-format-19", "exit 0")
 
     def fake_fuzz_target(self, name, body="exit 0"):
-        for folder in ("src/io", "build/fuzz"):
+        for folder in ("src/io", "build/asan"):
             os.makedirs(self.path(folder), exist_ok=True)
         self.write(f"src/io/{name}_fuzz.cc", "")
-        self.write(f"build/fuzz/{name}_fuzz", f'#!/bin/sh\necho "$*" >>{self.root}/fuzzed\n{body}\n', runs=True)
+        self.write(f"build/asan/{name}_fuzz", f'#!/bin/sh\necho "$*" >>{self.root}/fuzzed\n{body}\n', runs=True)
 
     def test_fuzz_runs_each_target_from_its_corpus(self):
         self.fake_build()

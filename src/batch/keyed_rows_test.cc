@@ -56,8 +56,8 @@ RC_GTEST_PROP(KeyedRows, FindsWhatAMapFinds, ()) {
 }
 
 TEST(KeyedRows, OfOneColumnAreNumberedFromOne) {
-  KeyedRows rows;
   base::MemoryBudget budget(1 << 20);
+  KeyedRows rows;
   rows.Start(base::Reservation(&budget, "test"));
   ASSERT_TRUE(rows.Add(MakeBatch({{"a"}, {Value()}, {"c"}})).ok());
   ASSERT_TRUE(rows.Finish().ok());

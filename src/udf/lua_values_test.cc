@@ -55,7 +55,7 @@ TEST(LuaValues, ListsComeBackUnharmed) {
 TEST(LuaValues, NilsAtTheEndOfAListAreKept) {
   EXPECT_EQ(RoundTrip(Value(std::vector<Value>{1, Value()})), "{int64 1,null nil,}");
   EXPECT_EQ(RoundTrip(Value(std::vector<Value>{Value(), Value()})), "{null nil,null nil,}");
-  EXPECT_EQ(RoundTrip(Value(std::vector<Value>{std::vector<Value>{Value()}})), "{{null nil,},}");
+  EXPECT_EQ(RoundTrip(Value(std::vector<Value>{Value(std::vector<Value>{Value()})})), "{{null nil,},}");
   EXPECT_EQ(Result1("{1, nil, n = 2}"), "{int64 1,null nil,}");
   EXPECT_EQ(Result1("{n = 0}"), "{}");
   EXPECT_EQ(Result1("(function() local t = {n = 3} t[3] = 1 return t end)()"), "{null nil,null nil,int64 1,}");
