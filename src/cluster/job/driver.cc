@@ -515,6 +515,11 @@ class JobDriver::Impl::JobRun {
       schedule_.Told(ended.step);
       return Status::Ok();
     }
+    // Others have done the stage meanwhile, and what it reads may be dropped: nobody waits for this place any more.
+    if (finished_[ended.step.stage]) {
+      (void)schedule_.NotTold(ended.step);
+      return Status::Ok();
+    }
     if (!WasLost(ended.status, ended.step.place)) return At(ended.step.place, std::move(ended.status));
     if (PutOff(ended)) return Status::Ok();
     return schedule_.NotTold(ended.step).With(ended.status.message());

@@ -10,7 +10,6 @@
 #include <future>
 #include <map>
 #include <mutex>
-#include <set>
 #include <shared_mutex>
 #include <thread>
 #include <utility>
@@ -304,9 +303,13 @@ class ExecutorProcess::Impl {
     return run.tasks->Prepare(stage);
   }
 
-  // What functions look up is here whole, once.
+  // What functions look up is here whole, once; or it cannot be had any more in this run.
   Status FillTable(Run& run, int stage) {
-    if (!filled_.insert(stage).second) return Status::Ok();
+    const auto filled = filled_.find(stage);
+    if (filled != filled_.end()) return filled->second;
+    return filled_[stage] = FillTableOnce(run, stage);
+  }
+  static Status FillTableOnce(Run& run, int stage) {
     udf::Hosts no_functions;
     Status status = run.tasks->Prepare(stage);
     for (int task = 0; task < run.tasks->shape(stage).tasks && status.ok(); ++task) {
@@ -434,7 +437,7 @@ class ExecutorProcess::Impl {
 
   // The orders'.
   std::map<std::string, std::unique_ptr<param::ClusterClient>> tables_;  // By their master's address.
-  std::set<int> filled_;                                                 // Stages whose table is filled, in this run.
+  std::map<int, Status> filled_;                                         // Stages whose table is filled, in this run.
   std::unique_ptr<exec::WorkerPool> pool_;
 
   std::mutex run_mutex_;  // Of the next two.
