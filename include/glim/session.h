@@ -13,8 +13,7 @@
 // With --on, work is done by other processes:
 //
 //   --on local:3   flows run on 3 executors, children of this process that end with it, and tables are on 3 servers of
-//                  the same kind; both are started when they are needed. A flow with a function in C++ runs in this
-//                  process, here and below.
+//                  the same kind; both are started when they are needed
 //   --on standalone://HOST:PORT --key client.key
 //                  flows run on the agents, and tables are on the servers, of a cluster that was started with
 //                  `glim master`, `glim agent` and `glim server`
@@ -22,6 +21,13 @@
 //
 // The children of local:N are the program itself, started again: there the constructor of the first Session does not
 // return. So make it first, before the program prints or writes anything.
+//
+// For flows with functions in C++ main goes on in the executors of local:N: it builds the same flows, and each Run
+// before the one at hand gives what it gave here, without doing anything. What main prints there is dropped, and its
+// standard input is empty. What else it does there it does again: see on_executor(). A function has the variables of
+// its executor's main, not of this one. Once main has used a table, has run a flow in its own process, or several side
+// by side, or has rows through a function of its own (Output, PipeOut, Read), flows with functions in C++ run in this
+// process. On other engines they always do.
 //
 // Thread: one run at a time; tables may be made and used from any thread.
 #pragma once
@@ -53,16 +59,17 @@ struct SessionOptions {
   std::string stats_file{};       // The same of all runs as JSON, a list with one object per run.
   std::string trace_file{};       // When each task ran, for ui.perfetto.dev (Trace Event Format, JSON).
   bool lua_kernels = true;        // False: every Lua function runs as plain Lua.
+  bool cpp_on_executors = true;   // False: flows with functions in C++ run in this process, whatever `on` says.
 };
 
 class Session {
  public:
   Session();
   explicit Session(SessionOptions options);
-  // Takes --on, --key, --threads, --memory, --tmp-dir, --lua-memory, --lua, --partitions, --progress, --no-progress,
-  // --explain,
-  // --stats, --stats-file, --trace (as `--name value` or `--name=value`) and leaves the rest in arguments(). A wrong
-  // one is the first Run's error. A progress line is shown when stderr is a terminal.
+  // Takes --on, --key, --threads, --memory, --tmp-dir, --lua-memory, --lua, --cpp (executors, here), --partitions,
+  // --progress, --no-progress, --explain, --stats, --stats-file, --trace (as `--name value` or `--name=value`) and
+  // leaves the rest in arguments(). A wrong one is the first Run's error. A progress line is shown when stderr is a
+  // terminal.
   Session(int argc, char** argv);
   Session(const Session&) = delete;
   ~Session();
@@ -71,6 +78,9 @@ class Session {
   const std::vector<std::string>& arguments() const;
   // Ok, or what is wrong with the options.
   const Status& status() const;
+  // This process is an executor that follows the main of another one, to have its functions. For what must be done
+  // once, such as writing a file before a flow runs.
+  bool on_executor() const;
 
   // Reaches the cluster of --on; children (local:N) are started by what needs them. The first call that needs the
   // cluster does the same; calling it is for who wants to know at once. kUnreachable when it cannot be reached.

@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/log.h"
 #include "base/memory_budget.h"
 #include "base/try.h"
+#include "client/program_course.h"
 #include "client/session_parts.h"
 #include "engine/roles.h"
 #include "exec/bindings.h"
@@ -44,8 +46,8 @@ Result<int64_t> ParseMemory(const std::string& option, const std::string& text) 
 
 bool TakesValue(std::string_view name) {
   return name == "--on" || name == "--key" || name == "--threads" || name == "--memory" || name == "--tmp-dir" ||
-         name == "--lua-memory" || name == "--lua" || name == "--partitions" || name == "--stats-file" ||
-         name == "--trace";
+         name == "--lua-memory" || name == "--lua" || name == "--cpp" || name == "--partitions" ||
+         name == "--stats-file" || name == "--trace";
 }
 
 // Takes the session's options out of the program's arguments; stops at "--".
@@ -213,6 +215,7 @@ std::unique_ptr<Session::Parts> MakeParts(SessionOptions options) {
   parts->options = std::move(options);
   parts->env = env::MakePosixEnv();
   engine::ServeIfChild(*parts->env);
+  (void)ProgramCourse::Here();  // An executor listens from here on.
   parts->status = ParseEngine(parts->options.on).status();
   return parts;
 }
@@ -360,13 +363,43 @@ Result<engine::Launcher*> LauncherOf(const Engine& engine, Session::Parts* parts
   return parts->agents.get();
 }
 
-Status RunPlan(const plan::Plan& plan, const exec::RunnerOptions& options, Session::Parts* parts) {
-  ASSIGN_OR_RETURN(const Engine engine, ParseEngine(parts->options.on));
+// Where the tasks of a flow run. Null: in this process. With `followed` in executors that follow main to this run.
+struct Engines {
   engine::Launcher* launcher = nullptr;
-  // Executors have no functions in C++.
-  if (!exec::HasNativeFunctions(*plan.graph)) {
-    ASSIGN_OR_RETURN(launcher, LauncherOf(engine, parts));
+  bool followed = false;
+};
+Result<Engines> ChooseEngine(const plan::Plan& plan, const Engine& engine, const ProgramCourse::Run& run,
+                             Session::Parts* parts) {
+  const bool native = exec::HasNativeFunctions(*plan.graph);
+  const bool can_follow = parts->options.cpp_on_executors && run.number() > 0;
+  if (native && !can_follow) {
+    base::LogInfo("the functions in C++ of flow \"{}\" run in this process: {}", plan.graph->name(),
+                  parts->options.cpp_on_executors ? ProgramCourse::Here().why_not() : "--cpp here");
+    return Engines{};
   }
+  Engines engines;
+  ASSIGN_OR_RETURN(engines.launcher, LauncherOf(engine, parts));
+  if (engines.launcher == nullptr) return engines;
+  // Executors that can follow main stay for flows without such functions.
+  engines.followed = can_follow && (native || parts->followed);
+  if (engines.followed == parts->followed) return engines;
+  parts->jobs.reset();
+  parts->followed = false;
+  std::shared_ptr<const engine::Program> program;
+  if (engines.followed) {
+    ASSIGN_OR_RETURN(engine::Program here, engine::ThisProgram(*parts->env));
+    program = std::make_shared<const engine::Program>(std::move(here));
+  }
+  if (!engines.launcher->SetProgram(std::move(program), ProgramCourse::Here().patience_nanos())) return Engines{};
+  parts->followed = engines.followed;
+  return engines;
+}
+
+Status RunPlan(const plan::Plan& plan, const exec::RunnerOptions& options, const ProgramCourse::Run& run,
+               Session::Parts* parts) {
+  ASSIGN_OR_RETURN(const Engine engine, ParseEngine(parts->options.on));
+  ASSIGN_OR_RETURN(const Engines engines, ChooseEngine(plan, engine, run, parts));
+  engine::Launcher* launcher = engines.launcher;
   if (launcher == nullptr) return exec::Runner(parts->env.get(), parts->pool.get(), options).Run(plan);
   if (parts->jobs == nullptr) {
     cluster::JobDriverOptions driver;
@@ -388,8 +421,22 @@ Status RunPlan(const plan::Plan& plan, const exec::RunnerOptions& options, Sessi
     here.memory_bytes = options.memory_bytes / (engine.count + 1);
     sharing += static_cast<int>(engine.count);
   }
-  Status status = parts->jobs->Run(plan, parts->pool.get(), here, {.hosts = HostsOf(*parts, sharing)});
+  cluster::JobOptions job{.hosts = HostsOf(*parts, sharing)};
+  if (engines.followed) {
+    job.program_run = run.number();
+    job.outcomes = ProgramCourse::Here().OutcomesBefore(job.program_run);
+    job.reach_nanos = ProgramCourse::Here().patience_nanos();
+  }
+  Status status = parts->jobs->Run(plan, parts->pool.get(), here, job);
   return status.code() == Code::kUnreachable ? std::move(status).With("--on " + parts->options.on) : status;
+}
+
+// Main's own dealings with tables are not answered again in an executor that follows it.
+Status UseTables() {
+  ProgramCourse& course = ProgramCourse::Here();
+  if (course.follows()) return Status::Unavailable("an executor follows main only as far as it uses no table");
+  course.CannotBeFollowed("main has used a table");
+  return Status::Ok();
 }
 
 }  // namespace
@@ -412,6 +459,11 @@ Status SetSessionOption(const std::string& name, const std::string& value, Sessi
       return Status::Invalid(fmt::format("--lua takes auto or plain, got \"{}\"", value));
     }
     options->lua_kernels = value == "auto";
+  } else if (name == "--cpp") {
+    if (value != "executors" && value != "here") {
+      return Status::Invalid(fmt::format("--cpp takes executors or here, got \"{}\"", value));
+    }
+    options->cpp_on_executors = value == "executors";
   } else if (name == "--tmp-dir") {
     options->tmp_folder = value;
   } else if (name == "--lua-memory") {
@@ -441,8 +493,11 @@ const std::vector<std::string>& Session::arguments() const { return parts_->argu
 
 const Status& Session::status() const { return parts_->status; }
 
+bool Session::on_executor() const { return ProgramCourse::Here().follows(); }
+
 Status Session::Connect() {
   RETURN_IF_ERROR(status());
+  if (on_executor()) return Status::Ok();
   const InterruptWatch watch(*parts_->env, parts_->options.watch_interrupts);
   ASSIGN_OR_RETURN(const Engine engine, ParseEngine(parts_->options.on));
   if (engine.local()) return Status::Ok();
@@ -454,27 +509,32 @@ Status Session::Connect() {
 }
 
 Result<TableHandle> Session::CreateTable(TableSpec spec) {
+  RETURN_IF_ERROR(UseTables());
   ASSIGN_OR_RETURN(param::TableStore * tables, Tables(parts_.get()));
   return tables->CreateTable(std::move(spec));
 }
 
 Result<TableHandle> Session::OpenTable(const std::string& name) {
+  RETURN_IF_ERROR(UseTables());
   if (param::IsTableAddress(name)) return OpenHandle(parts_.get(), name);
   ASSIGN_OR_RETURN(param::TableStore * tables, Tables(parts_.get()));
   return tables->OpenTable(name);
 }
 
 Result<TableHandle> Session::LoadTable(const std::string& folder, const std::string& name) {
+  RETURN_IF_ERROR(UseTables());
   ASSIGN_OR_RETURN(param::TableStore * tables, Tables(parts_.get()));
   return tables->LoadTable(folder, name);
 }
 
 Result<std::vector<TableInfo>> Session::ListTables() {
+  RETURN_IF_ERROR(UseTables());
   ASSIGN_OR_RETURN(param::TableStore * tables, Tables(parts_.get()));
   return tables->ListTables();
 }
 
 Status Session::DropTable(const std::string& name) {
+  RETURN_IF_ERROR(UseTables());
   ASSIGN_OR_RETURN(param::TableStore * tables, Tables(parts_.get()));
   return tables->DropTable(name);
 }
@@ -493,13 +553,17 @@ Status Session::Run(const std::shared_ptr<flow::Graph>& graph, std::vector<int> 
   return status;
 }
 
-Status Session::RunEnds(const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends) {
-  RETURN_IF_ERROR(status());
-  Parts& parts = *parts_;
+namespace {
+
+Status RunInCourse(Session& session, const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends,
+                   ProgramCourse::Run* run) {
+  RETURN_IF_ERROR(session.status());
+  Session::Parts& parts = session.parts();
   // From here on: asking a database for its names may take long, too.
   const InterruptWatch watch(*parts.env, parts.options.watch_interrupts);
   ASSIGN_OR_RETURN(const auto resolved, exec::ResolveNames(*parts.env, graph));
-  ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(resolved, std::move(ends)));
+  const auto recorded = run->Record(resolved, ends);
+  ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(recorded, std::move(ends)));
   if (parts.options.explain) {
     ASSIGN_OR_RETURN(const exec::Functions functions, exec::MakeFunctions(*graph));
     const udf::HostOptions hosts{.lua_kernels = parts.options.lua_kernels, .lua_path = parts.lua_path};
@@ -508,7 +572,7 @@ Status Session::RunEnds(const std::shared_ptr<flow::Graph>& graph, std::vector<i
         plan::ToText(plan, exec::SourceSizes(*parts.env, plan), exec::HowFunctionsRun(*graph, functions, hosts)));
   }
   // Elsewhere a flow needs servers only for the tables that it has opened by now.
-  if (parts.options.on.starts_with("standalone:")) RETURN_IF_ERROR(Connect());
+  if (parts.options.on.starts_with("standalone:")) RETURN_IF_ERROR(session.Connect());
   if (parts.running.exchange(true)) {
     return Status::Invalid(fmt::format("the flow \"{}\" cannot run yet: its session runs another one", graph->name()));
   }
@@ -531,12 +595,26 @@ Status Session::RunEnds(const std::shared_ptr<flow::Graph>& graph, std::vector<i
                                     .report = reports ? &report : nullptr,
                                     .counters = &counters};
   const int64_t begin_nanos = parts.env->clock().MonotonicNanos();
-  RETURN_IF_ERROR(RunPlan(plan, options, &parts));
+  RETURN_IF_ERROR(RunPlan(plan, options, *run, &parts));
+  run->Finished(plan.ends, counters);
   graph->MarkFinished(plan.ends);
   parts.counters.Add(counters);
   report.SetCounters(counters);
   RETURN_IF_ERROR(ShowCounters(counters, *parts.env));
   return reports ? Publish(report, begin_nanos, &parts) : Status::Ok();
+}
+
+}  // namespace
+
+Status Session::RunEnds(const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends) {
+  ProgramCourse& course = ProgramCourse::Here();
+  if (course.follows()) return course.Follow(graph, &parts_->counters);
+  // A script has no functions in C++.
+  const bool is_script = !parts_->lua_path.empty();
+  ProgramCourse::Run run(course, parts_->options.on != "embedded" && !is_script);
+  Status status = RunInCourse(*this, graph, std::move(ends), &run);
+  run.End(status);
+  return status;
 }
 
 }  // namespace glim

@@ -34,6 +34,7 @@ struct Session::Parts {
   std::unique_ptr<engine::SlurmCluster> slurm;    // With slurm.
   std::unique_ptr<engine::AgentLauncher> agents;  // Of a standalone cluster that has some.
   std::unique_ptr<cluster::JobDriver> jobs;       // Where flows run on executors; made by the first run.
+  bool followed = false;                          // Its executors follow main (program_course.h).
   std::unique_ptr<param::TableStore> tables;      // Null until the cluster was reached.
   std::map<std::string, std::unique_ptr<param::TableStore>> others;  // Clusters of handles, by their master's address.
   std::unique_ptr<exec::WorkerPool> pool;                            // Made by the first run.

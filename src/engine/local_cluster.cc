@@ -52,16 +52,11 @@ Status LocalCluster::StartServers(uint32_t servers, uint64_t memory_max) {
 }
 
 Result<std::vector<cluster::ExecutorPlace>> LocalCluster::Launch(const std::vector<cluster::ExecutorPlace>& at_work) {
-  const ExecutorRole role{.address = "127.0.0.1:0",
-                          .key_file = key_file_,
-                          .tmp_folder = executors_.tmp_folder,
-                          .threads = executors_.threads,
-                          .sends_errors = false};
   std::vector<cluster::ExecutorPlace> places;
   // One that is killed or stopped while it starts is lost as one that is killed later.
   int tries = 3;
   while (at_work.size() + places.size() < executors_.count) {
-    Result<std::string> address = Start("an executor", ChildOf(role), env_.clock().MonotonicNanos() + kStartNanos);
+    Result<std::string> address = StartExecutor();
     if (address.ok()) {
       places.push_back({.address = *std::move(address),
                         .slots = static_cast<int>(executors_.threads),
@@ -75,6 +70,26 @@ Result<std::vector<cluster::ExecutorPlace>> LocalCluster::Launch(const std::vect
   return places;
 }
 
+Result<std::string> LocalCluster::StartExecutor() {
+  const ExecutorRole role{.address = "127.0.0.1:0",
+                          .key_file = key_file_,
+                          .tmp_folder = executors_.tmp_folder,
+                          .threads = executors_.threads,
+                          // Ours is not theirs: what main prints there would come out many times.
+                          .sends_errors = program_ != nullptr,
+                          .program = program_ != nullptr};
+  const int64_t now = env_.clock().MonotonicNanos();
+  if (program_ == nullptr) return Start("an executor", ChildOf(role), now + kStartNanos);
+  ASSIGN_OR_RETURN(Child child, StartProgram(env_, *program_, ChildOf(role), now + program_nanos_));
+  return Keep(std::move(child));
+}
+
+bool LocalCluster::SetProgram(std::shared_ptr<const Program> program, int64_t patience_nanos) {
+  program_ = std::move(program);
+  program_nanos_ = patience_nanos;
+  return true;
+}
+
 LocalCluster::~LocalCluster() {
   // All at once, so that no server sees another one go and takes over its shards.
   for (const Child& child : children_) child.process->Kill();
@@ -84,6 +99,10 @@ LocalCluster::~LocalCluster() {
 
 Result<std::string> LocalCluster::Start(const std::string& what, const std::string& role, int64_t until) {
   ASSIGN_OR_RETURN(Child child, StartChild(env_, what, role, until));
+  return Keep(std::move(child));
+}
+
+std::string LocalCluster::Keep(Child child) {
   const std::lock_guard lock(mutex_);
   // Those that have ended need not be kept.
   std::erase_if(children_, [](const Child& old) { return old.process->ExitCode().has_value(); });

@@ -40,6 +40,8 @@ class LocalCluster final : public Launcher {
   // As many as there are to be. A child that does not come up within 10 s is kUnavailable.
   Result<std::vector<cluster::ExecutorPlace>> Launch(const std::vector<cluster::ExecutorPlace>& at_work) override;
 
+  bool SetProgram(std::shared_ptr<const Program> program, int64_t patience_nanos) override;
+
   const std::string& master() const { return master_; }  // host:port; empty without servers.
   std::shared_ptr<const net::Key> key() const override { return client_key_; }
 
@@ -47,6 +49,8 @@ class LocalCluster final : public Launcher {
   LocalCluster(env::Env& env, LocalExecutors executors) : env_(env), executors_(std::move(executors)) {}
   Status Begin();
   Result<std::string> Start(const std::string& what, const std::string& role, int64_t until);
+  Result<std::string> StartExecutor();
+  std::string Keep(Child child);
   Status AwaitServers(uint32_t servers, int64_t until);
 
   env::Env& env_;
@@ -54,6 +58,8 @@ class LocalCluster final : public Launcher {
   std::string folder_;
   std::string key_file_;
   std::string master_;
+  std::shared_ptr<const Program> program_;
+  int64_t program_nanos_ = 0;
   std::shared_ptr<const net::Key> client_key_;
   std::mutex mutex_;  // Of the next.
   std::vector<Child> children_;

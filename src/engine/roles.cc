@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <iostream>
 #include <memory>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -76,6 +78,7 @@ Result<cluster::AgentChild> StartAgentChild(env::Env& env, const std::string& wh
 }
 
 constexpr char kSeparator = '\n';
+constexpr std::string_view kExecutor = "executor", kProgram = "executor-program";
 
 std::vector<std::string> Split(const std::string& text) {
   std::vector<std::string> parts(1);
@@ -169,18 +172,29 @@ Status RunAgent(env::Env& env, const AgentRole& role, Ends ends) {
   return Serve(env, agent, ends);
 }
 
-Status RunExecutor(env::Env& env, const ExecutorRole& role, TableObjectMaker table_object, Ends ends) {
+namespace {
+
+Result<cluster::ExecutorOptions> OptionsOf(env::Env& env, const ExecutorRole& role) {
   cluster::ExecutorOptions options;
   ASSIGN_OR_RETURN(options.key, ReadClusterKey(env, role.key_file));
   options.address = FullAddress(role.address, options.key != nullptr);
   options.threads = static_cast<int>(std::max<uint32_t>(role.threads, 1));
   options.tmp_folder = role.tmp_folder;
   options.sends_errors = role.sends_errors;
-  options.table_object = std::move(table_object);
   // What functions print comes out with what other executors print: a line is not torn.
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
-  // Its driver has gone, so nobody reads what it could say.
-  cluster::ExecutorProcess executor(env, std::move(options), [](const Status&) { env::ExitNow(0); });
+  return options;
+}
+
+// Its driver has gone, so nobody reads what it could say.
+void EndWithDriver(const Status&) { env::ExitNow(0); }
+
+}  // namespace
+
+Status RunExecutor(env::Env& env, const ExecutorRole& role, TableObjectMaker table_object, Ends ends) {
+  ASSIGN_OR_RETURN(cluster::ExecutorOptions options, OptionsOf(env, role));
+  options.table_object = std::move(table_object);
+  cluster::ExecutorProcess executor(env, std::move(options), EndWithDriver);
   return Serve(env, executor, ends);
 }
 
@@ -194,8 +208,8 @@ std::string ChildOf(const ServerRole& role) {
 }
 
 std::string ChildOf(const ExecutorRole& role) {
-  return fmt::format("executor{0}{1}{0}{2}{0}{3}{0}{4}{0}{5}", kSeparator, role.address, role.key_file, role.tmp_folder,
-                     role.threads, role.sends_errors ? 1 : 0);
+  return fmt::format("{6}{0}{1}{0}{2}{0}{3}{0}{4}{0}{5}", kSeparator, role.address, role.key_file, role.tmp_folder,
+                     role.threads, role.sends_errors ? 1 : 0, role.program ? kProgram : kExecutor);
 }
 
 std::string ChildOf(const StepAgentRole& role) {
@@ -245,12 +259,44 @@ Status RunStepAgent(env::Env& env, const StepAgentRole& step) {
   return status;
 }
 
+ExecutorRole ExecutorOf(const std::vector<std::string>& parts) {
+  return {.address = parts[1],
+          .key_file = parts[2],
+          .tmp_folder = parts[3],
+          .threads = static_cast<uint32_t>(NumberOf(parts[4])),
+          .sends_errors = NumberOf(parts[5]) != 0};
+}
+
+// What main prints goes nowhere any more when this returns.
+Status StartProgramExecutor(env::Env& env, const std::string& role, cluster::ExecutorProcess& executor) {
+  RETURN_IF_ERROR(executor.Start());
+  std::fflush(stdout);
+  std::cout.flush();
+  RETURN_IF_ERROR(env.standard_output().Append(ListeningLine(role, executor.address())));
+  return executor.CaptureOutput();
+}
+
 }  // namespace
+
+std::unique_ptr<cluster::ExecutorProcess> StartIfProgram(env::Env& env, const cluster::ExecutorOptions& main) {
+  const auto text = env.Variable(kChildVariable);
+  if (!text) return nullptr;
+  const std::vector<std::string> parts = Split(*text);
+  if (parts[0] != kProgram || parts.size() != 6) return nullptr;
+  auto options = OptionsOf(env, ExecutorOf(parts));
+  if (!options.ok()) EndNow(env, options.status());
+  options->own_flow = main.own_flow;
+  options->on_outcomes = main.on_outcomes;
+  auto executor = std::make_unique<cluster::ExecutorProcess>(env, *std::move(options), EndWithDriver);
+  if (const Status status = StartProgramExecutor(env, *text, *executor); !status.ok()) EndNow(env, status);
+  return executor;
+}
 
 void ServeIfChild(env::Env& env, TableObjectMaker table_object) {
   const auto text = env.Variable(kChildVariable);
   if (!text) return;
   const std::vector<std::string> parts = Split(*text);
+  if (parts[0] == kProgram) return;
   Status status = Status(Code::kUsage, fmt::format("{} makes no sense; it is for Glim's own use", kChildVariable));
   if (parts[0] == "master" && parts.size() == 4) {
     status = RunMaster(env, {parts[1], parts[2], parts[3]}, Ends::kStdin);
@@ -258,10 +304,8 @@ void ServeIfChild(env::Env& env, TableObjectMaker table_object) {
     status = RunServer(
         env, {parts[1], parts[2], parts[3], parts[4], NumberOf(parts[5]), static_cast<uint32_t>(NumberOf(parts[6])), 0},
         Ends::kStdin);
-  } else if (parts[0] == "executor" && parts.size() == 6) {
-    status = RunExecutor(
-        env, {parts[1], parts[2], parts[3], static_cast<uint32_t>(NumberOf(parts[4])), NumberOf(parts[5]) != 0},
-        std::move(table_object), Ends::kStdin);
+  } else if (parts[0] == kExecutor && parts.size() == 6) {
+    status = RunExecutor(env, ExecutorOf(parts), std::move(table_object), Ends::kStdin);
   }
   if (parts[0] == "agent" && parts.size() == 5)
     status = RunStepAgent(env, {parts[1], parts[2], parts[3], NumberOf(parts[4]) != 0});

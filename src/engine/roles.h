@@ -6,7 +6,8 @@
 // Each says where it listens on the first line of stdout, `listening HOST:PORT`, and works until it is told to stop.
 //
 // A child is the program itself, started again: ServeIfChild finds in the environment what it is to be, and
-// does not return. It ends when its stdin does, that is, when its parent has gone, however it went.
+// does not return. It ends when its stdin does, that is, when its parent has gone, however it went. An executor that
+// has to have the functions of a program in C++ is that program, whose main goes on: StartIfProgram.
 //
 // Thread: one.
 #pragma once
@@ -17,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/job/executor.h"
 #include "env/env.h"
 #include "glim/status.h"
 #include "glim/table.h"
@@ -47,6 +49,7 @@ struct ExecutorRole {
   std::string tmp_folder;
   uint32_t threads = 1;
   bool sends_errors = false;  // To its driver: what it prints to stderr.
+  bool program = false;       // It follows the main of the driver's program: StartIfProgram.
 };
 
 struct AgentRole {
@@ -95,5 +98,9 @@ std::string ChildOf(const ExecutorRole& role);
 std::string ChildOf(const StepAgentRole& role);
 // Ends the process when it was started as such a child.
 void ServeIfChild(env::Env& env, TableObjectMaker table_object = nullptr);
+
+// The executor, at work in threads of its own, when this process was started as one with `program`; else null. It ends
+// the process when its driver has gone. Its own_flow and on_outcomes are `main`'s.
+std::unique_ptr<cluster::ExecutorProcess> StartIfProgram(env::Env& env, const cluster::ExecutorOptions& main);
 
 }  // namespace glim::engine

@@ -6,6 +6,7 @@
 #include "base/try.h"
 #include "exec/bindings.h"
 #include "exec/function_codec.h"
+#include "exec/value_codec.h"
 
 namespace glim::exec {
 
@@ -21,8 +22,6 @@ template <>
 inline constexpr PrintFormat kLastOf<PrintFormat> = PrintFormat::kJson;
 template <>
 inline constexpr SqlMode kLastOf<SqlMode> = SqlMode::kReplace;
-template <>
-inline constexpr Type kLastOf<Type> = Type::kList;
 
 template <>
 CsvColumn Blank<CsvColumn>() {
@@ -44,51 +43,10 @@ flow::ReduceStep Blank<flow::ReduceStep>() {
 namespace {
 
 constexpr uint8_t kVersion = 1;
-constexpr int kValueDepthMax = 200;  // Of lists in lists.
 constexpr int kPartitionsMax = 65536;
 constexpr int kParallelMax = 1000;
 
-template <class A>
-void OneValue(A& archive, Value& value, int depth) {
-  if (depth > kValueDepthMax) {
-    return archive.Fail(Status::Invalid(fmt::format("its lists are more than {} deep", kValueDepthMax)));
-  }
-  Type type = value.type();
-  archive(type);
-  const auto plain = [&](auto number) {
-    archive(number);
-    if constexpr (A::kReads) value = Value(std::move(number));
-  };
-  switch (type) {
-    case Type::kNull: return;
-    case Type::kBool: return plain(!A::kReads && value.as_bool());
-    case Type::kInt64: return plain(A::kReads ? int64_t{0} : value.as_int64());
-    case Type::kDouble: return plain(A::kReads ? 0.0 : value.as_double());
-    case Type::kBytes: return plain(A::kReads ? std::string() : std::string(value.as_bytes()));
-    case Type::kList: {
-      std::vector<Value> elements;
-      if constexpr (!A::kReads) elements = value.as_list();
-      auto count = static_cast<uint32_t>(elements.size());
-      archive(count);
-      if constexpr (A::kReads) {
-        archive.Require(count <= archive.left(), "a list is longer than what is left");
-        for (uint32_t i = 0; i < count && archive.ok(); ++i) OneValue(archive, elements.emplace_back(), depth + 1);
-        value = Value(elements);
-      } else {
-        for (Value& element : elements) OneValue(archive, element, depth + 1);
-      }
-      return;
-    }
-    case Type::kAny: return;
-  }
-}
-
 }  // namespace
-
-template <class A>
-void Travel(A& archive, Value& value) {
-  OneValue(archive, value, 0);
-}
 
 // Only the driver has it.
 template <class A, class F>

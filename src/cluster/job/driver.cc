@@ -44,6 +44,7 @@ constexpr int kAttemptsMax = 4;
 struct Place {
   ExecutorPlace executor;
   std::shared_ptr<Peer> peer;
+  uint64_t outcomes_told = 0;  // Of the program's runs.
 };
 
 // What happened while a run goes on. Told by other threads, worked off by the one of Run.
@@ -671,12 +672,17 @@ class JobDriver::Impl::JobRun {
 
   void OpenAt(int place) {
     ExecutorPlace executor;
+    TellOutcomes tell;
     {
       const std::lock_guard lock(driver_.mutex_);
       const auto it = driver_.places_.find(place);
       if (it == driver_.places_.end()) return;  // Lost already; we are told.
       executor = it->second.executor;
+      tell.first = it->second.outcomes_told + 1;
+      for (uint64_t& told = it->second.outcomes_told; told < job_.outcomes.size(); ++told)
+        tell.outcomes.push_back(*job_.outcomes[told]);
     }
+    if (!tell.outcomes.empty()) PeerAt(place)->Ask(ToFrame(tell), [](const Result<net::Frame>&) {});
     OpenRun open{.run = number_,
                  .job = fmt::format("{:016x} {}", driver_.session_, number_),
                  .place = place,
@@ -688,7 +694,9 @@ class JobDriver::Impl::JobRun {
                  .lua_path = job_.hosts.lua_path,
                  .folder = env::CurrentFolder(),
                  .lua_kernels = job_.hosts.lua_kernels,
-                 .taps = options_.report != nullptr};
+                 .taps = options_.report != nullptr,
+                 .program_run = job_.program_run,
+                 .reach_nanos = job_.reach_nanos};
     net::Frame frame = ToFrame(open);
     frame.segments.push_back(net::Segment::Copy(graph_));
     PeerAt(place)->Ask(std::move(frame), [events = events_, place](Result<net::Frame> answer) {
@@ -837,7 +845,7 @@ int JobDriver::Impl::AddExecutor(const ExecutorPlace& executor) {
         [this, place](const std::shared_ptr<Peer>&, const Status& why) { OnLost(place, why); });
     {
       const std::lock_guard lock(mutex_);
-      places_[place] = {executor, peer};
+      places_[place] = {executor, peer, 0};
     }
     peer->Attach(transport_->Connect(executor.address, kConnectNanos, peer));
   });

@@ -52,6 +52,11 @@ struct JobDriverOptions {
 // What executors need to know of a run beside its plan.
 struct JobOptions {
   udf::HostOptions hosts;
+  // Where executors follow the program's main: which run of it this is, from 1, how the others before it went
+  // (exec/run_outcome.h), and how much time an executor has to get there. 0: they do not.
+  uint64_t program_run = 0;
+  std::vector<std::shared_ptr<const std::string>> outcomes = {};
+  int64_t reach_nanos = 0;
 };
 
 class JobDriver {

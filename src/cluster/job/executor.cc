@@ -3,11 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <functional>
 #include <future>
+#include <iostream>
 #include <map>
 #include <mutex>
 #include <shared_mutex>
@@ -117,6 +119,9 @@ class ExecutorProcess::Impl {
         driver_ = peer;
         orders_->Add([this, peer, shared] { AnswerStatus(*peer, *shared, OnOpenRun(*shared)); });
         return;
+      case kTellOutcomesMessage:
+        orders_->Add([this, peer, shared] { AnswerStatus(*peer, *shared, OnTellOutcomes(*shared)); });
+        return;
       case kTellStageMessage:
         orders_->Add([this, peer, shared] { AnswerStatus(*peer, *shared, OnTellStage(*shared)); });
         return;
@@ -127,6 +132,7 @@ class ExecutorProcess::Impl {
         // At once, for tasks to notice.
         const auto end = FromFrame<EndRun>(*shared);
         const std::lock_guard lock(run_mutex_);
+        if (end.ok()) ended_run_ = end->run;
         if (run_ != nullptr && end.ok() && run_->open.run == end->run) Cancel(*run_);
         orders_->Add([this, peer, shared] { AnswerStatus(*peer, *shared, OnEndRun(*shared)); });
         return;
@@ -192,7 +198,12 @@ class ExecutorProcess::Impl {
     exec::GraphDecoding decoding;
     decoding.open_table = [this](const std::string& handle) { return OpenTable(handle); };
     decoding.table_object = options_.table_object;
-    ASSIGN_OR_RETURN(const auto graph, exec::DecodeGraph(frame.segments[1].bytes, decoding));
+    // What main printed on its way is dropped by now, and it does not go on before it hears how this run went.
+    ASSIGN_OR_RETURN(const std::shared_ptr<const flow::Graph> own, OwnFlow(open));
+    decoding.own = own.get();
+    auto decoded = exec::DecodeGraph(frame.segments[1].bytes, decoding);
+    if (!decoded.ok()) return own != nullptr ? OfAnotherPlan(std::move(decoded).status()) : std::move(decoded).status();
+    const std::shared_ptr<flow::Graph> graph = *std::move(decoded);
     ASSIGN_OR_RETURN(const plan::Plan plan,
                      plan::MakePlan(graph, std::vector<int>(open.ends.begin(), open.ends.end())));
     run->spread = plan::SpreadOverProcesses(plan, exec::FactsOfFunctions(*graph));
@@ -228,7 +239,33 @@ class ExecutorProcess::Impl {
       run_ = run;
       queue_ = std::make_unique<TaskQueue>(pool_.get());
     }
+    prints_.store(true);
     return Status::Ok();
+  }
+
+  Result<std::shared_ptr<const flow::Graph>> OwnFlow(const OpenRun& open) {
+    if (open.program_run == 0) return std::shared_ptr<const flow::Graph>();
+    if (options_.own_flow == nullptr) return Status::Invalid("this executor is not the driver's program");
+    const auto given_up = [&] {
+      const std::lock_guard lock(run_mutex_);
+      return ended_run_ >= open.run;
+    };
+    auto own = options_.own_flow(open.program_run,
+                                 env_.clock().MonotonicNanos() + std::max<int64_t>(open.reach_nanos, 0), given_up);
+    if (!own.ok()) return OfAnotherPlan(std::move(own).status());
+    FlushOutput();
+    return own;
+  }
+
+  static Status OfAnotherPlan(Status status) {
+    if (status.code() != Code::kInvalid) return status;
+    return std::move(status).With("the driver's program, started as an executor, was built for another plan");
+  }
+
+  Status OnTellOutcomes(const net::Frame& frame) {
+    ASSIGN_OR_RETURN(TellOutcomes tell, FromFrame<TellOutcomes>(frame));
+    if (options_.on_outcomes == nullptr) return Status::Invalid("this executor is not the driver's program");
+    return options_.on_outcomes(tell.first, std::move(tell.outcomes));
   }
 
   // In a thread that runs a task.
@@ -369,6 +406,7 @@ class ExecutorProcess::Impl {
     // All tasks have ended then.
     queue.reset();
     FlushOutput();
+    prints_.store(options_.own_flow == nullptr);
     filled_.clear();
     const std::unique_lock lock(run->outputs);
     run->tasks.reset();
@@ -382,7 +420,7 @@ class ExecutorProcess::Impl {
     while (!printing_over_.load()) {
       auto piece = capture_->Read(kLookNanos);
       if (!piece.ok()) return;
-      if (piece->bytes.empty()) continue;
+      if (piece->bytes.empty() || !prints_.load()) continue;
       // Until there is a driver: it dials us as soon as it knows where we are.
       std::shared_ptr<Peer> driver;
       while (!printing_over_.load() && (driver = PeerAt(0)) == nullptr) env_.clock().SleepFor(kLookNanos);
@@ -400,6 +438,7 @@ class ExecutorProcess::Impl {
   // Until it has reached the driver.
   void FlushOutput() {
     std::fflush(stdout);
+    std::cout.flush();  // A program may have given it a buffer of its own.
     while (capture_ != nullptr && !capture_->AllRead() && !printing_over_.load()) env_.clock().SleepFor(kBriefNanos);
   }
   static constexpr int64_t kLookNanos = 50'000'000;
@@ -440,12 +479,14 @@ class ExecutorProcess::Impl {
   std::map<int, Status> filled_;                                         // Stages whose table is filled, in this run.
   std::unique_ptr<exec::WorkerPool> pool_;
 
-  std::mutex run_mutex_;  // Of the next two.
+  std::mutex run_mutex_;  // Of the next three.
+  uint64_t ended_run_ = 0;
   std::shared_ptr<Run> run_;
   std::unique_ptr<TaskQueue> queue_;
   std::unique_ptr<env::OutputCapture> capture_;
   std::thread printer_;
   std::atomic<bool> printing_over_{false};
+  std::atomic<bool> prints_{options_.own_flow == nullptr};  // What is printed goes to the driver.
   std::unique_ptr<Line> rows_ = std::make_unique<Line>();
   std::unique_ptr<Line> orders_ = std::make_unique<Line>();
 };

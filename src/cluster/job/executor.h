@@ -18,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "env/env.h"
 #include "exec/graph_codec.h"
@@ -34,6 +35,16 @@ struct ExecutorOptions {
   bool sends_errors = false;            // What is printed to stderr goes to the driver, too.
   // Makes tables what Lua functions can capture (exec/graph_codec.h).
   std::function<std::shared_ptr<const udf::SharedObject>(TableHandle table)> table_object;
+  // For a process that is the driver's own program and follows its main, so that it has functions in C++. Null: it is
+  // none. What it prints is dropped while no run is open: that is main's, and the driver's main prints it, too.
+  //
+  // The flow that main runs as its `run`-th; waits until main is there, and fails when it does not get there by
+  // `until`, or `given_up` says that nobody waits for it any more. Called from one thread.
+  std::function<Result<std::shared_ptr<const flow::Graph>>(uint64_t run, int64_t until,
+                                                           const std::function<bool()>& given_up)>
+      own_flow;
+  // How main's runs from `first` on went (exec/run_outcome.h). From the same thread.
+  std::function<Status(uint64_t first, std::vector<std::string> outcomes)> on_outcomes;
 };
 
 class ExecutorProcess {

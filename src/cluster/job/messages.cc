@@ -178,6 +178,13 @@ void Visit(Codec& codec, OpenRun& open) {
   codec(open.folder);
   codec(open.lua_kernels);
   codec(open.taps);
+  codec(open.program_run);
+  codec(open.reach_nanos);
+}
+template <class Codec>
+void Visit(Codec& codec, TellOutcomes& tell) {
+  codec(tell.first);
+  codec(tell.outcomes);
 }
 template <class Codec>
 void Visit(Codec& codec, TellStage& tell) {
@@ -285,12 +292,14 @@ const net::MessageTable& JobMessages() {
     messages.Add(kFindModuleMessage, "find-module", net::Role::kNode);
     messages.Add(kStartExecutorMessage, "start-executor", net::Role::kClient);
     messages.Add(kStopExecutorMessage, "stop-executor", net::Role::kClient);
+    messages.Add(kTellOutcomesMessage, "tell-outcomes", net::Role::kClient);
     return messages;
   }();
   return table;
 }
 
 net::Frame ToFrame(const OpenRun& message) { return MakeFrame(kOpenRunMessage, message); }
+net::Frame ToFrame(const TellOutcomes& message) { return MakeFrame(kTellOutcomesMessage, message); }
 net::Frame ToFrame(const TellStage& message) { return MakeFrame(kTellStageMessage, message); }
 net::Frame ToFrame(const RunTask& message) { return MakeFrame(kRunTaskMessage, message); }
 net::Frame ToFrame(const DropOutput& message) { return MakeFrame(kDropOutputMessage, message); }
@@ -307,6 +316,7 @@ Result<Message> FromFrame(const net::Frame& frame) {
   return DecodeFields<Message>(frame.segments[0].bytes);
 }
 template Result<OpenRun> FromFrame(const net::Frame& frame);
+template Result<TellOutcomes> FromFrame(const net::Frame& frame);
 template Result<TellStage> FromFrame(const net::Frame& frame);
 template Result<RunTask> FromFrame(const net::Frame& frame);
 template Result<DropOutput> FromFrame(const net::Frame& frame);

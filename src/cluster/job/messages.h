@@ -3,7 +3,7 @@
 // What the driver of a run and its executors say to each other. A question is a frame of its own type, an answer a
 // frame of type kAnswer with the question's number; it begins with a status. docs/format/wire.md has the bytes.
 //
-//   driver -> executor    OpenRun, TellStage, RunTask, DropOutput, EndRun
+//   driver -> executor    TellOutcomes, OpenRun, TellStage, RunTask, DropOutput, EndRun
 //   executor -> driver    Output, FindModule
 //   executor -> executor, executor -> driver and back   Fetch
 //   driver -> agent       StartExecutor, StopExecutor
@@ -36,6 +36,7 @@ enum JobMessage : uint16_t {
   kFindModuleMessage = 88,
   kStartExecutorMessage = 89,
   kStopExecutorMessage = 90,
+  kTellOutcomesMessage = 91,
 };
 const net::MessageTable& JobMessages();
 
@@ -56,6 +57,16 @@ struct OpenRun {
   std::string folder;  // The driver's current one, for paths of files and programs.
   bool lua_kernels = true;
   bool taps = false;
+  // For an executor that follows the program's main (ExecutorOptions::own_flow): the flow is the one that main runs as
+  // its so-many-th from 1, and main has so much time to get there. 0: the bytes are all there is of the flow.
+  uint64_t program_run = 0;
+  int64_t reach_nanos = 0;
+};
+
+// How runs of the program went that are over, for executors that follow its main; before the OpenRun of a later one.
+struct TellOutcomes {
+  uint64_t first = 0;                 // Of them, from 1.
+  std::vector<std::string> outcomes;  // exec/run_outcome.h
 };
 
 // Where the rows are that the tasks of a stage gave.
@@ -142,6 +153,7 @@ struct StopExecutor {
   uint64_t id = 0;
 };
 
+net::Frame ToFrame(const TellOutcomes& message);
 net::Frame ToFrame(const Output& message);
 net::Frame ToFrame(const FindModule& message);
 net::Frame ToFrame(const StartExecutor& message);

@@ -51,6 +51,8 @@ TEST(JobMessagesTest, ComeBackAsTheyWere) {
   open.folder = "/home";
   open.lua_kernels = false;
   open.taps = true;
+  open.program_run = 4;
+  open.reach_nanos = 5;
   const auto opened = FromFrame<OpenRun>(ToFrame(open));
   ASSERT_TRUE(opened.ok());
   EXPECT_THAT(opened->ends, ElementsAre(1, 4));
@@ -60,6 +62,13 @@ TEST(JobMessagesTest, ComeBackAsTheyWere) {
   EXPECT_EQ(opened->plan_hash, 99U);
   EXPECT_FALSE(opened->lua_kernels);
   EXPECT_TRUE(opened->taps);
+  EXPECT_EQ(opened->program_run, 4U);
+  EXPECT_EQ(opened->reach_nanos, 5);
+
+  const auto told = FromFrame<TellOutcomes>(ToFrame(TellOutcomes{.first = 2, .outcomes = {"a", ""}}));
+  ASSERT_TRUE(told.ok());
+  EXPECT_EQ(told->first, 2U);
+  EXPECT_THAT(told->outcomes, ElementsAre("a", ""));
 
   TaskAnswer answer;
   answer.result.counters.Add("odd", 3);
