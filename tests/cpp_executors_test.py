@@ -14,6 +14,7 @@ import tempfile
 import time
 import unittest
 
+from agents_test import ClusterCase, send, wait_until
 from jobs_test import BUILD, TIMEOUT_S, executors_of
 
 PROGRAM = os.path.join(BUILD, "cpp_flows")
@@ -92,7 +93,7 @@ class LocalTest(ProgramCase):
         rows = [f"row {round} {n}" for round in range(2) for n in range(100)]
         self.assertEqual(sorted(lines), sorted(["hello", "before", "between", "between", *rows]))
         self.assertEqual(lines[:2] + lines[102:103] + lines[-1:], ["hello", "before", "between", "between"])
-        self.assertEqual(err, "before, to stderr\n")
+        self.assertEqual(err.count("before, to stderr"), 1)
 
     def test_a_main_that_builds_something_else_is_told(self):
         err = self.run_case("other", "--on", "local:2", expect=1)[1]
@@ -110,6 +111,95 @@ class LocalTest(ProgramCase):
 
     def test_a_wrong_option_is_told(self):
         self.assertIn("--cpp takes executors or here", self.run_case("where", "--cpp", "there", expect=2)[1])
+
+
+class AgentsTest(ClusterCase):
+    """The same on agents, which get the program by its hash."""
+
+    def start_case(self, *arguments, on=None, program=PROGRAM):
+        on = on or "standalone://" + self.master.address
+        return subprocess.Popen([program, *arguments, "--on", on, *self.key], cwd=self.folder, env=self.environment,
+                                text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def run_case(self, *arguments, expect=0, **how):
+        job = self.start_case(*arguments, **how)
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual(job.returncode, expect, err)
+        return out, err
+
+    def programs_of(self, agent):
+        """Name and inode of each program that the agent has."""
+        folder = os.path.join(self.folder, agent.folder, "programs")
+        return {name: os.stat(os.path.join(folder, name)).st_ino for name in os.listdir(folder)}
+
+    def test_the_answer_is_that_of_one_process(self):
+        self.make_cluster(2)
+        self.assertEqual(self.run_case("where")[0], "hello\non executors\n")
+        for case in ("steps", "two", "loop"):
+            with self.subTest(case=case):
+                expected = self.run_case(case, "--partitions", "5", on="embedded")[0]
+                self.assertEqual(self.run_case(case, "--partitions", "5")[0], expected)
+        self.assertIn("built for another plan", self.run_case("other", expect=1)[1])
+        self.await_nothing_left()
+
+    def test_an_agent_keeps_the_program(self):
+        self.make_cluster(1)
+        agent = self.agents[0]
+        self.run_case("where")
+        kept = self.programs_of(agent)
+        self.assertEqual(len(kept), 1)
+        self.run_case("where")
+        agent.restart()
+        self.await_agents(1)
+        self.run_case("where")
+        self.assertEqual(self.programs_of(agent), kept)
+        # Another program is another one, though it does the same; one that was damaged is fetched anew.
+        other = os.path.join(self.folder, "other_program")
+        with open(PROGRAM, "rb") as source, open(other, "wb") as copy:
+            copy.write(source.read() + b"x")
+        os.chmod(other, 0o755)
+        self.assertEqual(self.run_case("where", program=other)[0], "hello\non executors\n")
+        self.assertEqual(len(self.programs_of(agent)), 2)
+        agent.kill()
+        name = next(iter(kept))
+        path = os.path.join(self.folder, agent.folder, "programs", name)
+        with open(path, "r+b") as file:
+            file.truncate(1000)
+        agent.start()
+        self.await_agents(1)
+        self.assertEqual(self.run_case("where")[0], "hello\non executors\n")
+        self.assertEqual(os.stat(path).st_size, os.stat(PROGRAM).st_size)
+        self.await_nothing_left()
+
+    def test_whoever_is_killed_the_answer_is_the_same(self):
+        self.make_cluster(2)
+        expected = self.run_case("long", "--partitions", "12", on="embedded")[0]
+        chance = random.Random(5)
+        job = self.start_case("long", "--partitions", "12")
+        losses = 0
+        while job.poll() is None:
+            time.sleep(0.2 + chance.random() * 0.4)
+            executors = [number for agent in self.agents for number in agent.children()]
+            if losses == 3 or not executors:
+                continue
+            losses += 1
+            if losses == 2:
+                chance.choice(self.agents).restart()
+            else:
+                send(chance.choice(executors), signal.SIGKILL)
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual((job.returncode, out), (0, expected), err)
+        self.assertGreater(losses, 0)
+        self.await_nothing_left()
+
+    def test_a_driver_that_is_killed_frees_everything(self):
+        self.make_cluster(2)
+        job = self.start_case("long", "--partitions", "12")
+        wait_until("executors", lambda: all(agent.children() for agent in self.agents))
+        job.kill()
+        job.communicate(timeout=TIMEOUT_S)
+        self.await_nothing_left()
+        wait_until("memory to be free", lambda: all(a["memory_used_bytes"] == 0 for a in self.status()["agents"]))
 
 
 if __name__ == "__main__":

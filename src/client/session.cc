@@ -390,7 +390,7 @@ Result<Engines> ChooseEngine(const plan::Plan& plan, const Engine& engine, const
     ASSIGN_OR_RETURN(engine::Program here, engine::ThisProgram(*parts->env));
     program = std::make_shared<const engine::Program>(std::move(here));
   }
-  if (!engines.launcher->SetProgram(std::move(program), ProgramCourse::Here().patience_nanos())) return Engines{};
+  RETURN_IF_ERROR(engines.launcher->SetProgram(std::move(program), ProgramCourse::Here().patience_nanos()));
   parts->followed = engines.followed;
   return engines;
 }

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <future>
 #include <map>
 #include <mutex>
 #include <set>
@@ -18,6 +20,7 @@
 #include "cluster/job/messages.h"
 #include "cluster/job/peer.h"
 #include "cluster/metrics.h"
+#include "cluster/program_store.h"
 #include "env/path.h"
 #include "net/event_loop.h"
 #include "net/transport.h"
@@ -30,6 +33,7 @@ constexpr int64_t kTickNanos = 500'000'000;
 constexpr int64_t kConnectNanos = 3'000'000'000;
 constexpr int64_t kMemoryMin = int64_t{64} << 20;  // Of an executor.
 constexpr size_t kExecutorsMax = 256;
+constexpr int64_t kFetchNanos = 120'000'000'000;  // For a driver to send its program.
 
 std::string Mebibytes(int64_t bytes) { return fmt::format("{} MiB", bytes >> 20); }
 
@@ -45,6 +49,8 @@ class AgentProcess::Impl {
       stopping_ = true;
       timer_.Cancel();
     });
+    programs_over_.store(true);
+    programs_line_.reset();
     orders_.reset();
     listener_.reset();
     drivers_transport_.reset();
@@ -61,6 +67,8 @@ class AgentProcess::Impl {
     // What an agent left that was killed.
     if (env_.files().Stat(tmp_folder_).ok()) RETURN_IF_ERROR(env_.files().RemoveAll(tmp_folder_));
     RETURN_IF_ERROR(env_.files().MakeFolders(tmp_folder_));
+    const std::string folder = tmp_folder_.substr(0, tmp_folder_.rfind('/'));
+    ASSIGN_OR_RETURN(programs_, ProgramStore::Open(env_, {.folder = env::JoinPath(folder, "programs")}));
     Status status;
     loop_.Call([&] { status = StartInLoop(); });
     return status;
@@ -196,6 +204,12 @@ class AgentProcess::Impl {
           peer->Answer(MakeAnswer(shared->header.request, answer.status(), answer.ok() ? Encode(*answer) : ""));
         });
         return;
+      case kStartProgramMessage:
+        programs_line_->Add([this, peer, shared] {
+          const auto answer = OnStartProgram(peer, *shared);
+          peer->Answer(MakeAnswer(shared->header.request, answer.status(), answer.ok() ? Encode(*answer) : ""));
+        });
+        return;
       case kStopExecutorMessage:
         orders_->Add([this, peer, shared] {
           const auto stop = FromFrame<StopExecutor>(*shared);
@@ -210,6 +224,13 @@ class AgentProcess::Impl {
   void OnDriverGone(const std::shared_ptr<Peer>& peer) {
     drivers_.erase(peer);
     if (stopping_) return;
+    {
+      // Its next connection may come before they have ended.
+      const std::lock_guard lock(mutex_);
+      for (auto& [id, executor] : executors_) {
+        if (executor.driver == peer) executor.memory_bytes = 0;
+      }
+    }
     orders_->Add([this, peer] { End([&](uint64_t, const Executor& e) { return e.driver == peer; }); });
   }
 
@@ -218,6 +239,41 @@ class AgentProcess::Impl {
 
   Result<StartExecutorAnswer> OnStartExecutor(const std::shared_ptr<Peer>& driver, const net::Frame& frame) {
     ASSIGN_OR_RETURN(const StartExecutor start, FromFrame<StartExecutor>(frame));
+    return Grant(driver, start, [&](int32_t threads) { return options_.start_executor(threads, tmp_folder_); });
+  }
+
+  // In the programs' thread.
+  Result<StartExecutorAnswer> OnStartProgram(const std::shared_ptr<Peer>& driver, const net::Frame& frame) {
+    ASSIGN_OR_RETURN(const StartProgram start, FromFrame<StartProgram>(frame));
+    if (options_.start_program == nullptr) return Status::Invalid("this agent starts no programs");
+    const int64_t until = env_.clock().MonotonicNanos() + kFetchNanos;
+    const auto fetch = [&](uint64_t offset) { return FetchPiece(driver, {start.program, offset}, until); };
+    auto path = programs_->Get(start.program, start.size, fetch);
+    if (!path.ok()) return std::move(path).status().With("agent " + options_.name);
+    return Grant(driver, start.executor,
+                 [&](int32_t threads) { return options_.start_program(start, *path, threads, tmp_folder_); });
+  }
+
+  Result<std::string> FetchPiece(const std::shared_ptr<Peer>& driver, const FetchProgram& piece, int64_t until) {
+    const auto promise = std::make_shared<std::promise<Result<net::Frame>>>();
+    driver->Ask(ToFrame(piece), [promise](Result<net::Frame> answer) { promise->set_value(std::move(answer)); });
+    auto answer = promise->get_future();
+    // A connection that is lost answers, too.
+    while (answer.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready) {
+      if (programs_over_.load()) return Status::Cancelled("the agent ends");
+      if (env_.clock().MonotonicNanos() > until)
+        return Status::Unavailable("the driver's program did not come in time");
+    }
+    ASSIGN_OR_RETURN(const net::Frame frame, answer.get());
+    RETURN_IF_ERROR(BodyOfAnswer(frame).status());
+    if (frame.segments.size() != 2) return Status::Corrupt("a piece of a program that is not there");
+    return std::string(frame.segments[1].bytes);
+  }
+
+  // What is asked for, if so much is free.
+  template <class Start>
+  Result<StartExecutorAnswer> Grant(const std::shared_ptr<Peer>& driver, const StartExecutor& start,
+                                    Start start_child) {
     StartExecutorAnswer answer;
     answer.threads = start.threads > 0 ? std::min(start.threads, options_.threads) : options_.threads;
     {
@@ -231,17 +287,24 @@ class AgentProcess::Impl {
       }
       if (executors_.size() >= kExecutorsMax)
         return Status::Exhausted(fmt::format("agent {} runs {} executors already", options_.name, executors_.size()));
+      starting_bytes_ += answer.memory_bytes;
     }
-    auto child = options_.start_executor(answer.threads, tmp_folder_);
-    if (!child.ok()) return std::move(child).status().With("agent " + options_.name);
-    answer.address = Reachable(child->address);
-    answer.id = next_id_++;
+    auto child = start_child(answer.threads);
+    Status status = child.ok() ? Status::Ok() : std::move(child).status().With("agent " + options_.name);
+    // In the loop, which tells when a driver has gone: what is entered before that is ended then.
     bool is_there = false;
-    loop_.Call([&] { is_there = drivers_.contains(driver); });
+    loop_.Call([&] {
+      is_there = drivers_.contains(driver);
+      const std::lock_guard lock(mutex_);
+      starting_bytes_ -= answer.memory_bytes;
+      if (!status.ok() || !is_there) return;
+      answer.address = Reachable(child->address);
+      answer.id = next_id_++;
+      executors_[answer.id] = {*std::move(child), driver, answer.memory_bytes};
+      ++executors_started_;
+    });
+    RETURN_IF_ERROR(std::move(status));
     if (!is_there) return Status::Stale("the driver has gone");
-    const std::lock_guard lock(mutex_);
-    executors_[answer.id] = {*std::move(child), driver, answer.memory_bytes};
-    ++executors_started_;
     return answer;
   }
 
@@ -286,7 +349,7 @@ class AgentProcess::Impl {
 
   // Under mutex_.
   int64_t MemoryUsed() const {
-    int64_t used = 0;
+    int64_t used = starting_bytes_;
     for (const auto& [id, executor] : executors_) used += executor.memory_bytes;
     return used;
   }
@@ -312,14 +375,20 @@ class AgentProcess::Impl {
   bool master_away_ = false;
 
   // The orders'.
-  uint64_t next_id_ = 1;
   AgentChild server_;
   int64_t server_again_at_ = 0;
   int64_t server_pause_ = kTickNanos;
 
-  std::mutex mutex_;  // Of the next.
+  // The programs'.
+  std::unique_ptr<ProgramStore> programs_;
+
+  std::atomic<bool> programs_over_{false};
+  std::mutex mutex_;  // Of the next four.
   std::map<uint64_t, Executor> executors_;
   uint64_t executors_started_ = 0;
+  int64_t starting_bytes_ = 0;  // Of those that are being started.
+  uint64_t next_id_ = 1;
+  std::unique_ptr<Line> programs_line_ = std::make_unique<Line>();
   std::unique_ptr<Line> orders_ = std::make_unique<Line>();
 };
 

@@ -5,9 +5,13 @@
 // its connection is lost. It tells the master again and again that it is there and what is free, so that drivers find
 // it. If wanted, it keeps a server of tables running beside itself.
 //
+// Executors that have to be the driver's program are that: the agent asks the driver for its bytes, once
+// (program_store.h).
+//
 // It holds no rows: those lie with the executors. Children end with it, however it ends.
 //
-// Threads: one for connections, one that starts and ends children, which may take a while. Thread: one.
+// Threads: one for connections, one that starts and ends children, which may take a while, and one that fetches
+// programs and starts them, which takes as long as their main does. Thread: one.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/job/messages.h"
 #include "env/env.h"
 #include "glim/status.h"
 #include "net/key.h"
@@ -41,6 +46,10 @@ struct AgentProcessOptions {
   int64_t memory_bytes = 0;                 // That all executors may have together.
   // Starts an executor that keeps what does not fit into memory in `tmp_folder`. Called from one thread.
   std::function<Result<AgentChild>(int32_t threads, const std::string& tmp_folder)> start_executor;
+  // The same of the program at `path`, as the driver has it started.
+  std::function<Result<AgentChild>(const StartProgram& program, const std::string& path, int32_t threads,
+                                   const std::string& tmp_folder)>
+      start_program;
   std::function<Result<AgentChild>()> start_server;  // Null: none. Called again when the server has ended.
 };
 

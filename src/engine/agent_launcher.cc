@@ -6,18 +6,21 @@
 #include <algorithm>
 #include <future>
 #include <set>
+#include <span>
+#include <string_view>
 #include <utility>
 
 #include "base/log.h"
 #include "base/try.h"
 #include "base/version.h"
-#include "cluster/job/messages.h"
+#include "cluster/job/program_digest.h"
 
 namespace glim::engine {
 namespace {
 
 constexpr int64_t kConnectNanos = 3'000'000'000;
 constexpr int64_t kStartNanos = 12'000'000'000;
+constexpr int64_t kSendNanos = 130'000'000'000;  // For a program to get there; the agent gives up before.
 constexpr int64_t kLookNanos = 50'000'000;
 
 }  // namespace
@@ -78,12 +81,66 @@ std::shared_ptr<cluster::Peer> AgentLauncher::PeerOf(const std::string& agent) {
     }
     peer = std::make_shared<cluster::Peer>(
         loop_, "the agent at " + agent,
-        [](const std::shared_ptr<cluster::Peer>& from, const net::Frame&) { from->Close(); },
-        [this, agent](const std::shared_ptr<cluster::Peer>&, const Status&) { peers_.erase(agent); });
+        [this](const std::shared_ptr<cluster::Peer>& from, const net::Frame& frame) {
+          if (frame.header.type != cluster::kFetchProgramMessage) return from->Close();
+          from->Answer(PieceOf(sent_.get(), frame));
+        },
+        [this, agent](const std::shared_ptr<cluster::Peer>& lost, const Status&) {
+          const auto known = peers_.find(agent);
+          if (known != peers_.end() && known->second == lost) peers_.erase(known);
+        });
     peers_[agent] = peer;
     peer->Attach(transport_->Connect(agent, kConnectNanos, peer));
   });
   return peer;
+}
+
+Status AgentLauncher::SetProgram(std::shared_ptr<const Program> program, int64_t patience_nanos) {
+  std::unique_ptr<Sent> sent;
+  if (program != nullptr) {
+    sent = std::make_unique<Sent>();
+    ASSIGN_OR_RETURN(sent->file, env_.files().OpenRandom(program->binary));
+    cluster::ProgramDigest digest;
+    std::string piece(cluster::kProgramPieceBytes, '\0');
+    for (uint64_t offset = 0; offset < sent->file->size(); offset += piece.size()) {
+      ASSIGN_OR_RETURN(const size_t read, sent->file->ReadAt(offset, std::span(piece)));
+      digest.Add(std::string_view(piece).substr(0, read));
+    }
+    sent->start = {.executor = {options_.threads, options_.memory_bytes},
+                   .program = digest.Name(),
+                   .size = sent->file->size(),
+                   .arguments = program->arguments,
+                   .environment = program->environment,
+                   .folder = program->folder,
+                   .patience_nanos = patience_nanos};
+  }
+  loop_.Call([&] {
+    sent_ = std::move(sent);
+    // With the connections those go that were started otherwise.
+    for (const auto& [agent, peer] : std::exchange(peers_, {})) peer->Close();
+  });
+  agent_of_.clear();
+  return Status::Ok();
+}
+
+net::Frame AgentLauncher::Question() const {
+  if (sent_ != nullptr) return ToFrame(sent_->start);
+  return ToFrame(cluster::StartExecutor{options_.threads, options_.memory_bytes});
+}
+
+net::Frame AgentLauncher::PieceOf(const Sent* sent, const net::Frame& question) {
+  const uint64_t request = question.header.request;
+  const auto fetch = cluster::FromFrame<cluster::FetchProgram>(question);
+  if (!fetch.ok()) return cluster::MakeAnswer(request, fetch.status());
+  if (sent == nullptr || sent->start.program != fetch->program)
+    return cluster::MakeAnswer(request, Status::Stale("the driver has started another program meanwhile"));
+  std::string piece(cluster::kProgramPieceBytes, '\0');
+  const auto read = sent->file->ReadAt(fetch->offset, std::span(piece));
+  if (!read.ok()) return cluster::MakeAnswer(request, read.status());
+  piece.resize(*read);
+  std::vector<net::Segment> segments;
+  segments.push_back(net::Segment::Copy(piece));
+  return cluster::MakeAnswer(request, Status::Ok(), {}, std::move(segments));
 }
 
 bool AgentLauncher::IsWanted(const param::AgentStatus& agent) const {
@@ -116,13 +173,14 @@ Result<std::vector<cluster::ExecutorPlace>> AgentLauncher::Launch(const std::vec
       continue;
     }
     Asked question{.agent = agent.agent};
-    PeerOf(agent.agent.address)
-        ->Ask(ToFrame(cluster::StartExecutor{options_.threads, options_.memory_bytes}),
-              [promise = question.promise](Result<net::Frame> frame) { promise->set_value(std::move(frame)); });
+    PeerOf(agent.agent.address)->Ask(Question(), [promise = question.promise](Result<net::Frame> frame) {
+      promise->set_value(std::move(frame));
+    });
     asked.push_back(std::move(question));
   }
   std::vector<cluster::ExecutorPlace> places;
-  const int64_t until = env_.clock().MonotonicNanos() + kStartNanos;
+  int64_t until = env_.clock().MonotonicNanos() + kStartNanos;
+  if (sent_ != nullptr) until += kSendNanos + sent_->start.patience_nanos;
   for (Asked& question : asked) {
     std::future_status ready = std::future_status::timeout;
     while (ready != std::future_status::ready && env_.clock().MonotonicNanos() < until && !env_.interrupted())

@@ -4,7 +4,8 @@
 // for one. An agent that comes later gets one, too, in the middle of a run; one that is gone is done without.
 // `--on standalone://host:port`.
 //
-// The connection to an agent is the lease of what it has started for us: both end together.
+// The connection to an agent is the lease of what it has started for us: both end together. An agent that is to start
+// our program asks for it there, piece by piece, if it has not kept it from another time.
 //
 // Thread: one at a time.
 #pragma once
@@ -15,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/job/messages.h"
 #include "cluster/job/peer.h"
 #include "engine/launcher.h"
 #include "env/env.h"
@@ -45,6 +47,7 @@ class AgentLauncher final : public Launcher {
   // The names of the living ones. Thread: any.
   Result<std::vector<std::string>> AliveAgents();
   Result<std::vector<cluster::ExecutorPlace>> Launch(const std::vector<cluster::ExecutorPlace>& at_work) override;
+  Status SetProgram(std::shared_ptr<const Program> program, int64_t patience_nanos) override;
   // Tells the master of a job; true when somebody wants it to end. Thread: any.
   bool Report(const param::JobStatus& job);
   // Adds to the log that the master keeps of a job; up to where it need not come again. Thread: any.
@@ -53,7 +56,14 @@ class AgentLauncher final : public Launcher {
 
  private:
   struct Asked;
+  // What agents start, when it is our program.
+  struct Sent {
+    std::unique_ptr<const env::RandomAccessFile> file;
+    cluster::StartProgram start;
+  };
   std::shared_ptr<cluster::Peer> PeerOf(const std::string& agent);
+  net::Frame Question() const;
+  static net::Frame PieceOf(const Sent* sent, const net::Frame& question);
   bool IsWanted(const param::AgentStatus& agent) const;
 
   env::Env& env_;
@@ -62,7 +72,9 @@ class AgentLauncher final : public Launcher {
   std::map<std::string, std::string> agent_of_;  // Executors that were started, by address: the agent's address.
   net::EventLoop loop_;
   std::unique_ptr<net::Transport> transport_;
-  std::map<std::string, std::shared_ptr<cluster::Peer>> peers_;  // By the agent's address. The loop's.
+  // The loop's.
+  std::map<std::string, std::shared_ptr<cluster::Peer>> peers_;  // By the agent's address.
+  std::unique_ptr<const Sent> sent_;                             // Changed by SetProgram, in the loop.
 };
 
 }  // namespace glim::engine

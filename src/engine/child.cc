@@ -108,8 +108,11 @@ Result<Child> StartProgram(env::Env& env, const Program& program, const std::str
     if (moved.output_ended) {
       process->Kill();  // It may only have closed its output.
       ASSIGN_OR_RETURN(const int code, process->Wait());
+      constexpr int kCannotBeRun = 126, kNotThere = 127;  // As a shell says it.
+      const bool runs = code != kCannotBeRun && code != kNotThere;
       return Status::Unavailable(
-          fmt::format("the program, started as an executor, ended with exit code {} before it made a Session", code));
+          fmt::format("the program, started as an executor, ended with exit code {} before it made a Session{}", code,
+                      runs ? "" : ": it cannot be run there, or a library that it needs is missing"));
     }
     printed.append(bytes, moved.read);
     const size_t begin = printed.find(mark);

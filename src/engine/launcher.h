@@ -30,8 +30,8 @@ class Launcher {
   // kUnreachable and kExhausted say why there are none; kUnavailable: it may work when it is tried again.
   virtual Result<std::vector<cluster::ExecutorPlace>> Launch(const std::vector<cluster::ExecutorPlace>& at_work) = 0;
   // From now on an executor is this program, which follows its main (StartProgram) and has `patience_nanos` to make its
-  // first Session. Null: it is none. Expects: none is at work. False when that cannot be had here.
-  virtual bool SetProgram(std::shared_ptr<const Program> /*program*/, int64_t /*patience_nanos*/) { return false; }
+  // first Session. Null: it is none. Expects: none is at work.
+  virtual Status SetProgram(std::shared_ptr<const Program> program, int64_t patience_nanos) = 0;
   // With which the program reaches them. Null: this machine only.
   virtual std::shared_ptr<const net::Key> key() const = 0;
 };

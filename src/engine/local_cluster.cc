@@ -84,10 +84,10 @@ Result<std::string> LocalCluster::StartExecutor() {
   return Keep(std::move(child));
 }
 
-bool LocalCluster::SetProgram(std::shared_ptr<const Program> program, int64_t patience_nanos) {
+Status LocalCluster::SetProgram(std::shared_ptr<const Program> program, int64_t patience_nanos) {
   program_ = std::move(program);
   program_nanos_ = patience_nanos;
-  return true;
+  return Status::Ok();
 }
 
 LocalCluster::~LocalCluster() {

@@ -71,10 +71,29 @@ Status Serve(env::Env& env, Process& process, Ends ends) {
   return AwaitEnd(env, ends);
 }
 
+constexpr int64_t kProgramNanosMax = 600'000'000'000;  // For a driver's program to make its Session.
+
 Result<cluster::AgentChild> StartAgentChild(env::Env& env, const std::string& what, const std::string& role) {
   constexpr int64_t kStartNanos = 10'000'000'000;
   ASSIGN_OR_RETURN(Child child, StartChild(env, what, role, env.clock().MonotonicNanos() + kStartNanos));
   return cluster::AgentChild{std::move(child.process), std::move(child.address)};
+}
+
+Result<cluster::AgentChild> StartAgentProgram(env::Env& env, const cluster::StartProgram& start,
+                                              const std::string& path, const std::string& role) {
+  Program program{.binary = path, .arguments = start.arguments, .environment = {}, .folder = start.folder};
+  // No others: what finds libraries and programs is this machine's own.
+  for (const std::string& variable : start.environment) {
+    if (variable.starts_with("GLIM_")) program.environment.push_back(variable);
+  }
+  const int64_t patience = std::clamp<int64_t>(start.patience_nanos, 0, kProgramNanosMax);
+  ASSIGN_OR_RETURN(Child child, StartProgram(env, program, role, env.clock().MonotonicNanos() + patience));
+  return cluster::AgentChild{std::move(child.process), std::move(child.address)};
+}
+
+// The program goes to the driver's folder before it reads its key.
+std::string AbsolutePath(const std::string& path) {
+  return path.empty() || path.starts_with('/') ? path : env::JoinPath(env::CurrentFolder(), path);
 }
 
 constexpr char kSeparator = '\n';
@@ -156,6 +175,16 @@ Status RunAgent(env::Env& env, const AgentRole& role, Ends ends) {
                                 .threads = static_cast<uint32_t>(threads),
                                 .sends_errors = true};
     return StartAgentChild(env, "an executor", ChildOf(executor));
+  };
+  options.start_program = [&env, &role, any_port](const cluster::StartProgram& start, const std::string& path,
+                                                  int32_t threads, const std::string& tmp_folder) {
+    const ExecutorRole executor{.address = any_port,
+                                .key_file = AbsolutePath(role.key_file),
+                                .tmp_folder = tmp_folder,
+                                .threads = static_cast<uint32_t>(threads),
+                                .sends_errors = true,
+                                .program = true};
+    return StartAgentProgram(env, start, path, ChildOf(executor));
   };
   if (role.with_server) {
     const uint64_t rows = role.server_memory_max > 0 ? role.server_memory_max : memory / 3;

@@ -254,6 +254,22 @@ void Visit(Codec& codec, StopExecutor& stop) {
   codec(stop.id);
 }
 
+template <class Codec>
+void Visit(Codec& codec, StartProgram& start) {
+  Visit(codec, start.executor);
+  codec(start.program);
+  codec(start.size);
+  codec(start.arguments);
+  codec(start.environment);
+  codec(start.folder);
+  codec(start.patience_nanos);
+}
+template <class Codec>
+void Visit(Codec& codec, FetchProgram& fetch) {
+  codec(fetch.program);
+  codec(fetch.offset);
+}
+
 template <class Message>
 std::string EncodeFields(const Message& message) {
   Writer writer;
@@ -293,6 +309,8 @@ const net::MessageTable& JobMessages() {
     messages.Add(kStartExecutorMessage, "start-executor", net::Role::kClient);
     messages.Add(kStopExecutorMessage, "stop-executor", net::Role::kClient);
     messages.Add(kTellOutcomesMessage, "tell-outcomes", net::Role::kClient);
+    messages.Add(kStartProgramMessage, "start-program", net::Role::kClient);
+    messages.Add(kFetchProgramMessage, "fetch-program", net::Role::kNode);
     return messages;
   }();
   return table;
@@ -309,6 +327,8 @@ net::Frame ToFrame(const Output& message) { return MakeFrame(kOutputMessage, mes
 net::Frame ToFrame(const FindModule& message) { return MakeFrame(kFindModuleMessage, message); }
 net::Frame ToFrame(const StartExecutor& message) { return MakeFrame(kStartExecutorMessage, message); }
 net::Frame ToFrame(const StopExecutor& message) { return MakeFrame(kStopExecutorMessage, message); }
+net::Frame ToFrame(const StartProgram& message) { return MakeFrame(kStartProgramMessage, message); }
+net::Frame ToFrame(const FetchProgram& message) { return MakeFrame(kFetchProgramMessage, message); }
 
 template <class Message>
 Result<Message> FromFrame(const net::Frame& frame) {
@@ -326,6 +346,8 @@ template Result<Output> FromFrame(const net::Frame& frame);
 template Result<FindModule> FromFrame(const net::Frame& frame);
 template Result<StartExecutor> FromFrame(const net::Frame& frame);
 template Result<StopExecutor> FromFrame(const net::Frame& frame);
+template Result<StartProgram> FromFrame(const net::Frame& frame);
+template Result<FetchProgram> FromFrame(const net::Frame& frame);
 
 net::Frame MakeAnswer(uint64_t request, const Status& status, std::string_view body,
                       std::vector<net::Segment> segments) {

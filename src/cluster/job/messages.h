@@ -6,7 +6,8 @@
 //   driver -> executor    TellOutcomes, OpenRun, TellStage, RunTask, DropOutput, EndRun
 //   executor -> driver    Output, FindModule
 //   executor -> executor, executor -> driver and back   Fetch
-//   driver -> agent       StartExecutor, StopExecutor
+//   driver -> agent       StartExecutor, StopExecutor, StartProgram
+//   agent -> driver       FetchProgram
 //
 // Thread: values and plain functions.
 #pragma once
@@ -37,6 +38,8 @@ enum JobMessage : uint16_t {
   kStartExecutorMessage = 89,
   kStopExecutorMessage = 90,
   kTellOutcomesMessage = 91,
+  kStartProgramMessage = 92,
+  kFetchProgramMessage = 93,
 };
 const net::MessageTable& JobMessages();
 
@@ -153,11 +156,30 @@ struct StopExecutor {
   uint64_t id = 0;
 };
 
+// As StartExecutor, for one that is the driver's program. The answer is that of StartExecutor; before it the agent may
+// ask for the program.
+struct StartProgram {
+  StartExecutor executor;
+  std::string program;  // The name of its bytes (program_digest.h).
+  uint64_t size = 0;
+  std::vector<std::string> arguments;    // Without the program's name.
+  std::vector<std::string> environment;  // "GLIM_...=value"
+  std::string folder;
+  int64_t patience_nanos = 0;  // That its main has to make a Session.
+};
+// A piece of the program that the driver named. The second segment of the answer is it.
+struct FetchProgram {
+  std::string program;
+  uint64_t offset = 0;
+};
+
 net::Frame ToFrame(const TellOutcomes& message);
 net::Frame ToFrame(const Output& message);
 net::Frame ToFrame(const FindModule& message);
 net::Frame ToFrame(const StartExecutor& message);
 net::Frame ToFrame(const StopExecutor& message);
+net::Frame ToFrame(const StartProgram& message);
+net::Frame ToFrame(const FetchProgram& message);
 net::Frame ToFrame(const OpenRun& message);
 net::Frame ToFrame(const TellStage& message);
 net::Frame ToFrame(const RunTask& message);

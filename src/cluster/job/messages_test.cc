@@ -70,6 +70,24 @@ TEST(JobMessagesTest, ComeBackAsTheyWere) {
   EXPECT_EQ(told->first, 2U);
   EXPECT_THAT(told->outcomes, ElementsAre("a", ""));
 
+  StartProgram program{.executor = {.threads = 2, .memory_bytes = 3},
+                       .program = "a0",
+                       .size = 4,
+                       .arguments = {"--on", ""},
+                       .environment = {"GLIM_A=b"},
+                       .folder = "/home",
+                       .patience_nanos = 5};
+  const auto started = FromFrame<StartProgram>(ToFrame(program));
+  ASSERT_TRUE(started.ok());
+  EXPECT_EQ(started->executor.threads, 2);
+  EXPECT_EQ(started->program, "a0");
+  EXPECT_EQ(started->size, 4U);
+  EXPECT_THAT(started->arguments, ElementsAre("--on", ""));
+  EXPECT_THAT(started->environment, ElementsAre("GLIM_A=b"));
+  EXPECT_EQ(started->folder, "/home");
+  EXPECT_EQ(started->patience_nanos, 5);
+  EXPECT_EQ(FromFrame<FetchProgram>(ToFrame(FetchProgram{"a0", 7}))->offset, 7U);
+
   TaskAnswer answer;
   answer.result.counters.Add("odd", 3);
   answer.result.works.push_back({.stage = 1, .task = 2, .begin_nanos = 3, .end_nanos = 4, .steps = {{}, {}}});

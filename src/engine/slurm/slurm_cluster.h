@@ -54,6 +54,9 @@ class SlurmCluster final : public Launcher {
   SlurmCluster(const SlurmCluster&) = delete;
 
   Result<std::vector<cluster::ExecutorPlace>> Launch(const std::vector<cluster::ExecutorPlace>& at_work) override;
+  Status SetProgram(std::shared_ptr<const Program> program, int64_t patience_nanos) override {
+    return agents_->SetProgram(std::move(program), patience_nanos);
+  }
   std::shared_ptr<const net::Key> key() const override { return client_key_; }
   const std::string& master() const { return master_; }
   AgentLauncher* agents() { return agents_.get(); }
