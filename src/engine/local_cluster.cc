@@ -53,8 +53,8 @@ Status LocalCluster::StartServers(uint32_t servers, uint64_t memory_max) {
 
 Result<std::vector<cluster::ExecutorPlace>> LocalCluster::Launch(const std::vector<cluster::ExecutorPlace>& at_work) {
   std::vector<cluster::ExecutorPlace> places;
-  // One that is killed or stopped while it starts is lost as one that is killed later.
-  int tries = 3;
+  // One that is killed or stopped while it starts is lost as one that is killed later, and as often as a task is tried.
+  int tries = 4;
   while (at_work.size() + places.size() < executors_.count) {
     Result<std::string> address = StartExecutor();
     if (address.ok()) {
