@@ -104,7 +104,7 @@ ProgramCourse::ProgramCourse()
   // Who waits for a run that does not come is told; then the process stays until its driver has heard of it. But a
   // function that ends the process ends it.
   std::atexit([] {
-    if (std::this_thread::get_id() != Here().main_->thread()) return;
+    if (std::this_thread::get_id() != Here().main_->thread()) env::ExitNow(1);
     Here().main_->End();
     constexpr int64_t kLong = 3'600'000'000'000;
     while (true) Here().env_->clock().SleepFor(kLong);
