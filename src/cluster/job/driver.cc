@@ -719,9 +719,10 @@ class JobDriver::Impl::JobRun {
     for (int stage = 0; stage < static_cast<int>(stages_.size()); ++stage) {
       if (!finished_[stage] || schedule_.released(stage) || tasks_.output(stage) == nullptr) continue;
       if (KeptToTheEnd(stage)) continue;
-      bool wanted = false;
-      for (int reader = 0; reader < static_cast<int>(stages_.size()) && !wanted; ++reader) {
-        if (finished_[reader] || reader <= stage) continue;
+      // Tasks that run again although nobody wants what they give any more use their rows all the same.
+      bool wanted = schedule_.IsAtWork(stage);
+      for (int reader = stage + 1; reader < static_cast<int>(stages_.size()) && !wanted; ++reader) {
+        if (finished_[reader] && !schedule_.IsAtWork(reader)) continue;
         const std::vector<int> inputs = InputsOf(reader);
         wanted = std::find(inputs.begin(), inputs.end(), stage) != inputs.end();
       }

@@ -69,13 +69,22 @@ void Schedule::SetTasks(int stage, std::vector<bool> at_driver) {
 void Schedule::Wait(int stage, int task) {
   Stage& s = stages_[stage];
   s.tasks[task].state = Task::kWaiting;
-  s.tasks[task].rows_go = false;
   (s.tasks[task].at_driver ? s.waiting_at_driver : s.waiting).insert(task);
 }
 
 bool Schedule::Done(int stage) const { return stages_[stage].done == static_cast<int>(stages_[stage].tasks.size()); }
 
-void Schedule::Release(int stage) { stages_[stage].released = true; }
+bool Schedule::IsAtWork(int stage) const {
+  const std::vector<Task>& tasks = stages_[stage].tasks;
+  return std::any_of(tasks.begin(), tasks.end(), [](const Task& task) { return task.state == Task::kRunning; }) ||
+         std::any_of(places_.begin(), places_.end(),
+                     [&](const auto& place) { return place.second.telling && place.second.telling_of == stage; });
+}
+
+void Schedule::Release(int stage) {
+  CHECK(!IsAtWork(stage));
+  stages_[stage].released = true;
+}
 
 void Schedule::MarkWaiting(int stage, int task) {
   Task& t = stages_[stage].tasks[task];
@@ -98,12 +107,11 @@ int Schedule::Missing(int stage) {
   for (const int input : stages_[stage].inputs) {
     Stage& s = stages_[input];
     if (s.released) {
-      // Gone everywhere, with what tasks still at work give; places are told of the stage again.
+      // Gone everywhere; places are told of the stage again.
       s.released = false;
       ++s.version;
       for (size_t t = 0; t < s.tasks.size(); ++t) {
         if (s.tasks[t].state == Task::kDone) MarkWaiting(input, static_cast<int>(t));
-        s.tasks[t].rows_go = s.tasks[t].state == Task::kRunning;
       }
       Moved(input);
     }
@@ -143,6 +151,7 @@ Schedule::Step Schedule::Begin(int stage, int task, int number) {
   const auto told = place.told.find(stage);
   if (told == place.told.end() || told->second != s.version) {
     place.telling = true;
+    place.telling_of = stage;
     place.told[stage] = s.version;
     List(number);
     return {.kind = Step::kTell, .place = number, .stage = stage};
@@ -203,11 +212,6 @@ void Schedule::Succeeded(const Step& step) {
   EndRun(step);
   Task& task = stages_[step.stage].tasks[step.task];
   CHECK(task.state == Task::kRunning && task.place == step.place);
-  if (std::exchange(task.rows_go, false)) {
-    Wait(step.stage, step.task);
-    task.place = -1;
-    return;
-  }
   task.state = Task::kDone;
   ++stages_[step.stage].done;
 }

@@ -53,8 +53,11 @@ class Schedule {
   // All of its tasks have run, and none of its rows were lost since.
   bool Done(int stage) const;
   int aim() const { return aim_; }
-  // Nobody needs its rows any more, unless rows made of them are lost.
+  // Nobody needs its rows any more, unless rows made of them are lost. Expects: neither this stage nor one that reads
+  // it is at work.
   void Release(int stage);
+  // A task of it is, or a place is being told of it: what is made again need not be wanted any more, and goes on.
+  bool IsAtWork(int stage) const;
   bool released(int stage) const { return stages_[stage].released; }
 
   struct Step {
@@ -91,10 +94,9 @@ class Schedule {
   struct Task {
     enum State : uint8_t { kWaiting, kRunning, kDone } state = kWaiting;
     bool at_driver = false;
-    bool rows_go = false;  // Of kRunning: what holds its rows is let go of meanwhile.
-    int place = -1;        // Of kRunning and kDone.
-    int attempts = 0;      // Begun.
-    int avoid = -1;        // It failed there.
+    int place = -1;    // Of kRunning and kDone.
+    int attempts = 0;  // Begun.
+    int avoid = -1;    // It failed there.
   };
   struct Stage {
     std::vector<int> inputs;
@@ -112,6 +114,7 @@ class Schedule {
     int slots = 0;
     int running = 0;
     bool telling = false;
+    int telling_of = -1;                  // The stage.
     int listed = 0;                       // With so many free slots it is in free_; 0: it is not.
     std::map<int, uint64_t> told;         // By stage: which version.
     std::map<int, int> running_of_stage;  // By stage.

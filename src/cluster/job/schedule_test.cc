@@ -128,12 +128,7 @@ class World {
       return;
     }
     if (Below(20) == 0) {
-      without_rows_.erase({step.place, step.stage, step.task});
       ASSERT_TRUE(schedule_.RowsLost(step).ok());
-      return;
-    }
-    if (without_rows_.erase({step.place, step.stage, step.task}) > 0) {
-      schedule_.Succeeded(step);
       return;
     }
     rows_.insert({step.place, step.stage, step.task});
@@ -165,7 +160,6 @@ class World {
     alive_.erase(it);
     std::erase_if(rows_, [&](const auto& row) { return std::get<0>(row) == place; });
     std::erase_if(begun_, [&](const Step& step) { return step.place == place; });
-    std::erase_if(without_rows_, [&](const auto& row) { return std::get<0>(row) == place; });
     schedule_.LosePlace(place);
   }
 
@@ -176,15 +170,22 @@ class World {
       for (int reader = done + 1; reader < stages_; ++reader) {
         wanted = wanted || std::find(inputs_[reader].begin(), inputs_[reader].end(), stage) != inputs_[reader].end();
       }
+      for (int reader = 0; reader <= done; ++reader) {
+        const bool reads = std::find(inputs_[reader].begin(), inputs_[reader].end(), stage) != inputs_[reader].end();
+        wanted = wanted || ((reads || reader == stage) && IsAtWork(reader));
+      }
       if (wanted || schedule_.released(stage)) continue;
       schedule_.Release(stage);
       std::erase_if(rows_, [&](const auto& row) { return std::get<1>(row) == stage; });
-      // And each place lets go of what holds them, with what tasks still at work there give.
+      // And each place lets go of what holds them.
       std::erase_if(told_, [&](const auto& told) { return told.first.second == stage; });
-      for (const Step& step : begun_) {
-        if (step.kind == Step::kRun && step.stage == stage) without_rows_.insert({step.place, step.stage, step.task});
-      }
     }
+  }
+
+  bool IsAtWork(int stage) const {
+    const bool is = std::any_of(begun_.begin(), begun_.end(), [&](const Step& step) { return step.stage == stage; });
+    EXPECT_EQ(schedule_.IsAtWork(stage), is);
+    return is;
   }
 
   std::mt19937_64 random_;
@@ -197,8 +198,7 @@ class World {
   std::set<int> alive_;
   int next_ = 1;
   std::vector<Step> begun_;
-  std::set<std::tuple<int, int, int>> rows_;          // Place, stage, task.
-  std::set<std::tuple<int, int, int>> without_rows_;  // Of tasks at work.
+  std::set<std::tuple<int, int, int>> rows_;  // Place, stage, task.
   std::map<std::pair<int, int>, std::map<std::pair<int, int>, int>> told_;
 };
 
