@@ -433,11 +433,12 @@ class Dataset {
     }
     size_t i = 0;
     Status status;
-    (void)((native::Read(row[i].cell(), variables) ||
-            (status = Status::Invalid("SaveFirstRowTo: field " + std::to_string(i + 1) + " is " +
-                                      row[i].cell().ToDebugString() + ", the variable wants " + native::Wanted<T>()),
-             false)) &&
-           ... && (++i, true));
+    (void)(((native::Read(row[i].cell(), variables) ||
+             (status = Status::Invalid("SaveFirstRowTo: field " + std::to_string(i + 1) + " is " +
+                                       row[i].cell().ToDebugString() + ", the variable wants " + native::Wanted<T>()),
+              false)) &&
+            (++i, true)) &&
+           ...);
     return status;
   }
 

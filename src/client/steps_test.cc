@@ -607,6 +607,18 @@ TEST(Steps, SaveFirstRowTo) {
   int64_t sum = 0;
   ASSERT_TRUE(flow.Range(0, 1000).Reduce([](int64_t x, int64_t y) { return x + y; }).SaveFirstRowTo(&sum).Run().ok());
   EXPECT_EQ(sum, 999 * 1000 / 2);
+
+  const auto fields = [](int64_t n) { return std::tuple(n + 3, n * 0.5, std::string("text")); };
+  Flow three;
+  int64_t whole = 0;
+  double half = 0;
+  std::string text;
+  ASSERT_TRUE(three.Range(1, 2).Map(fields).SaveFirstRowTo(&whole, &half, &text).Run().ok());
+  EXPECT_EQ(std::tuple(whole, half, text), std::tuple(4, 0.5, "text"));
+
+  Flow wrong;
+  const Status status = wrong.Range(1, 2).Map(fields).SaveFirstRowTo(&whole, &half, &half).Run();
+  EXPECT_NE(status.message().find("SaveFirstRowTo: field 3 is "), std::string::npos) << status.message();
 }
 
 TEST(Steps, PipeAfterASourceIsOneProcessAndAfterPartitionOneEach) {
