@@ -132,7 +132,8 @@ class SlurmTest(unittest.TestCase):
         self.assertIsNone(job.poll())
         job.send_signal(signal.SIGINT)
         job.communicate(timeout=TIMEOUT_S)
-        self.assertEqual(job.returncode, 130)
+        # By the signal itself when it came before the run had begun.
+        self.assertIn(job.returncode, (130, -signal.SIGINT))
         self.await_nothing_left()
 
     def test_nothing_is_left_of_a_program_that_is_killed(self):
