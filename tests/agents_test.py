@@ -1,15 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Flows on a standalone cluster: a master and agents as real processes, the same answer as in one process, also while
-executors, agents and the master are killed, stopped and started again.
+"""Flows on a standalone cluster: a master and agents as real processes, the same answer as in one process. chaos.py has
+what happens while processes are killed and stopped at random.
 
-The folder with the glim binary is in GLIM_BUILD (default: build/release). GLIM_KILL_SCHEDULES: how many runs lose
-processes at random, 3 when not given.
+The folder with the glim binary is in GLIM_BUILD (default: build/release).
 """
 
 import json
 import os
-import random
 import signal
 import subprocess
 import tempfile
@@ -167,44 +165,6 @@ class AgentsTest(ClusterCase):
                 expected = self.run_script(script, on="embedded")[0]
                 self.assertEqual(self.run_script(script)[0], expected)
         self.await_nothing_left()
-
-    def test_whoever_is_killed_the_answer_is_the_same(self):
-        self.make_cluster(3)
-        expected = self.run_script(WORK, "--partitions", "12", on="embedded")[0]
-        for seed in range(int(os.environ.get("GLIM_KILL_SCHEDULES", "3"))):
-            chance = random.Random(seed)
-            self.await_agents(3)
-            job = self.start(WORK, "--partitions", "12")
-            story, losses, stopped = [], 0, []  # A task is tried four times.
-            while job.poll() is None:
-                time.sleep(0.05 + chance.random() * 0.3)
-                now = time.monotonic()
-                for entry in [entry for entry in stopped if entry[0] < now]:
-                    stopped.remove(entry)
-                    send(entry[1], signal.SIGCONT)
-                executors = [number for agent in self.agents for number in agent.children()]
-                what = chance.choice(["executor", "agent", "master", "stop an executor", "stop an agent", "nothing"])
-                if losses == 3 and what != "master" or not executors:
-                    continue
-                story.append(what)
-                losses += what not in ("master", "nothing")
-                if what == "executor":
-                    send(chance.choice(executors), signal.SIGKILL)
-                elif what == "agent":
-                    chance.choice(self.agents).restart()
-                elif what == "master":
-                    self.master.restart()
-                elif what.startswith("stop"):
-                    victim = chance.choice(executors if what == "stop an executor" else
-                                           [agent.process.pid for agent in self.agents])
-                    send(victim, signal.SIGSTOP)
-                    stopped.append((now + chance.random() * 4, victim))
-            out, err = job.communicate(timeout=TIMEOUT_S)
-            for _, number in stopped:
-                send(number, signal.SIGCONT)
-            with self.subTest(seed=seed, story=story):
-                self.assertEqual((job.returncode, out), (0, expected), err)
-                self.await_nothing_left()
 
     def test_a_driver_that_is_killed_frees_everything(self):
         self.make_cluster(2)
