@@ -10,24 +10,16 @@ import os
 import random
 import signal
 import subprocess
-import tempfile
 import time
 import unittest
 
 from agents_test import ClusterCase, send, wait_until
-from jobs_test import BUILD, TIMEOUT_S, executors_of
+from jobs_test import BUILD, TIMEOUT_S, FolderCase, executors_of
 
 PROGRAM = os.path.join(BUILD, "cpp_flows")
 
 
-class ProgramCase(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="glim-cpp-test-")
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("GLIM_")}
-        self.environment["TMPDIR"] = self.folder
-
+class ProgramCase(FolderCase):
     def start(self, *arguments):
         return subprocess.Popen([PROGRAM, *arguments], cwd=self.folder, env=self.environment, text=True,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -37,13 +29,6 @@ class ProgramCase(unittest.TestCase):
         out, err = job.communicate(timeout=TIMEOUT_S)
         self.assertEqual(job.returncode, expect, err)
         return out, err
-
-    def assert_nothing_left(self, processes):
-        deadline = time.monotonic() + TIMEOUT_S
-        while any(os.path.exists(f"/proc/{number}") for number in processes):
-            self.assertLess(time.monotonic(), deadline, "executors outlive their program")
-            time.sleep(0.02)
-        self.assertEqual([name for name in os.listdir(self.folder) if name.startswith("glim-local")], [])
 
     def kill_some(self, job, executors, chance, kills_max):
         """Until the job ends; the processes that it had, and how many were killed."""

@@ -111,7 +111,9 @@ def executors_of(parent):
     return sorted(found)
 
 
-class JobsTest(unittest.TestCase):
+class FolderCase(unittest.TestCase):
+    """A folder of its own for each test."""
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="glim-jobs-test-")
         self.addCleanup(folder.cleanup)
@@ -119,6 +121,15 @@ class JobsTest(unittest.TestCase):
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("GLIM_")}
         self.environment["TMPDIR"] = self.folder
 
+    def assert_nothing_left(self, processes):
+        deadline = time.monotonic() + TIMEOUT_S
+        while any(os.path.exists(f"/proc/{number}") for number in processes):
+            self.assertLess(time.monotonic(), deadline, "executors outlive their program")
+            time.sleep(0.02)
+        self.assertEqual([name for name in os.listdir(self.folder) if name.startswith("glim-local")], [])
+
+
+class JobsTest(FolderCase):
     def write(self, name, text):
         with open(os.path.join(self.folder, name), "w") as file:
             file.write(text)
@@ -133,13 +144,6 @@ class JobsTest(unittest.TestCase):
         out, err = job.communicate(stdin, timeout=TIMEOUT_S)
         self.assertEqual(job.returncode, expect, err)
         return out, err
-
-    def assert_nothing_left(self, processes):
-        deadline = time.monotonic() + TIMEOUT_S
-        while any(os.path.exists(f"/proc/{number}") for number in processes):
-            self.assertLess(time.monotonic(), deadline, "executors outlive their program")
-            time.sleep(0.02)
-        self.assertEqual([name for name in os.listdir(self.folder) if name.startswith("glim-local")], [])
 
     def test_the_answer_is_that_of_one_process(self):
         self.write("words.txt", text_of(3000))
