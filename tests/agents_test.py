@@ -359,6 +359,25 @@ class AgentsTest(ClusterCase):
             """, expect=1)[1]
         self.assertRegex(err, 'on a0: .*"in.txt": no such file')
 
+    def test_a_step_of_slurm_that_ends_while_it_starts_leaves_nothing(self):
+        temporary = os.path.join(self.folder, "tmp")
+        os.mkdir(temporary)
+        subprocess.run([GLIM, "init"], cwd=self.folder, check=True, stdout=subprocess.DEVNULL)
+        with open(os.path.join(self.folder, "cluster.key")) as file:
+            key = file.read()
+        # What its launcher says: a master (here none), a name, a folder, and no server.
+        variables = {"GLIM_CHILD": "\n".join(["agent", "127.0.0.1:1", "n1", "step", "0"]), "TMPDIR": temporary}
+        for _ in range(20):
+            step = subprocess.Popen([GLIM], env={**os.environ, **variables}, stdin=subprocess.PIPE, text=True,
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            step.stdin.write(f"{len(key)}\n{key}")
+            step.stdin.flush()
+            while step.poll() is None and not os.listdir(temporary):
+                pass  # At once, in the milliseconds before it listens.
+            step.terminate()
+            step.communicate(timeout=TIMEOUT_S)
+            self.assertEqual(os.listdir(temporary), [])
+
     def test_with_keys_only_those_who_have_them_take_part(self):
         for folder in ("keys", "others"):
             subprocess.run([GLIM, "init", "--dir", folder], cwd=self.folder, check=True, stdout=subprocess.DEVNULL)

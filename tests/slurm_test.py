@@ -77,7 +77,7 @@ class SlurmTest(unittest.TestCase):
     def await_nothing_left(self):
         wait_until("agents have ended", lambda: not self.agents())
         wait_until("allocations to be given back", lambda: self.slurm.jobs() == "")
-        self.assertEqual(os.listdir(self.temporary), [])
+        wait_until("folders to be gone", lambda: not os.listdir(self.temporary))
 
     def test_the_answer_is_that_of_one_process(self):
         with open(os.path.join(self.folder, "words.txt"), "w") as file:
@@ -144,7 +144,7 @@ class SlurmTest(unittest.TestCase):
         wait_until("agents have ended", lambda: not self.agents())
         wait_until("allocations to be given back", lambda: self.slurm.jobs() == "")
         # But for the program's own folder, with a key that opens nothing any more.
-        self.assertEqual([name for name in os.listdir(self.temporary) if "-n" in name], [])
+        wait_until("agents' folders to be gone", lambda: not [name for name in os.listdir(self.temporary) if "-n" in name])
 
     def test_what_slurm_does_not_give_is_told(self):
         script = 'local glim = require "glim" glim.flow("f"):Range(0, 3):Print():Run()'

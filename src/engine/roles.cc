@@ -278,11 +278,12 @@ Status RunStepAgent(env::Env& env, const StepAgentRole& step) {
   constexpr uint64_t kMebi = 1 << 20;
   role.cores = static_cast<uint32_t>(NumberOf(env.Variable("SLURM_CPUS_ON_NODE").value_or("0")));
   role.memory_max = NumberOf(env.Variable("SLURM_MEM_PER_NODE").value_or("0")) * kMebi / 10 * 8;
+  // Slurm ends it by signal when it takes back the node, which may be at once: the folder is not to stay.
+  env.WatchInterrupts();
   RETURN_IF_ERROR(env.files().MakeFolders(folder));
   // Of an agent before this one.
   if (env.files().Stat(role.key_file).ok()) RETURN_IF_ERROR(env.files().RemoveFile(role.key_file));
   RETURN_IF_ERROR(net::WriteKey(env.files(), role.key_file, key));
-  // Slurm ends it by signal when it takes back the node.
   const Status status = RunAgent(env, role, Ends::kEither);
   (void)env.files().RemoveAll(folder);
   return status;
