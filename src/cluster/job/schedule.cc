@@ -70,6 +70,15 @@ void Schedule::Wait(int stage, int task) {
   Stage& s = stages_[stage];
   s.tasks[task].state = Task::kWaiting;
   (s.tasks[task].at_driver ? s.waiting_at_driver : s.waiting).insert(task);
+  if (!s.preferred.empty() && !s.tasks[task].at_driver) s.waiting_for[s.preferred[task]].insert(task);
+}
+
+void Schedule::Prefer(int stage, std::vector<int> places) {
+  Stage& s = stages_[stage];
+  CHECK(places.size() == s.tasks.size());
+  s.preferred = std::move(places);
+  s.waiting_for.clear();
+  for (const int task : s.waiting) s.waiting_for[s.preferred[task]].insert(task);
 }
 
 bool Schedule::Done(int stage) const { return stages_[stage].done == static_cast<int>(stages_[stage].tasks.size()); }
@@ -145,6 +154,19 @@ std::optional<int> Schedule::PlaceFor(int stage, int task) const {
   return std::nullopt;
 }
 
+std::optional<std::pair<int, int>> Schedule::Preferred(int stage) const {
+  const Stage& s = stages_[stage];
+  if (s.waiting_for.empty()) return std::nullopt;
+  for (const auto& [unused, number] : free_) {
+    const auto waiting = s.waiting_for.find(number);
+    if (waiting == s.waiting_for.end() || !IsFree(s, stage, places_.at(number))) continue;
+    for (const int task : waiting->second) {
+      if (s.tasks[task].avoid != number) return std::pair(task, number);
+    }
+  }
+  return std::nullopt;
+}
+
 Schedule::Step Schedule::Begin(int stage, int task, int number) {
   Stage& s = stages_[stage];
   Place& place = places_.at(number);
@@ -160,6 +182,7 @@ Schedule::Step Schedule::Begin(int stage, int task, int number) {
   t.state = Task::kRunning;
   t.place = number;
   (t.at_driver ? s.waiting_at_driver : s.waiting).erase(task);
+  if (!s.preferred.empty() && !t.at_driver) s.waiting_for[s.preferred[task]].erase(task);
   ++place.running;
   ++place.running_of_stage[stage];
   List(number);
@@ -174,6 +197,7 @@ std::optional<Schedule::Step> Schedule::Next() {
     return Begin(stage, *s.waiting_at_driver.begin(), kDriver);
   }
   if (free_.empty()) return std::nullopt;
+  if (const auto preferred = Preferred(stage)) return Begin(stage, preferred->first, preferred->second);
   for (const int task : s.waiting) {
     if (const std::optional<int> place = PlaceFor(stage, task)) return Begin(stage, task, *place);
     // Where it could not run, those who avoid a place cannot either.

@@ -48,6 +48,8 @@ class Schedule {
   void RunOnce(int stage, std::string why) { stages_[stage].once = std::move(why); }
   // Task i is best run where task i of that input ran.
   void RunBeside(int stage, int input) { stages_[stage].beside = input; }
+  // Each task is best run at a place of its own, as long as that is there. Expects: SetTasks.
+  void Prefer(int stage, std::vector<int> places);
   // From now on the tasks of this stage are wanted. Expects: SetTasks, also of its inputs.
   void Aim(int stage) { aim_ = stage; }
   // All of its tasks have run, and none of its rows were lost since.
@@ -103,6 +105,8 @@ class Schedule {
     int beside = -1;
     std::vector<Task> tasks;
     std::set<int> waiting, waiting_at_driver;  // Those of kWaiting, for executors and for the driver.
+    std::vector<int> preferred;                // Of each task; empty: all places are alike.
+    std::map<int, std::set<int>> waiting_for;  // Those of `waiting` that prefer a place.
     int done = 0;
     bool released = false;
     bool gives_rows = true;
@@ -132,6 +136,8 @@ class Schedule {
   // Where rows of this stage are has changed.
   void Moved(int stage);
   std::optional<int> PlaceFor(int stage, int task) const;
+  // A task that waits, and a place that it prefers and that is free.
+  std::optional<std::pair<int, int>> Preferred(int stage) const;
   void EndRun(const Step& step);
   Status TriedOften(const Step& step) const;
 

@@ -19,7 +19,9 @@ using Step = Schedule::Step;
 // begins looks whether it can be done at all.
 class World {
  public:
-  explicit World(uint64_t seed) : random_(seed), stages_(1 + Below(6)), schedule_(MakeInputs(), 1000000) {}
+  // `prefers`: tasks of some stages would rather run at places of their own.
+  World(uint64_t seed, bool prefers)
+      : random_(seed), prefers_(prefers), stages_(1 + Below(6)), schedule_(MakeInputs(), 1000000) {}
 
   void Run() {
     slots_[Schedule::kDriver] = 2;
@@ -33,6 +35,11 @@ class World {
       schedule_.SetTasks(stage, at_driver);
       if (!inputs_[stage].empty() && Below(2) == 0) schedule_.RunBeside(stage, inputs_[stage][0]);
       at_driver_.push_back(at_driver);
+      if (prefers_ && Below(2) == 0) {
+        std::vector<int> places;
+        for (int task = 0; task < tasks; ++task) places.push_back(Below(next_ + 2) - 1);  // Gone, yet to come, none.
+        schedule_.Prefer(stage, places);
+      }
       schedule_.Aim(stage);
       int losses = Below(4);
       for (int rounds = 0; !schedule_.Done(stage); ++rounds) {
@@ -189,6 +196,7 @@ class World {
   }
 
   std::mt19937_64 random_;
+  const bool prefers_;
   const int stages_;
   std::vector<std::vector<int>> inputs_;
   Schedule schedule_;
@@ -205,9 +213,46 @@ class World {
 TEST(ScheduleTest, RunsWhatIsReadyAndMakesAgainWhatIsLost) {
   for (uint64_t seed = 1; seed <= 20000; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
-    World(seed).Run();
+    World(seed, /*prefers=*/seed > 10000).Run();
     if (HasFatalFailure()) return;
   }
+}
+
+TEST(ScheduleTest, ATaskRunsWhereItPrefersToAsLongAsThatIsFree) {
+  Schedule schedule({{}}, 4);
+  schedule.AddPlace(Schedule::kDriver, 1);
+  for (const int place : {1, 2, 3}) schedule.AddPlace(place, 2);
+  schedule.SetTasks(0, std::vector<bool>(9, false));
+  schedule.Prefer(0, {3, 3, 3, 1, 1, 7, -1, 2, 2});
+  schedule.Aim(0);
+  std::map<int, int> places;
+  std::deque<Step> begun;
+  const auto begin = [&] {
+    while (const auto step = schedule.Next()) {
+      if (step->kind == Step::kRun) {
+        ASSERT_TRUE(places.emplace(step->task, step->place).second);
+        begun.push_back(*step);
+      } else {
+        schedule.Told(*step);
+      }
+    }
+  };
+  begin();
+  EXPECT_EQ(places, (std::map<int, int>{{0, 3}, {1, 3}, {3, 1}, {4, 1}, {7, 2}, {8, 2}}));
+  // The first slot that is free takes what nobody else is preferred for, or would be free for.
+  schedule.LosePlace(3);
+  begun.erase(begun.begin(),
+              std::find_if(begun.begin(), begun.end(), [](const Step& step) { return step.place != 3; }));
+  std::erase_if(begun, [](const Step& step) { return step.place == 3; });
+  places.erase(0);
+  places.erase(1);
+  while (!begun.empty()) {
+    schedule.Succeeded(begun.front());
+    begun.pop_front();
+    begin();
+  }
+  EXPECT_TRUE(schedule.Done(0));
+  EXPECT_EQ(places.size(), 9U);
 }
 
 // Nine stages, each of which reads the one before, on four slots: none waits for the slots of another one.
