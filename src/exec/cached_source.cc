@@ -20,6 +20,18 @@ class CachedReader : public io::Reader {
   size_t next_ = 0;
 };
 
+class ElsewhereReader : public io::Reader {
+ public:
+  ElsewhereReader(std::shared_ptr<const flow::CachedRows> rows, size_t partition)
+      : rows_(std::move(rows)), next_(rows_->elsewhere(partition)) {}
+
+  Result<std::optional<Batch>> Next() override { return next_(); }
+
+ private:
+  const std::shared_ptr<const flow::CachedRows> rows_;
+  const flow::CachedRows::Reader next_;
+};
+
 class CachedSource : public io::Source {
  public:
   explicit CachedSource(std::shared_ptr<const flow::CachedRows> rows) : rows_(std::move(rows)) {}
@@ -40,6 +52,9 @@ class CachedSource : public io::Source {
     return splits;
   }
   Result<std::unique_ptr<io::Reader>> Open(env::Env&, const io::Split& split) const override {
+    if (rows_->elsewhere != nullptr)
+      return std::unique_ptr<io::Reader>(std::make_unique<ElsewhereReader>(rows_, split.begin));
+    if (split.begin >= rows_->partitions.size()) return Status::Stale("the rows of the cache are not there");
     return std::unique_ptr<io::Reader>(std::make_unique<CachedReader>(rows_, split.begin));
   }
 

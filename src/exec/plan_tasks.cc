@@ -128,6 +128,7 @@ struct PlanTasks::Pushing {
 // One stage while it runs.
 struct PlanTasks::StageRun {
   const plan::Stage* stage;
+  bool cached = false;  // Its source is what a cache holds: a task has one partition of it, as when it was filled.
   StageShape shape;
   std::unique_ptr<io::Source> source;
   // Of an exchange:
@@ -209,6 +210,7 @@ Status PlanTasks::OpenSources(bool tasks_only) {
     run.stage = &plan_.stages[i];
     if (run.stage->source < 0 || tasks_only) continue;
     const flow::Step& step = steps[run.stage->source];
+    run.cached = std::holds_alternative<flow::CacheStep>(step.body);
     auto source = MakeSource(step);
     if (!source.ok()) return std::move(source).status().With(step.name);
     run.source = *std::move(source);
@@ -271,7 +273,7 @@ void PlanTasks::CountTasks(StageRun* run) {
   for (const io::Split& split : run->shape.splits) bytes = SumOfBytes(bytes, split.estimated_bytes);
   if (stage.one_task) {
     run->shape.groups = CutSplits(run->shape.splits.size(), 1);
-  } else if (stage.user_partitions > 0) {
+  } else if (stage.user_partitions > 0 || (run->cached && !run->shape.splits.empty())) {
     run->shape.groups = CutSplits(run->shape.splits.size(), static_cast<int>(run->shape.splits.size()));
   } else if (options_.partitions > 0) {
     run->shape.groups = CutSplits(run->shape.splits.size(), options_.partitions);
@@ -304,6 +306,7 @@ std::string PlanTasks::OutputName(const StageRun& run) const {
 }
 
 Status PlanTasks::FillCache(const StageRun& run) const {
+  static std::atomic<uint64_t> last_id{0};
   flow::CachedRows& rows = *std::get<flow::CacheStep>(plan_.graph->steps()[run.stage->cache].body).rows;
   rows.partitions.clear();
   rows.bytes = 0;
@@ -314,6 +317,7 @@ Status PlanTasks::FillCache(const StageRun& run) const {
   }
   rows.user_partitions = run.stage->user_partitions;
   rows.in_order = run.stage->in_order;
+  rows.id = ++last_id;
   rows.filled = true;
   return Status::Ok();
 }

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -118,6 +119,10 @@ struct CachedRows {
   int user_partitions = 0;  // As the user asked for; 0: the engine's.
   bool in_order = false;
   int64_t bytes = 0;
+  uint64_t id = 0;  // Of these rows, once they are there: no others of the process have it.
+  // In an executor, which has no partitions: the batches of one, one after the other, nullopt at the end.
+  using Reader = std::function<Result<std::optional<Batch>>()>;
+  std::function<Reader(size_t partition)> elsewhere = nullptr;
 };
 struct CacheStep {
   std::shared_ptr<CachedRows> rows;

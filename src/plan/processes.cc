@@ -24,7 +24,7 @@ bool LivesWithDriver(const flow::Step& source) {
   return std::holds_alternative<flow::ReadSource>(source.body) ||
          std::holds_alternative<flow::ChannelSource>(source.body) ||
          std::holds_alternative<flow::ListenSource>(source.body) ||
-         std::holds_alternative<flow::SqlSource>(source.body) || std::holds_alternative<flow::CacheStep>(source.body);
+         std::holds_alternative<flow::SqlSource>(source.body);
 }
 
 }  // namespace
@@ -45,6 +45,9 @@ SpreadPlan SpreadOverProcesses(const Plan& plan, const std::vector<FunctionFacts
     Stage stage = original;
     if (stage.input >= 0) stage.input = place[stage.input];
     bool at_driver = stage.source >= 0 && LivesWithDriver(steps[stage.source]);
+    // The driver has what a cache holds.
+    if (stage.source >= 0 && stage.sink >= 0 && stage.operators.empty())
+      at_driver = at_driver || std::holds_alternative<flow::CacheStep>(steps[stage.source].body);
     for (int& part : stage.parts) {
       // A part that may have no end keeps all of it here.
       at_driver = at_driver || spread.at_driver[place[part]];

@@ -6,7 +6,8 @@
 // Tasks that push to a table are run again when they are lost, for which some of them need another plan (repeat.h).
 //
 // Sources that live with the driver (standard input, channels, functions that read, databases with the snapshot that
-// all its connections look at, what a cache holds) are read there, with the steps behind them up to the next exchange.
+// all its connections look at) are read there, with the steps behind them up to the next exchange; what a cache holds
+// only when nothing is done with it but to write it.
 // Sinks are written there; so a stage that ends in one is cut in front of it, and what the sink gets is kept, partition
 // by partition.
 //

@@ -21,7 +21,9 @@
 
 #include "base/log.h"
 #include "base/try.h"
+#include "cluster/job/cached_places.h"
 #include "cluster/job/driver_answers.h"
+#include "cluster/job/driver_events.h"
 #include "cluster/job/line.h"
 #include "cluster/job/messages.h"
 #include "cluster/job/peer.h"
@@ -45,55 +47,6 @@ struct Place {
   ExecutorPlace executor;
   std::shared_ptr<Peer> peer;
   uint64_t outcomes_told = 0;  // Of the program's runs.
-};
-
-// What happened while a run goes on. Told by other threads, worked off by the one of Run.
-struct TaskEnded {
-  Schedule::Step step;
-  Result<TaskAnswer> answer;
-  bool put_off = false;
-};
-struct TellEnded {
-  Schedule::Step step;
-  Status status;
-  bool put_off = false;
-};
-struct RowsBrought {
-  int stage, task, from;
-  Status status;
-};
-struct PlaceLost {
-  int place;
-  Status why;
-};
-struct PlaceOpened {
-  int place;
-  Status status;
-};
-struct Launched {
-  Result<std::vector<int>> places;
-};
-using Event = std::variant<TaskEnded, TellEnded, RowsBrought, PlaceLost, PlaceOpened, Launched>;
-
-class Events {
- public:
-  void Add(Event event) {
-    {
-      const std::lock_guard lock(mutex_);
-      events_.push_back(std::move(event));
-    }
-    added_.notify_one();
-  }
-  std::deque<Event> Wait(std::chrono::milliseconds timeout) {
-    std::unique_lock lock(mutex_);
-    added_.wait_for(lock, timeout, [this] { return !events_.empty(); });
-    return std::exchange(events_, {});
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable added_;
-  std::deque<Event> events_;
 };
 
 }  // namespace
@@ -155,6 +108,7 @@ class JobDriver::Impl {
   JobRun* run_ = nullptr;
   int next_place_ = 1;
   uint64_t next_run_ = 1;
+  CachedPlaces cached_places_;  // The running thread's.
   std::unique_ptr<Line> launcher_ = std::make_unique<Line>();
   std::unique_ptr<DriverAnswers> answers_ = std::make_unique<DriverAnswers>(env_);
   std::unique_ptr<Line> reporter_ = std::make_unique<Line>();
@@ -184,6 +138,7 @@ class JobDriver::Impl::JobRun {
                 .progress = &progress_},
                spread_.plan),
         schedule_(InputsOfStages(), kAttemptsMax),
+        caches_(driver.cached_places_.OfGraph(*plan.graph)),
         finished_(stages_.size(), false) {
     status_.id = fmt::format("{:016x}", env_.RandomSeed());
     status_.name = plan.graph->name();
@@ -216,6 +171,16 @@ class JobDriver::Impl::JobRun {
 
   // Any thread.
   void OnLost(int place, const Status& why) { events_->Add(PlaceLost{place, why}); }
+  // In the loop: what caches hold.
+  void OnFetchCached(const std::shared_ptr<Peer>& peer, const net::Frame& frame) {
+    const auto fetch = FromFrame<FetchCached>(frame);
+    const uint64_t request = frame.header.request;
+    if (!fetch.ok()) return peer->Answer(MakeAnswer(request, fetch.status()));
+    const auto rows = caches_.find(fetch->cache);
+    peer->Answer(fetch->run != number_ || rows == caches_.end()
+                     ? MakeAnswer(request, Status::Stale("the rows are not there any more"))
+                     : AnswerFetchCached(request, *fetch, *rows->second));
+  }
   // In the loop: rows of tasks that ran here, for executors.
   void OnFetch(const std::shared_ptr<Peer>& peer, const net::Frame& frame) {
     const auto fetch = FromFrame<Fetch>(frame);
@@ -290,6 +255,7 @@ class JobDriver::Impl::JobRun {
       schedule_.RunBeside(stage, stages_[stage].input);
     }
     log_->Say(fmt::format("stage {} of {}: {} tasks", stage + 1, stages_.size(), tasks_.shape(stage).tasks));
+    PreferWhereCached(stage);
     schedule_.Aim(stage);
     while (true) {
       RETURN_IF_ERROR(Begin());
@@ -306,12 +272,33 @@ class JobDriver::Impl::JobRun {
       tasks_.Wake(stage);
       progress_.Draw();
     }
+    if (cached_ > 0)
+      log_->Say(fmt::format("{} of {} tasks ran where a cache keeps their rows", std::exchange(beside_, 0), cached_));
     if (options_.report != nullptr) ReportEnd(stage);
     RETURN_IF_ERROR(tasks_.FinishStage(stage));
     finished_[stage] = true;
     for (const int part : stages_[stage].parts) finished_[part] = true;
     ReleaseWhatIsRead();
     return Status::Ok();
+  }
+
+  void PreferWhereCached(int stage) {
+    cached_ = 0;
+    if (spread_.at_driver[stage]) return;
+    std::vector<int> places;
+    for (int task = 0; task < tasks_.shape(stage).tasks; ++task) {
+      const auto [cache, partition] = CachedPart(spread_.plan, tasks_, stage, task);
+      places.push_back(driver_.cached_places_.PlaceOf(cache, partition));
+      cached_ += cache != 0 ? 1 : 0;
+    }
+    if (cached_ > 0) schedule_.Prefer(stage, std::move(places));
+  }
+  void NoteWhereCached(const Schedule::Step& step) {
+    const auto [cache, partition] = CachedPart(spread_.plan, tasks_, step.stage, step.task);
+    if (cache == 0 || step.place == Schedule::kDriver) return;
+    if (step.stage == schedule_.aim() && driver_.cached_places_.PlaceOf(cache, partition) == step.place) ++beside_;
+    driver_.cached_places_.Read(cache, partition, step.place,
+                                [this](int place) { return open_.contains(place) && !IsLost(place); });
   }
 
   // ---------------------------------------------------------------------------------------------------------
@@ -553,6 +540,7 @@ class JobDriver::Impl::JobRun {
       tasks_.AddKeysSeen(step.stage, answer.keys_seen);
     }
     schedule_.Succeeded(step);
+    NoteWhereCached(step);
     if (counted_.insert(task).second) {
       counters_.Add(answer.result.counters);
       for (const exec::TaskWork& work : answer.result.works) {
@@ -696,7 +684,8 @@ class JobDriver::Impl::JobRun {
                  .lua_kernels = job_.hosts.lua_kernels,
                  .taps = options_.report != nullptr,
                  .program_run = job_.program_run,
-                 .reach_nanos = job_.reach_nanos};
+                 .reach_nanos = job_.reach_nanos,
+                 .caches = driver_.cached_places_.ToTell(*spread_.plan.graph)};
     net::Frame frame = ToFrame(open);
     frame.segments.push_back(net::Segment::Copy(graph_));
     PeerAt(place)->Ask(std::move(frame), [events = events_, place](Result<net::Frame> answer) {
@@ -706,10 +695,10 @@ class JobDriver::Impl::JobRun {
     });
   }
 
-  // What cannot be made again, like standard input, or not as it was: tasks that pushed would push something else. It
-  // is here, and so not lost.
+  // What cannot be made again, like standard input, or not as it was: tasks that pushed would push something else, and
+  // a cache holds what was made first. It is here, and so not lost.
   bool KeptToTheEnd(int stage) const {
-    if (spread_.at_driver[stage]) return true;
+    if (spread_.at_driver[stage] || stages_[stage].cache >= 0) return true;
     return spread_.repeats[stage].to_driver && std::any_of(spread_.repeats.begin(), spread_.repeats.end(),
                                                            [](const plan::Repeat& repeat) { return repeat.pushes; });
   }
@@ -800,6 +789,9 @@ class JobDriver::Impl::JobRun {
   std::mutex outputs_mutex_;  // Exchanges are not let go of while somebody fetches from them.
   const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
   std::string graph_;
+  const CachedPlaces::Caches caches_;  // That were full when the run began.
+  int cached_ = 0;                     // Tasks of the stage that read one of them,
+  int beside_ = 0;                     // and those that ran where their partition was read before.
   std::vector<bool> finished_;
   std::set<int> open_;  // Places that know of the run.
   std::set<int> lost_;
@@ -856,10 +848,13 @@ int JobDriver::Impl::AddExecutor(const ExecutorPlace& executor) {
 void JobDriver::Impl::OnQuestion(const std::shared_ptr<Peer>& peer, const net::Frame& frame) {
   if (answers_->Take(peer, frame)) return;
   const std::lock_guard lock(mutex_);
-  if (frame.header.type != kFetchMessage || run_ == nullptr) {
+  const bool fetches = frame.header.type == kFetchMessage || frame.header.type == kFetchCachedMessage;
+  if (!fetches || run_ == nullptr) {
     peer->Answer(MakeAnswer(frame.header.request, Status::Stale("the driver has no such run")));
-  } else {
+  } else if (frame.header.type == kFetchMessage) {
     run_->OnFetch(peer, frame);
+  } else {
+    run_->OnFetchCached(peer, frame);
   }
 }
 

@@ -12,6 +12,7 @@
 #include <iostream>
 #include <map>
 #include <mutex>
+#include <set>
 #include <shared_mutex>
 #include <thread>
 #include <utility>
@@ -19,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/try.h"
+#include "cluster/job/cached_parts.h"
 #include "cluster/job/line.h"
 #include "cluster/job/messages.h"
 #include "cluster/job/peer.h"
@@ -82,6 +84,7 @@ class ExecutorProcess::Impl {
 
  private:
   static constexpr int64_t kConnectNanos = 3'000'000'000;
+  static constexpr uint32_t kCachedBytes = 1 << 20;  // That are asked for at once.
 
   Status StartInLoop() {
     net::TransportOptions transport;
@@ -211,6 +214,7 @@ class ExecutorProcess::Impl {
       return Status::Invalid(
           "the executor has made another plan of the flow than the driver: they are not of one build");
     }
+    ASSIGN_OR_RETURN(const int64_t memory_bytes, TakeCaches(*run, *graph));
     // Where the driver is, if that folder is here too.
     if (const Status status = env::ChangeFolder(open.folder); !status.ok())
       base::LogInfo("{}; files of relative paths are looked for in another one", status.message());
@@ -226,7 +230,7 @@ class ExecutorProcess::Impl {
     run->tasks = std::make_unique<exec::PlanTasks>(&env_,
                                                    exec::PlanTasksOptions{.threads = options_.threads,
                                                                           .partitions = open.partitions,
-                                                                          .memory_bytes = open.memory_bytes,
+                                                                          .memory_bytes = memory_bytes,
                                                                           .tmp_folder = options_.tmp_folder,
                                                                           .keeps_outputs = true,
                                                                           .job = open.job,
@@ -241,6 +245,36 @@ class ExecutorProcess::Impl {
     }
     prints_.store(true);
     return Status::Ok();
+  }
+
+  // Where tasks find what caches hold. The memory that is left for rows.
+  Result<int64_t> TakeCaches(const Run& run, const flow::Graph& graph) {
+    std::set<uint64_t> alive, read;
+    for (const OpenRun::Cache& cache : run.open.caches) {
+      alive.insert(cache.id);
+      if (cache.step < 0) continue;
+      const auto* step = cache.step < static_cast<int32_t>(graph.steps().size())
+                             ? std::get_if<flow::CacheStep>(&graph.steps()[cache.step].body)
+                             : nullptr;
+      if (step == nullptr) return Status::Corrupt("a cache that the flow has not");
+      read.insert(cache.id);
+      step->rows->elsewhere = [this, id = cache.id, number = run.open.run,
+                               cancelled = run.cancelled](size_t partition) {
+        return cached_.Read(id, partition, [&] { return FetchCachedPart(number, id, partition, cancelled); });
+      };
+    }
+    return cached_.Begin(alive, std::move(read), run.open.memory_bytes);
+  }
+  std::unique_ptr<exchange::PartitionReader> FetchCachedPart(
+      uint64_t run, uint64_t cache, size_t partition, const std::shared_ptr<const std::atomic<bool>>& cancelled) {
+    const auto ask = [run, cache, partition](const exchange::SlotPosition& from) {
+      return ToFrame(FetchCached{.run = run,
+                                 .cache = cache,
+                                 .partition = static_cast<uint32_t>(partition),
+                                 .from = from,
+                                 .bytes_max = kCachedBytes});
+    };
+    return ReadRemotely(PeerAt(0), ask, cancelled);
   }
 
   Result<std::shared_ptr<const flow::Graph>> OwnFlow(const OpenRun& open) {
@@ -478,6 +512,8 @@ class ExecutorProcess::Impl {
   std::map<std::string, std::unique_ptr<param::ClusterClient>> tables_;  // By their master's address.
   std::map<int, Status> filled_;                                         // Stages whose table is filled, in this run.
   std::unique_ptr<exec::WorkerPool> pool_;
+
+  CachedParts cached_;
 
   std::mutex run_mutex_;  // Of the next three.
   uint64_t ended_run_ = 0;

@@ -165,6 +165,11 @@ void Visit(Codec& codec, FetchAnswer& answer) {
   codec(answer.end);
 }
 template <class Codec>
+void Visit(Codec& codec, OpenRun::Cache& cache) {
+  codec(cache.id);
+  codec(cache.step);
+}
+template <class Codec>
 void Visit(Codec& codec, OpenRun& open) {
   codec(open.run);
   codec(open.job);
@@ -180,6 +185,7 @@ void Visit(Codec& codec, OpenRun& open) {
   codec(open.taps);
   codec(open.program_run);
   codec(open.reach_nanos);
+  codec(open.caches);
 }
 template <class Codec>
 void Visit(Codec& codec, TellOutcomes& tell) {
@@ -221,6 +227,14 @@ void Visit(Codec& codec, Fetch& fetch) {
   codec(fetch.bytes_max);
 }
 
+template <class Codec>
+void Visit(Codec& codec, FetchCached& fetch) {
+  codec(fetch.run);
+  codec(fetch.cache);
+  codec(fetch.partition);
+  Visit(codec, fetch.from);
+  codec(fetch.bytes_max);
+}
 template <class Codec>
 void Visit(Codec& codec, Output& output) {
   codec(output.to_stderr);
@@ -311,6 +325,7 @@ const net::MessageTable& JobMessages() {
     messages.Add(kTellOutcomesMessage, "tell-outcomes", net::Role::kClient);
     messages.Add(kStartProgramMessage, "start-program", net::Role::kClient);
     messages.Add(kFetchProgramMessage, "fetch-program", net::Role::kNode);
+    messages.Add(kFetchCachedMessage, "fetch-cached", net::Role::kNode);
     return messages;
   }();
   return table;
@@ -323,6 +338,7 @@ net::Frame ToFrame(const RunTask& message) { return MakeFrame(kRunTaskMessage, m
 net::Frame ToFrame(const DropOutput& message) { return MakeFrame(kDropOutputMessage, message); }
 net::Frame ToFrame(const EndRun& message) { return MakeFrame(kEndRunMessage, message); }
 net::Frame ToFrame(const Fetch& message) { return MakeFrame(kFetchMessage, message); }
+net::Frame ToFrame(const FetchCached& message) { return MakeFrame(kFetchCachedMessage, message); }
 net::Frame ToFrame(const Output& message) { return MakeFrame(kOutputMessage, message); }
 net::Frame ToFrame(const FindModule& message) { return MakeFrame(kFindModuleMessage, message); }
 net::Frame ToFrame(const StartExecutor& message) { return MakeFrame(kStartExecutorMessage, message); }
@@ -342,6 +358,7 @@ template Result<RunTask> FromFrame(const net::Frame& frame);
 template Result<DropOutput> FromFrame(const net::Frame& frame);
 template Result<EndRun> FromFrame(const net::Frame& frame);
 template Result<Fetch> FromFrame(const net::Frame& frame);
+template Result<FetchCached> FromFrame(const net::Frame& frame);
 template Result<Output> FromFrame(const net::Frame& frame);
 template Result<FindModule> FromFrame(const net::Frame& frame);
 template Result<StartExecutor> FromFrame(const net::Frame& frame);

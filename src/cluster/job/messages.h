@@ -4,7 +4,7 @@
 // frame of type kAnswer with the question's number; it begins with a status. docs/format/wire.md has the bytes.
 //
 //   driver -> executor    TellOutcomes, OpenRun, TellStage, RunTask, DropOutput, EndRun
-//   executor -> driver    Output, FindModule
+//   executor -> driver    Output, FindModule, FetchCached
 //   executor -> executor, executor -> driver and back   Fetch
 //   driver -> agent       StartExecutor, StopExecutor, StartProgram
 //   agent -> driver       FetchProgram
@@ -40,6 +40,7 @@ enum JobMessage : uint16_t {
   kTellOutcomesMessage = 91,
   kStartProgramMessage = 92,
   kFetchProgramMessage = 93,
+  kFetchCachedMessage = 94,
 };
 const net::MessageTable& JobMessages();
 
@@ -64,6 +65,12 @@ struct OpenRun {
   // its so-many-th from 1, and main has so much time to get there. 0: the bytes are all there is of the flow.
   uint64_t program_run = 0;
   int64_t reach_nanos = 0;
+  // What caches of the session hold, by number. Of any other the executor forgets what it keeps.
+  struct Cache {
+    uint64_t id = 0;
+    int32_t step = -1;  // That the run may read it through; -1: it does not.
+  };
+  std::vector<Cache> caches;
 };
 
 // How runs of the program went that are over, for executors that follow its main; before the OpenRun of a later one.
@@ -116,6 +123,14 @@ struct Fetch {
   int32_t stage = 0, producer = 0, consumer = 0;
   exchange::SlotPosition from;
   uint32_t bytes_max = 0;  // About; at least one batch comes.
+};
+// Asks for what a cache holds of a partition, from a place on. The answer is that to a Fetch.
+struct FetchCached {
+  uint64_t run = 0;
+  uint64_t cache = 0;
+  uint32_t partition = 0;
+  exchange::SlotPosition from;  // Without pieces of batches.
+  uint32_t bytes_max = 0;       // As there.
 };
 // Each batch is a segment (batch/batch_codec.h).
 struct FetchAnswer {
@@ -186,6 +201,7 @@ net::Frame ToFrame(const RunTask& message);
 net::Frame ToFrame(const DropOutput& message);
 net::Frame ToFrame(const EndRun& message);
 net::Frame ToFrame(const Fetch& message);
+net::Frame ToFrame(const FetchCached& message);
 // Any other bytes are kCorrupt.
 template <class Message>
 Result<Message> FromFrame(const net::Frame& frame);

@@ -53,6 +53,7 @@ TEST(JobMessagesTest, ComeBackAsTheyWere) {
   open.taps = true;
   open.program_run = 4;
   open.reach_nanos = 5;
+  open.caches = {{.id = 8, .step = 2}, {.id = 9, .step = -1}};
   const auto opened = FromFrame<OpenRun>(ToFrame(open));
   ASSERT_TRUE(opened.ok());
   EXPECT_THAT(opened->ends, ElementsAre(1, 4));
@@ -64,6 +65,20 @@ TEST(JobMessagesTest, ComeBackAsTheyWere) {
   EXPECT_TRUE(opened->taps);
   EXPECT_EQ(opened->program_run, 4U);
   EXPECT_EQ(opened->reach_nanos, 5);
+  ASSERT_EQ(opened->caches.size(), 2U);
+  EXPECT_EQ(opened->caches[0].id, 8U);
+  EXPECT_EQ(opened->caches[0].step, 2);
+  EXPECT_EQ(opened->caches[1].step, -1);
+
+  const auto cached = FromFrame<FetchCached>(
+      ToFrame(FetchCached{.run = 1, .cache = 2, .partition = 3, .from = {.held = 4, .block = 5}, .bytes_max = 6}));
+  ASSERT_TRUE(cached.ok());
+  EXPECT_EQ(cached->run, 1U);
+  EXPECT_EQ(cached->cache, 2U);
+  EXPECT_EQ(cached->partition, 3U);
+  EXPECT_EQ(cached->from.held, 4U);
+  EXPECT_EQ(cached->from.block, 5U);
+  EXPECT_EQ(cached->bytes_max, 6U);
 
   const auto told = FromFrame<TellOutcomes>(ToFrame(TellOutcomes{.first = 2, .outcomes = {"a", ""}}));
   ASSERT_TRUE(told.ok());

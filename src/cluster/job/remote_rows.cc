@@ -28,8 +28,9 @@ struct Piece {
 
 class RemoteReader final : public exchange::PartitionReader {
  public:
-  RemoteReader(std::shared_ptr<Peer> peer, const Fetch& fetch, std::shared_ptr<const std::atomic<bool>> cancelled)
-      : peer_(std::move(peer)), fetch_(fetch), cancelled_(std::move(cancelled)) {
+  using Question = std::function<net::Frame(const exchange::SlotPosition&)>;
+  RemoteReader(std::shared_ptr<Peer> peer, Question question, std::shared_ptr<const std::atomic<bool>> cancelled)
+      : peer_(std::move(peer)), question_(std::move(question)), cancelled_(std::move(cancelled)) {
     Ask();
   }
 
@@ -44,7 +45,7 @@ class RemoteReader final : public exchange::PartitionReader {
  private:
   void Ask() {
     piece_ = std::make_shared<Piece>();
-    peer_->Ask(ToFrame(fetch_), [piece = piece_](Result<net::Frame> answer) {
+    peer_->Ask(question_(from_), [piece = piece_](Result<net::Frame> answer) {
       {
         const std::lock_guard lock(piece->mutex);
         piece->answer = std::move(answer);
@@ -67,7 +68,7 @@ class RemoteReader final : public exchange::PartitionReader {
     ASSIGN_OR_RETURN(const std::string_view body, BodyOfAnswer(frame));
     ASSIGN_OR_RETURN(const FetchAnswer answer, DecodeFetchAnswer(body));
     if (!answer.end) {
-      fetch_.from = answer.next;
+      from_ = answer.next;
       Ask();
     }
     batches_.clear();
@@ -84,12 +85,24 @@ class RemoteReader final : public exchange::PartitionReader {
   }
 
   const std::shared_ptr<Peer> peer_;
-  Fetch fetch_;
+  const Question question_;
+  exchange::SlotPosition from_;
   const std::shared_ptr<const std::atomic<bool>> cancelled_;
   std::shared_ptr<Piece> piece_;  // That was asked for; null at the end.
   std::vector<Batch> batches_;
   size_t next_ = 0;
 };
+
+net::Frame AnswerWith(uint64_t request, const FetchAnswer& answer, const std::vector<Batch>& batches) {
+  std::vector<net::Segment> segments;
+  for (const Batch& batch : batches) {
+    auto bytes = std::make_shared<std::string>();
+    batch::EncodeBatch(batch, bytes.get());
+    const std::string_view view = *bytes;
+    segments.push_back({.bytes = view, .owner = std::move(bytes)});
+  }
+  return MakeAnswer(request, Status::Ok(), Encode(answer), std::move(segments));
+}
 
 class NoReader final : public exchange::PartitionReader {
  public:
@@ -100,14 +113,27 @@ class NoReader final : public exchange::PartitionReader {
 
 std::unique_ptr<exchange::PartitionReader> RemoteRows::Read(int producer, int consumer, int64_t piece_bytes) {
   std::shared_ptr<Peer> peer = peer_();
+  Fetch fetch{.run = run_,
+              .stage = stage_,
+              .producer = producer,
+              .consumer = consumer,
+              .from = {},
+              .bytes_max = static_cast<uint32_t>(piece_bytes)};
+  return ReadRemotely(
+      std::move(peer),
+      [fetch](const exchange::SlotPosition& from) {
+        Fetch next = fetch;
+        next.from = from;
+        return ToFrame(next);
+      },
+      cancelled_);
+}
+
+std::unique_ptr<exchange::PartitionReader> ReadRemotely(std::shared_ptr<Peer> peer,
+                                                        std::function<net::Frame(const exchange::SlotPosition&)> ask,
+                                                        std::shared_ptr<const std::atomic<bool>> cancelled) {
   if (peer == nullptr) return std::make_unique<NoReader>();
-  const Fetch fetch{.run = run_,
-                    .stage = stage_,
-                    .producer = producer,
-                    .consumer = consumer,
-                    .from = {},
-                    .bytes_max = static_cast<uint32_t>(piece_bytes)};
-  return std::make_unique<RemoteReader>(std::move(peer), fetch, cancelled_);
+  return std::make_unique<RemoteReader>(std::move(peer), std::move(ask), std::move(cancelled));
 }
 
 net::Frame AnswerFetch(uint64_t request, const Fetch& fetch, exchange::Exchange& rows) {
@@ -115,14 +141,22 @@ net::Frame AnswerFetch(uint64_t request, const Fetch& fetch, exchange::Exchange&
   auto batches = rows.ReadSlot(fetch.producer, fetch.consumer, &answer.next, fetch.bytes_max, kBatchesMax);
   if (!batches.ok()) return MakeAnswer(request, batches.status());
   answer.end = batches->empty();
-  std::vector<net::Segment> segments;
-  for (const Batch& batch : *batches) {
-    auto bytes = std::make_shared<std::string>();
-    batch::EncodeBatch(batch, bytes.get());
-    const std::string_view view = *bytes;
-    segments.push_back({.bytes = view, .owner = std::move(bytes)});
+  return AnswerWith(request, answer, *batches);
+}
+
+net::Frame AnswerFetchCached(uint64_t request, const FetchCached& fetch, const flow::CachedRows& rows) {
+  if (fetch.partition >= rows.partitions.size())
+    return MakeAnswer(request, Status::Corrupt("a partition that the cache has not"));
+  const std::vector<Batch>& all = rows.partitions[fetch.partition];
+  FetchAnswer answer{.next = fetch.from, .end = false};
+  std::vector<Batch> batches;
+  int64_t bytes = 0;
+  while (answer.next.held < all.size() && batches.size() < kBatchesMax && bytes < fetch.bytes_max) {
+    batches.push_back(all[answer.next.held++]);
+    bytes += batches.back().MemoryBytes();
   }
-  return MakeAnswer(request, Status::Ok(), Encode(answer), std::move(segments));
+  answer.end = answer.next.held >= all.size();
+  return AnswerWith(request, answer, batches);
 }
 
 }  // namespace glim::cluster

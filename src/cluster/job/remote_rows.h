@@ -17,6 +17,7 @@
 #include "cluster/job/messages.h"
 #include "cluster/job/peer.h"
 #include "exchange/exchange.h"
+#include "flow/graph.h"
 
 namespace glim::cluster {
 
@@ -36,7 +37,13 @@ class RemoteRows final : public exchange::ElsewhereRows {
   const std::shared_ptr<const std::atomic<bool>> cancelled_;
 };
 
+// Reads batches in answers to the questions of `ask`, for those from a place on.
+std::unique_ptr<exchange::PartitionReader> ReadRemotely(std::shared_ptr<Peer> peer,
+                                                        std::function<net::Frame(const exchange::SlotPosition&)> ask,
+                                                        std::shared_ptr<const std::atomic<bool>> cancelled);
+
 // The answer to a Fetch, from `rows`.
 net::Frame AnswerFetch(uint64_t request, const Fetch& fetch, exchange::Exchange& rows);
+net::Frame AnswerFetchCached(uint64_t request, const FetchCached& fetch, const flow::CachedRows& rows);
 
 }  // namespace glim::cluster
