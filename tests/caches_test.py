@@ -14,7 +14,7 @@ import subprocess
 import time
 import unittest
 
-from agents_test import ClusterCase, send
+from agents_test import ClusterCase, send, wait_until
 from jobs_test import GLIM, TIMEOUT_S, FolderCase, executors_of, text_of
 
 # Each reads caches in runs behind the one that filled them.
@@ -115,7 +115,7 @@ class CachesTest(FolderCase):
                     with self.subTest(flow=name, on=on, partitions=partitions):
                         self.assertEqual(self.run_script(script, "--on", on, *partitions), expected)
 
-    def test_what_does_not_fit_is_read_from_the_program(self):
+    def test_a_cache_may_be_larger_than_the_memory(self):
         script = """
             local glim = require "glim"
             local flow = glim.flow("large")
@@ -126,7 +126,8 @@ class CachesTest(FolderCase):
               flow:Run()
             end
             """
-        self.assertEqual(self.run_script(script, "--on", "local:1", "--memory", "96M"), self.run_script(script))
+        self.assertEqual(self.run_script(script, "--on", "local:2", "--memory", "64M"), self.run_script(script))
+        self.assertEqual(self.run_script(script, "--memory", "24M"), self.run_script(script))
 
     def test_the_rows_stay_the_same_while_executors_are_killed(self):
         job = self.start(AGAIN_AND_AGAIN % (6, 2000), "--on", "local:3", "--partitions", "12")
@@ -156,16 +157,18 @@ class CachesTest(FolderCase):
 
 
 class CachesOnAgentsTest(ClusterCase):
+    def log_of(self, job):
+        logs = subprocess.run([GLIM, "logs", "--master", self.master.address, job], env=self.environment, text=True,
+                              cwd=self.folder, capture_output=True, timeout=TIMEOUT_S)
+        return logs.stdout if logs.stdout.endswith(" done\n") else None
+
     def test_tasks_run_where_their_rows_are(self):
         self.make_cluster(1)
         job = self.start(AGAIN_AND_AGAIN % (6, 10))
-        lines, here = [], []
+        lines = []
         for turn in range(6):
             lines.append(job.stdout.readline())
             self.assertEqual(job.stdout.readline(), "go on?\n")
-            log = subprocess.run([GLIM, "logs", "--master", self.master.address], env=self.environment, text=True,
-                                 cwd=self.folder, capture_output=True, timeout=TIMEOUT_S)
-            here += re.findall(r"(\d+ of \d+) tasks ran where a cache keeps their rows\n", log.stdout)
             if turn == 3:
                 for number in self.agents[0].children():
                     send(number, signal.SIGKILL)
@@ -174,8 +177,19 @@ class CachesOnAgentsTest(ClusterCase):
         out, err = job.communicate(timeout=TIMEOUT_S)
         self.assertEqual((job.returncode, out), (0, ""), err)
         self.assertEqual(lines, lines[:1] * 6)
-        # Of six runs the first fills the cache. An executor that has read a partition keeps it; a new one has none.
-        self.assertEqual(here, ["0 of 7", "7 of 7", "7 of 7", "0 of 7", "7 of 7"])
+        # The first run fills the cache. An executor that has read a partition keeps it; a new one has none.
+        jobs = self.status()["jobs"]
+        self.assertEqual(len(jobs), 6)
+        last, here = None, []
+        for run in jobs:
+            log = wait_until("its log", lambda run=run: self.log_of(run["id"]))
+            executors = re.findall(r" executor at (\S+)", log)
+            read = re.findall(r"(\d+) of 7 tasks ran where a cache keeps their rows\n", log)
+            if len(executors) == 1 and read:  # On a machine that is slow enough more may be lost.
+                self.assertEqual(read, ["7" if executors == last else "0"], log)
+            here += read
+            last = executors if read else None
+        self.assertIn("7", here)
         self.await_nothing_left()
 
 

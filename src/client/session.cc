@@ -400,7 +400,13 @@ Status RunPlan(const plan::Plan& plan, const exec::RunnerOptions& options, const
   ASSIGN_OR_RETURN(const Engine engine, ParseEngine(parts->options.on));
   ASSIGN_OR_RETURN(const Engines engines, ChooseEngine(plan, engine, run, parts));
   engine::Launcher* launcher = engines.launcher;
-  if (launcher == nullptr) return exec::Runner(parts->env.get(), parts->pool.get(), options).Run(plan);
+  exec::RunnerOptions here = options;
+  if (launcher != nullptr && engine.local()) here.memory_bytes = options.memory_bytes / (engine.count + 1);
+  if (parts->caches == nullptr) {
+    parts->caches = std::make_shared<exec::CacheSpace>(&parts->env->files(), here.tmp_folder, here.memory_bytes);
+  }
+  here.caches = parts->caches;
+  if (launcher == nullptr) return exec::Runner(parts->env.get(), parts->pool.get(), here).Run(plan);
   if (parts->jobs == nullptr) {
     cluster::JobDriverOptions driver;
     driver.key = launcher->key();
@@ -415,12 +421,8 @@ Status RunPlan(const plan::Plan& plan, const exec::RunnerOptions& options, const
     }
     parts->jobs = std::make_unique<cluster::JobDriver>(*parts->env, std::move(driver));
   }
-  exec::RunnerOptions here = options;
   int sharing = ThreadsOf(*parts);
-  if (engine.local()) {
-    here.memory_bytes = options.memory_bytes / (engine.count + 1);
-    sharing += static_cast<int>(engine.count);
-  }
+  if (engine.local()) sharing += static_cast<int>(engine.count);
   cluster::JobOptions job{.hosts = HostsOf(*parts, sharing)};
   if (engines.followed) {
     job.program_run = run.number();

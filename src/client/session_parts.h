@@ -17,6 +17,7 @@
 #include "engine/local_cluster.h"
 #include "engine/slurm/slurm_cluster.h"
 #include "env/env.h"
+#include "exec/cache_space.h"
 #include "exec/worker_pool.h"
 #include "glim/session.h"
 #include "param/table_store.h"
@@ -38,6 +39,7 @@ struct Session::Parts {
   std::unique_ptr<param::TableStore> tables;      // Null until the cluster was reached.
   std::map<std::string, std::unique_ptr<param::TableStore>> others;  // Clusters of handles, by their master's address.
   std::unique_ptr<exec::WorkerPool> pool;                            // Made by the first run.
+  std::shared_ptr<exec::CacheSpace> caches;                          // Likewise.
   // Of runs so far, for stats_file and trace_file.
   int runs = 0;
   int64_t first_run_nanos = 0;

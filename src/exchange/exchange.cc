@@ -475,14 +475,16 @@ int64_t Exchange::RowCount(int begin, int end) const {
   return rows;
 }
 
-Result<std::vector<Batch>> Exchange::BatchesOf(int consumer) {
-  std::vector<Batch> all;
-  const auto reader = MakeReader(consumer, consumer + 1, false);
-  while (true) {
-    ASSIGN_OR_RETURN(std::optional<Batch> batch, reader->Next());
-    if (!batch.has_value()) return all;
-    all.push_back(*std::move(batch));
+int64_t Exchange::KeptBytes() const {
+  const std::lock_guard lock(mutex_);
+  int64_t bytes = 0;
+  for (const Slot& slot : slots_) {
+    bytes += slot.bytes;
+    for (const Held& held : slot.held) {
+      for (const spill::Block& block : held.blocks) bytes += block.plain_bytes;
+    }
   }
+  return bytes;
 }
 
 }  // namespace glim::exchange

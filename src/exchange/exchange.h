@@ -101,13 +101,13 @@ class Exchange : public base::Evictor {
   int64_t sorted_runs_max() const { return budget_->limit_bytes() / 4 / block_bytes_; }
   int producers() const { return producers_; }
   int consumers() const { return consumers_; }
-  // The batches of a consumer, in order.
-  Result<std::vector<Batch>> BatchesOf(int consumer);
   // The following count what was written, whether or not it was taken since.
   // No rows for consumers [begin, end).
   bool Empty(int begin, int end) const { return RowCount(begin, end) == 0; }
   // Of consumers [begin, end).
   int64_t RowCount(int begin, int end) const;
+  // What its rows take, in memory or in the file, not compressed.
+  int64_t KeptBytes() const;
   // Fields of the widest row; 0 without rows.
   int width() const;
 

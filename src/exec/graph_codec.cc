@@ -62,7 +62,7 @@ void Travel(A&, std::vector<Row>*&) {}
 template <class A>
 void Travel(A& archive, flow::CacheStep& step) {
   if constexpr (A::kReads) step.rows = std::make_shared<flow::CachedRows>();
-  auto& [filled, partitions, user_partitions, in_order, bytes, id, elsewhere] = *step.rows;
+  auto& [filled, user_partitions, in_order, partition_count, row_count, bytes, id, kept, read] = *step.rows;
   archive(filled, user_partitions, in_order);
 }
 void Check(FlowReader& in, const flow::CacheStep& step) {

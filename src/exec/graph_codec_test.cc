@@ -226,14 +226,14 @@ TEST(GraphCodec, WhatACacheHoldsStaysButThePlanIsTheSame) {
   flow.Ints({1}).RoundRobin(2).Cache().Map("function(x) return x end");
   flow::CachedRows& rows = *The<flow::CacheStep>(*flow.graph()).rows;
   rows.filled = true;
-  rows.partitions.resize(2);
+  rows.partition_count = 2;
   rows.user_partitions = 2;
   rows.in_order = true;
   const auto copy = Travelled(*flow.graph(), {});
   const flow::CachedRows& copied = *The<flow::CacheStep>(*copy).rows;
   EXPECT_TRUE(copied.filled && copied.in_order);
   EXPECT_EQ(copied.user_partitions, 2);
-  EXPECT_TRUE(copied.partitions.empty());
+  EXPECT_EQ(copied.partition_count, 0);
   EXPECT_EQ(plan::MakePlan(copy, copy->EndsToRun())->stages.size(), 1u);
 }
 

@@ -24,15 +24,6 @@ constexpr int kHashPartitions = 16;
 // A stage that ends in a sink writes in order, so its tasks are small; one that gathers state wants few and large ones.
 constexpr int64_t kSinkTaskBytes = 8 << 20;
 constexpr int64_t kTaskBytesMin = 8 << 20;
-// Of what a run may hold in all, what rows may take. The rest is for what is not counted: blocks of files and batches
-// at hand, the program itself, and gaps between what is allocated. The program alone has some 15 MiB, so what is left
-// of little is less than half; of very little, what a run needs to go on.
-int64_t RowBytes(int64_t memory_bytes) {
-  constexpr int64_t kRest = 24 << 20, kRestOfLittle = 12 << 20, kLeast = 4 << 20;
-  const int64_t most = memory_bytes / 4 * 3, half = memory_bytes / 2;
-  return std::max({most - kRest, std::min(half, most - kRestOfLittle), std::min(half, kLeast)});
-}
-
 // What later tasks may leave for an ordered sink before they wait.
 constexpr int64_t kPendingBytesMin = 1 << 20;
 constexpr int64_t kPendingBytesMax = 64 << 20;
@@ -137,7 +128,7 @@ struct PlanTasks::StageRun {
   std::vector<StageRun*> parts;
   StageRun* part_of = nullptr;
   // Where rows go:
-  std::unique_ptr<Exchange> output;
+  std::shared_ptr<Exchange> output;  // A cache's goes on after the run.
   std::unique_ptr<io::Sink> sink;
   std::unique_ptr<OrderedSink> ordered;
   std::string sink_name;
@@ -153,6 +144,10 @@ PlanTasks::PlanTasks(env::Env* env, PlanTasksOptions options, const plan::Plan& 
       plan_(plan),
       budget_(RowBytes(options_.memory_bytes)),
       spill_(&env->files(), options_.tmp_folder),
+      cache_space_(options_.caches != nullptr
+                       ? options_.caches
+                       : std::make_shared<CacheSpace>(&env->files(), options_.tmp_folder, options_.memory_bytes)),
+      caches_spilled_before_(cache_space_->spill.bytes_written()),
       caches_(&budget_, "Cache"),
       started_(env->clock().MonotonicNanos()),
       stages_(plan.stages.size()) {}
@@ -165,7 +160,8 @@ PlanTasks::~PlanTasks() {
 
 Status PlanTasks::Open(bool tasks_only) {
   ASSIGN_OR_RETURN(functions_, MakeFunctions(*plan_.graph));
-  RETURN_IF_ERROR(CountCaches());
+  tasks_only_ = tasks_only;
+  if (!tasks_only) RETURN_IF_ERROR(CountCaches());
   RETURN_IF_ERROR(OpenSources(tasks_only));
   RETURN_IF_ERROR(OpenSinks(tasks_only));
   readers_.assign(stages_.size(), 0);
@@ -194,13 +190,11 @@ StageReport PlanTasks::Report(int index) const {
   return stage;
 }
 
-// What earlier runs keep is memory too.
+// What earlier runs keep is memory too, and what this one will.
 Status PlanTasks::CountCaches() {
-  int64_t bytes = 0;
-  for (const flow::Step& step : plan_.graph->steps()) {
-    if (const auto* cache = std::get_if<flow::CacheStep>(&step.body)) bytes += cache->rows->bytes;
-  }
-  return caches_.Resize(bytes);
+  const bool fills =
+      std::any_of(plan_.stages.begin(), plan_.stages.end(), [](const plan::Stage& stage) { return stage.cache >= 0; });
+  return caches_.Resize(fills ? cache_space_->budget.limit_bytes() : cache_space_->budget.used_bytes());
 }
 
 Status PlanTasks::OpenSources(bool tasks_only) {
@@ -305,26 +299,16 @@ std::string PlanTasks::OutputName(const StageRun& run) const {
   return step < 0 ? "exchange" : StepName(plan_.graph->steps()[step]);
 }
 
-Status PlanTasks::FillCache(const StageRun& run) const {
-  static std::atomic<uint64_t> last_id{0};
+void PlanTasks::FillCache(const StageRun& run) const {
   flow::CachedRows& rows = *std::get<flow::CacheStep>(plan_.graph->steps()[run.stage->cache].body).rows;
-  rows.partitions.clear();
-  rows.bytes = 0;
-  for (int i = 0; i < run.output->consumers(); ++i) {
-    ASSIGN_OR_RETURN(std::vector<Batch> batches, run.output->BatchesOf(i));
-    rows.partitions.push_back(std::move(batches));
-    for (const Batch& batch : rows.partitions.back()) rows.bytes += batch.MemoryBytes();
-  }
   rows.user_partitions = run.stage->user_partitions;
   rows.in_order = run.stage->in_order;
-  rows.id = ++last_id;
-  rows.filled = true;
-  return Status::Ok();
+  Fill(&rows, std::make_shared<const CachePartitions>(cache_space_, run.output));
 }
 
 // Nobody reads the stage's rows after this reader.
 bool PlanTasks::LastReader(int stage) const {
-  return !options_.keeps_outputs && readers_[stage] == 1 &&
+  return !options_.keeps_outputs && readers_[stage] == 1 && stages_[stage].stage->cache < 0 &&
          stages_[stage].stage->output.kind != ExchangeKind::kBroadcast;
 }
 
@@ -353,8 +337,10 @@ Result<std::shared_ptr<const ops::JoinTable>> PlanTasks::BuildTable(const plan::
 void PlanTasks::MakeOutput(StageRun* run) {
   const plan::Stage& stage = *run->stage;
   if (run->part_of != nullptr || stage.output.kind == ExchangeKind::kNone) return;
-  run->output = std::make_unique<Exchange>(stage.output, run->shape.tasks, run->shape.consumers, &budget_, &spill_,
-                                           OutputName(*run));
+  const bool for_cache = stage.cache >= 0 && !tasks_only_;
+  run->output = std::make_shared<Exchange>(
+      stage.output, run->shape.tasks, run->shape.consumers, for_cache ? &cache_space_->budget : &budget_,
+      for_cache ? &cache_space_->spill : &spill_, for_cache ? "Cache" : OutputName(*run));
 }
 
 void PlanTasks::Shape(int index) {
@@ -454,7 +440,7 @@ Status PlanTasks::FinishStage(int index) {
       if (Status status = table->rows->Finish(); !status.ok()) return std::move(status).With(run.sink_name);
     }
   }
-  if (stage.cache >= 0) RETURN_IF_ERROR(FillCache(run));
+  if (stage.cache >= 0) FillCache(run);
   LetGo(&run);
   return Status::Ok();
 }

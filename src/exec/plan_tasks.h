@@ -25,6 +25,7 @@
 #include "env/env.h"
 #include "exchange/exchange.h"
 #include "exec/bindings.h"
+#include "exec/cache_space.h"
 #include "exec/ordered_sink.h"
 #include "exec/progress.h"
 #include "exec/run_env.h"
@@ -45,6 +46,8 @@ struct PlanTasksOptions {
   std::string job = {};
   bool taps = false;             // Results of tasks tell what each step did.
   Progress* progress = nullptr;  // Told of what sources give; may be null.
+  // For what Cache steps keep; null: each run has its own.
+  std::shared_ptr<CacheSpace> caches = nullptr;
 };
 
 // How a stage is cut into tasks: the same in all processes of a run.
@@ -121,7 +124,9 @@ class PlanTasks {
   // Of sources, about.
   int64_t source_bytes() const { return source_bytes_; }
   int64_t peak_bytes() const { return budget_.peak_bytes(); }
-  int64_t spilled_bytes() const { return spill_.bytes_written(); }
+  int64_t spilled_bytes() const {
+    return spill_.bytes_written() + cache_space_->spill.bytes_written() - caches_spilled_before_;
+  }
   // Nanoseconds since the run began.
   int64_t Now() const { return env_->clock().MonotonicNanos() - started_; }
   // A stage and its steps by name, as RunReport wants them.
@@ -140,7 +145,7 @@ class PlanTasks {
   int Consumers(const StageRun& run) const;
   void MakeOutput(StageRun* run);
   std::string OutputName(const StageRun& run) const;
-  Status FillCache(const StageRun& run) const;
+  void FillCache(const StageRun& run) const;
   bool LastReader(int stage) const;
   Result<std::shared_ptr<const ops::JoinTable>> BuildTable(const plan::Operator& op, ops::KeyKinds* kinds) const;
   void WarnOfKeys(const StageRun& run) const;
@@ -174,7 +179,10 @@ class PlanTasks {
   const plan::Plan& plan_;
   mutable base::MemoryBudget budget_;
   spill::Space spill_;
-  base::Reservation caches_;
+  const std::shared_ptr<CacheSpace> cache_space_;
+  const int64_t caches_spilled_before_;
+  base::Reservation caches_;  // Memory that caches have, or will have.
+  bool tasks_only_ = false;
   const int64_t started_;
   Functions functions_;
   std::vector<int> readers_;

@@ -25,7 +25,8 @@ class PlanRun {
                 .memory_bytes = options.memory_bytes,
                 .tmp_folder = options.tmp_folder,
                 .taps = options.report != nullptr,
-                .progress = &progress_},
+                .progress = &progress_,
+                .caches = options.caches},
                plan) {}
 
   Status Run() {

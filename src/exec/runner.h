@@ -15,6 +15,7 @@
 
 #include "base/memory_budget.h"
 #include "env/env.h"
+#include "exec/cache_space.h"
 #include "exec/run_report.h"
 #include "exec/worker_pool.h"
 #include "plan/plan.h"
@@ -28,6 +29,8 @@ struct RunnerOptions {
   bool progress = false;         // A line on stderr.
   RunReport* report = nullptr;   // Filled when given; its stages are those of the plan.
   Counters* counters = nullptr;  // What the tasks of a run that succeeds counted.
+  // For what Cache steps keep from one run to another; null: each run has its own.
+  std::shared_ptr<CacheSpace> caches = nullptr;
 };
 
 class Runner {

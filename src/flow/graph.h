@@ -112,17 +112,24 @@ struct MergeToStep {
   std::vector<batch::SortKey> keys;  // Empty: one after the other.
 };
 struct UnionStep {};  // Of all inputs.
+// The rows themselves, as whoever runs flows keeps them.
+class KeptPartitions {
+ public:
+  virtual ~KeptPartitions() = default;
+};
 // What a cache keeps between runs. A graph is run by one thread at a time.
 struct CachedRows {
   bool filled = false;
-  std::vector<std::vector<Batch>> partitions;
   int user_partitions = 0;  // As the user asked for; 0: the engine's.
   bool in_order = false;
-  int64_t bytes = 0;
-  uint64_t id = 0;  // Of these rows, once they are there: no others of the process have it.
-  // In an executor, which has no partitions: the batches of one, one after the other, nullopt at the end.
+  int partition_count = 0;
+  int64_t row_count = 0;
+  int64_t bytes = 0;  // About.
+  uint64_t id = 0;    // Of these rows, once they are there: no others of the process have it.
+  std::shared_ptr<const KeptPartitions> kept = nullptr;  // Not in an executor.
+  // The batches of a partition, one after the other, nullopt at the end. Any thread, each reader one at a time.
   using Reader = std::function<Result<std::optional<Batch>>()>;
-  std::function<Reader(size_t partition)> elsewhere = nullptr;
+  std::function<Reader(size_t partition)> read = nullptr;
 };
 struct CacheStep {
   std::shared_ptr<CachedRows> rows;

@@ -36,7 +36,7 @@ CachedPlaces::Caches CachedPlaces::OfGraph(const flow::Graph& graph) {
     const flow::CacheStep* cache = Filled(step);
     if (cache == nullptr) continue;
     caches.emplace(cache->rows->id, cache->rows);
-    known_.try_emplace(cache->rows->id, Known{cache->rows, std::vector<int>(cache->rows->partitions.size(), -1)});
+    known_.try_emplace(cache->rows->id, Known{cache->rows, std::vector<int>(cache->rows->partition_count, -1)});
   }
   return caches;
 }

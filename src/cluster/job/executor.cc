@@ -77,6 +77,7 @@ class ExecutorProcess::Impl {
   }
   Status CaptureOutput() {
     ASSIGN_OR_RETURN(capture_, env::OutputCapture::Begin(options_.sends_errors));
+    captures_.store(true);
     printer_ = std::thread([this] { SendOutput(); });
     return Status::Ok();
   }
@@ -258,8 +259,7 @@ class ExecutorProcess::Impl {
                              : nullptr;
       if (step == nullptr) return Status::Corrupt("a cache that the flow has not");
       read.insert(cache.id);
-      step->rows->elsewhere = [this, id = cache.id, number = run.open.run,
-                               cancelled = run.cancelled](size_t partition) {
+      step->rows->read = [this, id = cache.id, number = run.open.run, cancelled = run.cancelled](size_t partition) {
         return cached_.Read(id, partition, [&] { return FetchCachedPart(number, id, partition, cancelled); });
       };
     }
@@ -473,7 +473,7 @@ class ExecutorProcess::Impl {
   void FlushOutput() {
     std::fflush(stdout);
     std::cout.flush();  // A program may have given it a buffer of its own.
-    while (capture_ != nullptr && !capture_->AllRead() && !printing_over_.load()) env_.clock().SleepFor(kBriefNanos);
+    while (captures_.load() && !capture_->AllRead() && !printing_over_.load()) env_.clock().SleepFor(kBriefNanos);
   }
   static constexpr int64_t kLookNanos = 50'000'000;
   static constexpr int64_t kBriefNanos = 100'000;
@@ -520,6 +520,7 @@ class ExecutorProcess::Impl {
   std::shared_ptr<Run> run_;
   std::unique_ptr<TaskQueue> queue_;
   std::unique_ptr<env::OutputCapture> capture_;
+  std::atomic<bool> captures_{false};  // It is there: an order that flushes it may have come before.
   std::thread printer_;
   std::atomic<bool> printing_over_{false};
   std::atomic<bool> prints_{options_.own_flow == nullptr};  // What is printed goes to the driver.

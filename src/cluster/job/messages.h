@@ -129,8 +129,8 @@ struct FetchCached {
   uint64_t run = 0;
   uint64_t cache = 0;
   uint32_t partition = 0;
-  exchange::SlotPosition from;  // Without pieces of batches.
-  uint32_t bytes_max = 0;       // As there.
+  exchange::SlotPosition from;
+  uint32_t bytes_max = 0;  // As there.
 };
 // Each batch is a segment (batch/batch_codec.h).
 struct FetchAnswer {

@@ -12,6 +12,7 @@
 #include "base/try.h"
 #include "batch/batch_codec.h"
 #include "cluster/job/messages.h"
+#include "exec/cache_space.h"
 
 namespace glim::cluster {
 namespace {
@@ -145,18 +146,13 @@ net::Frame AnswerFetch(uint64_t request, const Fetch& fetch, exchange::Exchange&
 }
 
 net::Frame AnswerFetchCached(uint64_t request, const FetchCached& fetch, const flow::CachedRows& rows) {
-  if (fetch.partition >= rows.partitions.size())
+  const auto* kept = dynamic_cast<const exec::CachePartitions*>(rows.kept.get());
+  if (kept == nullptr || fetch.partition >= static_cast<uint32_t>(rows.partition_count))
     return MakeAnswer(request, Status::Corrupt("a partition that the cache has not"));
-  const std::vector<Batch>& all = rows.partitions[fetch.partition];
-  FetchAnswer answer{.next = fetch.from, .end = false};
-  std::vector<Batch> batches;
-  int64_t bytes = 0;
-  while (answer.next.held < all.size() && batches.size() < kBatchesMax && bytes < fetch.bytes_max) {
-    batches.push_back(all[answer.next.held++]);
-    bytes += batches.back().MemoryBytes();
-  }
-  answer.end = answer.next.held >= all.size();
-  return AnswerWith(request, answer, batches);
+  const auto partition = static_cast<int32_t>(fetch.partition);
+  const Fetch of_partition{
+      .producer = partition, .consumer = partition, .from = fetch.from, .bytes_max = fetch.bytes_max};
+  return AnswerFetch(request, of_partition, kept->rows());
 }
 
 }  // namespace glim::cluster
