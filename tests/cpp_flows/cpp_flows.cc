@@ -63,7 +63,15 @@ Status Steps(Session& session) {
     void Teardown(Emitter& out) const { out(rows); }
   };
   numbers.ForEachBatch(Sum()).Reduce([](int64_t a, int64_t b) { return a + b; }).Print();
+  const auto kept = numbers.Map([](int64_t n) { return std::tuple(n % 13, n); }).Partition(3).Cache();
   if (Status status = flow.Run(session); !status.ok()) return status;
+  for (const int64_t times : {2, 3}) {
+    kept.Map([times](int64_t key, int64_t n) { return std::tuple(key, n * times); })
+        .ReduceBy([](int64_t x, int64_t y) { return x + y; })
+        .Sort()
+        .Print();
+    if (Status status = flow.Run(session); !status.ok()) return status;
+  }
   // The same flow once more, with its table.
   return flow.Run(session);
 }
