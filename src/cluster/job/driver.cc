@@ -872,8 +872,11 @@ Status JobDriver::Impl::Run(const plan::Plan& plan, exec::WorkerPool* pool, cons
   const int64_t until = env_.clock().MonotonicNanos() + options_.patience_nanos;
   Status launched;
   while (true) {
+    const bool had_some = place_count() > 0;
     launcher_->Call([&] { launched = Launch().status(); });
     if (place_count() > 0) break;
+    // Those that made others unnecessary were lost just now.
+    if (launched.ok() && had_some) continue;
     if (env_.interrupted()) return Status::Cancelled("interrupted");
     if (launched.ok()) launched = Status(Code::kUnreachable, "there are no executors");
     if (launched.code() != Code::kUnavailable || env_.clock().MonotonicNanos() > until) return launched;
