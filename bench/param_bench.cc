@@ -10,17 +10,24 @@
 //   pull
 //   probe_*   plain sockets, and copies through a ring, as in net_bench
 //
-//   param_bench [--rounds R] [--only dense|one_key|sparse]
+//   clients   programs that push 100,000 random keys of 8,000,000, four pushes under way, to one server: million keys a
+//   second,
+//             and cores at work in this process; only when it is asked for, with one owner thread and with two
+//
+//   param_bench [--rounds R] [--only dense|one_key|sparse|clients [--clients N] [--owners N]]
 #include <fmt/format.h>
 
 #include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "cluster/master_process.h"
@@ -35,6 +42,7 @@ using namespace glim;
 constexpr size_t kRowValues = 250'000;  // 1 MB.
 constexpr int kDensePushes = 1000;
 constexpr uint64_t kKeys = 1'000'000;
+constexpr uint64_t kManyKeys = 8'000'000;  // Of `clients`.
 constexpr size_t kAsked = 100'000;
 constexpr int kRequests = 40;
 constexpr int kPulls = 20'000;
@@ -44,20 +52,25 @@ void Check(const Status& status) {
 }
 
 struct Cluster {
-  Cluster(env::Env& env, bool shared_memory) : env(env), folder(env.files().MakeTemporaryFolder("param").value()) {
+  Cluster(env::Env& env, bool shared_memory, uint32_t server_count = 2, size_t owners = 0)
+      : env(env), folder(env.files().MakeTemporaryFolder("param").value()) {
     master = std::make_unique<cluster::MasterProcess>(
         env, cluster::MasterProcessOptions{.address = "127.0.0.1:0", .folder = folder, .key = nullptr, .master = {}},
         nullptr);
     Check(master->Start());
-    for (uint32_t node : {1, 2}) {
+    for (uint32_t node = 1; node <= server_count; ++node) {
       cluster::ServerProcessOptions options;
       options.master = master->address();
       options.node = node;
+      options.owners = owners;
       options.shared_memory = shared_memory;
       servers.push_back(std::make_unique<cluster::ServerProcess>(env, std::move(options), nullptr));
       Check(servers.back()->Start());
     }
-    client = std::make_unique<param::ClusterClient>(
+    client = NewClient();
+  }
+  std::unique_ptr<param::ClusterClient> NewClient() {
+    return std::make_unique<param::ClusterClient>(
         env, param::ClusterClientOptions{.master = master->address(), .key = nullptr});
   }
   ~Cluster() {
@@ -137,14 +150,49 @@ void Sparse(Cluster& cluster, uint32_t replicas, const std::function<void(std::s
   Check(table.Drop());
 }
 
+// The server has most of the work: rows with the state of a rule, of which few are in a cache.
+void Clients(Cluster& cluster, int clients, const std::function<void(std::string_view, double)>& note) {
+  TableSpec spec{.name = "", .keys = SparseKeys()};
+  spec.rule = Adam{};
+  const Table<float> table = cluster.Make(spec, 4, 1);
+  const std::vector<float> values(kAsked, 1.0F);
+  std::vector<Key> all(kAsked);
+  for (uint64_t first = 0; first < kManyKeys; first += kAsked) {
+    std::iota(all.begin(), all.end(), first);
+    Check(table.Push(all, values).Wait());
+  }
+  const auto program = [&](int number) {
+    const auto client = cluster.NewClient();
+    const Table<float> mine(client->OpenTable(table.spec().name));
+    std::mt19937_64 dice(static_cast<uint64_t>(number));
+    std::vector<std::vector<Key>> asked(4, all);
+    for (auto& request : asked) {
+      for (Key& key : request) key = dice() % kManyKeys;
+    }
+    (void)Pipeline(kRequests, 4, [&](int i) { return mine.Push(asked[static_cast<size_t>(i) % 4], values); });
+  };
+  const std::clock_t begun = std::clock();
+  const double seconds = bench::Seconds([&] {
+    std::vector<std::thread> programs;
+    for (int number = 0; number < clients; ++number) programs.emplace_back(program, number);
+    for (std::thread& thread : programs) thread.join();
+  });
+  note("push", clients * kRequests * double{kAsked} / 1e6 / seconds);
+  note("cores", static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC / seconds);
+  Check(table.Drop());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   int rounds = 5;
   std::string_view only;
+  std::vector<int> clients_wanted{1, 3}, owners_wanted{1, 2};
   for (int i = 1; i + 1 < argc; i += 2) {
     if (std::string_view(argv[i]) == "--rounds") rounds = std::atoi(argv[i + 1]);
     if (std::string_view(argv[i]) == "--only") only = argv[i + 1];
+    if (std::string_view(argv[i]) == "--clients") clients_wanted = {std::atoi(argv[i + 1])};
+    if (std::string_view(argv[i]) == "--owners") owners_wanted = {std::atoi(argv[i + 1])};
   }
   const auto wanted = [&](std::string_view what) { return only.empty() || only == what; };
   const auto env = env::MakePosixEnv();
@@ -152,6 +200,17 @@ int main(int argc, char** argv) {
     fmt::print("{} {:.4f}\n", name, value);
     std::fflush(stdout);
   };
+  for (int round = 0; only == "clients" && round < rounds; ++round) {
+    for (const int clients : clients_wanted) {
+      for (const int owners : owners_wanted) {
+        Cluster cluster(*env, true, 1, static_cast<size_t>(owners));
+        Clients(cluster, clients, [&](std::string_view what, double value) {
+          note(fmt::format("clients_{}_owners_{}_{}", clients, owners, what), value);
+        });
+      }
+    }
+  }
+  if (only == "clients") return 0;
   for (int round = 0; round < rounds; ++round) {
     note("probe_stream", bench::SocketStream());
     note("probe_ring", bench::RingStream());

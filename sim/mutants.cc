@@ -61,8 +61,10 @@ std::span<const MutantEntry> Mutants() {
       {kForgetUnlogged, "forget-unlogged", 2000},
       {kNeverMoved, "never-moved", 200},
       {kMoveForOne, "move-for-one", 200},
-      {kLeaveAtOnce, "leave-at-once", 200},
+      {kLeaveAtOnce, "leave-at-once", 2000},
       {kMoveBeforeComplete, "move-before-complete", 200},
+      {kReportOfOneOwner, "report-of-one-owner", 2000},
+      {kForgetOwner, "forget-owner", 200},
   };
   return kMutants;
 }

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -91,32 +92,66 @@ struct ServerDisk {
   int64_t full_until = 0;
 };
 
-class Server final : public cluster::ServerNodeOutput {
+class Server;
+
+// A thread that owns some of a server's shards. What it is given it does in order, and is sometimes late with.
+class Owner final : public cluster::ShardOwnerOutput {
  public:
-  Server(Run& run, uint32_t number, uint64_t start, cluster::KeptServer kept);
+  explicit Owner(Server& server);
   void Send(const Member& to, param::PeerMessage message) override;
   void Answer(param::ClientId to, param::PushReply reply) override;
   void Answer(param::ClientId to, param::PullReply reply) override;
-  void SendToMaster(const param::Beat& beat) override;
   void SendToMaster(const param::ShardReport& report) override;
-  void SendToMaster(const param::FullReport& report) override;
-  void Begin(uint64_t incarnation) override;
+  void ToNode(cluster::OwnerWord word) override;
   void Write(const ShardId& shard, const param::SharedBytes& table, const param::Record& record) override;
   void Write(const ShardId& shard, const param::SharedBytes& table, const param::ShardSnapshot& snapshot) override;
   void Erase(const ShardId& shard) override;
   void Applied(const ShardId& shard, const param::Record& record) override;
 
+  void Hand(std::function<void()> work);
+  // Done where it comes in when nobody is at the shards, as short requests are.
+  void HandShort(std::function<void()> work);
+
+  Server& server;
+  cluster::ShardOwner core;
+
+ private:
+  std::deque<std::function<void()>> given_;
+  int64_t free_at_ = -1;  // What it was given is done then.
+};
+
+class Server final : public cluster::ServerNodeOutput {
+ public:
+  Server(Run& run, uint32_t number, uint64_t start, cluster::KeptServer kept);
+  void SendToMaster(const param::Beat& beat) override;
+  void SendToMaster(const param::FullReport& report) override;
+  void Begin(uint64_t incarnation) override;
+  void ToOwner(size_t owner, cluster::NodeWord word) override;
+
+  void OnPeer(const param::PeerMessage& message);
+  void OnPush(param::ClientId from, const param::PushRequest& request);
+  void OnPull(param::ClientId from, const param::PullRequest& request);
+  void OnTick();
+
   const Member& self() const { return node.self(); }
+  // Null: it has none.
+  const param::Replica* FindReplica(const ShardId& shard) const;
+  const param::Replica& ReplicaOf(const ShardId& shard) const;
+  param::DrainState leaving() const;
   void SetFull(bool full);
   void CutLog(const ShardId& shard);
+  // The disk has something to do.
+  void StartSync();
+  ServerDisk& disk();
 
   Run& run;
   const uint32_t number;
+  std::vector<std::unique_ptr<Owner>> owners;
+  std::deque<cluster::OwnerWord> words;  // Of these to the node.
   ServerNode node;
 
  private:
-  ServerDisk& disk();
-  void StartSync();
+  Owner& OwnerOf(const ShardId& shard) { return *owners[node.OwnerOf(shard)]; }
   void EndSync(const std::map<ShardId, uint64_t>& upto);
   void FinishCut(const ShardId& shard, uint64_t last_write, uint64_t last_lsn, uint64_t resets, int tries);
 
@@ -200,6 +235,8 @@ class Run final : public WorkerWorld {
         weather(dice),
         worker_dice(~seed),
         visitor_dice(seed * 3 + 1),
+        owner_dice(seed * 3 + 1),
+        late_owners_per_mille(owner_dice.Chance(500) ? 0 : owner_dice.Below(10)),
         worker_weather(DrawWorkerWeather(seed)),
         trace_(trace) {}
   ~Run() override;
@@ -261,6 +298,8 @@ class Run final : public WorkerWorld {
   const Weather weather;
   Random worker_dice;
   Random visitor_dice;
+  Random owner_dice;
+  const uint64_t late_owners_per_mille;
   const WorkerWeather worker_weather;
   int64_t now = 0;
   bool peace = false;

@@ -30,7 +30,7 @@ void MasterProcess::Send(const Member& to, const param::ViewUpdate& update) {
   run.Say("master -> {}: shard {} view {} primary {}{}", to.node, update.shard.shard, update.view.number,
           update.view.primary.node, update.active ? " active" : "");
   run.Transmit(kMasterNode, to.node, [&run = run, to, update] {
-    if (Server* server = run.FindServer(to)) server->node.OnViewUpdate(update, run.now);
+    if (Server* server = run.FindServer(to)) server->node.OnViewUpdate(update);
   });
 }
 
@@ -53,7 +53,7 @@ Client::Client(Run& run, uint32_t number, uint32_t attempt) : run(run), number(n
 
 void Client::Send(const Member& primary, param::PushRequest request) {
   run.Transmit(process(), primary.node, [&run = run, primary, request, from = process()] {
-    if (Server* server = run.FindServer(primary)) server->node.OnPush(from, request, run.now);
+    if (Server* server = run.FindServer(primary)) server->OnPush(from, request);
   });
 }
 
@@ -110,7 +110,7 @@ void Client::AskAnswer(size_t shard, uint64_t id) {
   pulls[request] = {shard, 0, {}, id};
   param::PullRequest message{run.shards[shard], request, producer(), 0, id, {}};
   run.Transmit(process(), to.primary->node, [&run = run, primary = *to.primary, message, from = process()] {
-    if (Server* server = run.FindServer(primary)) server->node.OnPull(from, message, run.now);
+    if (Server* server = run.FindServer(primary)) server->OnPull(from, message);
   });
 }
 
@@ -140,7 +140,7 @@ void Client::Pull(size_t shard) {
   pulls[request] = pull;
   param::PullRequest message{run.shards[shard], request, producer(), pull.own_id, 0, {}};
   run.Transmit(process(), primary.node, [&run = run, primary, message, from = process()] {
-    if (Server* server = run.FindServer(primary)) server->node.OnPull(from, message, run.now);
+    if (Server* server = run.FindServer(primary)) server->OnPull(from, message);
   });
 }
 
@@ -197,13 +197,13 @@ bool Client::finished() const {
 
 void Run::Send(uint32_t process, const Member& primary, param::PushRequest request) {
   Transmit(process, primary.node, [this, primary, request = std::move(request), process] {
-    if (Server* server = FindServer(primary)) server->node.OnPush(process, request, now);
+    if (Server* server = FindServer(primary)) server->OnPush(process, request);
   });
 }
 
 void Run::Send(uint32_t process, const Member& primary, param::PullRequest request) {
   Transmit(process, primary.node, [this, primary, request = std::move(request), process] {
-    if (Server* server = FindServer(primary)) server->node.OnPull(process, request, now);
+    if (Server* server = FindServer(primary)) server->OnPull(process, request);
   });
 }
 
@@ -232,7 +232,7 @@ void Run::OnApplied(const Member& member, const ShardId& shard, const param::Rec
                         (record.op.bytes.empty() ? 0 : DecodeOperation(record.op).id) * 65'537;
   const auto [it, is_new] = log[shard].try_emplace(record.lsn, record.view, what);
   if (shard.table != kWorkersTable && record.kind == param::RecordKind::kPush) {
-    const auto& state = static_cast<const CountingState&>(FindServer(member)->node.replicas().at(shard)->state());
+    const auto& state = static_cast<const CountingState&>(FindServer(member)->ReplicaOf(shard).state());
     const uint64_t id = DecodeOperation(record.op).id;
     // Not where it was passed over: then the one that counted came before, or is still to come.
     const auto last = state.last_ids().find(record.producer.low);
@@ -240,7 +240,7 @@ void Run::OnApplied(const Member& member, const ShardId& shard, const param::Rec
     if (counts && CountingState::HasAnswer(id)) answers[shard].try_emplace({record.producer.low, id}, state.Save());
   }
   if (shard.table == kWorkersTable) {
-    const auto& state = FindServer(member)->node.replicas().at(shard)->state();
+    const auto& state = FindServer(member)->ReplicaOf(shard).state();
     const auto request = param::DecodeClockRequest(record.op);
     const bool left = request && request->call == param::ClockCall::kLeave;
     begun_anew |= left && static_cast<const param::ClockedState&>(state).clocks().workers().empty();
@@ -296,14 +296,14 @@ void Run::CheckEnd() {
     for (const Member& member : holders) {
       Server* server = FindServer(member);
       if (server == nullptr) return Violation(fmt::format("server {} of a view is not there", member.node));
-      const param::Replica& replica = *server->node.replicas().at(id);
+      const param::Replica& replica = server->ReplicaOf(id);
       // With what they know of producers.
       const param::SharedBytes all = replica.TakeSnapshot().bytes;
       const std::string text(reinterpret_cast<const char*>(all.bytes.data()), all.bytes.size());
       const auto [it, is_new] = states.try_emplace(replica.applied_lsn(), text);
       if (it->second != text) Violation(fmt::format("members of shard {} differ", id.shard));
     }
-    const param::Replica& primary = *FindServer(view.primary)->node.replicas().at(id);
+    const param::Replica& primary = FindServer(view.primary)->ReplicaOf(id);
     if (id.table == kWorkersTable) {
       const auto& clocked = static_cast<const param::ClockedState&>(primary.state());
       const TraceState::Last last = static_cast<const TraceState&>(clocked.rows()).last();
@@ -363,7 +363,7 @@ void Run::StartServer(uint32_t number) {
   servers[number] = std::make_unique<Server>(*this, number, process.start, ReadDisk(number));
   if (now < disks[number].full_until) servers[number]->SetFull(true);
   Every(50 * kMilli, number, [this, number] {
-    servers[number]->node.OnTick(now);
+    servers[number]->OnTick();
     if (leaving_ == number) EndOfLeaving();
   });
 }
@@ -501,7 +501,7 @@ void Run::Leave(uint32_t server) {
 // not, but that is for nobody to blame.
 void Run::EndOfLeaving() {
   Server& server = *servers[leaving_];
-  const param::DrainState state = server.node.leaving().state;
+  const param::DrainState state = server.leaving();
   const bool done = state == param::DrainState::kDone;
   if (!done && (state != param::DrainState::kNobody || (!weather.on_disk && !MayLose(leaving_)))) return;
   Say("server {} leaves", leaving_);
@@ -692,7 +692,9 @@ std::string Run::Unfinished() {
     }
     for (const auto& [number, server] : servers) {
       if (!server) continue;
-      for (const auto& [shard, replica] : server->node.replicas()) {
+      for (const auto& [shard, status] : master->master->ShardStatuses()) {
+        const param::Replica* replica = server->FindReplica(shard);
+        if (replica == nullptr) continue;
         what += fmt::format(" server {} shard {}: view {}, {} applied, {} bytes of log{};", number, shard.shard,
                             replica->view().number, replica->applied_lsn(), replica->log_bytes(),
                             replica->is_serving() ? ", serves" : "");
@@ -727,11 +729,11 @@ std::string Run::Unfinished() {
     }
     const Server* primary = FindServer(view.primary);
     if (primary == nullptr) return "the master has not missed a primary that crashed";
-    const auto replica = primary->node.replicas().find(id);
+    const param::Replica* replica = primary->FindReplica(id);
     // Clients may have had all their answers from the one before.
-    if (replica == primary->node.replicas().end() || !replica->second->is_serving()) return "a primary does not serve";
+    if (replica == nullptr || !replica->is_serving()) return "a primary does not serve";
     if (id.table != kWorkersTable || !worker_weather.may_die) continue;
-    const auto& seen = static_cast<const param::ClockedState&>(replica->second->state()).clocks().workers();
+    const auto& seen = static_cast<const param::ClockedState&>(replica->state()).clocks().workers();
     for (const uint32_t dead : dead_workers) {
       if (dead < seen.size() && seen[dead].attempt != 0 && !seen[dead].left) return "a dead worker is not taken out";
     }

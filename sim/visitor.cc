@@ -22,7 +22,7 @@ void Visitor::Open(size_t shard) {
 
 void Visitor::Send(const Member& primary, param::PushRequest request) {
   run_.Transmit(process_, primary.node, [&run = run_, primary, request = std::move(request), from = process_] {
-    if (Server* server = run.FindServer(primary)) server->node.OnPush(from, request, run.now);
+    if (Server* server = run.FindServer(primary)) server->OnPush(from, request);
   });
 }
 
@@ -114,8 +114,9 @@ std::string Run::Remembered() {
   }
   for (const auto& [number, server] : servers) {
     if (!server) continue;
-    for (const auto& [shard, replica] : server->node.replicas()) {
-      if (!replica->view().Holds(server->self()) || replica->open_count() == 0) continue;
+    for (const auto& [shard, status] : master->master->ShardStatuses()) {
+      const param::Replica* replica = server->FindReplica(shard);
+      if (replica == nullptr || !replica->view().Holds(server->self()) || replica->open_count() == 0) continue;
       return fmt::format("server {} has {} sessions of visitors to shard {}", number, replica->open_count(),
                          shard.shard);
     }

@@ -481,6 +481,11 @@ ClusterCommands::ClusterCommands(CLI::App* app) : options_(std::make_unique<Opti
       ->capture_default_str();
   server->add_option("--memory", o.memory, "what its shards may hold, like 8G; 60 % of the machine when not given")
       ->envname("GLIM_MEMORY");
+  server
+      ->add_option("--threads", o.server.threads,
+                   "threads that work on shards, each on its own; as many as there are cores when not given")
+      ->envname("GLIM_THREADS")
+      ->check(CLI::Range(1u, 64u));
   server->add_option("--number", o.server.node, "its number in the cluster; when not given, that of its folder")
       ->check(CLI::Range(1u, 1'000'000'000u));
   server

@@ -139,6 +139,7 @@ class ProcessesTest : public testing::Test {
   void StartServer(uint32_t number, uint64_t memory_max = uint64_t{1} << 30) {
     ServerProcessOptions options;
     options.memory_max = memory_max;
+    options.owners = 3;
     options.master = master_->address();
     options.node = number;
     if (on_disk_) options.folder = folder_ + "/server-" + std::to_string(number);

@@ -15,7 +15,7 @@
 // with its logs. A full disk is waited for. Anything else that fails ends the thread with OnFailed: what is on the disk
 // is not known any more.
 //
-// Thread: calls by one; events come in the disk's own.
+// Thread: calls from any, those about one shard by one at a time; events come in the disk's own.
 #pragma once
 
 #include <memory>

@@ -2,59 +2,62 @@
 #include "cluster/server_node.h"
 
 #include <algorithm>
+#include <array>
+#include <iterator>
 #include <utility>
 
-#include "base/log.h"
+#include "base/check.h"
 
 namespace glim::cluster {
 
-ServerNode::ServerNode(uint32_t node, uint64_t start, std::string address, KeptServer kept, StateFactory make_state,
+ServerNode::ServerNode(uint32_t node, uint64_t start, std::string address, KeptServer kept, size_t owners,
                        const ServerNodeOptions& options, ServerNodeOutput& out)
     : self_{node, 0},
       start_(start),
       address_(std::move(address)),
       kept_(std::move(kept)),
-      make_state_(std::move(make_state)),
+      owners_(owners),
       options_(options),
       out_(out),
-      beat_at_(-options.beat_nanos) {}
-
-param::Replica* ServerNode::MakeReplica(const param::ShardId& shard, const param::SharedBytes& table) {
-  auto state = make_state_(shard, table);
-  if (!state.ok()) {
-    base::LogWarning("shard {} of table {} cannot be made: {}", shard.shard, shard.table, state.status().message());
-    return nullptr;
-  }
-  param::ReplicaOutput& out = *this;
-  auto replica = std::make_unique<param::Replica>(shard, self_, *std::move(state), options_.replica, out);
-  replica->OnLease(lease_until_);
-  replica->OnDiskFull(disk_full_);
-  tables_[shard] = table;
-  return (replicas_[shard] = std::move(replica)).get();
+      shards_of_(owners),
+      beat_at_(-options.beat_nanos) {
+  CHECK_GT(owners, 0u);
 }
 
 // What the disk has is ours from now on; before that was written, a start after this one would not know it.
 void ServerNode::OnBegun() {
   self_.incarnation = given_;
+  std::vector<OwnerBegun> begun(owners_, OwnerBegun{self_, {}, kept_.before});
   for (param::KeptShard& shard : std::exchange(kept_.shards, {})) {
-    param::Replica* replica = MakeReplica(shard.shard, shard.table);
-    if (replica == nullptr) continue;
-    if (const Status status = replica->Keep(shard, kept_.before); !status.ok()) {
-      base::LogWarning("shard {} of table {} is not taken up from the disk: {}", shard.shard.shard, shard.shard.table,
-                       status.message());
-      replicas_.erase(shard.shard);
-    }
+    const size_t owner = PlaceOf(shard.shard, false).owner;
+    begun[owner].kept.push_back(std::move(shard));
   }
+  for (size_t owner = 0; owner < owners_; ++owner) out_.ToOwner(owner, std::move(begun[owner]));
   beat_at_ = -options_.beat_nanos;
 }
 
-void ServerNode::OnWritten(const param::ShardId& shard, uint64_t count, int64_t now) {
-  if (const auto it = replicas_.find(shard); it != replicas_.end()) it->second->OnWritten(count, now);
+// Primaries of a table, who have most to do, are spread first; then the table's shards, then all.
+ServerNode::Place& ServerNode::PlaceOf(const param::ShardId& shard, bool as_primary) {
+  const auto [it, is_new] = places_.try_emplace(shard);
+  if (!is_new) return it->second;
+  using Load = std::array<size_t, 3>;
+  std::vector<Load> loads(owners_);
+  for (auto other = places_.lower_bound({shard.table, 0}); other != places_.end() && other->first.table == shard.table;
+       ++other) {
+    if (other == it) continue;
+    Load& load = loads[other->second.owner];
+    if (other->second.as_primary == as_primary) ++load[0];
+    ++load[1];
+  }
+  for (size_t owner = 0; owner < owners_; ++owner) loads[owner][2] = shards_of_[owner];
+  const auto least = static_cast<size_t>(std::min_element(loads.begin(), loads.end()) - loads.begin());
+  ++shards_of_[least];
+  return it->second = Place{least, as_primary, 0};
 }
 
-void ServerNode::OnDiskFull(bool full) {
-  disk_full_ = full;
-  for (const auto& [shard, replica] : replicas_) replica->OnDiskFull(full);
+size_t ServerNode::OwnerOf(const param::ShardId& shard) const {
+  const auto it = places_.find(shard);
+  return it == places_.end() ? 0 : it->second.owner;
 }
 
 void ServerNode::OnBeatReply(const param::BeatReply& reply, int64_t now) {
@@ -70,14 +73,36 @@ void ServerNode::OnBeatReply(const param::BeatReply& reply, int64_t now) {
   left_.shards = reply.shards;
   if (reply.epoch > master_epoch_ || !reply.leased) {
     master_epoch_ = reply.epoch;
-    param::FullReport report{self_, master_epoch_, {}, kept_.before};
-    for (const auto& [shard, replica] : replicas_) report.shards.push_back(replica->report());
-    out_.SendToMaster(report);
+    AskForReports();
   }
   if (!reply.leased) return;
   // Counted from when we asked, so that the master, who counts from when it heard us, is never ahead.
   lease_until_ = std::max(lease_until_, reply.sent_at + options_.dead_nanos / 2);
-  for (const auto& [shard, replica] : replicas_) replica->OnLease(lease_until_);
+  for (size_t owner = 0; owner < owners_; ++owner) out_.ToOwner(owner, LeaseHeard{lease_until_});
+}
+
+void ServerNode::AskForReports() {
+  if (awaited_ > 0 && gathered_.epoch == master_epoch_) return;
+  gathered_ = param::FullReport{self_, master_epoch_, {}, kept_.before};
+  awaited_ = owners_;
+  for (size_t owner = 0; owner < owners_; ++owner) out_.ToOwner(owner, ReportWanted{master_epoch_});
+}
+
+void ServerNode::OnOwner(OwnerWord word) {
+  if (const auto* gone = std::get_if<ShardGone>(&word)) {
+    const auto it = places_.find(gone->shard);
+    // Said since: the owner has it again, or will say once more that it has not.
+    if (it == places_.end() || it->second.count != gone->count) return;
+    --shards_of_[it->second.owner];
+    places_.erase(it);
+    return;
+  }
+  auto& given = std::get<ReportGiven>(word);
+  if (awaited_ == 0 || given.epoch != gathered_.epoch) return;  // Of a master that is no more.
+  std::move(given.reports.begin(), given.reports.end(), std::back_inserter(gathered_.shards));
+  if (--awaited_ > 0 && !GLIM_MUTANT(kReportOfOneOwner)) return;
+  awaited_ = 0;
+  out_.SendToMaster(std::exchange(gathered_, {}));
 }
 
 void ServerNode::Leave() {
@@ -88,60 +113,20 @@ void ServerNode::Leave() {
 ServerNode::Leaving ServerNode::leaving() const {
   Leaving left = left_;
   if (!has_begun()) left.state = param::DrainState::kDone;
-  if (left.state != param::DrainState::kDone) return left;
-  // The master may have said so before it started anew, and have made us a member since.
-  for (const auto& [shard, replica] : replicas_) {
-    const param::View& view = replica->view();
-    if (view.number > 0 && (view.Holds(self_) || view.joiner == self_)) left.state = param::DrainState::kAtWork;
-  }
   return left;
 }
 
-void ServerNode::OnViewUpdate(const param::ViewUpdate& update, int64_t now) {
-  if (!has_begun()) return;
-  const auto it = replicas_.find(update.shard);
-  if (update.dropped) {
-    if (it == replicas_.end()) return;
-    if (it->second->on_disk()) out_.Erase(update.shard);
-    replicas_.erase(it);
-    tables_.erase(update.shard);
-    return;
-  }
-  param::Replica* replica = it == replicas_.end() ? MakeReplica(update.shard, update.table) : it->second.get();
-  if (replica != nullptr) return replica->OnView(update.view, update.active, now);
-  // Who is not relied on may say that it knows; else the master would wait for it.
-  if (update.view.Holds(self_)) return;
-  out_.SendToMaster(param::ShardReport{update.shard, update.view.number, update.active, std::nullopt, false,
-                                       update.view.joiner == self_});
-}
-
-void ServerNode::OnPeer(const param::PeerMessage& message, int64_t now) {
-  const auto it = replicas_.find(std::visit([](const auto& m) { return m.shard; }, message));
-  if (it != replicas_.end()) it->second->OnPeer(message, now);
-}
-
-void ServerNode::OnPush(param::ClientId from, const param::PushRequest& request, int64_t now) {
-  if (const auto it = replicas_.find(request.shard); it != replicas_.end()) {
-    return it->second->OnPush(from, request, now);
-  }
-  out_.Answer(from, param::PushReply{request.shard, request.producer, request.attempt, param::PushOutcome::kNotPrimary,
-                                     0, 0, ""});
-}
-
-void ServerNode::OnPull(param::ClientId from, const param::PullRequest& request, int64_t now) {
-  if (const auto it = replicas_.find(request.shard); it != replicas_.end()) {
-    return it->second->OnPull(from, request, now);
-  }
-  out_.Answer(from,
-              param::PullReply{request.shard, request.request, param::PullOutcome::kNotPrimary, 0, 0, 0, 0, {}, ""});
+void ServerNode::OnViewUpdate(const param::ViewUpdate& update) {
+  if (!has_begun() || (update.dropped && !places_.contains(update.shard))) return;
+  Place& place = PlaceOf(update.shard, update.view.primary == self_);
+  if (GLIM_MUTANT(kForgetOwner)) place.owner = place.count % owners_;
+  out_.ToOwner(place.owner, ViewHeard{update, ++place.count});
 }
 
 void ServerNode::OnTick(int64_t now) {
-  if (now - beat_at_ >= options_.beat_nanos) {
-    beat_at_ = now;
-    out_.SendToMaster(param::Beat{self_, now, address_, start_, kept_.has_disk, leaving_});
-  }
-  for (const auto& [shard, replica] : replicas_) replica->OnTick(now);
+  if (now - beat_at_ < options_.beat_nanos) return;
+  beat_at_ = now;
+  out_.SendToMaster(param::Beat{self_, now, address_, start_, kept_.has_disk, leaving_});
 }
 
 }  // namespace glim::cluster

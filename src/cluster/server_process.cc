@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -26,6 +28,8 @@ namespace glim::cluster {
 using param::ClientId;
 using param::Member;
 
+constexpr size_t kOwnersMax = 64;
+
 class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEvents {
  public:
   Impl(env::Env& env, ServerProcessOptions options, std::function<void(Status)> stopped)
@@ -34,9 +38,12 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
         stopped_(std::move(stopped)),
         memory_(std::make_shared<base::MemoryBudget>(static_cast<int64_t>(options_.memory_max))),
         loop_(std::make_unique<net::EventLoop>()),
-        timer_(std::make_unique<net::Timer>(*loop_)),
-        shards_loop_(std::make_unique<net::EventLoop>()),
-        shards_timer_(std::make_unique<net::Timer>(*shards_loop_)) {}
+        timer_(std::make_unique<net::Timer>(*loop_)) {
+    const size_t wanted = options_.owners > 0 ? options_.owners : static_cast<size_t>(env_.machine().cores);
+    for (size_t i = 0; i < std::clamp<size_t>(wanted, 1, kOwnersMax); ++i) {
+      owners_.push_back(std::make_unique<Owner>(*this));
+    }
+  }
 
   // First what could call us, then the threads, then what they worked on.
   ~Impl() override {
@@ -44,14 +51,11 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
       stopping_ = true;
       timer_.reset();
     });
-    shards_loop_->Call([this] {
-      shards_stopping_ = true;
-      shards_timer_.reset();
-    });
+    for (const auto& owner : owners_) owner->Stop();
     disk_.reset();
     listener_.reset();
     transport_.reset();
-    shards_loop_.reset();
+    for (const auto& owner : owners_) owner->EndThread();
     loop_.reset();
   }
 
@@ -106,7 +110,90 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
   Status StartInLoop();
 
   // ----------------------------------------------------------------------------------------------------------
-  // two threads
+  // threads
+
+  // A thread with some of the shards. All but Run, Call, Stop and EndThread is in its loop.
+  class Owner final : public ShardOwnerOutput {
+   public:
+    explicit Owner(Impl& server)
+        : server_(server), loop_(std::make_unique<net::EventLoop>()), timer_(std::make_unique<net::Timer>(*loop_)) {}
+
+    void Begin() {
+      loop_->Call([this] {
+        core_.emplace(
+            [this](param::ShardId shard, const param::SharedBytes& table) { return server_.MakeState(shard, table); },
+            server_.options_.node_options.replica, *this);
+        Tick();
+      });
+    }
+    // What is short is done in the caller's thread when the shards have nothing to do: a wake-up takes longer.
+    void Run(bool is_short, std::function<void(ShardOwner&)> work) {
+      auto unless_stopping = [this, work = std::move(work)] {
+        if (!stopping_) work(*core_);
+      };
+      is_short ? loop_->Run(std::move(unless_stopping)) : loop_->Post(std::move(unless_stopping));
+    }
+    bool IsNamed() {
+      bool is_named = false;
+      loop_->Call([&] { is_named = core_->IsNamed(); });
+      return is_named;
+    }
+    // Does nothing from then on.
+    void Stop() {
+      loop_->Call([this] {
+        stopping_ = true;
+        timer_.reset();
+      });
+    }
+    void EndThread() { loop_.reset(); }
+    int64_t at_work_at() const { return at_work_at_.load(std::memory_order_relaxed); }
+    void CutWhenApplied(const param::ShardId& shard, uint64_t lsn) { cuts_[shard] = lsn; }
+
+    void Send(const Member& to, param::PeerMessage message) override { server_.Send(to, std::move(message)); }
+    void Answer(ClientId to, param::PushReply reply) override { server_.Answer(to, std::move(reply)); }
+    void Answer(ClientId to, param::PullReply reply) override { server_.Answer(to, std::move(reply)); }
+    void SendToMaster(const param::ShardReport& report) override {
+      server_.InNetwork([&server = server_, report] { server.SendToAddress(server.options_.master, report); });
+    }
+    void ToNode(OwnerWord word) override {
+      server_.InNetwork([&server = server_, word = std::move(word)] { server.node_->OnOwner(word); });
+    }
+    // Only replicas of tables on disk call these, and MakeState made those with a disk only.
+    void Write(const param::ShardId& shard, const param::SharedBytes& table, const param::Record& record) override {
+      server_.disk_->Write(shard, table, record);
+    }
+    void Write(const param::ShardId& shard, const param::SharedBytes& table,
+               const param::ShardSnapshot& snapshot) override {
+      server_.disk_->Write(shard, table, snapshot);
+    }
+    void Erase(const param::ShardId& shard) override { server_.disk_->Erase(shard); }
+
+   private:
+    void Tick() {
+      core_->OnTick(server_.now());
+      CutLogs();
+      at_work_at_ = server_.now();
+      timer_->Start(kTickNanos, [this] { Tick(); });
+    }
+    // Snapshots for logs that have grown, once the records of these are applied.
+    void CutLogs() {
+      std::erase_if(cuts_, [&](const auto& cut) {
+        const auto replica = core_->replicas().find(cut.first);
+        if (replica == core_->replicas().end()) return true;
+        if (replica->second->applied_lsn() < cut.second) return false;
+        server_.disk_->Cut(cut.first, replica->second->TakeSnapshot());
+        return true;
+      });
+    }
+
+    Impl& server_;
+    std::unique_ptr<net::EventLoop> loop_;
+    std::unique_ptr<net::Timer> timer_;
+    std::optional<ShardOwner> core_;
+    std::map<param::ShardId, uint64_t> cuts_;  // Wanted, with the record that must be applied.
+    bool stopping_ = false;
+    std::atomic<int64_t> at_work_at_{0};  // Its last tick.
+  };
 
   void InNetwork(std::function<void()> work) {
     auto unless_stopping = [this, work = std::move(work)] {
@@ -114,40 +201,32 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
     };
     loop_->InLoop() ? unless_stopping() : loop_->Run(std::move(unless_stopping));
   }
-  // What is short is done in the caller's thread when the shards have nothing to do: a wake-up takes longer.
-  void ToShards(bool is_short, std::function<void()> work) {
-    auto unless_stopping = [this, work = std::move(work)] {
-      if (!shards_stopping_) work();
-    };
-    is_short ? shards_loop_->Run(std::move(unless_stopping)) : shards_loop_->Post(std::move(unless_stopping));
+  // In the network's loop, which knows whose shard it is.
+  Owner& OwnerOf(const param::ShardId& shard) { return *owners_[node_->OwnerOf(shard)]; }
+  void ToOwner(size_t owner, NodeWord word) override {
+    owners_[owner]->Run(
+        false, [this, word = std::move(word)](ShardOwner& core) mutable { core.OnNode(std::move(word), now()); });
   }
 
-  // The shards beat; when they are at work for long, this does it for them.
+  // Beats say that the owners are there, also while one of them is at work for long.
   void Tick() {
-    if (beat_ && now() - beat_->sent_at >= options_.node_options.beat_nanos + kTickNanos &&
-        now() - shards_beat_at_ < kAtWorkNanosMax) {
-      beat_->sent_at = now();
-      SendToAddress(options_.master, *beat_);
-    }
-    timer_->Start(kTickNanos, [this] { Tick(); });
-  }
-
-  void TickShards() {
-    node_->OnTick(now());
-    CutLogs();
+    const bool hangs = std::any_of(owners_.begin(), owners_.end(),
+                                   [&](const auto& owner) { return now() - owner->at_work_at() >= kAtWorkNanosMax; });
+    if (!hangs) node_->OnTick(now());
     if (node_->fenced()) {
-      InNetwork([this] { beat_.reset(); });
       if (stopped_) {
         std::exchange(stopped_, nullptr)(Status::Stale(fmt::format(
             "another process has taken the place of server {}; this one is not a member any more", number_)));
       }
       return;
     }
-    shards_timer_->Start(kTickNanos, [this] { TickShards(); });
+    timer_->Start(kTickNanos, [this] { Tick(); });
   }
 
-  // One layout for all shards of a table, as long as any is here.
-  Result<std::unique_ptr<param::ShardState>> MakeState(param::ShardId shard, const param::SharedBytes& description) {
+  // One layout for all shards of a table, as long as any is here. Thread: any.
+  Result<std::shared_ptr<const param::TableLayout>> LayoutOf(param::ShardId shard,
+                                                             const param::SharedBytes& description) {
+    const std::lock_guard lock(layouts_mutex_);
     std::shared_ptr<const param::TableLayout> layout = layouts_[shard.table].lock();
     if (layout == nullptr) {
       const std::string_view text(reinterpret_cast<const char*>(description.bytes.data()), description.bytes.size());
@@ -161,6 +240,11 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
       layout = std::make_shared<const param::TableLayout>(std::move(spec));
       layouts_[shard.table] = layout;
     }
+    return layout;
+  }
+
+  Result<std::unique_ptr<param::ShardState>> MakeState(param::ShardId shard, const param::SharedBytes& description) {
+    ASSIGN_OR_RETURN(std::shared_ptr<const param::TableLayout> layout, LayoutOf(shard, description));
     const Consistency consistency = layout->spec().consistency;
     std::unique_ptr<param::ShardState> rows =
         std::make_unique<param::TableState>(std::move(layout), shard.shard, memory_);
@@ -181,99 +265,72 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
     if (net::Connection* connection = Dial(address)) (void)connection->Send(param::ToFrame(message));
   }
 
-  void Send(const Member& to, param::PeerMessage message) override {
+  void Send(const Member& to, param::PeerMessage message) {
     InNetwork([this, to, message = std::move(message)] {
       const auto it = addresses_.find(to);
       if (it == addresses_.end()) return;
       std::visit([&](const auto& m) { SendToAddress(it->second, m); }, message);
     });
   }
-  void Answer(ClientId to, param::PushReply reply) override {
+  void Answer(ClientId to, param::PushReply reply) {
     InNetwork([this, to, reply = std::move(reply)] {
       if (const auto it = clients_.find(to); it != clients_.end()) {
         (void)it->second.connection->Send(param::ToFrame(reply));
       }
     });
   }
-  void Answer(ClientId to, param::PullReply reply) override;
+  void Answer(ClientId to, param::PullReply reply);
   void SendAnswer(ClientId to, param::PullReply reply);
   void PullIsDone(ClientId client);
   // As much of the answers that wait as may be on its way; then what the client asked meanwhile.
   void GoOn(ClientId to);
-  void SendToMaster(const param::Beat& beat) override {
-    InNetwork([this, beat] {
-      beat_ = beat;
-      shards_beat_at_ = beat.sent_at;
-      SendToAddress(options_.master, beat);
-    });
-  }
-  void SendToMaster(const param::ShardReport& report) override {
-    InNetwork([this, report] { SendToAddress(options_.master, report); });
-  }
-  void SendToMaster(const param::FullReport& report) override {
-    InNetwork([this, report] { SendToAddress(options_.master, report); });
-  }
+  void SendToMaster(const param::Beat& beat) override { SendToAddress(options_.master, beat); }
+  void SendToMaster(const param::FullReport& report) override { SendToAddress(options_.master, report); }
 
   // ----------------------------------------------------------------------------------------------------------
   // the disk
 
   void Begin(uint64_t incarnation) override {
     if (disk_) return disk_->Begin(incarnation);
-    ToShards(false, [this] { node_->OnBegun(); });
+    loop_->Post([this] { node_->OnBegun(); });
   }
-  // Only replicas of tables on disk call these, and MakeState made those with a disk only.
-  void Write(const param::ShardId& shard, const param::SharedBytes& table, const param::Record& record) override {
-    disk_->Write(shard, table, record);
-  }
-  void Write(const param::ShardId& shard, const param::SharedBytes& table,
-             const param::ShardSnapshot& snapshot) override {
-    disk_->Write(shard, table, snapshot);
-  }
-  void Erase(const param::ShardId& shard) override { disk_->Erase(shard); }
 
   void OnBegun() override {
-    ToShards(false, [this] { node_->OnBegun(); });
+    InNetwork([this] { node_->OnBegun(); });
   }
   void OnWritten(const param::ShardId& shard, uint64_t count) override {
-    ToShards(false, [this, shard, count] { node_->OnWritten(shard, count, now()); });
+    InNetwork([this, shard, count] {
+      OwnerOf(shard).Run(false, [=, this](ShardOwner& core) { core.OnWritten(shard, count, now()); });
+    });
   }
   void OnFull(bool full) override {
     if (full) base::LogWarning("\"{}\": the disk is full; pushes to tables that are kept there are refused", folder());
     if (!full) base::LogWarning("\"{}\": the disk has room again", folder());
-    ToShards(false, [this, full] { node_->OnDiskFull(full); });
+    for (const auto& owner : owners_) {
+      owner->Run(false, [full](ShardOwner& core) { core.OnDiskFull(full); });
+    }
   }
   void OnLogFull(const param::ShardId& shard, uint64_t lsn) override {
-    ToShards(false, [this, shard, lsn] { cuts_[shard] = lsn; });
+    InNetwork([this, shard, lsn] {
+      Owner& owner = OwnerOf(shard);
+      owner.Run(false, [&owner, shard, lsn](ShardOwner&) { owner.CutWhenApplied(shard, lsn); });
+    });
   }
   void OnFailed(const Status& status) override {
-    ToShards(false, [this, status] {
-      shards_stopping_ = true;
-      shards_timer_->Cancel();
-      InNetwork([this] {
-        stopping_ = true;
-        timer_->Cancel();
-      });
+    for (const auto& owner : owners_) owner->Stop();
+    InNetwork([this, status] {
+      stopping_ = true;
+      timer_->Cancel();
       if (stopped_) std::exchange(stopped_, nullptr)(status);
     });
   }
   const std::string& folder() const { return options_.folder; }
 
-  // Snapshots for logs that have grown, once the records of these are applied.
-  void CutLogs() {
-    std::erase_if(cuts_, [&](const auto& cut) {
-      const auto replica = node_->replicas().find(cut.first);
-      if (replica == node_->replicas().end()) return true;
-      if (replica->second->applied_lsn() < cut.second) return false;
-      disk_->Cut(cut.first, replica->second->TakeSnapshot());
-      return true;
-    });
-  }
-
   void OnViewUpdate(const param::ViewUpdate& update) {
     for (const param::MemberAddress& entry : update.addresses) {
       if (!entry.address.empty()) addresses_[entry.member] = entry.address;
     }
-    ToShards(false, [this, update] { node_->OnViewUpdate(update, now()); });
+    node_->OnViewUpdate(update);
   }
 
   env::Env& env_;
@@ -285,22 +342,17 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
   std::unique_ptr<ServerDisk> disk_;
   std::unique_ptr<net::EventLoop> loop_;  // The network's.
   std::unique_ptr<net::Timer> timer_;
-  std::unique_ptr<net::EventLoop> shards_loop_;
-  std::unique_ptr<net::Timer> shards_timer_;
+  std::vector<std::unique_ptr<Owner>> owners_;
   std::string address_;
 
-  // The shards' thread has these.
-  std::optional<ServerNode> node_;
-  bool shards_stopping_ = false;
-  std::map<param::ShardId, uint64_t> cuts_;  // Wanted, with the record that must be applied.
+  std::mutex layouts_mutex_;  // Guards the next line.
   std::map<uint64_t, std::weak_ptr<const param::TableLayout>> layouts_;
 
-  // The network's.
+  // The network's thread has these.
+  std::optional<ServerNode> node_;
   std::unique_ptr<net::Transport> transport_;
   std::unique_ptr<net::Listener> listener_;
-  bool stopping_ = false;            // Nobody is heard any more.
-  std::optional<param::Beat> beat_;  // The last one,
-  int64_t shards_beat_at_ = 0;       // and when the shards sent one themselves.
+  bool stopping_ = false;  // Nobody is heard any more.
   std::map<Member, std::string> addresses_;
   std::map<std::string, std::shared_ptr<net::Connection>> dialled_;
   std::map<ClientId, Client> clients_;
@@ -349,8 +401,9 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
   template <class Message>
   Status ToReplica(const net::Frame& frame, const std::shared_ptr<net::Credit>& credit) {
     ASSIGN_OR_RETURN(Message message, param::FromFrame<Message>(frame));
-    server_.ToShards(false, [&server = server_, message = param::PeerMessage(std::move(message)), credit] {
-      server.node_->OnPeer(message, server.now());
+    Owner& owner = server_.OwnerOf(message.shard);
+    owner.Run(false, [&server = server_, message = param::PeerMessage(std::move(message)), credit](ShardOwner& core) {
+      core.OnPeer(message, server.now());
     });
     return Status::Ok();
   }
@@ -362,8 +415,9 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
       case param::kPushMessage: {
         ASSIGN_OR_RETURN(param::PushRequest push, param::FromFrame<param::PushRequest>(frame));
         const bool is_short = param::IsShort(push.op.bytes);
-        server_.ToShards(is_short, [&server = server_, client = client_, push = std::move(push), credit] {
-          server.node_->OnPush(client, push, server.now());
+        Owner& owner = server_.OwnerOf(push.shard);
+        owner.Run(is_short, [&server = server_, client = client_, push = std::move(push), credit](ShardOwner& core) {
+          core.OnPush(client, push, server.now());
         });
         return Status::Ok();
       }
@@ -373,8 +427,9 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
         if (it == server_.clients_.end()) return Status::Ok();
         ++it->second.pulls_at_work;
         const bool is_short = pull.answer_seq == 0 && param::IsShort(pull.op.bytes);
-        server_.ToShards(is_short, [&server = server_, client = client_, pull = std::move(pull), credit] {
-          server.node_->OnPull(client, pull, server.now());
+        Owner& owner = server_.OwnerOf(pull.shard);
+        owner.Run(is_short, [&server = server_, client = client_, pull = std::move(pull), credit](ShardOwner& core) {
+          core.OnPull(client, pull, server.now());
           server.InNetwork([&server, client] { server.PullIsDone(client); });
         });
         return Status::Ok();
@@ -390,7 +445,7 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
       }
       case param::kBeatReplyMessage: {
         ASSIGN_OR_RETURN(const param::BeatReply reply, param::FromFrame<param::BeatReply>(frame));
-        server_.ToShards(true, [&server = server_, reply] { server.node_->OnBeatReply(reply, server.now()); });
+        server_.node_->OnBeatReply(reply, server_.now());
         return Status::Ok();
       }
     }
@@ -479,11 +534,14 @@ Status ServerProcess::Impl::HandOver(int64_t nanos_max) {
   if (nanos_max <= 0) return Status::Ok();
   const int64_t begun_at = now();
   int64_t nobody_since = 0;
-  shards_loop_->Call([this] { node_->Leave(); });
+  loop_->Call([this] { node_->Leave(); });
   while (true) {
     ServerNode::Leaving left;
-    shards_loop_->Call([&] { left = node_->leaving(); });
-    if (left.state == param::DrainState::kDone) return Status::Ok();
+    loop_->Call([&] { left = node_->leaving(); });
+    const auto is_named = [](const auto& owner) { return owner->IsNamed(); };
+    if (left.state == param::DrainState::kDone && std::none_of(owners_.begin(), owners_.end(), is_named)) {
+      return Status::Ok();
+    }
     const auto ends = [&](const std::string& why) {
       return Status::Unavailable(
           fmt::format("server {} ends, and still holds {} shards: {}", number_, left.shards, why));
@@ -522,13 +580,9 @@ Status ServerProcess::Impl::StartInLoop() {
   if (!options_.advertised_host.empty()) {
     advertised = options_.advertised_host + address_.substr(address_.rfind(':'));
   }
-  shards_loop_->Call([&] {
-    node_.emplace(
-        number_, env_.RandomSeed(), advertised, disk_ ? disk_->TakeKept() : KeptServer(),
-        [this](param::ShardId shard, const param::SharedBytes& description) { return MakeState(shard, description); },
-        options_.node_options, *this);
-    TickShards();
-  });
+  for (const auto& owner : owners_) owner->Begin();
+  node_.emplace(number_, env_.RandomSeed(), advertised, disk_ ? disk_->TakeKept() : KeptServer(), owners_.size(),
+                options_.node_options, *this);
   Tick();
   return Status::Ok();
 }

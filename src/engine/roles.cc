@@ -136,6 +136,7 @@ Status RunServer(env::Env& env, const ServerRole& role, Ends ends) {
   options.address = FullAddress(role.address.empty() ? ":0" : role.address, options.key != nullptr);
   options.node = role.node;
   options.folder = role.folder;
+  options.owners = role.threads;
   options.memory_max =
       role.memory_max > 0 ? role.memory_max : static_cast<uint64_t>(env.machine().memory_bytes) / 10 * 6;
   // Of all our addresses, others are told the one by which we reach the master.

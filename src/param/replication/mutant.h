@@ -61,6 +61,8 @@ enum class Mutant {
   kMoveForOne,               // A shard is moved for a difference of one, and so there and back.
   kLeaveAtOnce,              // A server that is to hand over its shards is told at once that it has.
   kMoveBeforeComplete,       // The old holder is left out before the new one has all.
+  kReportOfOneOwner,         // A server's full report is what the first of its owners says.
+  kForgetOwner,              // A server that hears anew of a shard gives it to another owner.
 };
 extern Mutant g_mutant;
 
