@@ -37,6 +37,14 @@ inline uint64_t HashCombine(uint64_t first, uint64_t next) {
   return HashInt(first + 0x9e3779b97f4a7c15ULL) ^ (next * 0x9fb21c651e98df25ULL);
 }
 
+// Of 16 bytes that are at hand as two words: one 128-bit product, a third of the time of HashBytes. Not that of
+// HashBytes.
+inline uint64_t HashPair(uint64_t a, uint64_t b) {
+  const auto product = static_cast<unsigned __int128>(a ^ 0x9e3779b97f4a7c15ULL) * (b ^ 0xd1b54a32d192ed03ULL);
+  const uint64_t mixed = static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+  return mixed ^ (mixed >> 29);
+}
+
 // A number below n, evenly, from the high bits of a hash (Lemire 2016). Expects: n > 0.
 inline uint32_t HashToRange(uint64_t hash, uint32_t n) {
   return static_cast<uint32_t>((static_cast<unsigned __int128>(hash) * n) >> 64);

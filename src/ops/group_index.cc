@@ -14,11 +14,16 @@ namespace glim::ops {
 namespace {
 
 constexpr size_t kSlotsMin = 256;
-constexpr int64_t kPrefetchAhead = 12;
-constexpr int64_t kRowsAtOnce = 512;  // For so many there is room before any is looked up.
-constexpr size_t kRowsAhead = 4096;   // Of a batch.
+constexpr int64_t kPrefetchAhead = 16;
+constexpr size_t kRowsAhead = 4096;  // Of a batch.
 
-uint32_t SlotHash(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
+// So many slots are for so many groups.
+constexpr size_t GroupsOf(size_t slots) { return slots / 8 * 5; }
+
+size_t SlotsFor(size_t groups, size_t slots) {
+  while (groups > GroupsOf(slots)) slots *= 2;
+  return slots;
+}
 
 }  // namespace
 
@@ -58,8 +63,7 @@ const char* GroupIndex::Key::address() const {
 
 std::string_view GroupIndex::Key::bytes() const { return {size <= BytesView::kInlineMax ? head : address(), size}; }
 
-GroupIndex::GroupIndex(size_t key_count)
-    : key_count_(key_count), slots_(kSlotsMin, Slot{0, 0}), rows_(std::make_unique<Rows>()) {}
+GroupIndex::GroupIndex(size_t key_count) : key_count_(key_count), slots_(kSlotsMin), rows_(std::make_unique<Rows>()) {}
 GroupIndex::~GroupIndex() = default;
 
 GroupIndex::Key GroupIndex::MakeKey(std::string_view bytes) {
@@ -88,10 +92,18 @@ GroupIndex::Form GroupIndex::FormOf(const Column& column) {
   return column.type() == Type::kInt64 ? Form::kInts : Form::kEncoded;
 }
 
-bool GroupIndex::Matches(const Key& a, const Key& b) {
+inline bool GroupIndex::Matches(const Key& a, const Key& b) {
   if (std::memcmp(&a, &b, 8) != 0) return false;  // Size and the first four bytes.
-  if (a.size <= BytesView::kInlineMax) return std::memcmp(a.tail, b.tail, 8) == 0;
-  return std::memcmp(a.address(), b.address(), a.size) == 0;
+  if (std::memcmp(a.tail, b.tail, 8) == 0) return true;
+  return a.size > BytesView::kInlineMax && std::memcmp(a.address(), b.address(), a.size) == 0;
+}
+
+// The same for equal keys: of a short one by its 16 bytes.
+inline uint32_t GroupIndex::HashOf(const Key& key) {
+  uint64_t words[2];
+  std::memcpy(words, &key, sizeof(words));
+  if (key.size > BytesView::kInlineMax) words[1] = base::HashBytes(key.bytes());
+  return static_cast<uint32_t>(base::HashPair(words[0], words[1]));
 }
 
 void GroupIndex::Insert(const Batch& batch, std::span<const int> key_columns, std::vector<uint32_t>* groups) {
@@ -99,38 +111,35 @@ void GroupIndex::Insert(const Batch& batch, std::span<const int> key_columns, st
   const int64_t n = batch.row_count();
   groups->resize(n);
   if (key_count_ == 0) {  // One group of all rows.
-    if (keys_.empty() && n > 0) {
-      keys_.push_back(Key{});
-      key_hashes_.push_back(0);
-    }
+    if (keys_.empty() && n > 0) keys_.push_back(Key{});
     std::fill(groups->begin(), groups->end(), 0);
     return;
   }
   const Form form = key_count_ == 1 ? FormOf(batch.column(key_columns[0])) : Form::kEncoded;
   if (keys_.empty()) form_ = form;
   if (form_ != form && form_ != Form::kEncoded) Encode();
-  rows_->Prepare(batch, key_columns, form_);
-  for (int64_t begin = 0; begin < n; begin += kRowsAtOnce) InsertRows(begin, std::min(begin + kRowsAtOnce, n), groups);
+  for (int64_t begin = 0; begin < n; begin += rows_->count_) {
+    rows_->Prepare(batch, key_columns, form_, begin);
+    InsertRows(std::span(*groups).subspan(static_cast<size_t>(begin)));
+  }
 }
 
-void GroupIndex::InsertRows(int64_t begin, int64_t end, std::vector<uint32_t>* groups) {
-  const std::vector<uint64_t>& hashes = rows_->hashes_;
-  const std::vector<Key>& row_keys = rows_->keys_;
-  while ((keys_.size() + static_cast<size_t>(end - begin)) * 2 > slots_.size()) Grow();
+void GroupIndex::InsertRows(std::span<uint32_t> groups) {
+  const int64_t count = rows_->count_;
+  MakeRoom(static_cast<size_t>(count));
   const uint64_t mask = slots_.size() - 1;
   Slot* const slots = slots_.data();
-  // Twice: the slot, then, when that is there, the key it points to.
-  const auto prefetch = [&](int64_t i) {
-    if (i + 2 * kPrefetchAhead < end) __builtin_prefetch(&slots[hashes[i + 2 * kPrefetchAhead] & mask]);
-    if (i + kPrefetchAhead >= end) return;
-    const uint32_t group_plus_one = slots[hashes[i + kPrefetchAhead] & mask].group_plus_one;
-    if (group_plus_one != 0) __builtin_prefetch(&keys_[group_plus_one - 1]);
-  };
-  for (int64_t i = begin; i < end; ++i) {
-    prefetch(i);
-    const uint64_t hash = hashes[i];
-    for (uint64_t at = hash & mask;; at = (at + 1) & mask) {
+  const uint32_t* const hashes = rows_->hashes_.data();
+  const Key* const row_keys = rows_->keys_.data();
+  for (int64_t i = 0; i < std::min(kPrefetchAhead, count); ++i) __builtin_prefetch(&slots[hashes[i] & mask], 1);
+  for (int64_t i = 0; i < count; ++i) {
+    if (i + kPrefetchAhead < count) __builtin_prefetch(&slots[hashes[i + kPrefetchAhead] & mask], 1);
+    for (uint64_t at = hashes[i] & mask;; at = (at + 1) & mask) {
       Slot& slot = slots[at];
+      if (slot.group_plus_one != 0 && Matches(slot.key, row_keys[i])) {
+        groups[static_cast<size_t>(i)] = slot.group_plus_one - 1;
+        break;
+      }
       if (slot.group_plus_one == 0) {
         Key key = row_keys[i];
         if (key.size > BytesView::kInlineMax) {
@@ -138,13 +147,8 @@ void GroupIndex::InsertRows(int64_t begin, int64_t end, std::vector<uint32_t>* g
           std::memcpy(key.tail, &kept, sizeof(kept));
         }
         keys_.push_back(key);
-        key_hashes_.push_back(hash);
-        slot = {SlotHash(hash), static_cast<uint32_t>(keys_.size())};
-        (*groups)[i] = static_cast<uint32_t>(keys_.size()) - 1;
-        break;
-      }
-      if (slot.hash == SlotHash(hash) && Matches(keys_[slot.group_plus_one - 1], row_keys[i])) {
-        (*groups)[i] = slot.group_plus_one - 1;
+        slot = {key, hashes[i], static_cast<uint32_t>(keys_.size())};
+        groups[static_cast<size_t>(i)] = static_cast<uint32_t>(keys_.size()) - 1;
         break;
       }
     }
@@ -156,73 +160,70 @@ void GroupIndex::Find(const Batch& batch, std::span<const int> key_columns, Rows
   const int64_t n = batch.row_count();
   groups->assign(n, kNone);
   if (keys_.empty()) return;
-  scratch->Prepare(batch, key_columns, form_);
-  const std::vector<uint64_t>& hashes = scratch->hashes_;
   const uint64_t mask = slots_.size() - 1;
-  for (int64_t i = 0; i < n; ++i) {
-    if (i + 2 * kPrefetchAhead < n) __builtin_prefetch(&slots_[hashes[i + 2 * kPrefetchAhead] & mask]);
-    if (i + kPrefetchAhead < n) {
-      const uint32_t group_plus_one = slots_[hashes[i + kPrefetchAhead] & mask].group_plus_one;
-      if (group_plus_one != 0) __builtin_prefetch(&keys_[group_plus_one - 1]);
-    }
-    for (uint64_t at = hashes[i] & mask; slots_[at].group_plus_one != 0; at = (at + 1) & mask) {
-      const Slot& slot = slots_[at];
-      if (slot.hash == SlotHash(hashes[i]) && Matches(keys_[slot.group_plus_one - 1], scratch->keys_[i])) {
-        (*groups)[i] = slot.group_plus_one - 1;
-        break;
+  for (int64_t begin = 0; begin < n; begin += scratch->count_) {
+    scratch->Prepare(batch, key_columns, form_, begin);
+    const uint32_t* const hashes = scratch->hashes_.data();
+    const int64_t count = scratch->count_;
+    for (int64_t i = 0; i < std::min(kPrefetchAhead, count); ++i) __builtin_prefetch(&slots_[hashes[i] & mask]);
+    for (int64_t i = 0; i < count; ++i) {
+      if (i + kPrefetchAhead < count) __builtin_prefetch(&slots_[hashes[i + kPrefetchAhead] & mask]);
+      for (uint64_t at = hashes[i] & mask; slots_[at].group_plus_one != 0; at = (at + 1) & mask) {
+        const Slot& slot = slots_[at];
+        if (Matches(slot.key, scratch->keys_[i])) {
+          (*groups)[static_cast<size_t>(begin + i)] = slot.group_plus_one - 1;
+          break;
+        }
       }
     }
   }
 }
 
-void GroupIndex::Rows::Prepare(const Batch& batch, std::span<const int> columns, Form form) {
-  keys_.resize(batch.row_count());
-  hashes_.resize(batch.row_count());
+void GroupIndex::Rows::Prepare(const Batch& batch, std::span<const int> columns, Form form, int64_t begin) {
+  count_ = std::min(kAtOnce, batch.row_count() - begin);
   if (form == Form::kEncoded) {
-    PrepareEncoded(batch, columns);
+    PrepareEncoded(batch, columns, begin);
   } else if (FormOf(batch.column(columns[0])) != form) {
-    PrepareOthers(batch.column(columns[0]), form);
+    PrepareOthers(batch.column(columns[0]), form, begin);
   } else if (form == Form::kBytes) {
-    PrepareBytes(batch.column(columns[0]));
+    PrepareBytes(batch.column(columns[0]), begin);
   } else {
-    PrepareInts(batch.column(columns[0]));
+    PrepareInts(batch.column(columns[0]), begin);
   }
 }
 
-void GroupIndex::Rows::PrepareInts(const Column& column) {
+void GroupIndex::Rows::PrepareInts(const Column& column, int64_t begin) {
   const auto values = column.Int64s();
-  for (int64_t i = 0; i < column.length(); ++i) {
-    keys_[i] = MakeKey(values[i]);
-    hashes_[i] = base::HashInt(static_cast<uint64_t>(values[i]));
+  for (int64_t i = 0; i < count_; ++i) {
+    keys_[i] = MakeKey(values[begin + i]);
+    hashes_[i] = HashOf(keys_[i]);
   }
 }
 
-void GroupIndex::Rows::PrepareBytes(const Column& column) {
+void GroupIndex::Rows::PrepareBytes(const Column& column, int64_t begin) {
   const auto views = column.Views();
-  for (int64_t i = 0; i < column.length(); ++i) {
-    const BytesView& view = views[i];
+  for (int64_t i = 0; i < count_; ++i) {
+    const BytesView& view = views[begin + i];
     Key& key = keys_[i];
     std::memcpy(&key, &view, sizeof(key));
-    const std::string_view bytes = column.Resolve(view);
     if (!view.is_inline()) {
-      const char* at = bytes.data();
+      const char* at = column.Resolve(view).data();
       std::memcpy(key.tail, &at, sizeof(at));
     }
-    hashes_[i] = base::HashBytes(bytes);
+    hashes_[i] = HashOf(key);
   }
 }
 
 // Looks up, in an index of values of one type, rows of another or with nils: most are not there.
-void GroupIndex::Rows::PrepareOthers(const Column& column, Form form) {
-  for (int64_t i = 0; i < column.length(); ++i) {
+void GroupIndex::Rows::PrepareOthers(const Column& column, Form form, int64_t begin) {
+  for (int64_t i = 0; i < count_; ++i) {
     Key& key = keys_[i];
     key = Key{};
     hashes_[i] = 0;
     key.size = UINT32_MAX;  // No key's size.
-    const Cell cell = column.At(i);
+    const Cell cell = column.At(begin + i);
     if (form == Form::kBytes && cell.type() == Type::kBytes) {
       key = MakeKey(cell.as_bytes());
-      hashes_[i] = base::HashBytes(cell.as_bytes());
     } else if (form == Form::kInts && cell.is_number()) {
       // 4.0 is equal to 4.
       const double number = cell.number();
@@ -230,56 +231,55 @@ void GroupIndex::Rows::PrepareOthers(const Column& column, Form form) {
       const int64_t value = cell.type() == Type::kInt64 ? cell.as_int64() : in_range ? static_cast<int64_t>(number) : 0;
       if (cell.Compare(Cell::Int64(value)) != 0) continue;
       key = MakeKey(value);
-      hashes_[i] = base::HashInt(static_cast<uint64_t>(value));
+    } else {
+      continue;
     }
+    hashes_[i] = HashOf(key);
   }
 }
 
-void GroupIndex::Rows::PrepareEncoded(const Batch& batch, std::span<const int> columns) {
+void GroupIndex::Rows::PrepareEncoded(const Batch& batch, std::span<const int> columns, int64_t begin) {
   encoded_.clear();
   encoded_ends_.clear();
-  for (int64_t i = 0; i < batch.row_count(); ++i) {
-    for (const int c : columns) batch::AppendEncoded(batch.At(i, c), &encoded_);
+  for (int64_t i = 0; i < count_; ++i) {
+    for (const int c : columns) batch::AppendEncoded(batch.At(begin + i, c), &encoded_);
     encoded_ends_.push_back(encoded_.size());
   }
-  size_t begin = 0;
-  for (int64_t i = 0; i < batch.row_count(); ++i) {
-    const std::string_view bytes(encoded_.data() + begin, encoded_ends_[i] - begin);
-    begin = encoded_ends_[i];
-    keys_[i] = MakeKey(bytes);
-    hashes_[i] = base::HashBytes(bytes);
+  size_t first = 0;
+  for (int64_t i = 0; i < count_; ++i) {
+    keys_[i] = MakeKey(std::string_view(encoded_).substr(first, encoded_ends_[i] - first));
+    hashes_[i] = HashOf(keys_[i]);
+    first = encoded_ends_[i];
   }
 }
 
 void GroupIndex::Encode() {
   const Form before = std::exchange(form_, Form::kEncoded);
-  std::vector<Key> old = std::move(keys_);
-  keys_.clear();
-  key_hashes_.clear();
-  std::fill(slots_.begin(), slots_.end(), Slot{0, 0});
-  const uint64_t mask = slots_.size() - 1;
-  for (const Key& value : old) {
+  std::fill(slots_.begin(), slots_.end(), Slot{});
+  for (size_t g = 0; g < keys_.size(); ++g) {
+    Key& key = keys_[g];
     std::string encoded;
-    batch::AppendEncoded(before == Form::kBytes ? Cell::Bytes(value.bytes()) : Cell::Int64(value.int64()), &encoded);
+    batch::AppendEncoded(before == Form::kBytes ? Cell::Bytes(key.bytes()) : Cell::Int64(key.int64()), &encoded);
     const bool is_short = encoded.size() <= BytesView::kInlineMax;
-    const Key key = MakeKey(is_short ? std::string_view(encoded) : std::string_view(Keep(encoded), encoded.size()));
-    const uint64_t hash = base::HashBytes(encoded);
-    keys_.push_back(key);
-    key_hashes_.push_back(hash);
-    uint64_t at = hash & mask;
-    while (slots_[at].group_plus_one != 0) at = (at + 1) & mask;
-    slots_[at] = {SlotHash(hash), static_cast<uint32_t>(keys_.size())};
+    key = MakeKey(is_short ? std::string_view(encoded) : std::string_view(Keep(encoded), encoded.size()));
+    Place(key, HashOf(key), static_cast<uint32_t>(g));
   }
 }
 
-void GroupIndex::Grow() {
-  slots_.assign(slots_.size() * 2, Slot{0, 0});
+void GroupIndex::Place(const Key& key, uint32_t hash, uint32_t group) {
   const uint64_t mask = slots_.size() - 1;
-  for (size_t g = 0; g < key_hashes_.size(); ++g) {
-    if (g + kPrefetchAhead < key_hashes_.size()) __builtin_prefetch(&slots_[key_hashes_[g + kPrefetchAhead] & mask], 1);
-    uint64_t at = key_hashes_[g] & mask;
-    while (slots_[at].group_plus_one != 0) at = (at + 1) & mask;
-    slots_[at] = {SlotHash(key_hashes_[g]), static_cast<uint32_t>(g) + 1};
+  uint64_t at = hash & mask;
+  while (slots_[at].group_plus_one != 0) at = (at + 1) & mask;
+  slots_[at] = {key, hash, group + 1};
+}
+
+void GroupIndex::MakeRoom(size_t rows) {
+  const size_t size = SlotsFor(keys_.size() + rows, slots_.size());
+  if (size == slots_.size()) return;
+  // From slot to slot, as half of them stay near to each other.
+  const env::HugeArray<Slot> before = std::exchange(slots_, env::HugeArray<Slot>(size));
+  for (const Slot& slot : before) {
+    if (slot.group_plus_one != 0) Place(slot.key, slot.hash, slot.group_plus_one - 1);
   }
 }
 
@@ -300,15 +300,11 @@ const char* GroupIndex::Keep(std::string_view bytes) {
 
 int64_t GroupIndex::memory_bytes() const {
   // A table that the next batch may double counts as if it had, so that whoever asks can stop before.
-  const auto after = [](size_t size, size_t capacity) {
-    constexpr size_t kSmall = 4 * kRowsAhead;
-    return capacity > kSmall && size > capacity ? 2 * capacity : capacity;
-  };
+  constexpr size_t kSmall = 4 * kRowsAhead;
   const size_t size = keys_.size() + kRowsAhead;
-  return static_cast<int64_t>(after(2 * size, slots_.capacity()) * sizeof(Slot) +
-                              after(size, keys_.capacity()) * sizeof(Key) +
-                              after(size, key_hashes_.capacity()) * sizeof(uint64_t)) +
-         arena_bytes_;
+  const size_t slots = keys_.size() > kSmall ? SlotsFor(size, slots_.size()) : slots_.size();
+  const size_t keys = keys_.size() > kSmall && size > keys_.capacity() ? 2 * keys_.capacity() : keys_.capacity();
+  return static_cast<int64_t>(slots * sizeof(Slot) + keys * sizeof(Key)) + arena_bytes_;
 }
 
 std::vector<Column> GroupIndex::Keys() const {

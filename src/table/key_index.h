@@ -45,8 +45,8 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "env/page_memory.h"
 #include "glim/table_spec.h"
-#include "table/page_memory.h"
 
 namespace glim::table {
 
@@ -171,7 +171,7 @@ class KeyIndex {
 
   struct FreeBuckets {
     size_t bytes = 0;
-    void operator()(Bucket* buckets) const { FreePages(buckets, bytes); }
+    void operator()(Bucket* buckets) const { env::FreePages(buckets, bytes); }
   };
   struct Segment {
     std::unique_ptr<Bucket[], FreeBuckets> buckets;
@@ -272,7 +272,7 @@ auto KeyIndex<kPayloadBytes>::MakeSegment(uint32_t homes, uint32_t tail, uint32_
   segment.depth = depth;
   segment.prefix = prefix;
   segment.limit = std::max<uint32_t>(1, static_cast<uint32_t>(kFullest * Bucket::kSlots * homes));
-  segment.buckets = {static_cast<Bucket*>(AllocatePages(segment.bytes())), FreeBuckets{segment.bytes()}};
+  segment.buckets = {static_cast<Bucket*>(env::AllocatePages(segment.bytes())), FreeBuckets{segment.bytes()}};
   return segment;
 }
 

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "env/page_memory.h"
+
+#include <sys/mman.h>
+
+#include <cstdint>
+#include <cstring>
+#include <new>
+
+#include "base/check.h"
+
+namespace glim::env {
+namespace {
+
+// Smaller pieces are malloc's: there a page would be too much, and fragments are small.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr size_t kFromKernelMin = ~size_t{0};  // So that its redzones see every access.
+#else
+constexpr size_t kFromKernelMin = 64 << 10;
+#endif
+constexpr size_t kHugePage = 2 << 20;
+constexpr size_t kHugeMin = 2 * kHugePage;
+constexpr std::align_val_t kAlignment{64};
+
+// Populated: one call is cheaper than a fault for each page, and all of them will be used.
+char* Map(size_t bytes, int populate) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | populate, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();  // allow(throw): as operator new does.
+  return static_cast<char*>(memory);
+}
+
+void Unmap(char* memory, size_t bytes) {
+  if (bytes > 0) CHECK_EQ(munmap(memory, bytes), 0);
+}
+
+char* MapHuge(size_t bytes) {
+  char* const memory = Map(bytes + kHugePage, 0);
+  const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(memory) % kHugePage) % kHugePage;
+  Unmap(memory, before);
+  constexpr size_t kPage = 4 << 10;  // What a mapping is rounded up to.
+  Unmap(memory + before + (bytes + kPage - 1) / kPage * kPage, kHugePage - before);
+  (void)madvise(memory + before, bytes, MADV_HUGEPAGE);  // Without them it works as well.
+  return memory + before;
+}
+
+}  // namespace
+
+void* AllocatePages(size_t bytes, Pages pages) {
+  if (bytes < kFromKernelMin) {
+    void* memory = ::operator new(bytes, kAlignment);
+    std::memset(memory, 0, bytes);
+    return memory;
+  }
+  if (pages == Pages::kHuge && bytes >= kHugeMin) return MapHuge(bytes);
+  return Map(bytes, MAP_POPULATE);
+}
+
+void FreePages(void* memory, size_t bytes) {
+  if (bytes < kFromKernelMin) {
+    ::operator delete(memory, kAlignment);
+    return;
+  }
+  Unmap(static_cast<char*>(memory), bytes);
+}
+
+}  // namespace glim::env
