@@ -128,7 +128,8 @@ class Reducer {
 //   kFilter:       a truth value keeps the row.
 //   kForEach:      results are ignored; Lua may call writeRow.
 //   kForEachBatch: called once per batch, gives no rows by itself.
-enum class FunctionRole { kMap, kFlatMap, kFilter, kForEach, kForEachBatch };
+//   kReduce:       two values of a key become one; through a Reducer only.
+enum class FunctionRole { kMap, kFlatMap, kFilter, kForEach, kForEachBatch, kReduce };
 
 class Function {
  public:

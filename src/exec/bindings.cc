@@ -186,7 +186,8 @@ std::vector<std::string> HowFunctionsRun(const flow::Graph& graph, const Functio
   std::vector<std::string> how(functions.size());
   for (size_t i = 0; i < functions.size(); ++i) {
     const auto* step = std::get_if<flow::FunctionStep>(&graph.steps()[i].body);
-    if (step != nullptr) how[i] = functions[i]->HowItRuns(step->role, task);
+    if (step == nullptr && functions[i] == nullptr) continue;
+    how[i] = functions[i]->HowItRuns(step != nullptr ? step->role : FunctionRole::kReduce, task);
   }
   return how;
 }

@@ -28,13 +28,17 @@ class ByteSet {
     }
   }
 
-  // Bit i: at[i] belongs. Bits from `size` on are 0, and nothing behind at[size - 1] is read.
-  uint64_t Mask(const char* at, size_t size) const {
+  // Bit i: at[i] belongs. Bits from `size` on are 0, and nothing behind at[readable - 1] is read. Expects: size <=
+  // readable.
+  uint64_t Mask(const char* at, size_t size, size_t readable) const {
     if (size >= 64) return Mask64(at);
+    const uint64_t within = (uint64_t{1} << size) - 1;
+    if (readable >= 64) return Mask64(at) & within;
     char bytes[64] = {};
     std::memcpy(bytes, at, size);
-    return Mask64(bytes) & ((uint64_t{1} << size) - 1);
+    return Mask64(bytes) & within;
   }
+  bool Has(char byte) const { return members_[static_cast<unsigned char>(byte)]; }
 
  private:
   uint64_t Mask64(const char* at) const {

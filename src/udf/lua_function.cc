@@ -130,7 +130,8 @@ class LuaBatchFunction : public BatchFunction {
         if (results > 0 && lua_toboolean(L, top + 1) != 0) kept->push_back(static_cast<uint32_t>(row));
         return Status::Ok();
       case FunctionRole::kForEach:
-      case FunctionRole::kForEachBatch: break;
+      case FunctionRole::kForEachBatch:
+      case FunctionRole::kReduce: break;
     }
     return Status::Ok();
   }
@@ -220,7 +221,8 @@ class LuaFunction : public Function {
       if (instance->has_setup_or_teardown()) return std::string("setup or teardown may assign what it captures");
       const LuaInstance::Scope scope(*instance, nullptr);
       instance->PushFunction();
-      return FindKernel(instance->state()->raw(), role).why_not;
+      lua_State* L = instance->state()->raw();
+      return role == FunctionRole::kReduce ? WhyNoSum(L) : FindKernel(L, role).why_not;
     }();
     if (!reason.ok()) return "";  // The run will tell.
     return reason->empty() ? "kernel" : "plain Lua: " + *reason;
@@ -228,7 +230,13 @@ class LuaFunction : public Function {
 
   Result<std::unique_ptr<Reducer>> InstantiateReducer(TaskContext& context) const override {
     ASSIGN_OR_RETURN(std::unique_ptr<LuaInstance> instance, MakeInstance(&context));
-    return std::unique_ptr<Reducer>(std::make_unique<LuaReducer>(std::move(instance)));
+    bool sums = false;
+    if (instance->state()->options().lua_kernels && !instance->has_setup_or_teardown()) {
+      LuaInstance::Scope scope(*instance, nullptr);
+      instance->PushFunction();
+      sums = WhyNoSum(instance->state()->raw()).empty();
+    }
+    return std::unique_ptr<Reducer>(std::make_unique<LuaReducer>(std::move(instance), sums));
   }
 
  protected:

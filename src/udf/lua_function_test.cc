@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
 #include <random>
 
 #include "udf/lua_test_support.h"
@@ -337,6 +338,77 @@ TEST(LuaReducer, FoldsAsAPlainLoopDoes) {
           sums[i].text.empty() ? "int64 " + std::to_string(sums[i].number) : "bytes " + sums[i].text;
       ASSERT_EQ(Exactly(result->At(static_cast<int64_t>(i), 0)), wanted) << i;
     }
+  }
+}
+
+// Numbers at the edges of what a double holds, and now and then something else, which is then Lua's.
+Value AnyAddend(std::mt19937_64& random, bool only_numbers) {
+  constexpr int64_t k53 = int64_t{1} << 53;
+  switch (random() % (only_numbers ? 8 : 10)) {
+    case 0: return Value(std::nan(""));
+    case 1: return Value(-0.0);
+    case 2: return Value(1e308);
+    case 3: return Value(k53 - static_cast<int64_t>(random() % 3));
+    case 4: return Value(static_cast<double>(random() % 1000) / 8);
+    case 8: return random() % 8 == 0 ? Value("0x10") : Value(1);
+    case 9: return random() % 32 == 0 ? Value() : Value(k53 + 1);
+    default: return Value(static_cast<int64_t>(random() % 1000) - 500);
+  }
+}
+
+TEST(LuaReducer, AddsAsPlainLuaDoes) {
+  Hosts with{{.lua_kernels = true}};
+  Hosts without{{.lua_kernels = false}};
+  const auto function = MakeLuaFunction("function(x, y) return y + x end", "");
+  std::mt19937_64 random(7);
+  for (int run = 0; run < 2000; ++run) {
+    std::vector<std::string> answers[2];
+    const uint64_t seed = random();
+    for (const bool kernel : {false, true}) {
+      TaskContext task(0, 1, 0, kernel ? &with : &without);
+      EXPECT_EQ(function->HowItRuns(kReduce, task), kernel ? "kernel" : "plain Lua: --lua=plain");
+      auto reducer = function->InstantiateReducer(task);
+      ASSERT_TRUE(reducer.ok());
+      std::mt19937_64 same(seed);
+      uint32_t count = 0;
+      Status status;
+      for (int batch = 0; batch < 3 && status.ok(); ++batch) {
+        std::vector<Row> rows(same() % 20 + 1);
+        std::vector<uint32_t> groups(rows.size());
+        const bool only_numbers = same() % 4 != 0, integers = same() % 4 == 0;
+        for (size_t i = 0; i < rows.size(); ++i) {
+          rows[i] = {integers ? Value(static_cast<int64_t>(same() % 100)) : AnyAddend(same, only_numbers)};
+          groups[i] = static_cast<uint32_t>(same() % (count + (same() % 2 == 0 || count == 0 ? 1 : 0)));
+          if (groups[i] == count) ++count;
+        }
+        status = (*reducer)->Update(MakeBatch(rows), groups, count);
+      }
+      const auto sums = status.ok() ? (*reducer)->Finish() : Result<Batch>(status);
+      std::vector<std::string>& answer = answers[kernel ? 1 : 0];
+      if (!sums.ok()) {
+        answer = {sums.status().message(), std::to_string((*reducer)->failed())};
+        continue;
+      }
+      for (int64_t row = 0; row < sums->row_count(); ++row) answer.push_back(Exactly(sums->At(row, 0)));
+    }
+    ASSERT_EQ(answers[0], answers[1]) << seed;
+  }
+}
+
+TEST(LuaReducer, OtherFoldsAreNoSums) {
+  Hosts hosts;
+  TaskContext task(0, 1, 0, &hosts);
+  for (const auto& [source, how] : std::vector<std::pair<std::string, std::string>>{
+           {"function(x, y) return x + y end", "kernel"},
+           {"function(x, y) return x + x end", "plain Lua: a fold that is no sum"},
+           {"function(x, y) return x - y end", "plain Lua: a fold that is no sum"},
+           {"function(x, y, z) return x + z end", "plain Lua: a fold that is no sum"},
+           {"function(x, y) return x + y, 1 end", "plain Lua: a fold that is no sum"},
+           {"function(x, y) return x + y + 1 end", "plain Lua: a fold that is no sum"},
+           {"function(x, y) return x + 1 end", "plain Lua: a fold that is no sum"},
+           {"function(x, y) n = x return x + y end", "plain Lua: line 1: an assignment to a global"},
+           {"math.max", "plain Lua: a function of the library"}}) {
+    EXPECT_EQ(MakeLuaFunction(source, "")->HowItRuns(kReduce, task), how) << source;
   }
 }
 

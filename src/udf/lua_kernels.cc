@@ -2,9 +2,11 @@
 #include "udf/lua_kernels.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <lua.hpp>
+#include <span>
 
 #include "glim/batch_builder.h"
 #include "udf/byte_set.h"
@@ -92,6 +94,28 @@ end
 return find_tokens
 )lua";
 
+// A view of `size` bytes, of which 16 may be read.
+BytesView ViewOfReadable(const char* at, uint32_t size, uint32_t block, uint32_t offset) {
+  static_assert(std::endian::native == std::endian::little);
+  static constexpr auto kMasks = [] {  // By size: what of the first four bytes and of the next eight belongs.
+    std::array<std::array<uint64_t, 2>, BytesView::kInlineMax + 1> masks{};
+    for (size_t i = 0; i < masks.size(); ++i) {
+      for (size_t byte = 0; byte < i; ++byte)
+        masks[i][byte < 4 ? 0 : 1] |= uint64_t{0xFF} << (8 * (byte < 4 ? byte + 4 : byte - 4));
+    }
+    return masks;
+  }();
+  uint64_t words[2];
+  std::memcpy(&words[0], at, 8);
+  std::memcpy(&words[1], at + 4, 8);
+  const auto& masks = kMasks[std::min(size, BytesView::kInlineMax)];
+  words[0] = (words[0] << 32 & masks[0]) | size;
+  words[1] = size <= BytesView::kInlineMax ? words[1] & masks[1] : block | uint64_t{offset} << 32;
+  BytesView view;
+  std::memcpy(&view, words, sizeof(view));
+  return view;
+}
+
 // Tokens of each line as views into the line's block, or into a block with the text in the other case.
 class TokenKernel : public LuaKernel {
  public:
@@ -114,21 +138,12 @@ class TokenKernel : public LuaKernel {
 
   Status Run(const Batch& in, BatchOutput& out, const RowInLua&) override {
     const Column& column = in.column(0);
-    for (const BytesView& view : column.Views()) {
-      if (out.full()) break;
-      const std::string_view line = column.Resolve(view);
+    const std::span<const BytesView> views = column.Views();
+    for (size_t i = 0; i < views.size() && !out.full();) {
       if (to_ == Case::kKept) {
-        Scan(line, line.data(), view.is_inline() ? 0 : view.ref.block, view.is_inline() ? 0 : view.ref.offset);
+        i = ScanTogether(column, i);
       } else {
-        if (block_ == nullptr || used_ + line.size() > block_->size()) {
-          if (Status status = Give(column, out); !status.ok()) return status;
-          block_ = Buffer::Allocate(std::max(kBlockBytes, line.size()));
-          used_ = 0;
-        }
-        char* const text = block_->mutable_data() + used_;
-        ChangeCase(to_, line, text);
-        Scan(search_transformed_ ? std::string_view(text, line.size()) : line, text, 0, static_cast<uint32_t>(used_));
-        used_ += line.size();
+        if (Status status = ScanChanged(column, views[i++], out); !status.ok()) return status;
       }
       if (count_ >= kRowsPerBatch) {
         if (Status status = Give(column, out); !status.ok()) return status;
@@ -140,29 +155,84 @@ class TokenKernel : public LuaKernel {
  private:
   static constexpr size_t kBlockBytes = 64 << 10;
 
-  // Appends the tokens of `line`, with the bytes that stand at the same places from `text` on, which lies in `block` at
-  // `offset` if it is longer than a view holds itself.
-  void Scan(std::string_view line, const char* text, uint32_t block, uint32_t offset) {
+  // Text to look for tokens in.
+  struct Place {
+    const char* search;
+    const char* text;  // Where a token's bytes are; search itself, or as it is in the other case.
+    size_t size;
+    size_t readable;  // So many bytes may be read in both.
+    uint32_t block;   // Of `text`, for tokens that are longer than a view holds itself.
+    uint32_t offset;
+  };
+
+  // Lines that lie one behind the other, as those of a file do, are searched as one text, if no token would reach over
+  // their ends: most are shorter than what is looked at in one step. Gives the first row that is not among them.
+  size_t ScanTogether(const Column& column, size_t row) {
+    constexpr size_t kTogetherMax = 16 << 10;
+    const std::span<const BytesView> views = column.Views();
+    const BytesView& first = views[row++];
+    if (first.is_inline()) {
+      Scan({first.inlined, first.inlined, first.size, sizeof(first.inlined), 0, 0});
+      return row;
+    }
+    const Buffer& block = *(*column.parts().blocks)[first.ref.block];
+    const char* const data = block.data();
+    const size_t begin = first.ref.offset;
+    size_t end = begin + first.size;
+    for (; row < views.size() && end - begin < kTogetherMax && end < block.size() && !member_.Has(data[end]); ++row) {
+      const BytesView& next = views[row];
+      const size_t at = end + 1;  // Behind the end of a line.
+      if (next.is_inline()) {     // It does not say where it was; a line with its bytes has its tokens.
+        if (next.size > block.size() - at || std::memcmp(data + at, next.inlined, next.size) != 0) break;
+      } else if (next.ref.block != first.ref.block || next.ref.offset != at) {
+        break;
+      }
+      end = at + next.size;
+    }
+    Scan({data + begin, data + begin, end - begin, block.size() - begin, first.ref.block, first.ref.offset});
+    return row;
+  }
+
+  Status ScanChanged(const Column& column, const BytesView& view, BatchOutput& out) {
+    const std::string_view line = column.Resolve(view);
+    if (block_ == nullptr || used_ + line.size() > block_->size()) {
+      if (Status status = Give(column, out); !status.ok()) return status;
+      block_ = Buffer::Allocate(std::max(kBlockBytes, line.size()));
+      used_ = 0;
+    }
+    char* const text = block_->mutable_data() + used_;
+    ChangeCase(to_, line, text);
+    const char* const search = search_transformed_ ? text : line.data();
+    Scan({search, text, line.size(), line.size(), 0, static_cast<uint32_t>(used_)});
+    used_ += line.size();
+    return Status::Ok();
+  }
+
+  void Scan(const Place& place) {
     bool in_token = false;
     size_t token = 0;
-    for (size_t at = 0; at < line.size(); at += 64) {
-      const uint64_t members = member_.Mask(line.data() + at, line.size() - at);
+    for (size_t at = 0; at < place.size; at += 64) {
+      const uint64_t members = member_.Mask(place.search + at, place.size - at, place.readable - at);
       // A bit for each place where a token begins or ends.
       for (uint64_t turns = members ^ (members << 1 | static_cast<uint64_t>(in_token)); turns != 0;
            turns &= turns - 1) {
         const size_t here = at + static_cast<size_t>(std::countr_zero(turns));
-        if (in_token) Add(text, token, here, block, offset);
+        if (in_token) Add(place, token, here);
         token = here;
         in_token = !in_token;
       }
     }
-    if (in_token) Add(text, token, line.size(), block, offset);
+    if (in_token) Add(place, token, place.size);
   }
 
-  void Add(const char* text, size_t begin, size_t end, uint32_t block, uint32_t offset) {
+  void Add(const Place& place, size_t begin, size_t end) {
     if (count_ == capacity_) Grow();
-    views_->MutableAs<BytesView>()[count_++] =
-        BytesView::Make(text + begin, static_cast<uint32_t>(end - begin), block, offset + static_cast<uint32_t>(begin));
+    const char* const at = place.text + begin;
+    const auto size = static_cast<uint32_t>(end - begin);
+    const uint32_t offset = place.offset + static_cast<uint32_t>(begin);
+    views_->MutableAs<BytesView>()[count_++] = place.readable - begin >= sizeof(BytesView)
+                                                   ? ViewOfReadable(at, size, place.block, offset)
+                                                   : BytesView::Make(at, size, place.block, offset);
   }
 
   void Grow() {
@@ -255,6 +325,22 @@ FoundKernel FindKernel(lua_State* L, FunctionRole role) {
   Reading reading = ReadFunction(L, role);
   if (!reading.why_not.empty()) return {nullptr, std::move(reading.why_not)};
   return {std::make_unique<FunctionKernel>(std::move(reading.program), role), ""};
+}
+
+std::string WhyNoSum(lua_State* L) {
+  const Reading reading = ReadFunction(L, FunctionRole::kMap);
+  if (!reading.why_not.empty()) return reading.why_not;
+  const Program& program = reading.program;
+  const auto is_sum = [&] {
+    if (program.blocks.size() != 1 || program.blocks[0].code.size() != 1) return false;
+    const Block& block = program.blocks[0];
+    const Instruction& add = block.code[0];
+    if (add.op != Operation::kAdd || block.ending != Ending::kReturn || block.results != add.out) return false;
+    const int first = program.values[static_cast<size_t>(add.in[0])].argument;
+    const int second = program.values[static_cast<size_t>(add.in[1])].argument;
+    return (first == 0 && second == 1) || (first == 1 && second == 0);
+  };
+  return is_sum() ? "" : "a fold that is no sum";
 }
 
 }  // namespace glim::udf

@@ -57,7 +57,10 @@ struct FoundKernel {
   std::string why_not;  // When there is none: "line 3: a loop".
 };
 
-// The kernel for the function on top of the stack, which stays there.
+// The kernel for the function on top of the stack, which stays there. Expects: it does not fold.
 FoundKernel FindKernel(lua_State* L, FunctionRole role);
+
+// Why the function on top of the stack, which folds two values, is not just their sum. Empty: it is.
+std::string WhyNoSum(lua_State* L);
 
 }  // namespace glim::udf

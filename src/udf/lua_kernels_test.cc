@@ -2,6 +2,7 @@
 #include "udf/lua_kernels.h"
 
 #include <cmath>
+#include <cstring>
 #include <random>
 
 #include "udf/lua_test_support.h"
@@ -58,6 +59,52 @@ TEST(LuaKernels, TokensAreThoseOfPlainLua) {
                               "[%W_]+",   "[^a-c%d]+"}) {
     ExpectSame(std::string("function(line) return line:gmatch(\"") + pattern + "\") end", kFlatMap, rows);
     ExpectSame(std::string("function(line) return string.gmatch(line, \"") + pattern + "\") end", kFlatMap, rows);
+  }
+}
+
+// Lines as a reader cuts them out of a block, now and then one of them missing, or one from elsewhere.
+Batch LinesOfABlock(std::mt19937_64& random) {
+  static constexpr std::string_view kBytes = "ab9Z_ ,\r\n";
+  std::string text(random() % 2000, ' ');
+  const size_t kinds = random() % 2 == 0 ? kBytes.size() : 5;  // With 5 there are long words and few lines.
+  for (char& c : text) c = random() % 16 == 0 ? '\n' : kBytes[random() % kinds];
+  const auto block = Buffer::Allocate(text.size() + random() % 100);
+  std::memset(block->mutable_data(), 'w', block->size());
+  std::memcpy(block->mutable_data(), text.data(), text.size());
+  std::vector<BytesView> views;
+  const auto add = [&](size_t begin, size_t end) {
+    views.push_back(
+        BytesView::Make(block->data() + begin, static_cast<uint32_t>(end - begin), 0, static_cast<uint32_t>(begin)));
+  };
+  const size_t skipped = random() % 3 == 0 ? 8 : 1000;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    if (random() % skipped != 0) add(begin, end);
+    if (random() % (2 * skipped) == 0) add(random() % (begin + 1), end);
+    begin = end + 1;
+  }
+  Column::Parts parts;
+  parts.type = Type::kBytes;
+  parts.length = static_cast<int64_t>(views.size());
+  const auto values = Buffer::Allocate(views.size() * sizeof(BytesView));
+  std::memcpy(values->mutable_data(), views.data(), views.size() * sizeof(BytesView));
+  parts.values = values;
+  parts.blocks = std::make_shared<const std::vector<BufferRef>>(1, block);
+  return Batch({Column(std::move(parts))}, static_cast<int64_t>(views.size()));
+}
+
+TEST(LuaKernels, TokensOfLinesInABlockAreThoseOfPlainLua) {
+  std::mt19937_64 random(8);
+  for (int run = 0; run < 300; ++run) {
+    const Batch lines = LinesOfABlock(random);
+    for (const char* pattern : {"%w+", "%d+", "%S+", "[^,]+", "\\n+", "%s+"}) {
+      const auto function =
+          MakeLuaFunction(std::string("function(line) return line:gmatch('") + pattern + "') end", "");
+      const Answer with = RunOn(*function, kFlatMap, {lines}, {.lua_kernels = true});
+      const Answer without = RunOn(*function, kFlatMap, {lines}, {.lua_kernels = false});
+      ASSERT_TRUE(with.status.ok() && without.status.ok());
+      ASSERT_EQ(with.rows, without.rows) << pattern << ", run " << run;
+    }
   }
 }
 

@@ -31,7 +31,13 @@ return function(accumulators, values, groups, rows, position)
   return rows
 end)lua";
 
-constexpr int64_t kExactMax = int64_t{1} << 53;
+// As doubles.
+bool AreExact(std::span<const int64_t> values) {
+  constexpr int64_t kExactMax = int64_t{1} << 53;
+  bool exact = true;
+  for (const int64_t value : values) exact &= value >= -kExactMax && value <= kExactMax;
+  return exact;
+}
 
 }  // namespace
 
@@ -66,26 +72,38 @@ Status LuaReducer::Fold(const Batch& values, std::span<const uint32_t> groups, u
   int64_t row = 0;
   if (numbers_ && width_ == 1) {
     const Column& column = values.column(0);
-    const double* numbers = nullptr;
-    if (column.type() == Type::kDouble && !column.may_have_nulls()) {
-      numbers = column.Doubles().data();
-    } else if (column.type() == Type::kInt64 && !column.may_have_nulls()) {
-      bool exact = true;
-      converted_.clear();
-      for (const int64_t value : column.Int64s()) {
-        exact &= value >= -kExactMax && value <= kExactMax;
-        converted_.push_back(static_cast<double>(value));
-      }
-      if (exact) numbers = converted_.data();
-    }
-    if (numbers != nullptr) {
-      if (accumulators_.size() < group_count)
-        accumulators_.resize(std::max<size_t>(group_count, accumulators_.size() * 2));
-      RETURN_IF_ERROR(UpdateNumbers(numbers, values, groups, group_count, &row));
+    const bool doubles = column.type() == Type::kDouble && !column.may_have_nulls();
+    const bool integers = column.type() == Type::kInt64 && !column.may_have_nulls() && AreExact(column.Int64s());
+    if ((doubles || integers) && accumulators_.size() < group_count)
+      accumulators_.resize(std::max<size_t>(group_count, accumulators_.size() * 2));
+    if (sums_ && (doubles || integers)) {
+      doubles ? AddNumbers(column.Doubles(), groups) : AddNumbers(column.Int64s(), groups);
+      row = values.row_count();
+    } else if (doubles) {
+      RETURN_IF_ERROR(UpdateNumbers(column.Doubles().data(), values, groups, group_count, &row));
+    } else if (integers) {
+      converted_.assign(column.Int64s().begin(), column.Int64s().end());
+      RETURN_IF_ERROR(UpdateNumbers(converted_.data(), values, groups, group_count, &row));
     }
   }
   if (row < values.row_count()) RETURN_IF_ERROR(UpdateAny(values, groups, row));
   return state_->CheckMemory();
+}
+
+template <class T>
+void LuaReducer::AddNumbers(std::span<const T> values, std::span<const uint32_t> groups) {
+  double* const sums = accumulators_.data();
+  uint32_t count = count_;
+  for (size_t row = 0; row < values.size(); ++row) {
+    const auto value = static_cast<double>(values[row]);
+    const uint32_t group = groups[row];
+    if (group == count) {
+      sums[count++] = value;
+    } else {
+      sums[group] += value;
+    }
+  }
+  count_ = count;
 }
 
 std::span<const uint32_t> LuaReducer::StartGroups(const double** values, std::span<const uint32_t> groups) {
@@ -220,19 +238,20 @@ int64_t LuaReducer::memory_bytes() const {
 }
 
 Result<Batch> LuaReducer::Finish() {
-  lua_State* L = state_->raw();
   BatchBuilder builder(std::max(width_, 0));
+  if (numbers_) {
+    for (uint32_t group = 0; group < count_; ++group) AppendLuaNumber(accumulators_[group], &builder.column(0));
+    builder.EndRows(count_);
+    return builder.Finish();
+  }
+  lua_State* L = state_->raw();
   const int top = lua_gettop(L);
   for (int c = 0; c < width_; ++c) {
     ColumnBuilder& column = builder.column(c);
     std::string error;
-    if (!numbers_) lua_rawgeti(L, LUA_REGISTRYINDEX, tables_[c]);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, tables_[c]);
     for (uint32_t group = 0; group < count_; ++group) {
-      if (numbers_) {
-        lua_pushnumber(L, accumulators_[group]);
-      } else {
-        lua_rawgeti(L, top + 1, static_cast<int>(group) + 1);
-      }
+      lua_rawgeti(L, top + 1, static_cast<int>(group) + 1);
       const bool ok = AppendLuaValue(L, lua_gettop(L), &column, &error);
       lua_pop(L, 1);
       if (!ok) {
