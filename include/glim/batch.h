@@ -17,6 +17,7 @@
 // Thread: batches and columns are immutable values; copy them (a few pointers) and read them from any thread.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -68,6 +69,24 @@ using BufferRef = std::shared_ptr<const Buffer>;
 // The buffers into which a column's byte views point, shared by all columns cut from them.
 using Blocks = std::shared_ptr<const std::vector<BufferRef>>;
 
+namespace internal {
+
+// What of the first four bytes, in the upper half of a word, and of the next eight belongs to a short view of a size.
+struct ShortViewMasks {
+  explicit constexpr ShortViewMasks(uint32_t size)
+      : words{LowBytes(size < 4 ? size : 4) << 32, LowBytes(size < 4 ? 0 : size - 4)} {}
+  static constexpr uint64_t LowBytes(uint32_t count) {
+    return count >= 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * count)) - 1;
+  }
+  uint64_t words[2];
+};
+inline constexpr ShortViewMasks kShortViewMasks[] = {
+    ShortViewMasks(0),  ShortViewMasks(1),  ShortViewMasks(2), ShortViewMasks(3), ShortViewMasks(4),
+    ShortViewMasks(5),  ShortViewMasks(6),  ShortViewMasks(7), ShortViewMasks(8), ShortViewMasks(9),
+    ShortViewMasks(10), ShortViewMasks(11), ShortViewMasks(12)};
+
+}  // namespace internal
+
 // Arrow's binary view: up to 12 bytes lie in the view itself; longer ones are found by block and offset, and carry
 // their first four bytes.
 struct BytesView {
@@ -88,13 +107,37 @@ struct BytesView {
     BytesView view;
     view.size = size;
     if (size <= kInlineMax) {
+      // Of a size that the compiler knows: two pieces may overlap.
       std::memset(view.inlined, 0, sizeof(view.inlined));
-      std::memcpy(view.inlined, data, size);
+      if (size >= 8) {
+        std::memcpy(view.inlined, data, 8);
+        std::memcpy(view.inlined + size - 4, data + size - 4, 4);
+      } else if (size >= 4) {
+        std::memcpy(view.inlined, data, 4);
+        std::memcpy(view.inlined + size - 4, data + size - 4, 4);
+      } else if (size > 0) {
+        view.inlined[0] = data[0];
+        view.inlined[size / 2] = data[size / 2];
+        view.inlined[size - 1] = data[size - 1];
+      }
     } else {
       std::memcpy(view.ref.prefix, data, 4);
       view.ref.block = block;
       view.ref.offset = offset;
     }
+    return view;
+  }
+  // The same, faster. Expects: 16 bytes may be read from `data` on.
+  static BytesView MakeReadable(const char* data, uint32_t size, uint32_t block, uint32_t offset) {
+    static_assert(std::endian::native == std::endian::little);
+    uint64_t words[2];
+    std::memcpy(&words[0], data, 8);
+    std::memcpy(&words[1], data + 4, 8);
+    const uint64_t* masks = internal::kShortViewMasks[size <= kInlineMax ? size : kInlineMax].words;
+    words[0] = (words[0] << 32 & masks[0]) | size;
+    words[1] = size <= kInlineMax ? words[1] & masks[1] : block | uint64_t{offset} << 32;
+    BytesView view;
+    std::memcpy(&view, words, sizeof(words));
     return view;
   }
 };

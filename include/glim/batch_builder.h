@@ -46,6 +46,16 @@ class ColumnBuilder {
   // Part of a block shared last: `data` lies in its block number `block` at `offset`.
   void AppendShared(const char* data, uint32_t size, uint32_t block, uint32_t offset);
 
+  // Room for `count` rows behind those that are there, which the caller writes himself: AddRows says how many of them
+  // count. Null when the column is of another type or has nils. Between the two nothing but LongView may be called.
+  int64_t* Int64Room(int64_t count);
+  double* DoubleRoom(int64_t count);
+  BytesView* BytesRoom(int64_t count);
+  void AddRows(int64_t written);
+  // A view for BytesRoom of bytes that it does not hold itself. If they lie in a block of `near` (may be null), that
+  // block is shared, else they are copied.
+  BytesView LongView(std::string_view value, const Blocks& near);
+
   // The list of the elements appended to `elements()` since the last call.
   ColumnBuilder& elements();
   void AppendList();

@@ -43,24 +43,83 @@
 
 namespace glim {
 
-// Takes rows from a FlatMap or ForEach function: out(word, 1) is a row of two columns.
+// Takes rows from a FlatMap or ForEach function: out(word, 1) is a row of two columns. Rows of numbers and bytes are
+// written into their columns here and now; what else there is, and a column whose type changes, goes through its
+// ColumnBuilder.
 class Emitter {
  public:
-  explicit Emitter(BatchOutput* output) : output_(output) {}
+  // Bytes that lie in the first column of `in` with bytes are not copied. Null: nothing is known of them.
+  explicit Emitter(BatchOutput* output, const Batch* in = nullptr);
   Emitter(const Emitter&) = delete;
 
   template <class... Values>
   void operator()(const Values&... values) {
-    StartRow(sizeof...(Values));
-    int column = 0;
-    (AppendTo(builder_.column(column++), values), ...);
-    EndRow();
+    if (lanes_.size() != sizeof...(Values) || written_ == room_) [[unlikely]]
+      StartRow(sizeof...(Values));
+    Lane* lane = lanes_.data();
+    (AppendTo(*lane++, values), ...);
+    ++written_;
   }
   // Pushes what is left; the first failure of the output, if any.
   Status Flush();
   bool full() const { return output_->full() || !status_.ok(); }
 
  private:
+  // Where a column's rows go: to its room in the builder, or through the builder's methods.
+  struct Lane {
+    enum class Kind : uint8_t { kUnknown, kBytes, kInt64, kDouble, kBuilder };
+    Kind kind = Kind::kUnknown;
+    void* room = nullptr;
+    int column = 0;
+  };
+
+  void AppendTo(Lane& lane, std::string_view value) {
+    if (lane.kind != Lane::Kind::kBytes) [[unlikely]] {
+      if (!FindRoom(lane, Lane::Kind::kBytes)) return builder_.column(lane.column).AppendBytes(value);
+    }
+    BytesView& view = static_cast<BytesView*>(lane.room)[written_];
+    const auto size = static_cast<uint32_t>(value.size());
+    if (value.size() > BytesView::kInlineMax) {
+      view = builder_.column(lane.column).LongView(value, near_);
+    } else if (reinterpret_cast<uintptr_t>(value.data()) - readable_begin_ < readable_size_) {
+      view = BytesView::MakeReadable(value.data(), size, 0, 0);
+    } else {
+      view = BytesView::Make(value.data(), size, 0, 0);
+    }
+  }
+  void AppendTo(Lane& lane, const std::string& value) { AppendTo(lane, std::string_view(value)); }
+  void AppendTo(Lane& lane, const char* value) { AppendTo(lane, std::string_view(value)); }
+  template <class T>
+    requires(std::integral<T> && !std::same_as<T, bool>)
+  void AppendTo(Lane& lane, T value) {
+    if (lane.kind != Lane::Kind::kInt64) [[unlikely]] {
+      if (!FindRoom(lane, Lane::Kind::kInt64))
+        return builder_.column(lane.column).AppendInt64(static_cast<int64_t>(value));
+    }
+    static_cast<int64_t*>(lane.room)[written_] = static_cast<int64_t>(value);
+  }
+  void AppendTo(Lane& lane, double value) {
+    if (lane.kind != Lane::Kind::kDouble) [[unlikely]] {
+      if (!FindRoom(lane, Lane::Kind::kDouble)) return builder_.column(lane.column).AppendDouble(value);
+    }
+    static_cast<double*>(lane.room)[written_] = value;
+  }
+  void AppendTo(Lane& lane, float value) { AppendTo(lane, static_cast<double>(value)); }
+  template <class T>
+  void AppendTo(Lane& lane, const std::optional<T>& value) {
+    if (value.has_value()) {
+      AppendTo(lane, *value);
+    } else {
+      BuilderOf(lane).AppendNull();
+    }
+  }
+  template <class T>
+    requires(std::same_as<T, bool> || !std::is_arithmetic_v<T>)
+  void AppendTo(Lane& lane, const T& value) {
+    AppendTo(BuilderOf(lane), value);
+  }
+
+  // Elements of lists, and what has no lane.
   static void AppendTo(ColumnBuilder& column, std::string_view value) { column.AppendBytes(value); }
   static void AppendTo(ColumnBuilder& column, const std::string& value) { column.AppendBytes(value); }
   static void AppendTo(ColumnBuilder& column, const char* value) { column.AppendBytes(value); }
@@ -89,11 +148,23 @@ class Emitter {
     column.AppendList();
   }
 
+  // Room for more rows, of so many columns.
   void StartRow(size_t width);
-  void EndRow();
+  // False: the column's builder takes this row's value, and all others up to the next StartRow.
+  bool FindRoom(Lane& lane, Lane::Kind kind);
+  ColumnBuilder& BuilderOf(Lane& lane);
+  // The rows written so far are the builder's.
+  void AddRows();
+  void PushRows();
 
-  BatchOutput* output_;
+  BatchOutput* const output_;
   BatchBuilder builder_;
+  std::vector<Lane> lanes_;
+  int64_t written_ = 0;  // Rows in the lanes' room,
+  int64_t room_ = 0;     // and how many there may be.
+  Blocks near_;
+  uintptr_t readable_begin_ = 0;  // From so many places on, 16 bytes may be read.
+  size_t readable_size_ = 0;
   Status status_;
 };
 
@@ -211,14 +282,64 @@ Status ForRows(const Batch& batch, int64_t* at, Call call) {
   return Status::Ok();
 }
 
-template <class Tuple, size_t... I>
-Status ReadRow(const Batch& batch, int64_t row, Tuple* out, std::index_sequence<I...>) {
-  Status status;
-  (void)((Read(batch.At(row, static_cast<int>(I)), &std::get<I>(*out)) ||
-          (status = TypeError(batch, row, I, Wanted<std::tuple_element_t<I, Tuple>>()), false)) &&
-         ...);
-  return status;
-}
+// The values of a column as T, read without a look at its type where it is the one that is wanted.
+template <class T>
+class ColumnReader {
+ public:
+  ColumnReader(const Batch& batch, size_t column) : column_(batch.column(static_cast<int>(column))) {
+    if (batch.row_count() == 0 || column_.may_have_nulls()) return;
+    if constexpr (std::same_as<T, std::string_view> || std::same_as<T, std::string>) {
+      if (column_.type() == Type::kBytes) values_ = column_.Views().data();
+    } else if constexpr (std::same_as<T, int64_t>) {
+      if (column_.type() == Type::kInt64) values_ = column_.Int64s().data();
+    } else if constexpr (std::same_as<T, double>) {
+      if (column_.type() == Type::kDouble) values_ = column_.Doubles().data();
+    }
+  }
+  // False: it is none.
+  bool Read(int64_t row, T* out) const {
+    if (values_ == nullptr) return native::Read(column_.At(row), out);
+    if constexpr (std::same_as<T, std::string_view> || std::same_as<T, std::string>) {
+      *out = T(column_.Resolve(values_[row]));
+    } else if constexpr (std::same_as<Stored, T>) {
+      *out = values_[row];
+    }
+    return true;
+  }
+
+ private:
+  using Stored = std::conditional_t<std::same_as<T, int64_t> || std::same_as<T, double>, T, BytesView>;
+
+  const Column& column_;
+  const Stored* values_ = nullptr;  // Null: they have to be looked at one by one.
+};
+
+template <class Tuple>
+class RowReader;
+template <class... T>
+class RowReader<std::tuple<T...>> {
+ public:
+  // Expects: as many columns, at least.
+  explicit RowReader(const Batch& batch) : RowReader(batch, std::index_sequence_for<T...>()) {}
+
+  Status Read(int64_t row, std::tuple<T...>* out) const { return Read(row, out, std::index_sequence_for<T...>()); }
+
+ private:
+  template <size_t... I>
+  RowReader(const Batch& batch, std::index_sequence<I...>) : batch_(batch), columns_(ColumnReader<T>(batch, I)...) {}
+
+  template <size_t... I>
+  Status Read(int64_t row, std::tuple<T...>* out, std::index_sequence<I...>) const {
+    Status status;
+    (void)((std::get<I>(columns_).Read(row, &std::get<I>(*out)) ||
+            (status = TypeError(batch_, row, I, Wanted<T>()), false)) &&
+           ...);
+    return status;
+  }
+
+  const Batch& batch_;
+  const std::tuple<ColumnReader<T>...> columns_;
+};
 
 template <class Arguments>
 struct Decayed;
@@ -344,12 +465,13 @@ class RowFunction : public BatchFunction {
   Status Run(const Batch& in, BatchOutput& out) override {
     if (Status status = frame_.Start(in); !status.ok()) return status;
     if (in.column_count() < static_cast<int>(kWidth)) return WidthError(in, kWidth);
-    Emitter emitter(&out);
+    Emitter emitter(&out, &in);
     std::vector<uint32_t> kept;
+    const RowReader<Arguments> reader(in);
     Arguments arguments;
     int64_t at = 0;
     Status status = ForRows(in, &at, [&](int64_t row) -> Status {
-      if (Status read = ReadRow(in, row, &arguments, std::make_index_sequence<kWidth>()); !read.ok()) return read;
+      if (Status read = reader.Read(row, &arguments); !read.ok()) return read;
       Call(arguments, emitter, row, &kept);
       return Status::Ok();
     });
@@ -460,9 +582,10 @@ class TypedReducer : public Reducer {
   Status Update(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) override {
     at_ = -1;
     if (values.column_count() != static_cast<int>(kWidth)) return WidthError(values, kWidth);
+    const RowReader<Arguments> reader(values);
     Arguments arguments;
     return ForRows(values, &at_, [&](int64_t row) -> Status {
-      if (Status read = ReadRow(values, row, &arguments, std::make_index_sequence<kWidth>()); !read.ok()) return read;
+      if (Status read = reader.Read(row, &arguments); !read.ok()) return read;
       if (groups[row] >= accumulators_.size()) {
         std::apply(
             [&](const auto&... value) {

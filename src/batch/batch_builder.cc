@@ -28,6 +28,7 @@ class GrowingBuffer {
     buffer_ = std::move(bigger);
     capacity_ = capacity;
   }
+  char* end() { return buffer_->mutable_data() + size_; }
   // Room for `bytes` more, counted as used.
   char* Extend(size_t bytes) {
     Reserve(bytes);
@@ -199,6 +200,23 @@ struct ColumnBuilder::State {
       return BytesView::Make(value.data(), static_cast<uint32_t>(value.size()), 0, 0);
     }
     return CopyLong(value);
+  }
+
+  // Null: see Int64Room.
+  char* Room(Type of, size_t bytes) {
+    if (type == Type::kNull && length == 0) StartType(of);
+    if (type != of || has_validity) return nullptr;
+    values.Reserve(bytes);
+    return values.end();
+  }
+
+  // Of `block`, which a view is to lie in; the last ones are those that are asked for.
+  uint32_t NumberOf(const BufferRef& block) {
+    for (size_t i = blocks.size(); i-- > 0;) {
+      if (blocks[i] == block) return static_cast<uint32_t>(i);
+    }
+    blocks.push_back(block);
+    return static_cast<uint32_t>(blocks.size()) - 1;
   }
 
   void PushView(const BytesView& view) {
@@ -380,6 +398,40 @@ void ColumnBuilder::AppendView(const BytesView& view) {
 
 void ColumnBuilder::AppendShared(const char* data, uint32_t size, uint32_t block, uint32_t offset) {
   state_->PushView(BytesView::Make(data, size, block + state_->shared_base, offset));
+}
+
+int64_t* ColumnBuilder::Int64Room(int64_t count) {
+  return reinterpret_cast<int64_t*>(state_->Room(Type::kInt64, static_cast<size_t>(count) * sizeof(int64_t)));
+}
+
+double* ColumnBuilder::DoubleRoom(int64_t count) {
+  return reinterpret_cast<double*>(state_->Room(Type::kDouble, static_cast<size_t>(count) * sizeof(double)));
+}
+
+BytesView* ColumnBuilder::BytesRoom(int64_t count) {
+  return reinterpret_cast<BytesView*>(state_->Room(Type::kBytes, static_cast<size_t>(count) * sizeof(BytesView)));
+}
+
+void ColumnBuilder::AddRows(int64_t written) {
+  State& s = *state_;
+  const size_t width = s.type == Type::kBytes ? sizeof(BytesView) : sizeof(int64_t);
+  const char* const rows = s.values.Extend(static_cast<size_t>(written) * width);
+  s.length += written;
+  if (s.type != Type::kInt64) return;
+  const std::span<const int64_t> integers(reinterpret_cast<const int64_t*>(rows), static_cast<size_t>(written));
+  for (const int64_t value : integers) s.ints_exact &= IsExact(value);
+}
+
+BytesView ColumnBuilder::LongView(std::string_view value, const Blocks& near) {
+  if (near != nullptr) {
+    for (const BufferRef& block : *near) {
+      const auto offset = reinterpret_cast<uintptr_t>(value.data()) - reinterpret_cast<uintptr_t>(block->data());
+      if (offset >= block->size() || value.size() > block->size() - offset) continue;
+      return BytesView::Make(value.data(), static_cast<uint32_t>(value.size()), state_->NumberOf(block),
+                             static_cast<uint32_t>(offset));
+    }
+  }
+  return state_->CopyLong(value);
 }
 
 ColumnBuilder& ColumnBuilder::elements() {

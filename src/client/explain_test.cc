@@ -46,11 +46,11 @@ TEST(Explain, TellsTheRowsOfValuesOfTheProgramAsFarAsTheyAreKnown) {
             "  read   stage 1\n"
             "  do     Limit(7, 2)  (at most 7 rows)\n"
             "  fused  FlatMap(lua function(n) return {n} end)  (plain Lua: line 1: a table)\n"
-            "  fused  Reduce combine(lua function(a, b) return a + b end)  (at most 1 row)\n"
+            "  fused  Reduce combine(lua function(a, b) return a + b end)  (at most 1 row, kernel)\n"
             "  send   gather in order to 1 partition\n"
             "stage 3, one task\n"
             "  read   stage 2\n"
-            "  do     Reduce merge(lua function(a, b) return a + b end)  (at most 1 row)\n"
+            "  do     Reduce merge(lua function(a, b) return a + b end)  (at most 1 row, kernel)\n"
             "  write  Collect\n");
 }
 

@@ -13,7 +13,7 @@
 namespace glim::ops {
 namespace {
 
-constexpr size_t kSlotsMin = 256;
+constexpr size_t kSlotsMin = 64;
 constexpr int64_t kPrefetchAhead = 16;
 constexpr size_t kRowsAhead = 4096;  // Of a batch.
 

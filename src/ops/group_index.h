@@ -102,7 +102,7 @@ class GroupIndex::Rows {
  private:
   friend class GroupIndex;
   // Of the rows from `begin` on, at most kAtOnce.
-  static constexpr int64_t kAtOnce = 512;
+  static constexpr int64_t kAtOnce = 128;
   void Prepare(const Batch& batch, std::span<const int> columns, Form form, int64_t begin);
   void PrepareBytes(const Column& column, int64_t begin);
   void PrepareInts(const Column& column, int64_t begin);

@@ -2,7 +2,6 @@
 #include "udf/lua_kernels.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cstring>
 #include <lua.hpp>
@@ -93,28 +92,6 @@ local function find_tokens(f)
 end
 return find_tokens
 )lua";
-
-// A view of `size` bytes, of which 16 may be read.
-BytesView ViewOfReadable(const char* at, uint32_t size, uint32_t block, uint32_t offset) {
-  static_assert(std::endian::native == std::endian::little);
-  static constexpr auto kMasks = [] {  // By size: what of the first four bytes and of the next eight belongs.
-    std::array<std::array<uint64_t, 2>, BytesView::kInlineMax + 1> masks{};
-    for (size_t i = 0; i < masks.size(); ++i) {
-      for (size_t byte = 0; byte < i; ++byte)
-        masks[i][byte < 4 ? 0 : 1] |= uint64_t{0xFF} << (8 * (byte < 4 ? byte + 4 : byte - 4));
-    }
-    return masks;
-  }();
-  uint64_t words[2];
-  std::memcpy(&words[0], at, 8);
-  std::memcpy(&words[1], at + 4, 8);
-  const auto& masks = kMasks[std::min(size, BytesView::kInlineMax)];
-  words[0] = (words[0] << 32 & masks[0]) | size;
-  words[1] = size <= BytesView::kInlineMax ? words[1] & masks[1] : block | uint64_t{offset} << 32;
-  BytesView view;
-  std::memcpy(&view, words, sizeof(view));
-  return view;
-}
 
 // Tokens of each line as views into the line's block, or into a block with the text in the other case.
 class TokenKernel : public LuaKernel {
@@ -231,7 +208,7 @@ class TokenKernel : public LuaKernel {
     const auto size = static_cast<uint32_t>(end - begin);
     const uint32_t offset = place.offset + static_cast<uint32_t>(begin);
     views_->MutableAs<BytesView>()[count_++] = place.readable - begin >= sizeof(BytesView)
-                                                   ? ViewOfReadable(at, size, place.block, offset)
+                                                   ? BytesView::MakeReadable(at, size, place.block, offset)
                                                    : BytesView::Make(at, size, place.block, offset);
   }
 

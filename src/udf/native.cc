@@ -3,30 +3,78 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <utility>
+
 namespace glim {
 namespace {
 constexpr int64_t kRowsPerBatch = 4096;
 }
 
-void Emitter::StartRow(size_t width) {
-  if (builder_.column_count() == static_cast<int>(width)) [[likely]]
+Emitter::Emitter(BatchOutput* output, const Batch* in) : output_(output) {
+  if (in == nullptr) return;
+  for (const Column& column : in->columns()) {
+    if (column.type() != Type::kBytes || column.parts().blocks == nullptr || column.parts().blocks->empty()) continue;
+    near_ = column.parts().blocks;
+    const auto views = column.Views();
+    const auto first =
+        std::find_if(views.begin(), views.end(), [](const BytesView& view) { return !view.is_inline(); });
+    if (first == views.end()) return;
+    const Buffer& block = *(*near_)[first->ref.block];
+    if (block.size() < sizeof(BytesView)) return;
+    readable_begin_ = reinterpret_cast<uintptr_t>(block.data());
+    readable_size_ = block.size() - sizeof(BytesView) + 1;
     return;
-  // A batch has one width.
-  if (builder_.row_count() > 0 && status_.ok()) status_ = output_->Push(builder_.Finish());
-  if (builder_.row_count() > 0) builder_.Finish();
-  builder_.SetColumnCount(static_cast<int>(width));
+  }
 }
 
-void Emitter::EndRow() {
-  builder_.EndRow();
-  if (builder_.row_count() < kRowsPerBatch) [[likely]]
-    return;
+void Emitter::StartRow(size_t width) {
+  constexpr int64_t kRoomMin = 64;
+  AddRows();
+  const bool is_other = builder_.column_count() != static_cast<int>(width);
+  if (is_other || builder_.row_count() >= kRowsPerBatch) PushRows();
+  if (is_other) builder_.SetColumnCount(static_cast<int>(width));  // A batch has one width.
+  lanes_.resize(width);
+  for (size_t i = 0; i < width; ++i) lanes_[i] = {.column = static_cast<int>(i)};
+  const int64_t rows = builder_.row_count();
+  room_ = std::min(std::max(rows, kRoomMin), kRowsPerBatch - rows);
+}
+
+bool Emitter::FindRoom(Lane& lane, Lane::Kind kind) {
+  ColumnBuilder& column = builder_.column(lane.column);
+  if (lane.kind == Lane::Kind::kUnknown) {
+    lane.room = kind == Lane::Kind::kBytes   ? static_cast<void*>(column.BytesRoom(room_))
+                : kind == Lane::Kind::kInt64 ? static_cast<void*>(column.Int64Room(room_))
+                                             : static_cast<void*>(column.DoubleRoom(room_));
+    lane.kind = lane.room != nullptr ? kind : Lane::Kind::kBuilder;
+    return lane.room != nullptr;
+  }
+  BuilderOf(lane);
+  return false;
+}
+
+ColumnBuilder& Emitter::BuilderOf(Lane& lane) {
+  ColumnBuilder& column = builder_.column(lane.column);
+  if (lane.kind != Lane::Kind::kBuilder && lane.kind != Lane::Kind::kUnknown) column.AddRows(written_);
+  lane.kind = Lane::Kind::kBuilder;
+  return column;
+}
+
+void Emitter::AddRows() {
+  for (Lane& lane : lanes_) BuilderOf(lane);
+  builder_.EndRows(std::exchange(written_, 0));
+  room_ = 0;
+}
+
+void Emitter::PushRows() {
+  if (builder_.row_count() == 0) return;
   Batch batch = builder_.Finish();
   if (status_.ok()) status_ = output_->Push(std::move(batch));
 }
 
 Status Emitter::Flush() {
-  if (status_.ok() && builder_.row_count() > 0) status_ = output_->Push(builder_.Finish());
+  AddRows();
+  PushRows();
   return status_;
 }
 
