@@ -15,13 +15,15 @@ namespace glim::env {
 
 enum class Pages {
   kSmall,
-  kHuge,  // Pieces of 4 MB and more in pages of 2 MB, where the kernel has some: for what is read all over, at random.
+  // Pieces of 4 MB and more in pages of 2 MB, where the kernel has some: for what is read all over, at random. Smaller
+  // ones are malloc's.
+  kHuge,
 };
 
 // Zeroed, aligned to 64 bytes.
 void* AllocatePages(size_t bytes, Pages pages = Pages::kSmall);
-// Expects: `memory` is from AllocatePages(bytes).
-void FreePages(void* memory, size_t bytes);
+// Expects: `memory` is from AllocatePages(bytes, pages).
+void FreePages(void* memory, size_t bytes, Pages pages = Pages::kSmall);
 
 // `size` zeroed elements in huge pages.
 template <class T>
@@ -41,7 +43,7 @@ class HugeArray {
  private:
   struct Free {
     size_t size;
-    void operator()(T* elements) const { FreePages(elements, size * sizeof(T)); }
+    void operator()(T* elements) const { FreePages(elements, size * sizeof(T), Pages::kHuge); }
   };
   std::unique_ptr<T[], Free> elements_;
 };

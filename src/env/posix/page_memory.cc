@@ -3,6 +3,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <new>
@@ -19,8 +20,10 @@ constexpr size_t kFromKernelMin = ~size_t{0};  // So that its redzones see every
 constexpr size_t kFromKernelMin = 64 << 10;
 #endif
 constexpr size_t kHugePage = 2 << 20;
-constexpr size_t kHugeMin = 2 * kHugePage;
+constexpr size_t kHugeMin = std::max(2 * kHugePage, kFromKernelMin);
 constexpr std::align_val_t kAlignment{64};
+
+bool IsFromKernel(size_t bytes, Pages pages) { return bytes >= (pages == Pages::kHuge ? kHugeMin : kFromKernelMin); }
 
 // Populated: one call is cheaper than a fault for each page, and all of them will be used.
 char* Map(size_t bytes, int populate) {
@@ -46,17 +49,16 @@ char* MapHuge(size_t bytes) {
 }  // namespace
 
 void* AllocatePages(size_t bytes, Pages pages) {
-  if (bytes < kFromKernelMin) {
+  if (!IsFromKernel(bytes, pages)) {
     void* memory = ::operator new(bytes, kAlignment);
     std::memset(memory, 0, bytes);
     return memory;
   }
-  if (pages == Pages::kHuge && bytes >= kHugeMin) return MapHuge(bytes);
-  return Map(bytes, MAP_POPULATE);
+  return pages == Pages::kHuge ? MapHuge(bytes) : Map(bytes, MAP_POPULATE);
 }
 
-void FreePages(void* memory, size_t bytes) {
-  if (bytes < kFromKernelMin) {
+void FreePages(void* memory, size_t bytes, Pages pages) {
+  if (!IsFromKernel(bytes, pages)) {
     ::operator delete(memory, kAlignment);
     return;
   }
