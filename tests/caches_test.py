@@ -15,7 +15,7 @@ import time
 import unittest
 
 from agents_test import ClusterCase, send, wait_until
-from jobs_test import GLIM, TIMEOUT_S, FolderCase, executors_of, text_of
+from jobs_test import GLIM, TIMEOUT_S, ScriptCase, executors_of, text_of
 
 # Each reads caches in runs behind the one that filled them.
 FLOWS = {
@@ -85,35 +85,20 @@ AGAIN_AND_AGAIN = """
     """
 
 
-class CachesTest(FolderCase):
+class CachesTest(ScriptCase):
     def setUp(self):
         super().setUp()
         self.write("words.txt", text_of(2000))
-
-    def write(self, name, text):
-        with open(os.path.join(self.folder, name), "w") as file:
-            file.write(text)
-
-    def start(self, script, *options):
-        self.write("job.lua", script)
-        return subprocess.Popen([GLIM, "run", *options, "job.lua"], cwd=self.folder, env=self.environment, text=True,
-                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-    def run_script(self, script, *options, stdin="three\none\nfour\n"):
-        job = self.start(script, *options)
-        out, err = job.communicate(stdin, timeout=TIMEOUT_S)
-        self.assertEqual(job.returncode, 0, err)
-        return out
 
     def test_the_answer_is_that_of_one_process(self):
         for name, body in FLOWS.items():
             script = f'local glim = require "glim"\nlocal flow = glim.flow("f")\n{body}\nflow:Run()\n'
             for partitions in ((), ("--partitions", "5")):
-                expected = self.run_script(script, *partitions)
+                expected = self.run_script(script, *partitions)[0]
                 self.assertTrue(expected)
                 for on in ("local:1", "local:3"):
                     with self.subTest(flow=name, on=on, partitions=partitions):
-                        self.assertEqual(self.run_script(script, "--on", on, *partitions), expected)
+                        self.assertEqual(self.run_script(script, "--on", on, *partitions)[0], expected)
 
     def test_a_cache_may_be_larger_than_the_memory(self):
         script = """
@@ -126,8 +111,8 @@ class CachesTest(FolderCase):
               flow:Run()
             end
             """
-        self.assertEqual(self.run_script(script, "--on", "local:2", "--memory", "64M"), self.run_script(script))
-        self.assertEqual(self.run_script(script, "--memory", "24M"), self.run_script(script))
+        self.assertEqual(self.run_script(script, "--on", "local:2", "--memory", "64M")[0], self.run_script(script)[0])
+        self.assertEqual(self.run_script(script, "--memory", "24M")[0], self.run_script(script)[0])
 
     def test_the_rows_stay_the_same_while_executors_are_killed(self):
         job = self.start(AGAIN_AND_AGAIN % (6, 2000), "--on", "local:3", "--partitions", "12")

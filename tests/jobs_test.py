@@ -129,7 +129,9 @@ class FolderCase(unittest.TestCase):
         self.assertEqual([name for name in os.listdir(self.folder) if name.startswith("glim-local")], [])
 
 
-class JobsTest(FolderCase):
+class ScriptCase(FolderCase):
+    """Flows in Lua, run there."""
+
     def write(self, name, text):
         with open(os.path.join(self.folder, name), "w") as file:
             file.write(text)
@@ -145,6 +147,8 @@ class JobsTest(FolderCase):
         self.assertEqual(job.returncode, expect, err)
         return out, err
 
+
+class JobsTest(ScriptCase):
     def test_the_answer_is_that_of_one_process(self):
         self.write("words.txt", text_of(3000))
         self.write("in.csv", "key,value\n" + "".join(f'{n * 7 % 61},"v{n}, \n quoted"\n' for n in range(500)))
