@@ -6,7 +6,6 @@ while executors are killed.
 The folder with the glim binary is in GLIM_BUILD (default: build/release).
 """
 
-import os
 import random
 import re
 import signal
