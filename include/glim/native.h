@@ -14,9 +14,10 @@
 //   Reduce:     (acc..., value...) -> acc, a tuple when a row has several values. Must be associative.
 //   ForEachBatch: (const Batch&), (const Batch&, TaskContext&), returning Status or void.
 //
-// A string_view parameter points into the batch; one that is returned is copied. The callable is copied into the flow,
-// and each task calls a copy of its own: what it captures by value belongs to the task, what it captures by reference
-// is shared by threads that run at the same time. An exception becomes the run's Status.
+// A string_view parameter points into the batch; one that is returned is copied, or keeps the block that it lies in.
+// The callable is copied into the flow, and each task calls a copy of its own: what it captures by value belongs to the
+// task, what it captures by reference is shared by threads that run at the same time. An exception becomes the run's
+// Status.
 //
 // A class with an operator() (not one that reduces) may also have
 //   Setup:    (), (TaskContext&); called before the first row of a task. A task without rows calls neither.
