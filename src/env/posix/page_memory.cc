@@ -2,6 +2,7 @@
 #include "env/page_memory.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -40,8 +41,8 @@ char* MapHuge(size_t bytes) {
   char* const memory = Map(bytes + kHugePage, 0);
   const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(memory) % kHugePage) % kHugePage;
   Unmap(memory, before);
-  constexpr size_t kPage = 4 << 10;  // What a mapping is rounded up to.
-  Unmap(memory + before + (bytes + kPage - 1) / kPage * kPage, kHugePage - before);
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));  // What a mapping is rounded up to.
+  Unmap(memory + before + (bytes + page - 1) / page * page, kHugePage - before);
   (void)madvise(memory + before, bytes, MADV_HUGEPAGE);  // Without them it works as well.
   return memory + before;
 }
