@@ -246,7 +246,7 @@ void CsvReader::TakePlainRows() {
       return hit != field;  // A quote within a field is a byte like others.
     }
     columns[column][row] =
-        MakeViewFast(data + field, static_cast<uint32_t>(end - field), 0, static_cast<uint32_t>(field));
+        BytesView::MakeReadable(data + field, static_cast<uint32_t>(end - field), 0, static_cast<uint32_t>(field));
     field = hit + 1;
     if (column++ != last) return true;
     column = 0;
@@ -271,7 +271,7 @@ Status CsvReader::TakeRow() {
     for (size_t i = 0; i < width; ++i) {
       const auto begin = static_cast<uint32_t>(fields_[i].begin);
       const auto size = static_cast<uint32_t>(Unquote(fields_[i]));
-      columns_[i][row_count_] = MakeViewFast(blocks_->data() + begin, size, 0, begin);
+      columns_[i][row_count_] = BytesView::MakeReadable(blocks_->data() + begin, size, 0, begin);
       if (fields_[i].quoted && options_.null.has_value()) quoted_[i].push_back(static_cast<uint32_t>(row_count_));
     }
     ++row_count_;

@@ -49,8 +49,8 @@ class FixedWidthReader : public Reader {
       auto* view = views->MutableAs<BytesView>();
       for (size_t row = 0; row < rows; ++row) {
         const size_t begin = field + row * record_;
-        view[row] =
-            MakeViewFast(blocks_->data() + begin, static_cast<uint32_t>(width), 0, static_cast<uint32_t>(begin));
+        view[row] = BytesView::MakeReadable(blocks_->data() + begin, static_cast<uint32_t>(width), 0,
+                                            static_cast<uint32_t>(begin));
       }
       columns.push_back(ColumnOfViews(std::move(views), static_cast<int64_t>(rows), blocks_->blocks()));
       field += static_cast<size_t>(width);

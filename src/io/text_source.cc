@@ -70,7 +70,8 @@ class TextReader : public Reader {
     if (line < limit) {
       const bool all = ForEachMatch(data, scanned_, filled, {'\n'}, [&](size_t newline) {
         const size_t end = strip_cr && newline > line && data[newline - 1] == '\r' ? newline - 1 : newline;
-        views_.push_back(MakeViewFast(data + line, static_cast<uint32_t>(end - line), 0, static_cast<uint32_t>(line)));
+        views_.push_back(
+            BytesView::MakeReadable(data + line, static_cast<uint32_t>(end - line), 0, static_cast<uint32_t>(line)));
         if (offset_) starts_.push_back(static_cast<int64_t>(blocks_->offset() + line));
         line = newline + 1;
         return line < limit && views_.size() < kRowsMax;

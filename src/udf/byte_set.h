@@ -1,72 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which of 64 bytes belong to a set, as a mask: a table of 16 bytes for each half of the set, looked up by the low half
-// of each byte, gives the high halves that belong (Mula's universal algorithm). Some 5 GB/s, where a table of 256
-// entries gives 0.7.
+// Which bytes of a text belong to a set, as masks of 64 bytes each, of texts of any length: what lies behind the end of
+// a text counts as no member, and is not read unless the caller says that it may be.
 //
 // Thread: immutable.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
-#if defined(__SSSE3__)
-#include <tmmintrin.h>
-#endif
+#include "base/byte_masks.h"
 
 namespace glim::udf {
 
 class ByteSet {
  public:
+  static constexpr size_t kBlocksMax = 64;
+
   // `members[byte]`: it belongs.
   template <class Members>
   explicit ByteSet(const Members& members) {
     for (int byte = 0; byte < 256; ++byte) {
-      if (!members[static_cast<size_t>(byte)]) continue;
-      members_[byte] = true;
-      (byte < 128 ? low_ : high_)[byte & 15] |= static_cast<uint8_t>(1 << (byte >> 4 & 7));
+      if (members[static_cast<size_t>(byte)]) tables_.Add(static_cast<unsigned char>(byte));
     }
   }
 
-  // Bit i: at[i] belongs. Bits from `size` on are 0, and nothing behind at[readable - 1] is read. Expects: size <=
-  // readable.
-  uint64_t Mask(const char* at, size_t size, size_t readable) const {
-    if (size >= 64) return Mask64(at);
-    const uint64_t within = (uint64_t{1} << size) - 1;
-    if (readable >= 64) return Mask64(at) & within;
-    char bytes[64] = {};
-    std::memcpy(bytes, at, size);
-    return Mask64(bytes) & within;
+  // Bit i of masks[b]: at[64 * b + i] belongs. Gives how many masks there are: enough for at[0, size), but at most
+  // kBlocksMax. Bits from `size` on are 0, and nothing behind at[readable - 1] is read. Expects: size <= readable.
+  size_t Masks(const char* at, size_t size, size_t readable, uint64_t* masks) const {
+    const size_t blocks = std::min((size + 63) / 64, kBlocksMax);
+    const size_t whole = std::min(blocks, readable / 64);
+    if (whole > 0) base::MemberMasks(tables_, at, whole, masks);
+    if (whole < blocks) {
+      char bytes[64] = {};
+      std::memcpy(bytes, at + 64 * whole, size - 64 * whole);
+      base::MemberMasks(tables_, bytes, 1, masks + whole);
+    }
+    if (size < 64 * blocks) masks[blocks - 1] &= (uint64_t{1} << (size % 64)) - 1;
+    return blocks;
   }
-  bool Has(char byte) const { return members_[static_cast<unsigned char>(byte)]; }
+  bool Has(char byte) const { return tables_.Has(static_cast<unsigned char>(byte)); }
 
  private:
-  uint64_t Mask64(const char* at) const {
-    uint64_t mask = 0;
-#if defined(__SSSE3__)
-    const __m128i low = _mm_load_si128(reinterpret_cast<const __m128i*>(low_));
-    const __m128i high = _mm_load_si128(reinterpret_cast<const __m128i*>(high_));
-    const __m128i bits = _mm_set1_epi64x(static_cast<int64_t>(0x8040201008040201));
-    for (int i = 0; i < 4; ++i) {
-      const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at) + i);
-      // A look-up by a byte with its top bit set gives 0: each table answers for its half of the set.
-      const __m128i place = _mm_and_si128(bytes, _mm_set1_epi8(static_cast<char>(0x8F)));
-      const __m128i found =
-          _mm_or_si128(_mm_shuffle_epi8(low, place),
-                       _mm_shuffle_epi8(high, _mm_xor_si128(place, _mm_set1_epi8(static_cast<char>(0x80)))));
-      const __m128i bit = _mm_shuffle_epi8(bits, _mm_and_si128(_mm_srli_epi16(bytes, 4), _mm_set1_epi8(0x0F)));
-      const __m128i belongs = _mm_cmpeq_epi8(_mm_and_si128(found, bit), bit);
-      mask |= static_cast<uint64_t>(static_cast<uint32_t>(_mm_movemask_epi8(belongs))) << (16 * i);
-    }
-#else
-    for (int i = 0; i < 64; ++i) mask |= static_cast<uint64_t>(members_[static_cast<unsigned char>(at[i])]) << i;
-#endif
-    return mask;
-  }
-
-  alignas(16) uint8_t low_[16] = {};   // By the low half of a byte: a bit for each high half from 0 to 7,
-  alignas(16) uint8_t high_[16] = {};  // and from 8 to 15.
-  bool members_[256] = {};
+  base::ByteTables tables_;
 };
 
 }  // namespace glim::udf

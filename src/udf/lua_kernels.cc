@@ -188,15 +188,19 @@ class TokenKernel : public LuaKernel {
   void Scan(const Place& place) {
     bool in_token = false;
     size_t token = 0;
-    for (size_t at = 0; at < place.size; at += 64) {
-      const uint64_t members = member_.Mask(place.search + at, place.size - at, place.readable - at);
-      // A bit for each place where a token begins or ends.
-      for (uint64_t turns = members ^ (members << 1 | static_cast<uint64_t>(in_token)); turns != 0;
-           turns &= turns - 1) {
-        const size_t here = at + static_cast<size_t>(std::countr_zero(turns));
-        if (in_token) Add(place, token, here);
-        token = here;
-        in_token = !in_token;
+    uint64_t masks[ByteSet::kBlocksMax];
+    for (size_t begin = 0; begin < place.size;) {
+      const size_t blocks = member_.Masks(place.search + begin, place.size - begin, place.readable - begin, masks);
+      for (size_t block = 0; block < blocks; ++block, begin += 64) {
+        const uint64_t members = masks[block];
+        // A bit for each place where a token begins or ends.
+        for (uint64_t turns = members ^ (members << 1 | static_cast<uint64_t>(in_token)); turns != 0;
+             turns &= turns - 1) {
+          const size_t here = begin + static_cast<size_t>(std::countr_zero(turns));
+          if (in_token) Add(place, token, here);
+          token = here;
+          in_token = !in_token;
+        }
       }
     }
     if (in_token) Add(place, token, place.size);
