@@ -7,6 +7,7 @@
 #include <optional>
 #include <string_view>
 
+#include "base/decimal.h"
 #include "glim/batch_builder.h"
 
 namespace glim::io {
@@ -14,24 +15,20 @@ namespace {
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
-// The number, or the text itself.
-Cell NumberOf(std::string_view text) {
-  const Cell as_it_is = Cell::Bytes(text);
-  const char *at = text.data(), *const end = at + text.size();
-  const bool negative = at < end && *at == '-';
-  const char* const digits = at + negative;
-  if (digits == end || !IsDigit(*digits)) return as_it_is;
-  if (*digits == '0' && digits + 1 < end && IsDigit(digits[1])) return as_it_is;
-  int64_t whole = 0;
-  const auto [whole_end, error] = std::from_chars(at, end, whole);
-  if (whole_end == end) return error == std::errc() ? Cell::Int64(whole) : as_it_is;
-  // A point has digits after it, an exponent also; from_chars stops before a part that has not.
-  if (*whole_end != '.' && *whole_end != 'e' && *whole_end != 'E') return as_it_is;
-  if (*whole_end == '.' && (whole_end + 1 == end || !IsDigit(whole_end[1]))) return as_it_is;
-  double value = 0;
-  const auto [stop, double_error] = std::from_chars(at, end, value);
-  if (stop != end || double_error != std::errc()) return as_it_is;
-  return Cell::Double(value);
+enum class Kind { kText, kInt64, kDouble };
+
+// What a field is; sets the one of the two that it is.
+Kind ReadField(std::string_view text, int64_t* whole, double* decimal) {
+  const char *const begin = text.data(), *const end = begin + text.size();
+  const char* const digits = begin + (begin < end && *begin == '-');
+  if (digits == end || !IsDigit(*digits)) return Kind::kText;
+  const char* at = digits + 1;
+  if (*digits == '0' && at < end && IsDigit(*at)) return Kind::kText;
+  while (at < end && IsDigit(*at)) ++at;
+  if (at == end) return std::from_chars(begin, end, *whole).ec == std::errc() ? Kind::kInt64 : Kind::kText;
+  // A point has digits after it; an exponent too, of which ReadDecimal takes care.
+  if (*at == '.' ? at + 1 == end || !IsDigit(at[1]) : *at != 'e' && *at != 'E') return Kind::kText;
+  return base::ReadDecimal(text, decimal) ? Kind::kDouble : Kind::kText;
 }
 
 // Up to 8 digits that begin at `text`, of which 8 bytes may be read, all at once: each step joins neighbours. False
@@ -52,28 +49,56 @@ bool ReadDigits(const char* text, uint32_t size, int64_t* value) {
   return true;
 }
 
-// A column in which all are whole numbers of a few digits, as most numbers are; nullopt when one is not.
-std::optional<Column> ShortWholeNumbers(const Column& texts) {
+bool ReadWhole(const Column& texts, const BytesView& view, int64_t* value) {
+  // Most are of a few digits.
+  const bool short_digits = view.size > 0 && view.size <= 8 && (view.inlined[0] != '0' || view.size == 1);
+  if (short_digits && ReadDigits(view.inlined, view.size, value)) return true;
+  double decimal;
+  return ReadField(texts.Resolve(view), value, &decimal) == Kind::kInt64;
+}
+
+bool ReadDouble(const Column& texts, const BytesView& view, double* value) {
+  int64_t whole;
+  return ReadField(texts.Resolve(view), &whole, value) == Kind::kDouble;
+}
+
+// All fields of a column, written into their places; nullopt when one is something else. Expects: there are no nils.
+template <class Number>
+std::optional<Column> ReadAll(const Column& texts, Type type, bool (*read)(const Column&, const BytesView&, Number*)) {
   const auto views = texts.Views();
-  auto buffer = Buffer::Allocate(views.size() * sizeof(int64_t));
-  auto* const values = buffer->MutableAs<int64_t>();
+  auto buffer = Buffer::Allocate(views.size() * sizeof(Number));
+  auto* const values = buffer->MutableAs<Number>();
   for (size_t i = 0; i < views.size(); ++i) {
-    const BytesView& view = views[i];
-    if (view.size == 0 || view.size > 8 || (view.size > 1 && view.inlined[0] == '0')) return std::nullopt;
-    if (!ReadDigits(view.inlined, view.size, &values[i])) return std::nullopt;
+    if (!read(texts, views[i], &values[i])) return std::nullopt;
   }
   Column::Parts parts;
-  parts.type = Type::kInt64;
+  parts.type = type;
   parts.length = texts.length();
   parts.values = std::move(buffer);
   return Column(std::move(parts));
+}
+
+Cell NumberOrText(const Cell& text) {
+  int64_t whole;
+  double decimal;
+  switch (ReadField(text.as_bytes(), &whole, &decimal)) {
+    case Kind::kInt64: return Cell::Int64(whole);
+    case Kind::kDouble: return Cell::Double(decimal);
+    case Kind::kText: break;
+  }
+  return text;
 }
 
 }  // namespace
 
 Column NumbersOf(const Column& texts, std::span<const uint32_t> quoted) {
   if (quoted.empty() && texts.type() == Type::kBytes && !texts.may_have_nulls() && texts.length() > 0) {
-    if (auto numbers = ShortWholeNumbers(texts)) return *std::move(numbers);
+    // Most columns are of one kind, that of their first field.
+    std::optional<Column> numbers;
+    const Type first = NumberOrText(texts.At(0)).type();
+    if (first == Type::kInt64) numbers = ReadAll<int64_t>(texts, first, ReadWhole);
+    if (first == Type::kDouble) numbers = ReadAll<double>(texts, first, ReadDouble);
+    if (numbers.has_value()) return *std::move(numbers);
   }
   ColumnBuilder builder;
   bool found = false;
@@ -83,7 +108,7 @@ Column NumbersOf(const Column& texts, std::span<const uint32_t> quoted) {
     next_quoted += is_quoted;
     Cell cell = texts.At(row);
     if (!cell.is_null() && !is_quoted) {
-      cell = NumberOf(cell.as_bytes());
+      cell = NumberOrText(cell);
       found |= cell.type() != Type::kBytes;
     }
     builder.Append(cell);

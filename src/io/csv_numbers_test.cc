@@ -46,6 +46,7 @@ TEST(CsvNumbers, WhatJsonWouldCallANumberIsOne) {
                            "9223372036854775808",
                            "-9223372036854775809",
                            "1e999",
+                           "-1e-999",
                            "12a",
                            "--1"}) {
     const Column column = NumbersOf(Texts({text}), {});
@@ -85,6 +86,29 @@ TEST(CsvNumbers, AreTheSameAloneAndInAColumn) {
         // 5e55555 is no double.
         if (byte != 'e' && byte != 'E') EXPECT_EQ(cell.is_number(), number) << text;
         if (digit) EXPECT_EQ(cell.ToString(), text);
+      }
+    }
+  }
+}
+
+// Columns of one kind are written as such; whatever else comes at any place makes no difference to the others.
+TEST(CsvNumbers, AreTheSameWhateverTheOthersAre) {
+  const std::vector<std::string> wholes = {"-7", "123456789", "0", "9223372036854775807"};
+  const std::vector<std::string> decimals = {"1.5", "-0.25e3", "0.0", "123456789012.3456789"};
+  EXPECT_EQ(NumbersOf(Texts(wholes), {}).type(), Type::kInt64);
+  EXPECT_EQ(NumbersOf(Texts(decimals), {}).type(), Type::kDouble);
+  for (const auto& numbers : {wholes, decimals}) {
+    for (const char* other : {"", "x", "12", "2.5", "1e999", "a text that lies in no view"}) {
+      for (size_t place = 0; place <= numbers.size(); ++place) {
+        std::vector<std::string> texts = numbers;
+        texts.insert(texts.begin() + static_cast<ptrdiff_t>(place), other);
+        const Column together = NumbersOf(Texts(texts), {});
+        for (size_t i = 0; i < texts.size(); ++i) {
+          const Column alone = NumbersOf(Texts({texts[i]}), {});
+          // A column of both kinds of numbers may hold the whole ones as doubles.
+          EXPECT_EQ(together.At(static_cast<int64_t>(i)).is_number(), alone.At(0).is_number()) << texts[i];
+          EXPECT_EQ(together.At(static_cast<int64_t>(i)), alone.At(0)) << texts[i];
+        }
       }
     }
   }

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <limits>
 
+#include "base/decimal.h"
+
 namespace glim::udf {
 namespace {
 
@@ -75,9 +77,8 @@ NumberText ReadNumber(std::string_view text, double* number) {
   if (text.empty() || !(IsDigit(text[0]) || std::strchr(".iInN", text[0]) != nullptr)) return NumberText::kNone;
   if (text.size() > kSizeMax || !IsDecimal(text)) return NumberText::kUnclear;
   double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   // Too large, or so small that digits are lost.
-  if (error != std::errc() || end != text.data() + text.size()) return NumberText::kUnclear;
+  if (!base::ReadDecimal(text, &value)) return NumberText::kUnclear;
   if (value != 0 && value < std::numeric_limits<double>::min()) return NumberText::kUnclear;
   *number = negative ? -value : value;
   return NumberText::kNumber;
