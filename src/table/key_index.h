@@ -39,14 +39,11 @@
 #include <utility>
 #include <vector>
 
-#if defined(__SSE4_1__)
-#include <smmintrin.h>
-#endif
-
 #include "base/check.h"
 #include "base/hash.h"
 #include "env/page_memory.h"
 #include "glim/table_spec.h"
+#include "table/key_match.h"
 
 namespace glim::table {
 
@@ -137,26 +134,8 @@ class KeyIndex {
     Key keys[kSlots];
     std::byte payloads[kSlots * kPayloadBytes];
 
-    // A bit for each slot with this key. Without branches: which slot it is cannot be foretold.
-    uint32_t Matches(Key key) const {
-      uint32_t hits = 0;
-      uint32_t i = 0;
-#if defined(__SSE4_1__)
-      const __m128i wanted = _mm_set1_epi64x(static_cast<int64_t>(key));
-      auto pair = [&](uint32_t at) {
-        return _mm_cmpeq_epi64(_mm_loadu_si128(reinterpret_cast<const __m128i*>(keys + at)), wanted);
-      };
-      if constexpr (kSlots >= 4) {
-        hits = static_cast<uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(_mm_packs_epi32(pair(0), pair(2)))));
-        i = 4;
-      } else {
-        hits = static_cast<uint32_t>(_mm_movemask_pd(_mm_castsi128_pd(pair(0))));
-        i = 2;
-      }
-#endif
-      for (; i < kSlots; ++i) hits |= static_cast<uint32_t>(keys[i] == key) << i;
-      return hits;
-    }
+    // A bit for each slot with this key.
+    uint32_t Matches(Key key) const { return table::Matches<kSlots>(keys, key); }
     bool full() const { return keys[kSlots - 1] != 0; }
     std::byte* payload(uint32_t slot) { return payloads + slot * kPayloadBytes; }
     const std::byte* payload(uint32_t slot) const { return payloads + slot * kPayloadBytes; }
