@@ -44,6 +44,19 @@ bool ForEachMatch(const char* data, size_t begin, size_t end, const char (&wante
   return true;
 }
 
+// How many bytes of data[0, size) are members.
+inline size_t CountMembers(const base::ByteTables& members, const char* data, size_t size) {
+  constexpr size_t kBlocks = 64;
+  uint64_t masks[kBlocks];
+  size_t count = 0, at = 0;
+  for (size_t blocks; (blocks = std::min((size - at) / 64, kBlocks)) > 0; at += 64 * blocks) {
+    base::MemberMasks(members, data + at, blocks, masks);
+    for (size_t block = 0; block < blocks; ++block) count += static_cast<size_t>(std::popcount(masks[block]));
+  }
+  for (; at < size; ++at) count += members.Has(static_cast<unsigned char>(data[at]));
+  return count;
+}
+
 // Expects: data[0, available) can be read and size <= available.
 inline BytesView MakeView(const char* data, size_t available, uint32_t size, uint32_t block, uint32_t offset) {
   return available >= 16 ? BytesView::MakeReadable(data, size, block, offset)

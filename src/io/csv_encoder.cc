@@ -3,9 +3,11 @@
 // MakeCsvEncoder of io/row_encoder.h. What it writes, io/csv_reader.h reads back as it was.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <atomic>
 
 #include "base/try.h"
+#include "io/byte_scan.h"
 #include "io/row_encoder.h"
 #include "io/row_format.h"
 
@@ -18,6 +20,7 @@ class CsvEncoder : public RowEncoder {
       : options_(std::move(options)), width_(static_cast<int>(options_.header.size())) {
     special_[0] = options_.delimiter;
     special_[1] = options_.quote == 0 ? options_.delimiter : options_.quote;
+    for (const char c : {special_[0], special_[1], '\n', '\r', '\xEF'}) watched_.Add(static_cast<unsigned char>(c));
   }
 
   Status CheckOptions() const {
@@ -46,6 +49,10 @@ class CsvEncoder : public RowEncoder {
   Status Append(const Batch& batch, std::string* out) const override {
     if (batch.row_count() == 0) return Status::Ok();
     RETURN_IF_ERROR(CheckWidth(batch));
+    const size_t before = out->size();
+    ASSIGN_OR_RETURN(const bool plain, AppendPlain(batch, out));
+    if (plain) return Status::Ok();
+    out->resize(before);
     std::string text;
     for (int64_t row = 0; row < batch.row_count(); ++row) {
       for (int i = 0; i < batch.column_count(); ++i) {
@@ -80,6 +87,34 @@ class CsvEncoder : public RowEncoder {
                                        batch.RowToDebugString(0)));
   }
 
+  // Writes all fields without quotes, and looks at all of it then: more bytes that mean something than there are fields
+  // mean that a field has one. False: some field may need quotes, and what was appended is of no use.
+  Result<bool> AppendPlain(const Batch& batch, std::string* out) const {
+    const std::string& nil = options_.null;
+    const bool is_number = !nil.empty() && (nil[0] == '-' || (nil[0] >= '0' && nil[0] <= '9'));
+    for (const Column& column : batch.columns()) {
+      if (column.type() != Type::kBytes) {
+        if (is_number) return false;
+        continue;
+      }
+      const auto taken_for_nil = [&](const BytesView& view) {
+        return view.size == nil.size() || (view.size == 0 && batch.column_count() == 1);
+      };
+      if (column.may_have_nulls() || std::ranges::any_of(column.Views(), taken_for_nil)) return false;
+    }
+    std::string text;
+    for (int i = 0; i < batch.column_count(); ++i) {
+      if (i > 0) text.append(options_.delimiter == '%' ? 2 : 1, options_.delimiter);
+      text += "%v";
+    }
+    ASSIGN_OR_RETURN(const RowFormat format, RowFormat::Parse(text + '\n'));
+    if (!format.IsFast(batch)) return false;
+    const size_t before = out->size();
+    RETURN_IF_ERROR(format.AppendBatch(batch, out));
+    return CountMembers(watched_, out->data() + before, out->size() - before) ==
+           static_cast<size_t>(batch.row_count()) * static_cast<size_t>(batch.column_count());
+  }
+
   bool HasSpecial(std::string_view text) const {
     for (const char c : text) {
       if (c == special_[0] || c == special_[1] || c == '\n' || c == '\r') return true;
@@ -107,6 +142,8 @@ class CsvEncoder : public RowEncoder {
 
   const CsvWriteOptions options_;
   char special_[2];
+  base::ByteTables
+      watched_;  // What ends a field or a row, or makes quotes necessary, as the head of a byte order mark.
   mutable std::atomic<int> width_;  // 0: no row was seen.
 };
 

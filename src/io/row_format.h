@@ -57,13 +57,14 @@ class RowFormat {
 
   // Columns that the format takes.
   int width() const { return static_cast<int>(verbs_.size()); }
+  // Does AppendBatch write such a batch column by column, without a failure? Expects: as many columns as verbs.
+  bool IsFast(const Batch& batch) const;
   // As it was given.
   const std::string& text() const { return text_; }
 
  private:
   friend class FormatParser;
 
-  bool IsFast(const Batch& batch) const;
   void AppendFast(const Batch& batch, std::string* out) const;
   Status WidthError(const Batch& batch, int64_t row) const;
 
