@@ -240,6 +240,44 @@ TEST(Folds, NanIsAboveAllNumbers) {
   EXPECT_TRUE(std::isnan((*found)[0][1].as_double()));
 }
 
+// Where nearly each row has a key of its own they are not combined; the rows of a key still meet in their order.
+TEST(Folds, ManyKeysAreFoldedLikeFew) {
+  constexpr int64_t kKeys = 130000, kRows = 3 * kKeys;
+  const auto keyed = [](Flow& flow) {
+    return flow.Range(0, kRows).Map([](int64_t n) { return std::tuple(n % kKeys, n); });
+  };
+  const auto check = [&](const Dataset& folded, const std::function<Value(int64_t key)>& expected) {
+    Session session({.threads = 2});
+    std::vector<Row> rows;
+    const Status status = Dataset(folded).Collect(&rows).Run(session);
+    ASSERT_TRUE(status.ok()) << status.message();
+    ASSERT_EQ(rows.size(), static_cast<size_t>(kKeys));
+    std::sort(rows.begin(), rows.end());
+    for (int64_t key = 0; key < kKeys; ++key) {
+      ASSERT_EQ(rows[static_cast<size_t>(key)], (Row{key, expected(key)}));
+    }
+  };
+  Flow flow;
+  const auto last = [](int64_t key) { return Value(key + 2 * kKeys); };
+  const auto sum = [](int64_t key) { return Value(3 * key + 3 * kKeys); };
+  check(keyed(flow).ReduceBy(Sum()), sum);
+  check(keyed(flow).ReduceBy(Mean()), [](int64_t key) { return Value(static_cast<double>(key + kKeys)); });
+  check(keyed(flow).ReduceBy(CountDistinct()), [](int64_t) { return Value(3); });
+  check(keyed(flow).ReduceBy([](int64_t, int64_t b) { return b; }), last);
+  check(keyed(flow).ReduceBy("function(a, b) return b end"), last);
+  check(keyed(flow).ReduceBy("function(a, b) return a + b end"), sum);
+}
+
+// A mistake in a row that was not combined is told like any other.
+TEST(Folds, ManyKeysTellWhoseValueCannotBeFolded) {
+  const auto found = Rows([](Flow& flow) {
+    return flow.Range(0, 300000)
+        .Map([](int64_t n) { return std::tuple(n, n == 140000 ? Value("x") : Value(n)); })
+        .ReduceBy(Sum());
+  });
+  EXPECT_EQ(found.status().message(), "ReduceBy(field 1, sum): key (140000): sum expects numbers, got \"x\"");
+}
+
 TEST(Folds, ApproxCountDistinctIsNearTheTruth) {
   for (const int64_t count : {10, 100, 300, 3000, 10000, 100000}) {
     const auto found = Rows([&](Flow& flow) {

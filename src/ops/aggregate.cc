@@ -56,13 +56,19 @@ Status ReduceOperator::DoPush(Batch batch) {
     }
   }
   if (batch.column_count() != width_) return WidthChanged(batch, width_);
+  if (passing_rows_ > 0) return PassOn(batch);
+  const int64_t groups_before = index_->group_count();
   index_->Insert(batch, keys_, &groups_);
   if (Status status = reducer_->Update(batch.Select(values_), groups_, index_->group_count()); !status.ok())
     return WithKey(std::move(status), batch.Select(keys_));
   const int64_t bytes = index_->memory_bytes() + reducer_->memory_bytes();
   ASSIGN_OR_RETURN(const bool fits, Fits(&memory_, bytes));
-  if (fits) return Status::Ok();
+  const bool passes =
+      phase_ == ReducePhase::kCombine && TooManyKeys(batch.row_count(), index_->group_count() - groups_before);
+  if (fits && !passes) return Status::Ok();
   if (phase_ == ReducePhase::kCombine) {
+    constexpr int64_t kRowsToPass = 1 << 20;
+    if (passes) passing_rows_ = kRowsToPass;
     ASSIGN_OR_RETURN(const Batch groups, TakeGroups(true));
     RETURN_IF_ERROR(EmitInPieces(groups));
     return Restart();
@@ -70,6 +76,28 @@ Status ReduceOperator::DoPush(Batch batch) {
   // One key cannot be dealt out.
   if (index_->group_count() < 2 || level_ == kLevelMax) return memory_.Resize(bytes);
   return Spill();
+}
+
+bool ReduceOperator::TooManyKeys(int64_t rows, int64_t new_groups) const {
+  constexpr int64_t kGroupsMin = 1 << 16, kRowsMin = 1 << 10, kTooMany = 1 << 20;
+  const int64_t groups = index_->group_count();
+  // Of keys that are all equally frequent, those that are known are met again at this rate.
+  return groups >= kGroupsMin && rows >= kRowsMin && (rows - new_groups) * kTooMany <= groups * rows;
+}
+
+Status ReduceOperator::PassOn(const Batch& batch) {
+  passing_rows_ -= batch.row_count();
+  groups_.resize(static_cast<size_t>(batch.row_count()));
+  std::iota(groups_.begin(), groups_.end(), 0);
+  const Batch keys = batch.Select(keys_);
+  Status status = reducer_->Update(batch.Select(values_), groups_, static_cast<uint32_t>(groups_.size()));
+  if (!status.ok()) return WithKey(std::move(status), keys);
+  const Result<Batch> states = reducer_->FinishStates();
+  if (!states.ok()) return WithKey(states.status(), keys);
+  std::vector<Column> columns = keys.columns();
+  columns.insert(columns.end(), states->columns().begin(), states->columns().end());
+  RETURN_IF_ERROR(Emit(Batch(std::move(columns), batch.row_count())));
+  return Restart();
 }
 
 Result<Batch> ReduceOperator::TakeGroups(bool states) {

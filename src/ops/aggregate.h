@@ -6,6 +6,9 @@
 // short, the combining one gives its groups away and starts anew, because the merging one will join them; the merging
 // one deals its groups, and GroupOperator its rows, out to parts that are done one after the other. What one key needs
 // must fit.
+//
+// Where nearly each row has a key of its own, combining costs more than it saves: the rows pass as they are for a
+// while, each the state of a group.
 #pragma once
 
 #include <memory>
@@ -37,6 +40,10 @@ class ReduceOperator : public Operator {
 
  private:
   Status Restart();
+  // Would there be a million groups and more, at the rate at which the batch brought new ones?
+  bool TooManyKeys(int64_t rows, int64_t new_groups) const;
+  // Each row as the state of a group.
+  Status PassOn(const Batch& batch);
   // The groups so far, keys first, as states or as rows; there are none afterwards.
   Result<Batch> TakeGroups(bool states);
   Status Spill();
@@ -49,6 +56,7 @@ class ReduceOperator : public Operator {
   const int level_;
   std::vector<int> values_;  // The columns that are no keys, once the width is known.
   int width_ = -1;
+  int64_t passing_rows_ = 0;  // So many rows are not combined.
   std::unique_ptr<GroupIndex> index_;
   std::unique_ptr<Reducer> reducer_;
   base::Reservation memory_;
