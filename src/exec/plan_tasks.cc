@@ -629,6 +629,7 @@ Status PlanTasks::MakeChain(const StageRun& run, int task, TaskContext* context,
       Exchange& right = *stages_[op.build].output;
       const auto [begin, end] = Partitions(run, right, task);
       inputs.right.reader = right.MakeReader(begin, end, LastReader(op.build));
+      inputs.right.rows = right.RowCount(begin, end);
       inputs.right.width = right.width();
       inputs.left_width = run.input->width();
       if (const auto* join = std::get_if<flow::JoinStep>(&plan_.graph->steps()[op.step].body)) {

@@ -283,6 +283,12 @@ void GroupIndex::MakeRoom(size_t rows) {
   }
 }
 
+void GroupIndex::Reserve(size_t groups) {
+  if (groups <= keys_.size()) return;
+  MakeRoom(groups - keys_.size());
+  keys_.reserve(groups);
+}
+
 const char* GroupIndex::Keep(std::string_view bytes) {
   constexpr int64_t kBlockMin = 2 << 10, kBlockMax = 256 << 10;
   if (bytes.size() > arena_left_) {
@@ -305,6 +311,10 @@ int64_t GroupIndex::memory_bytes() const {
   const size_t slots = keys_.size() > kSmall ? SlotsFor(size, slots_.size()) : slots_.size();
   const size_t keys = keys_.size() > kSmall && size > keys_.capacity() ? 2 * keys_.capacity() : keys_.capacity();
   return static_cast<int64_t>(slots * sizeof(Slot) + keys * sizeof(Key)) + arena_bytes_;
+}
+
+int64_t GroupIndex::MemoryBytesFor(size_t groups) const {
+  return static_cast<int64_t>(SlotsFor(groups, slots_.size()) * sizeof(Slot) + groups * sizeof(Key)) + arena_bytes_;
 }
 
 std::vector<Column> GroupIndex::Keys() const {

@@ -45,8 +45,13 @@ class GroupIndex {
   static constexpr uint32_t kNone = UINT32_MAX;
   void Find(const Batch& batch, std::span<const int> key_columns, Rows* scratch, std::vector<uint32_t>* groups) const;
 
+  // Makes room for so many groups in all, as Insert would by and by.
+  void Reserve(size_t groups);
+
   uint32_t group_count() const { return static_cast<uint32_t>(keys_.size()); }
   int64_t memory_bytes() const;
+  // What it would be with so many groups of short keys.
+  int64_t MemoryBytesFor(size_t groups) const;
   // The keys, one row per group, as many columns as key columns.
   std::vector<Column> Keys() const;
 

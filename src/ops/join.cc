@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "base/try.h"
 
@@ -117,6 +118,12 @@ Status JoinTable::Add(const Batch& right) {
   return Status::Ok();
 }
 
+int64_t JoinTable::BytesToReserve(int64_t rows) const {
+  const auto seen = static_cast<int64_t>(AsksOnly(kind_) ? groups_.size() : group_of_row_.size());
+  if (index_.group_count() < seen / 10 * 9) return 0;
+  return std::max(index_.MemoryBytesFor(static_cast<size_t>(rows)) - index_.memory_bytes(), int64_t{0});
+}
+
 int64_t JoinTable::memory_bytes() const {
   return index_.memory_bytes() + builder_.memory_bytes() +
          2 * static_cast<int64_t>(group_of_row_.capacity() * sizeof(uint32_t));
@@ -173,13 +180,22 @@ Status JoinOperator::DoOpen() {
 Result<bool> JoinOperator::BuildTable() {
   table_.reset();
   auto table = std::make_shared<JoinTable>(kind_, right_.keys, right_.width, Reserve());
+  bool sized = false;
   while (true) {
     if (context().cancelled->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
     ASSIGN_OR_RETURN(const std::optional<Batch> batch, right_.reader->Next());
     if (!batch.has_value()) break;
     RETURN_IF_ERROR(table->Add(*batch));
     if (kinds_ != nullptr) kinds_->AddRight(*batch, right_.keys);
-    const int64_t bytes = table->memory_bytes();
+    int64_t bytes = table->memory_bytes();
+    if (!std::exchange(sized, true)) {
+      // Unless it takes so much that the rows would hardly fit beside it.
+      const int64_t more = table->BytesToReserve(right_.rows);
+      if (more > 0 && bytes + more <= context().memory_share / 2) {
+        table->Reserve(right_.rows);
+        bytes = table->memory_bytes();
+      }
+    }
     ASSIGN_OR_RETURN(const bool fits, Fits(table->memory(), bytes));
     if (fits) continue;
     if (left_parts_ == nullptr && level_ < kLevelMax && table->index().group_count() > 1) {
@@ -308,6 +324,7 @@ Status JoinOperator::JoinParts() {
     std::iota(right.keys.begin(), right.keys.end(), 0);
     right.width = AsksOnly(kind_) ? static_cast<int>(keys_.size()) : right_.width;
     right.reader = right_parts_->MakeReader(part, part + 1, true);
+    right.rows = right_parts_->RowCount(part, part + 1);
     // Nearly all in one part: that is one key, which no other hash divides.
     const bool one_key = right_parts_->RowCount(part, part + 1) > rows / 10 * 9;
     JoinOperator nested(context(), kind_, keys_, std::move(right), left_width_, kinds_,

@@ -58,6 +58,9 @@ class JoinTable {
 
   // The caller reserves what memory_bytes() says then in memory().
   Status Add(const Batch& right);
+  // What room for the keys of so many rows takes besides, if nearly all so far have one of their own; else 0.
+  int64_t BytesToReserve(int64_t rows) const;
+  void Reserve(int64_t rows) { index_.Reserve(static_cast<size_t>(rows)); }
   // After the last Add.
   void Finish();
 
@@ -96,7 +99,8 @@ struct RightSide {
   std::vector<int> keys;
   int width = 0;                                      // 0: it has no rows anywhere, and nobody knows.
   std::shared_ptr<const JoinTable> table;             // That of all tasks, or
-  std::unique_ptr<exchange::PartitionReader> reader;  // the task's rows.
+  std::unique_ptr<exchange::PartitionReader> reader;  // the task's rows:
+  int64_t rows = 0;                                   // so many.
 };
 
 class JoinOperator : public Operator {
