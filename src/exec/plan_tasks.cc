@@ -656,21 +656,27 @@ Status PlanTasks::RunTapped(const StageRun* run, int task, const Chain& chain, c
   std::vector<std::unique_ptr<Tap>> taps;
   for (const auto& op : chain) taps.push_back(std::make_unique<Tap>(op.get(), &env_->clock()));
   taps.push_back(std::make_unique<Tap>(end, &env_->clock()));
-  for (size_t i = chain.size(); i-- > 0;) RETURN_IF_ERROR(chain[i]->Open(taps[i + 1].get()));
-
-  const int64_t begin = Now();
-  RETURN_IF_ERROR(feed(taps[0].get()));
   std::vector<StepReport> steps(taps.size() + 1);
-  int64_t last = Now();
+  const int64_t begin = Now();
+  int64_t last = begin;
+  // A join reads its right side here.
+  for (size_t i = chain.size(); i-- > 0;) {
+    RETURN_IF_ERROR(chain[i]->Open(taps[i + 1].get()));
+    steps[i + 1].nanos = Now() - last;
+    last = Now();
+  }
+  const int64_t opened = last;
+  RETURN_IF_ERROR(feed(taps[0].get()));
+  last = Now();
   // Parts have told the time that they took.
-  if (run->parts.empty()) steps[0].nanos = last - begin - taps[0]->nanos();
+  if (run->parts.empty()) steps[0].nanos = last - opened - taps[0]->nanos();
   for (size_t i = 0; i <= chain.size(); ++i) {
     if (i < chain.size()) {
       RETURN_IF_ERROR(chain[i]->Finish());
     } else if (writer != nullptr) {
       RETURN_IF_ERROR(writer->Finish());
     }
-    steps[i + 1].nanos = Now() - last;
+    steps[i + 1].nanos += Now() - last;
     last = Now();
   }
   for (size_t i = 0; i < taps.size(); ++i) {
