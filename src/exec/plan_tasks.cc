@@ -22,8 +22,8 @@ using plan::OperatorKind;
 
 constexpr int kHashPartitions = 16;
 // A stage that ends in a sink writes in order, so its tasks are small; one that gathers state wants few and large ones.
-constexpr int64_t kSinkTaskBytes = 8 << 20;
-constexpr int64_t kTaskBytesMin = 8 << 20;
+constexpr int64_t kSinkTaskBytesMin = 1 << 20, kSinkTaskBytesMax = 8 << 20;
+constexpr int64_t kTaskBytesMin = 2 << 20;
 // What later tasks may leave for an ordered sink before they wait.
 constexpr int64_t kPendingBytesMin = 1 << 20;
 constexpr int64_t kPendingBytesMax = 64 << 20;
@@ -272,8 +272,10 @@ void PlanTasks::CountTasks(StageRun* run) {
   } else if (options_.partitions > 0) {
     run->shape.groups = CutSplits(run->shape.splits.size(), options_.partitions);
   } else {
+    const int64_t share = bytes / kTasksAimed;
     run->shape.groups =
-        GroupSplits(run->shape.splits, into_sink ? kSinkTaskBytes : std::max(kTaskBytesMin, bytes / kTasksAimed));
+        GroupSplits(run->shape.splits, into_sink ? std::clamp(share, kSinkTaskBytesMin, kSinkTaskBytesMax)
+                                                 : std::max(share, kTaskBytesMin));
     // Work without data, such as Pipe("date") or a sink that must be opened, still needs its one task.
     if (run->shape.groups.empty()) run->shape.groups.emplace_back(0, 0);
   }

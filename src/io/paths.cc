@@ -215,12 +215,22 @@ Result<std::vector<Split>> CutFiles(env::Env& env, const std::vector<std::string
   ASSIGN_OR_RETURN(const std::vector<std::string> files, ExpandPaths(env, paths, options));
   const auto compressed_files = std::count_if(
       files.begin(), files.end(), [](const std::string& file) { return CompressionOf(file) != Compression::kNone; });
-  std::vector<Split> splits;
+  std::vector<env::FileStat> stats;
+  uint64_t total_bytes = 0;
   for (const std::string& file : files) {
-    env::FileStat stat{.kind = env::FileKind::kOther};
-    if (file != "-" && !IsHttp(file)) {
-      ASSIGN_OR_RETURN(stat, env.files().Stat(file));
-    }
+    stats.push_back({.kind = env::FileKind::kOther});
+    if (file == "-" || IsHttp(file)) continue;
+    ASSIGN_OR_RETURN(stats.back(), env.files().Stat(file));
+    total_bytes += stats.back().size_bytes;
+  }
+  // Little is cut smaller, so that all threads have some of it.
+  constexpr uint64_t kPieces = 8, kLittle = 256 << 10;
+  const int64_t bytes_max =
+      std::min(how.split_bytes_max, static_cast<int64_t>(std::max(total_bytes / kPieces, kLittle)));
+  std::vector<Split> splits;
+  for (size_t i = 0; i < files.size(); ++i) {
+    const std::string& file = files[i];
+    const env::FileStat& stat = stats[i];
     const bool compressed = CompressionOf(file) != Compression::kNone;
     if (stat.kind != env::FileKind::kFile || stat.size_bytes == 0 || compressed) {
       splits.push_back(SequentialSplit(file));
@@ -232,7 +242,7 @@ Result<std::vector<Split>> CutFiles(env::Env& env, const std::vector<std::string
     }
     // Pieces of one size, rather than a small one at the end.
     const uint64_t units = (stat.size_bytes - 1) / static_cast<uint64_t>(unit) + 1;
-    const auto units_max = static_cast<uint64_t>(std::max<int64_t>(1, how.split_bytes_max / unit));
+    const auto units_max = static_cast<uint64_t>(std::max<int64_t>(1, bytes_max / unit));
     const uint64_t count = (units - 1) / units_max + 1;
     const uint64_t piece = ((units - 1) / count + 1) * static_cast<uint64_t>(unit);
     for (uint64_t begin = 0; begin < stat.size_bytes; begin += piece) {
