@@ -39,6 +39,8 @@ function(glim_tests)
       add_executable(${name}_test ${tests})
       target_link_libraries(${name}_test PRIVATE glim_${name} GTest::gmock GTest::gtest_main rapidcheck)
       target_compile_definitions(${name}_test PRIVATE GLIM_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+      # What is tested is optimised in full; of the tests themselves, that takes a fifth of the compiler's time and saves none.
+      target_compile_options(${name}_test PRIVATE -O1)
       if(GLIM_FUZZ)
         # What is tested is optimised and counted for the fuzzers; of the tests, that takes clang more time than they run.
         target_compile_options(${name}_test PRIVATE -O0 -fno-sanitize=fuzzer-no-link)
