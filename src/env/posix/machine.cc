@@ -165,6 +165,9 @@ void ReturnMemoryEarly(int64_t limit_bytes) {
   // larger.
   constexpr int64_t kRoomy = 96 << 20;
   mallopt(M_MMAP_THRESHOLD, (limit_bytes < kRoomy ? 32 : 128) << 10);
+  // As they were before a run without a limit.
+  mallopt(M_TRIM_THRESHOLD, 128 << 10);
+  mallopt(M_TOP_PAD, 128 << 10);
 }
 
 void KeepMemory() {
