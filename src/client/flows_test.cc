@@ -11,9 +11,14 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <optional>
 
+#include "base/log.h"
+#include "env/usage.h"
 #include "glim/glim.h"
 
 namespace glim {
@@ -487,6 +492,47 @@ void CheckAFlow(int threads) {
 RC_GTEST_PROP(Flows, AnyFlowGivesItsAnswerInOneThread, ()) { CheckAFlow(1); }
 RC_GTEST_PROP(Flows, AnyFlowGivesItsAnswerInTwoThreads, ()) { CheckAFlow(2); }
 RC_GTEST_PROP(Flows, AnyFlowGivesItsAnswerInFourThreads, ()) { CheckAFlow(4); }
+
+// A process that runs flow after flow does not grow: ./dev soak. By number, so that a flow that fails is found again.
+TEST(Flows, DISABLED_ManyLeaveNothingBehind) {
+  base::SetLogLevel(base::LogLevel::kOff);  // Many joins match nothing.
+  const char* const wanted = std::getenv("GLIM_SOAK_SECONDS");
+  const std::chrono::duration<double> whole(wanted == nullptr ? 60 : std::atof(wanted));
+  constexpr size_t kLooks = 60;
+  const auto flow = rc::gen::exec([] {
+    CheckAFlow(2);
+    return 0;
+  });
+  const auto begin = std::chrono::steady_clock::now();
+  const auto elapsed = [&] { return std::chrono::steady_clock::now() - begin; };
+  std::vector<int64_t> resident_bytes;
+  uint64_t flows = 0;
+  while (resident_bytes.size() < kLooks) {
+    try {
+      flow(rc::Random(++flows), rc::kNominalSize).value();
+    } catch (const std::exception& e) {
+      FAIL() << "flow " << flows << ": " << e.what();
+    } catch (const rc::detail::CaseResult& result) {
+      FAIL() << "flow " << flows << ": " << result.description;
+    }
+    if (elapsed() < whole / kLooks * static_cast<double>(resident_bytes.size() + 1)) continue;
+    const env::Usage usage = env::OwnUsage();
+    resident_bytes.push_back(usage.resident_bytes);
+    std::printf("%5.0f s: %8llu flows, %6.1f MB, %lld descriptors\n", std::chrono::duration<double>(elapsed()).count(),
+                static_cast<unsigned long long>(2 * flows), static_cast<double>(usage.resident_bytes) / 1e6,
+                static_cast<long long>(usage.descriptors));
+    std::fflush(stdout);
+  }
+  // The first sixth is warming up. A twentieth and two megabytes are what the allocator may make of it.
+  const auto median = [&](size_t from, size_t to) {
+    std::vector<int64_t> some(resident_bytes.begin() + static_cast<std::ptrdiff_t>(from),
+                              resident_bytes.begin() + static_cast<std::ptrdiff_t>(to));
+    std::nth_element(some.begin(), some.begin() + static_cast<std::ptrdiff_t>(some.size() / 2), some.end());
+    return some[some.size() / 2];
+  };
+  const int64_t early = median(kLooks / 6, kLooks / 3), late = median(kLooks * 5 / 6, kLooks);
+  EXPECT_LE(late, early + early / 20 + 2'000'000);
+}
 
 }  // namespace
 }  // namespace glim
