@@ -11,6 +11,8 @@
 namespace glim::ops {
 namespace {
 
+constexpr uint32_t kGroupsPerBatch = kRowsPerBatch;
+
 Status WidthChanged(const Batch& batch, int before) {
   return Status::Invalid(
       fmt::format("all rows need the same number of fields; there were rows of {}, now one has {}: {}", before,
@@ -69,8 +71,7 @@ Status ReduceOperator::DoPush(Batch batch) {
   if (phase_ == ReducePhase::kCombine) {
     constexpr int64_t kRowsToPass = 1 << 20;
     if (passes) passing_rows_ = kRowsToPass;
-    ASSIGN_OR_RETURN(const Batch groups, TakeGroups(true));
-    RETURN_IF_ERROR(EmitInPieces(groups));
+    RETURN_IF_ERROR(GiveGroups(true, nullptr));
     return Restart();
   }
   // One key cannot be dealt out.
@@ -100,15 +101,23 @@ Status ReduceOperator::PassOn(const Batch& batch) {
   return Restart();
 }
 
-Result<Batch> ReduceOperator::TakeGroups(bool states) {
-  const int64_t count = index_->group_count();
-  if (count == 0) return Batch();
-  std::vector<Column> columns = index_->Keys();
-  index_.reset();
+Status ReduceOperator::GiveGroups(bool states, exchange::PartitionWriter* parts) {
+  const uint32_t count = index_->group_count();
+  if (count == 0) return Status::Ok();
+  index_->EndLooking();
   const Result<Batch> folded = states ? reducer_->FinishStates() : reducer_->Finish();
-  if (!folded.ok()) return WithKey(folded.status(), Batch(std::move(columns), count));
-  columns.insert(columns.end(), folded->columns().begin(), folded->columns().end());
-  return Batch(std::move(columns), count);
+  if (!folded.ok()) return WithKey(folded.status(), Batch(index_->Keys(), count));
+  reducer_.reset();
+  // Piece by piece, since whoever gets them copies them.
+  memory_.ForceResize(index_->memory_bytes() + folded->OwnBytes());
+  for (uint32_t begin = 0; begin < count && (parts != nullptr || !full()); begin += kGroupsPerBatch) {
+    const uint32_t some = std::min(kGroupsPerBatch, count - begin);
+    std::vector<Column> columns = index_->KeysFrom(begin, some);
+    for (const Column& column : folded->columns()) columns.push_back(column.Slice(begin, some));
+    Batch groups(std::move(columns), some);
+    RETURN_IF_ERROR(parts != nullptr ? parts->Push(std::move(groups)) : Emit(std::move(groups)));
+  }
+  return Status::Ok();
 }
 
 Status ReduceOperator::Spill() {
@@ -116,18 +125,16 @@ Status ReduceOperator::Spill() {
     parts_ = MakeParts(FirstColumns(keys_.size()), level_ + 1);
     writer_ = parts_->MakeWriter(0);
   }
-  ASSIGN_OR_RETURN(const Batch groups, TakeGroups(true));
-  RETURN_IF_ERROR(Restart());
-  for (int64_t begin = 0; begin < groups.row_count(); begin += kRowsPerBatch) {
-    RETURN_IF_ERROR(writer_->Push(groups.Slice(begin, std::min(kRowsPerBatch, groups.row_count() - begin))));
-  }
-  return Status::Ok();
+  RETURN_IF_ERROR(GiveGroups(true, writer_.get()));
+  return Restart();
 }
 
 Status ReduceOperator::DoFinish() {
   if (parts_ == nullptr) {
-    ASSIGN_OR_RETURN(const Batch groups, TakeGroups(phase_ == ReducePhase::kCombine));
-    return EmitInPieces(groups);
+    RETURN_IF_ERROR(GiveGroups(phase_ == ReducePhase::kCombine, nullptr));
+    index_.reset();
+    memory_.Clear();
+    return Status::Ok();
   }
   RETURN_IF_ERROR(Spill());
   RETURN_IF_ERROR(writer_->Finish());
@@ -184,18 +191,15 @@ Status GroupOperator::Spill() {
   parts_ = MakeParts(FirstColumns(keys_.size()), level_ + 1);
   writer_ = parts_->MakeWriter(0);
   const Batch rows = rows_.Finish();
-  const std::vector<Column> keys = index_->Keys();
-  index_.reset();
+  index_->EndLooking();
   for (int64_t begin = 0; begin < rows.row_count(); begin += kRowsPerBatch) {
     const int64_t count = std::min(kRowsPerBatch, rows.row_count() - begin);
-    std::vector<Column> columns;
-    for (const Column& key : keys) {
-      columns.push_back(
-          key.Gather(std::span(group_of_row_).subspan(static_cast<size_t>(begin), static_cast<size_t>(count))));
-    }
+    std::vector<Column> columns =
+        index_->KeysOf(std::span(group_of_row_).subspan(static_cast<size_t>(begin), static_cast<size_t>(count)));
     for (const Column& column : rows.columns()) columns.push_back(column.Slice(begin, count));
     RETURN_IF_ERROR(writer_->Push(Batch(std::move(columns), count)));
   }
+  index_.reset();
   group_of_row_ = {};
   memory_.Clear();
   return Status::Ok();
@@ -213,12 +217,18 @@ Status GroupOperator::DoFinish() {
   }
   const uint32_t group_count = index_->group_count();
   if (group_count == 0) return Status::Ok();
+  index_->EndLooking();
   std::vector<uint32_t> begins, order;
   OrderByGroup(group_of_row_, group_count, &begins, &order);
+  group_of_row_ = {};
   const Batch rows = rows_.Finish();
-  std::vector<Column> columns = index_->Keys();
-  for (const Column& values : rows.columns()) columns.push_back(ListsOf(values.Gather(order), begins));
-  return EmitInPieces(Batch(std::move(columns), group_count));
+  for (uint32_t begin = 0, end = 0; begin < group_count && !full(); begin = end) {
+    end = EndOfPiece(begins, begin);
+    std::vector<Column> columns = index_->KeysFrom(begin, end - begin);
+    for (const Column& values : rows.columns()) columns.push_back(ListsOf(values, begins, order, begin, end));
+    RETURN_IF_ERROR(Emit(Batch(std::move(columns), end - begin)));
+  }
+  return Status::Ok();
 }
 
 }  // namespace glim::ops

@@ -44,8 +44,9 @@ class ReduceOperator : public Operator {
   bool TooManyKeys(int64_t rows, int64_t new_groups) const;
   // Each row as the state of a group.
   Status PassOn(const Batch& batch);
-  // The groups so far, keys first, as states or as rows; there are none afterwards.
-  Result<Batch> TakeGroups(bool states);
+  // Gives the groups so far, keys first, as states or as rows, to the parts, or on when `parts` is null. There are none
+  // afterwards.
+  Status GiveGroups(bool states, exchange::PartitionWriter* parts);
   Status Spill();
   // `keys`: of the rows or groups that the reducer was at.
   Status WithKey(Status status, const Batch& keys) const;

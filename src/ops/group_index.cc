@@ -43,10 +43,25 @@ Column ListsOf(Column elements, std::span<const uint32_t> begins) {
   parts.type = Type::kList;
   parts.length = static_cast<int64_t>(begins.size()) - 1;
   auto offsets = Buffer::Allocate(begins.size() * sizeof(int32_t));
-  for (size_t i = 0; i < begins.size(); ++i) offsets->MutableAs<int32_t>()[i] = static_cast<int32_t>(begins[i]);
+  for (size_t i = 0; i < begins.size(); ++i)
+    offsets->MutableAs<int32_t>()[i] = static_cast<int32_t>(begins[i] - begins[0]);
   parts.values = std::move(offsets);
   parts.child = std::make_shared<const Column>(std::move(elements));
   return Column(std::move(parts));
+}
+
+uint32_t EndOfPiece(std::span<const uint32_t> begins, uint32_t begin) {
+  constexpr uint32_t kGroups = 4096, kRows = 16384;
+  const auto group_count = static_cast<uint32_t>(begins.size() - 1);
+  uint32_t end = begin + 1;
+  while (end < group_count && end - begin < kGroups && begins[end + 1] - begins[begin] <= kRows) ++end;
+  return end;
+}
+
+Column ListsOf(const Column& rows, std::span<const uint32_t> begins, std::span<const uint32_t> order, uint32_t begin,
+               uint32_t end) {
+  return ListsOf(rows.Gather(order.subspan(begins[begin], begins[end] - begins[begin])),
+                 begins.subspan(begin, end - begin + 1));
 }
 
 int64_t GroupIndex::Key::int64() const {
@@ -307,6 +322,7 @@ const char* GroupIndex::Keep(std::string_view bytes) {
 int64_t GroupIndex::memory_bytes() const {
   // A table that the next batch may double counts as if it had, so that whoever asks can stop before.
   constexpr size_t kSmall = 4 * kRowsAhead;
+  if (slots_.size() == 0) return static_cast<int64_t>(keys_.capacity() * sizeof(Key)) + arena_bytes_;
   const size_t size = keys_.size() + kRowsAhead;
   const size_t slots = keys_.size() > kSmall ? SlotsFor(size, slots_.size()) : slots_.size();
   const size_t keys = keys_.size() > kSmall && size > keys_.capacity() ? 2 * keys_.capacity() : keys_.capacity();
@@ -317,15 +333,29 @@ int64_t GroupIndex::MemoryBytesFor(size_t groups) const {
   return static_cast<int64_t>(SlotsFor(groups, slots_.size()) * sizeof(Slot) + groups * sizeof(Key)) + arena_bytes_;
 }
 
-std::vector<Column> GroupIndex::Keys() const {
+void GroupIndex::EndLooking() {
+  slots_ = env::HugeArray<Slot>(0);
+  rows_.reset();
+}
+
+std::vector<Column> GroupIndex::Keys() const { return KeysFrom(0, group_count()); }
+
+std::vector<Column> GroupIndex::KeysFrom(uint32_t begin, uint32_t count) const {
+  std::vector<uint32_t> groups(count);
+  std::iota(groups.begin(), groups.end(), begin);
+  return KeysOf(groups);
+}
+
+std::vector<Column> GroupIndex::KeysOf(std::span<const uint32_t> groups) const {
   if (form_ == Form::kInts) {
-    std::vector<int64_t> values(keys_.size());
-    for (size_t g = 0; g < values.size(); ++g) values[g] = keys_[g].int64();
+    std::vector<int64_t> values(groups.size());
+    for (size_t i = 0; i < values.size(); ++i) values[i] = keys_[groups[i]].int64();
     return {Column::FromInt64s(values)};
   }
   std::vector<ColumnBuilder> builders(key_count_);
   if (key_count_ > 0) {
-    for (const Key& key : keys_) {
+    for (const uint32_t group : groups) {
+      const Key& key = keys_[group];
       std::string_view bytes = key.bytes();
       if (form_ == Form::kBytes) {
         builders[0].AppendBytes(bytes);

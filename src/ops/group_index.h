@@ -29,8 +29,13 @@ namespace glim::ops {
 // order[begins[g]] .. order[begins[g + 1]].
 void OrderByGroup(std::span<const uint32_t> group_of_row, uint32_t group_count, std::vector<uint32_t>* begins,
                   std::vector<uint32_t>* order);
-// A column of lists: list i has the elements begins[i] .. begins[i + 1] of `elements`.
+// A column of lists: list i has the elements begins[i] .. begins[i + 1] of `elements`, which begin at begins[0].
 Column ListsOf(Column elements, std::span<const uint32_t> begins);
+// Groups [begin, the result) make a batch: few groups, and few rows unless it is one group.
+uint32_t EndOfPiece(std::span<const uint32_t> begins, uint32_t begin);
+// For each of the groups [begin, end) the list of its rows, as OrderByGroup brought them together.
+Column ListsOf(const Column& rows, std::span<const uint32_t> begins, std::span<const uint32_t> order, uint32_t begin,
+               uint32_t end);
 
 class GroupIndex {
  public:
@@ -54,6 +59,12 @@ class GroupIndex {
   int64_t MemoryBytesFor(size_t groups) const;
   // The keys, one row per group, as many columns as key columns.
   std::vector<Column> Keys() const;
+  // Those of `groups`, a row for each.
+  std::vector<Column> KeysOf(std::span<const uint32_t> groups) const;
+  // Those of `count` groups from `begin` on.
+  std::vector<Column> KeysFrom(uint32_t begin, uint32_t count) const;
+  // After the last Insert and Find: gives back what only looking for a key needs, the larger part.
+  void EndLooking();
 
  private:
   // Like BytesView, but with the address of a long key.
@@ -91,7 +102,7 @@ class GroupIndex {
 
   const size_t key_count_;
   Form form_ = Form::kUnknown;
-  env::HugeArray<Slot> slots_;
+  env::HugeArray<Slot> slots_;  // None after EndLooking.
   std::vector<Key> keys_;
 
   std::vector<std::unique_ptr<char[]>> arena_;

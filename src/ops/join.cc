@@ -42,13 +42,6 @@ uint8_t KindOf(Type type) {
   return kAnyKind;
 }
 
-Status PushInPieces(const Batch& batch, exchange::PartitionWriter* writer) {
-  for (int64_t begin = 0; begin < batch.row_count(); begin += kRowsPerBatch) {
-    RETURN_IF_ERROR(writer->Push(batch.Slice(begin, std::min(kRowsPerBatch, batch.row_count() - begin))));
-  }
-  return Status::Ok();
-}
-
 }  // namespace
 
 std::string KeyKinds::Seen() const {
@@ -135,13 +128,20 @@ std::vector<int> JoinTable::KeptColumns() const {
   return columns;
 }
 
-Batch JoinTable::TakeRows() {
-  std::vector<Column> columns = index_.Keys();
-  if (AsksOnly(kind_)) return Batch(std::move(columns), index_.group_count());
-  for (Column& key : columns) key = key.Gather(group_of_row_);
+Status JoinTable::GiveRows(exchange::PartitionWriter* to) {
+  index_.EndLooking();
   const Batch others = builder_.Finish();
-  columns.insert(columns.end(), others.columns().begin(), others.columns().end());
-  return Batch(std::move(columns), static_cast<int64_t>(group_of_row_.size()));
+  const int64_t rows = AsksOnly(kind_) ? index_.group_count() : others.row_count();
+  for (int64_t begin = 0; begin < rows; begin += kRowsPerBatch) {
+    const int64_t count = std::min(kRowsPerBatch, rows - begin);
+    std::vector<Column> columns =
+        AsksOnly(kind_)
+            ? index_.KeysFrom(static_cast<uint32_t>(begin), static_cast<uint32_t>(count))
+            : index_.KeysOf(std::span(group_of_row_).subspan(static_cast<size_t>(begin), static_cast<size_t>(count)));
+    for (const Column& column : others.columns()) columns.push_back(column.Slice(begin, count));
+    RETURN_IF_ERROR(to->Push(Batch(std::move(columns), count)));
+  }
+  return Status::Ok();
 }
 
 void JoinTable::Finish() {
@@ -220,7 +220,7 @@ Status JoinOperator::DealOut(JoinTable* table) {
   std::iota(keys.begin(), keys.end(), 0);
   right_parts_ = MakeParts(std::move(keys), level_ + 1);
   const auto writer = right_parts_->MakeWriter(0);
-  RETURN_IF_ERROR(PushInPieces(table->TakeRows(), writer.get()));
+  RETURN_IF_ERROR(table->GiveRows(writer.get()));
   table->memory()->Clear();
   while (true) {
     if (context().cancelled->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
@@ -439,41 +439,55 @@ Status CoGroupOperator::Add(const Batch& batch, const std::vector<int>& keys, Si
 }
 
 Status CoGroupOperator::Spill() {
-  const std::vector<Column> keys = index_->Keys();
+  index_->EndLooking();
+  RETURN_IF_ERROR(Spill(&left_side_));
+  RETURN_IF_ERROR(Spill(&right_side_));
   index_.reset();
-  RETURN_IF_ERROR(Spill(&left_side_, keys));
-  RETURN_IF_ERROR(Spill(&right_side_, keys));
   memory_.Clear();
   return Status::Ok();
 }
 
-Status CoGroupOperator::Spill(Side* side, const std::vector<Column>& keys) {
-  std::vector<int> columns(keys.size());
+Status CoGroupOperator::Spill(Side* side) {
+  std::vector<int> columns(keys_.size());
   std::iota(columns.begin(), columns.end(), 0);
   side->parts = MakeParts(std::move(columns), level_ + 1);
   side->writer = side->parts->MakeWriter(0);
-  std::vector<Column> rows;
-  for (const Column& key : keys) rows.push_back(key.Gather(side->group_of_row));
-  rows.push_back(side->rows.Finish());
-  const auto count = static_cast<int64_t>(side->group_of_row.size());
+  const Column rows = side->rows.Finish();
+  const std::span<const uint32_t> groups = side->group_of_row;
+  for (size_t begin = 0; begin < groups.size(); begin += kRowsPerBatch) {
+    const size_t count = std::min(static_cast<size_t>(kRowsPerBatch), groups.size() - begin);
+    std::vector<Column> piece = index_->KeysOf(groups.subspan(begin, count));
+    piece.push_back(rows.Slice(static_cast<int64_t>(begin), static_cast<int64_t>(count)));
+    RETURN_IF_ERROR(side->writer->Push(Batch(std::move(piece), static_cast<int64_t>(count))));
+  }
   side->group_of_row = {};
-  return PushInPieces(Batch(std::move(rows), count), side->writer.get());
+  return Status::Ok();
 }
 
-Column CoGroupOperator::Lists(Side* side) const {
-  std::vector<uint32_t> begins, order;
-  OrderByGroup(side->group_of_row, index_->group_count(), &begins, &order);
-  return ListsOf(side->rows.Finish().Gather(order), begins);
+Status CoGroupOperator::GiveGroups() {
+  const uint32_t group_count = index_->group_count();
+  index_->EndLooking();
+  struct {
+    Column rows;
+    std::vector<uint32_t> begins, order;
+  } left, right;
+  for (auto& [side, lists] : {std::pair(&left_side_, &left), std::pair(&right_side_, &right)}) {
+    OrderByGroup(side->group_of_row, group_count, &lists->begins, &lists->order);
+    side->group_of_row = {};
+    lists->rows = side->rows.Finish();
+  }
+  for (uint32_t begin = 0, end = 0; begin < group_count && !full(); begin = end) {
+    end = std::min(EndOfPiece(left.begins, begin), EndOfPiece(right.begins, begin));
+    std::vector<Column> columns = index_->KeysFrom(begin, end - begin);
+    for (const auto* lists : {&left, &right})
+      columns.push_back(ListsOf(lists->rows, lists->begins, lists->order, begin, end));
+    RETURN_IF_ERROR(Emit(Batch(std::move(columns), end - begin)));
+  }
+  return Status::Ok();
 }
 
 Status CoGroupOperator::DoFinish() {
-  if (left_side_.writer == nullptr) {
-    if (index_->group_count() == 0) return Status::Ok();
-    std::vector<Column> columns = index_->Keys();
-    columns.push_back(Lists(&left_side_));
-    columns.push_back(Lists(&right_side_));
-    return EmitInPieces(Batch(std::move(columns), index_->group_count()));
-  }
+  if (left_side_.writer == nullptr) return GiveGroups();
   RETURN_IF_ERROR(left_side_.writer->Finish());
   RETURN_IF_ERROR(right_side_.writer->Finish());
   std::vector<int> keys(keys_.size());

@@ -67,8 +67,8 @@ class JoinTable {
   int64_t memory_bytes() const;
   base::Reservation* memory() { return &memory_; }
 
-  // Before Finish: the rows added, keys first; there are none afterwards.
-  Batch TakeRows();
+  // Before Finish: gives the rows added, keys first, to `to`; there are none afterwards.
+  Status GiveRows(exchange::PartitionWriter* to);
   // The columns that the table keeps, keys first.
   std::vector<int> KeptColumns() const;
 
@@ -173,8 +173,8 @@ class CoGroupOperator : public Operator {
   // The rows with all but the keys in a list.
   Batch Packed(const Batch& batch, const std::vector<int>& keys) const;
   Status Spill();
-  Status Spill(Side* side, const std::vector<Column>& keys);
-  Column Lists(Side* side) const;
+  Status Spill(Side* side);
+  Status GiveGroups();
 
   const std::vector<int> keys_;
   RightSide right_;

@@ -105,16 +105,26 @@ std::optional<Batch> SortOperator::NextSorted() {
 
 Status SortOperator::GiveRun() {
   Sort();
-  const int64_t bytes = memory_.bytes();
+  // Texts go with the rows that are given, whoever gets them counts them; the order and what has a fixed width are
+  // copied, and stay until all are given.
+  int64_t fixed = 0, texts = 0;
+  for (const Chunk& chunk : chunks_) {
+    for (const Column& column : chunk.rows.columns()) {
+      if (column.parts().values != nullptr) fixed += static_cast<int64_t>(column.parts().values->size());
+    }
+    texts += chunk.rows.OwnBytes();
+  }
+  texts = std::max<int64_t>(texts - fixed, 0);
+  const int64_t staying = fixed + static_cast<int64_t>(entries_.capacity() * sizeof(Entry));
   const auto count = static_cast<double>(entries_.size());
   while (!full()) {
     std::optional<Batch> rows = NextSorted();
     if (!rows.has_value()) break;
-    // Whoever gets the rows counts them.
-    memory_.ForceResize(
-        static_cast<int64_t>(static_cast<double>(bytes) * (1 - static_cast<double>(next_entry_) / count)));
+    const double left = 1 - static_cast<double>(next_entry_) / count;
+    memory_.ForceResize(staying + static_cast<int64_t>(static_cast<double>(texts) * left));
     RETURN_IF_ERROR(Emit(*std::move(rows)));
   }
+  memory_.Clear();
   return Status::Ok();
 }
 
