@@ -2,6 +2,7 @@
 #include "exchange/exchange.h"
 
 #include <algorithm>
+#include <cstring>
 #include <deque>
 #include <numeric>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/try.h"
+#include "batch/batch_codec.h"
 #include "exchange/merge_reader.h"
 #include "exchange/parallel_merge.h"
 #include "glim/batch_builder.h"
@@ -19,6 +21,9 @@ namespace {
 constexpr int64_t kRowsPerBatch = 4096;
 
 constexpr int64_t kBatchBytesMax = 1 << 20;
+// With less memory than this, batches are small and kept packed, each in one piece of memory that goes back to the
+// system when the batch goes to disk. The buffers of small columns lie between those that stay, of use to nobody.
+constexpr int64_t kPackBytesMax = 64 << 20;
 // A merge has a block of each of its sequences in memory, so they are small.
 constexpr int64_t kMergeBlockBytesMin = 16 << 10, kMergeBlockBytesMax = 128 << 10;
 
@@ -49,7 +54,7 @@ class SlotReader : public PartitionReader {
         NextSlot();
         continue;
       }
-      const std::lock_guard lock(exchange_->mutex_);
+      std::unique_lock lock(exchange_->mutex_);
       Exchange::Slot& slot = exchange_->slots_[slots_[slot_]];
       if (next_ == std::min(end_, slot.held.size())) {
         NextSlot();
@@ -59,11 +64,17 @@ class SlotReader : public PartitionReader {
       blocks_ = held.blocks;
       next_block_ = 0;
       if (held.bytes == 0) continue;
-      if (!take_) return std::optional<Batch>(held.batch);
-      exchange_->budget_->Release(held.bytes);
-      slot.bytes -= held.bytes;
-      held.bytes = 0;
-      return std::optional<Batch>(std::exchange(held.batch, Batch()));
+      const Exchange::Held kept = Exchange::Share(held);
+      if (take_) {
+        exchange_->budget_->Release(held.bytes);
+        slot.bytes -= held.bytes;
+        held.bytes = 0;
+        held.batch = Batch();
+        held.packed = nullptr;
+      }
+      lock.unlock();
+      ASSIGN_OR_RETURN(Batch batch, Exchange::RowsOf(kept));
+      return std::optional<Batch>(std::move(batch));
     }
   }
 
@@ -105,6 +116,26 @@ class SlotReader : public PartitionReader {
   size_t next_block_ = 0;
   std::deque<std::unique_ptr<PartitionReader>> fetched_;  // Of slots [slot_, opened_).
   size_t opened_ = 0;
+};
+
+// Reads with room for what the reader has at hand, which is asked for with the first row.
+class ReaderWithRoom : public PartitionReader {
+ public:
+  ReaderWithRoom(std::unique_ptr<PartitionReader> reader, base::Reservation memory, int64_t bytes)
+      : bytes_(bytes), memory_(std::move(memory)), reader_(std::move(reader)) {}
+
+  Result<std::optional<Batch>> Next() override {
+    if (memory_.bytes() == 0) {
+      ASSIGN_OR_RETURN(const bool fits, memory_.TryResize(bytes_));
+      if (!fits) memory_.ForceResize(bytes_);
+    }
+    return reader_->Next();
+  }
+
+ private:
+  const int64_t bytes_;
+  base::Reservation memory_;
+  const std::unique_ptr<PartitionReader> reader_;
 };
 
 class Writer : public PartitionWriter {
@@ -223,7 +254,12 @@ class Writer : public PartitionWriter {
     BatchBuilder& builder = builders_[consumer];
     if (builder.row_count() == 0) return Status::Ok();
     const int64_t bytes = builder.memory_bytes();
-    return exchange_->Keep(producer_, consumer, builder.Finish(), bytes);
+    const Batch batch = builder.Finish();
+    // Only a single row can be so large here.
+    if (!exchange_->packs_ || bytes > 2 * kBatchBytesMax) return exchange_->Keep(producer_, consumer, batch, bytes);
+    packed_.clear();
+    batch::EncodeBatch(batch, &packed_);
+    return exchange_->KeepPacked(producer_, consumer, packed_, batch.row_count(), batch.column_count());
   }
 
   // Of the builders, which are few and small, and must be there.
@@ -243,6 +279,7 @@ class Writer : public PartitionWriter {
   std::vector<uint32_t> all_;
   std::vector<uint64_t> hashes_;
   Batch last_row_;  // Of sorted rows.
+  std::string packed_;
   size_t next_;
   base::Reservation memory_;
 };
@@ -256,6 +293,7 @@ Exchange::Exchange(batch::ExchangeSpec spec, int producers, int consumers, base:
       name_(std::move(name)),
       batch_bytes_max_(
           std::clamp(budget->limit_bytes() / (32 * std::max(consumers, 1)), int64_t{16} << 10, kBatchBytesMax)),
+      packs_(budget->limit_bytes() <= kPackBytesMax),
       block_bytes_(spec_.kind == batch::ExchangeKind::kMergeSorted ? MergeBlockBytes(budget->limit_bytes())
                                                                    : kBatchBytesMax),
       file_(space),
@@ -276,28 +314,56 @@ std::unique_ptr<PartitionWriter> Exchange::MakeWriter(int producer, const uint64
 }
 
 Status Exchange::Keep(int producer, int consumer, Batch batch, int64_t bytes, bool new_run) {
-  // Nils take nothing, but 0 would mean that the batch is not here.
-  bytes = std::max<int64_t>(bytes, 1);
+  const int width = batch.column_count();
   Held held;
-  const Result<bool> fits = budget_->Reserve(bytes);
+  held.row_count = static_cast<uint32_t>(batch.row_count());
+  // Nils take nothing, but 0 would mean that the batch is not here.
+  held.bytes = std::max<int64_t>(bytes, 1);
+  held.batch = std::move(batch);
+  return Keep(producer, consumer, std::move(held), width, new_run);
+}
+
+Status Exchange::KeepPacked(int producer, int consumer, std::string_view packed, int64_t row_count, int width) {
+  const auto piece = Buffer::Allocate(packed.size());
+  std::memcpy(piece->mutable_data(), packed.data(), packed.size());
+  Held held;
+  held.row_count = static_cast<uint32_t>(row_count);
+  held.bytes = static_cast<int64_t>(packed.size() + sizeof(Held));
+  held.packed = piece;
+  return Keep(producer, consumer, std::move(held), width, false);
+}
+
+Status Exchange::Keep(int producer, int consumer, Held held, int width, bool new_run) {
+  const Result<bool> fits = budget_->Reserve(held.bytes);
   if (!fits.ok()) return Status(fits.status()).With(name_);
   if (!*fits) {
-    if (Status status = file_.Write(batch, block_bytes_, &held.blocks); !status.ok()) {
-      return std::move(status).With(name_);
-    }
+    if (Status status = Write(held, &held.blocks); !status.ok()) return std::move(status).With(name_);
+    held.batch = Batch();
+    held.packed = nullptr;
+    held.bytes = 0;
   }
   const std::lock_guard lock(mutex_);
   Slot& slot = slots_[SlotNumber(producer, consumer)];
-  slot.row_count += batch.row_count();
-  widths_[producer] = std::max(widths_[producer], batch.column_count());
-  if (*fits) {
-    held.batch = std::move(batch);
-    held.bytes = bytes;
-    slot.bytes += bytes;
-  }
+  slot.row_count += held.row_count;
+  slot.bytes += held.bytes;
+  widths_[producer] = std::max(widths_[producer], width);
   if (new_run) slot.runs.push_back(slot.held.size());
   slot.held.push_back(std::move(held));
   return Status::Ok();
+}
+
+Status Exchange::Write(const Held& held, std::vector<spill::Block>* blocks) {
+  if (held.packed == nullptr) return file_.Write(held.batch, block_bytes_, blocks);
+  return file_.WriteEncoded({held.packed->data(), held.packed->size()}, held.row_count, blocks);
+}
+
+Exchange::Held Exchange::Share(const Held& held) {
+  return {.batch = held.batch, .packed = held.packed, .row_count = held.row_count, .bytes = 0, .blocks = {}};
+}
+
+Result<Batch> Exchange::RowsOf(const Held& held) {
+  if (held.packed != nullptr) return batch::DecodeBatch(held.packed);
+  return held.batch;
 }
 
 Result<int64_t> Exchange::Evict(int64_t bytes) {
@@ -319,12 +385,12 @@ Result<int64_t> Exchange::EvictFrom(size_t number, int64_t bytes) {
   int64_t released = 0;
   for (size_t i = slot.held.size(); i-- > 0 && slot.bytes > 0 && released < bytes;) {
     if (slot.held[i].bytes == 0) continue;
-    const Batch batch = slot.held[i].batch;
+    const Held kept = Share(slot.held[i]);
     const int clears = slot.clears;
     lock.unlock();
     std::vector<spill::Block> blocks;
     // Whoever asked for room gives the failure its name.
-    RETURN_IF_ERROR(file_.Write(batch, block_bytes_, &blocks));
+    RETURN_IF_ERROR(Write(kept, &blocks));
     lock.lock();
     // It may have been cleared or taken meanwhile.
     if (slot.clears != clears) break;
@@ -332,6 +398,7 @@ Result<int64_t> Exchange::EvictFrom(size_t number, int64_t bytes) {
     if (held.bytes == 0) continue;
     held.blocks = std::move(blocks);
     held.batch = Batch();
+    held.packed = nullptr;
     slot.bytes -= held.bytes;
     released += held.bytes;
     budget_->Release(std::exchange(held.bytes, 0));
@@ -360,9 +427,18 @@ std::unique_ptr<PartitionReader> Exchange::MakeReader(int begin, int end, bool t
     for (const size_t end : ends)
       parts.push_back(std::make_unique<SlotReader>(this, slot, std::exchange(run, end), end, take));
   }
-  if (threads == 1 || parts.size() == 1) return MakeMergeReader(std::move(parts), spec_.sort_keys);
-  const int64_t unit_bytes = std::clamp(budget_->limit_bytes() / 64 / threads, int64_t{64} << 10, int64_t{1} << 20);
-  return MakeParallelMerge(std::move(parts), spec_.sort_keys, {.threads = threads, .unit_bytes = unit_bytes});
+  if (parts.size() == 1) return std::move(parts[0]);
+  // A block of each.
+  int64_t bytes = static_cast<int64_t>(parts.size()) * block_bytes_;
+  std::unique_ptr<PartitionReader> merge;
+  if (threads == 1) {
+    merge = MakeMergeReader(std::move(parts), spec_.sort_keys);
+  } else {
+    const int64_t unit_bytes = std::clamp(budget_->limit_bytes() / 64 / threads, int64_t{64} << 10, int64_t{1} << 20);
+    bytes += 2 * threads * unit_bytes;
+    merge = MakeParallelMerge(std::move(parts), spec_.sort_keys, {.threads = threads, .unit_bytes = unit_bytes});
+  }
+  return std::make_unique<ReaderWithRoom>(std::move(merge), base::Reservation(budget_, name_), bytes);
 }
 
 Result<std::vector<Batch>> Exchange::ReadSlot(int producer, int consumer, SlotPosition* position, int64_t bytes_max,
@@ -380,7 +456,8 @@ Result<std::vector<Batch>> Exchange::ReadSlot(int producer, int consumer, SlotPo
       if (position->held >= slot.held.size()) break;
       const Held& held = slot.held[position->held];
       if (held.bytes > 0) {
-        batches.push_back(held.batch);
+        ASSIGN_OR_RETURN(Batch batch, RowsOf(held));
+        batches.push_back(std::move(batch));
         bytes += held.bytes;
         *position = {.held = position->held + 1, .block = 0};
         continue;

@@ -119,6 +119,8 @@ class Exchange : public base::Evictor {
   // A batch on its way, in memory or on disk.
   struct Held {
     Batch batch;
+    BufferRef packed;  // In its place: the batch as it would be written, in one piece of memory.
+    uint32_t row_count = 0;
     int64_t bytes = 0;  // Reserved for it; 0: it is on disk, or was taken.
     std::vector<spill::Block> blocks;
   };
@@ -141,6 +143,13 @@ class Exchange : public base::Evictor {
   int ConsumerOf(size_t slot) const { return static_cast<int>(slot % consumers_); }
   void ClearSlot(Slot* slot);
   Status Keep(int producer, int consumer, Batch batch, int64_t bytes, bool new_run = false);
+  // Of a batch with `width` columns, packed.
+  Status KeepPacked(int producer, int consumer, std::string_view packed, int64_t row_count, int width);
+  Status Keep(int producer, int consumer, Held held, int width, bool new_run);
+  Status Write(const Held& held, std::vector<spill::Block>* blocks);
+  // The same rows, to be used without the mutex.
+  static Held Share(const Held& held);
+  static Result<Batch> RowsOf(const Held& held);
   // Puts batches of one slot on disk, the last first, until `bytes` are released or all are there.
   Result<int64_t> EvictFrom(size_t slot, int64_t bytes);
 
@@ -150,6 +159,7 @@ class Exchange : public base::Evictor {
   base::MemoryBudget* const budget_;
   const std::string name_;
   const int64_t batch_bytes_max_;
+  const bool packs_;  // What writers put together is kept packed.
   const int64_t block_bytes_;
   spill::SpillFile file_;
 

@@ -62,6 +62,18 @@ Result<Block> SpillFile::WriteBlock(const Batch& rows, Space::Scratch* scratch) 
                                          base::FormatBytes(static_cast<int64_t>(plain.size())),
                                          rows.RowToDebugString(0)));
   }
+  return WritePlain(plain, static_cast<uint32_t>(rows.row_count()), scratch);
+}
+
+Status SpillFile::WriteEncoded(std::string_view rows, uint32_t row_count, std::vector<Block>* blocks) {
+  auto scratch = space_->TakeScratch();
+  ASSIGN_OR_RETURN(const Block block, WritePlain(rows, row_count, scratch.get()));
+  blocks->push_back(block);
+  space_->Keep(std::move(scratch));
+  return Status::Ok();
+}
+
+Result<Block> SpillFile::WritePlain(std::string_view plain, uint32_t row_count, Space::Scratch* scratch) {
   const auto plain_size = static_cast<int>(plain.size());
   const auto bound = static_cast<size_t>(LZ4_compressBound(plain_size));
   if (scratch->stored.size() < bound) scratch->stored.resize(bound);
@@ -69,14 +81,14 @@ Result<Block> SpillFile::WriteBlock(const Batch& rows, Space::Scratch* scratch) 
       LZ4_compress_default(plain.data(), scratch->stored.data(), plain_size, static_cast<int>(scratch->stored.size()));
   const bool smaller = size > 0 && size < plain_size;
   const std::string_view stored =
-      smaller ? std::string_view(scratch->stored).substr(0, static_cast<size_t>(size)) : std::string_view(plain);
+      smaller ? std::string_view(scratch->stored).substr(0, static_cast<size_t>(size)) : plain;
   ASSIGN_OR_RETURN(env::TemporaryFile* const file, Open());
   Block block;
   block.offset = size_.fetch_add(stored.size());
   block.stored_bytes = static_cast<uint32_t>(stored.size());
   block.plain_bytes = static_cast<uint32_t>(plain_size);
   block.checksum = base::Crc32c(stored);
-  block.row_count = static_cast<uint32_t>(rows.row_count());
+  block.row_count = row_count;
   if (Status status = file->WriteAt(block.offset, stored); !status.ok()) {
     return std::move(status).With("keeping what does not fit into memory (--tmp-dir)");
   }

@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "env/env.h"
@@ -65,11 +66,14 @@ class SpillFile {
 
   // Cuts the batch into blocks of about `block_bytes` and adds them to `blocks`. kExhausted when the disk is full.
   Status Write(const Batch& batch, int64_t block_bytes, std::vector<Block>* blocks);
+  // Rows that are encoded already (batch/batch_codec.h), as one block.
+  Status WriteEncoded(std::string_view rows, uint32_t row_count, std::vector<Block>* blocks);
   Result<Batch> Read(const Block& block) const;
 
  private:
   Result<env::TemporaryFile*> Open();
   Result<Block> WriteBlock(const Batch& rows, Space::Scratch* scratch);
+  Result<Block> WritePlain(std::string_view plain, uint32_t row_count, Space::Scratch* scratch);
 
   Space* const space_;
   std::mutex mutex_;  // Of the next one, until it is set.
