@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the whole process takes at most, when there is much more data than memory.
+
+The bound has slack: with --memory 32M, flows over 300 MB take some 30 MB (docs/design/memory.md).
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from cli_test import GLIM, sanitized  # noqa: E402
+
+ROWS = 1_200_000
+FLOWS = {
+    "GroupBy": 'csv{"left.csv"}:GroupBy():Select(1)',
+    "ReduceBy": 'csv{"left.csv", numbers = true}:ReduceBy({sum, max})',
+    "Distinct": 'csv{"left.csv"}:Distinct()',
+    "Join": 'csv{"left.csv"}:Join(csv{"right.csv"})',
+    "CoGroup": 'csv{"left.csv"}:CoGroup(csv{"right.csv"}):Select(1)',
+    "Sort": 'csv{"left.csv"}:Sort(3)',
+}
+
+
+def write_rows(path, rows, step):
+    with open(path, "w") as file:
+        for i in range(rows):
+            key = i * step % rows
+            file.write(f"key {key:08d},{i},text {key % 1000:05d} {i:08d}\n")
+
+
+class MemoryTest(unittest.TestCase):
+    @unittest.skipIf(sanitized(), "sanitizers take memory of their own")
+    def test_the_whole_process_keeps_to_a_small_limit(self):
+        with tempfile.TemporaryDirectory(prefix="glim-memory-test-") as folder:
+            write_rows(os.path.join(folder, "left.csv"), ROWS, 7919)
+            write_rows(os.path.join(folder, "right.csv"), ROWS // 2, 7907)
+            for name, flow in FLOWS.items():
+                with self.subTest(name):
+                    process = subprocess.Popen(
+                        [GLIM, "e", "--memory", "32M", "--threads", "2", "--tmp-dir", folder, flow + ':WriteCsv("out.csv")'],
+                        cwd=folder, stdout=subprocess.DEVNULL)
+                    _, status, usage = os.wait4(process.pid, 0)
+                    process.returncode = os.waitstatus_to_exitcode(status)
+                    self.assertEqual(process.returncode, 0)
+                    self.assertLess(usage.ru_maxrss, 42 * 1024)
+
+
+if __name__ == "__main__":
+    unittest.main()
