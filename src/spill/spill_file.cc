@@ -1,20 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spill/spill_file.h"
 
-#include <fmt/core.h>
-#include <lz4.h>
-
 #include <algorithm>
 
-#include "base/crc32c.h"
-#include "base/memory_budget.h"
 #include "base/try.h"
-#include "batch/batch_codec.h"
-#include "env/path.h"
 
 namespace glim::spill {
 
-std::unique_ptr<Space::Scratch> Space::TakeScratch() {
+std::unique_ptr<Scratch> Space::TakeScratch() {
   const std::lock_guard lock(mutex_);
   if (free_.empty()) return std::make_unique<Scratch>();
   auto scratch = std::move(free_.back());
@@ -53,69 +46,39 @@ Status SpillFile::Write(const Batch& batch, int64_t block_bytes, std::vector<Blo
   return Status::Ok();
 }
 
-Result<Block> SpillFile::WriteBlock(const Batch& rows, Space::Scratch* scratch) {
-  std::string& plain = scratch->plain;
-  plain.clear();
-  batch::EncodeBatch(rows, &plain);
-  if (plain.size() > LZ4_MAX_INPUT_SIZE) {
-    return Status::Exhausted(fmt::format("a row of {} is too large to be kept on disk: {}",
-                                         base::FormatBytes(static_cast<int64_t>(plain.size())),
-                                         rows.RowToDebugString(0)));
-  }
-  return WritePlain(plain, static_cast<uint32_t>(rows.row_count()), scratch);
+Result<Block> SpillFile::WriteBlock(const Batch& rows, Scratch* scratch) {
+  Block block;
+  ASSIGN_OR_RETURN(const std::string_view stored, PackBlock(rows, scratch, &block));
+  RETURN_IF_ERROR(WriteStored(stored, &block));
+  return block;
 }
 
 Status SpillFile::WriteEncoded(std::string_view rows, uint32_t row_count, std::vector<Block>* blocks) {
   auto scratch = space_->TakeScratch();
-  ASSIGN_OR_RETURN(const Block block, WritePlain(rows, row_count, scratch.get()));
+  Block block;
+  RETURN_IF_ERROR(WriteStored(PackEncoded(rows, row_count, scratch.get(), &block), &block));
   blocks->push_back(block);
   space_->Keep(std::move(scratch));
   return Status::Ok();
 }
 
-Result<Block> SpillFile::WritePlain(std::string_view plain, uint32_t row_count, Space::Scratch* scratch) {
-  const auto plain_size = static_cast<int>(plain.size());
-  const auto bound = static_cast<size_t>(LZ4_compressBound(plain_size));
-  if (scratch->stored.size() < bound) scratch->stored.resize(bound);
-  const int size =
-      LZ4_compress_default(plain.data(), scratch->stored.data(), plain_size, static_cast<int>(scratch->stored.size()));
-  const bool smaller = size > 0 && size < plain_size;
-  const std::string_view stored =
-      smaller ? std::string_view(scratch->stored).substr(0, static_cast<size_t>(size)) : plain;
+Status SpillFile::WriteStored(std::string_view stored, Block* block) {
   ASSIGN_OR_RETURN(env::TemporaryFile* const file, Open());
-  Block block;
-  block.offset = size_.fetch_add(stored.size());
-  block.stored_bytes = static_cast<uint32_t>(stored.size());
-  block.plain_bytes = static_cast<uint32_t>(plain_size);
-  block.checksum = base::Crc32c(stored);
-  block.row_count = row_count;
-  if (Status status = file->WriteAt(block.offset, stored); !status.ok()) {
+  block->offset = size_.fetch_add(stored.size());
+  if (Status status = file->WriteAt(block->offset, stored); !status.ok()) {
     return std::move(status).With("keeping what does not fit into memory (--tmp-dir)");
   }
   space_->bytes_written_.fetch_add(static_cast<int64_t>(stored.size()), std::memory_order_relaxed);
-  return block;
+  return Status::Ok();
 }
 
 Result<Batch> SpillFile::Read(const Block& block) const {
-  const auto damaged = [] { return Status::Corrupt("a temporary file was damaged (--tmp-dir)"); };
-  const auto read = [&](std::span<char> out) -> Status {
-    ASSIGN_OR_RETURN(const size_t size, file_->ReadAt(block.offset, out));
-    return size == out.size() && base::Crc32c({out.data(), size}) == block.checksum ? Status::Ok() : damaged();
-  };
-  auto plain = Buffer::Allocate(block.plain_bytes);
-  if (block.stored_bytes == block.plain_bytes) {
-    RETURN_IF_ERROR(read({plain->mutable_data(), plain->size()}));
-    return batch::DecodeBatch(plain);
-  }
   auto scratch = space_->TakeScratch();
-  if (scratch->stored.size() < block.stored_bytes) scratch->stored.resize(block.stored_bytes);
-  const std::span<char> stored(scratch->stored.data(), block.stored_bytes);
-  RETURN_IF_ERROR(read(stored));
-  const int unpacked = LZ4_decompress_safe(stored.data(), plain->mutable_data(), static_cast<int>(stored.size()),
-                                           static_cast<int>(plain->size()));
-  if (unpacked != static_cast<int>(plain->size())) return damaged();
+  auto batch = UnpackBlock(
+      block, [this](uint64_t offset, std::span<char> out) { return file_->ReadAt(offset, out); },
+      Status::Corrupt("a temporary file was damaged (--tmp-dir)"), scratch.get());
   space_->Keep(std::move(scratch));
-  return batch::DecodeBatch(plain);
+  return batch;
 }
 
 }  // namespace glim::spill

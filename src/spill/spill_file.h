@@ -3,9 +3,9 @@
 // Batches that leave memory for a while: a temporary file that a run writes when its memory budget is short, and reads
 // again.
 //
-// A batch is written as one block or several: encoded (batch/batch_codec.h), compressed with LZ4, with a checksum. The
-// writer keeps the blocks' places; the file itself has no index. The space is free again when the file is closed, and
-// nothing is left when the process is killed, since the file has no name.
+// A batch is written as one block or several (block.h). The writer keeps the blocks' places; the file itself has no
+// index. The space is free again when the file is closed, and nothing is left when the process is killed, since the
+// file has no name.
 //
 // Thread: any; writers get places that do not overlap.
 #pragma once
@@ -21,6 +21,7 @@
 #include "env/env.h"
 #include "glim/batch.h"
 #include "glim/status.h"
+#include "spill/block.h"
 
 namespace glim::spill {
 
@@ -35,11 +36,6 @@ class Space {
 
  private:
   friend class SpillFile;
-  // What encoding and compressing need meanwhile, kept for the next block: fresh memory costs more than both.
-  struct Scratch {
-    std::string plain;
-    std::string stored;
-  };
   std::unique_ptr<Scratch> TakeScratch();
   void Keep(std::unique_ptr<Scratch> scratch);
 
@@ -48,15 +44,6 @@ class Space {
   std::atomic<int64_t> bytes_written_{0};
   std::mutex mutex_;  // Of the next one.
   std::vector<std::unique_ptr<Scratch>> free_;
-};
-
-// Where a piece of a batch lies.
-struct Block {
-  uint64_t offset = 0;
-  uint32_t stored_bytes = 0;
-  uint32_t plain_bytes = 0;
-  uint32_t checksum = 0;  // Of what is stored.
-  uint32_t row_count = 0;
 };
 
 class SpillFile {
@@ -72,8 +59,8 @@ class SpillFile {
 
  private:
   Result<env::TemporaryFile*> Open();
-  Result<Block> WriteBlock(const Batch& rows, Space::Scratch* scratch);
-  Result<Block> WritePlain(std::string_view plain, uint32_t row_count, Space::Scratch* scratch);
+  Result<Block> WriteBlock(const Batch& rows, Scratch* scratch);
+  Status WriteStored(std::string_view stored, Block* block);
 
   Space* const space_;
   std::mutex mutex_;  // Of the next one, until it is set.
