@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/cluster_commands.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -14,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/text.h"
 #include "base/memory_budget.h"
 #include "base/try.h"
 #include "engine/roles.h"
@@ -29,36 +29,6 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kMasterAddress = "127.0.0.1:45326";
-
-// Columns as wide as their widest cell, two blanks between them.
-class TextTable {
- public:
-  explicit TextTable(std::vector<std::string> head) { rows_.push_back(std::move(head)); }
-  void Add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
-  std::string ToText() const {
-    std::vector<size_t> widths(rows_[0].size(), 0);
-    for (const auto& row : rows_) {
-      for (size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
-    }
-    std::string text;
-    for (const auto& row : rows_) {
-      std::string line;
-      for (size_t c = 0; c < row.size(); ++c) line += fmt::format("{:<{}}  ", row[c], widths[c]);
-      line.erase(line.find_last_not_of(' ') + 1);
-      text += line + "\n";
-    }
-    return text;
-  }
-
- private:
-  std::vector<std::vector<std::string>> rows_;
-};
-
-std::string Bytes(uint64_t bytes) {
-  constexpr uint64_t kMebi = 1 << 20;
-  if (bytes < kMebi) return fmt::format("{} KiB", (bytes + 1023) / 1024);
-  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / kMebi);
-}
 
 std::string RowOf(const TableSpec& spec) {
   const std::string type(ValueTypeName(spec.value_type));
@@ -105,11 +75,6 @@ std::string DescribeText(const TableInfo& info) {
       spec.name, ToString(spec.keys), RowOf(spec), ToString(spec.rule), ToString(spec.initial),
       ToString(spec.partitioner), spec.shards, spec.replicas, ToString(spec.durability), ToString(spec.consistency),
       info.keys_stored, Bytes(info.memory_bytes));
-}
-
-// UTC.
-std::string TimeText(int64_t millis) {
-  return fmt::format("{:%Y-%m-%d %H:%M:%S}", fmt::gmtime(static_cast<std::time_t>(millis / 1000)));
 }
 
 std::string StatusText(const std::string& master, const param::StatusAnswer& status) {
