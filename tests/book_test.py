@@ -4,7 +4,7 @@
 lua   a job script, run by `glim run` in an empty folder; a text block right after it is what it must print. One that begins with
       `-- NAME.lua` is put into the file's folder under that name instead
 cpp   a whole program, compiled against include/ (syntax only)
-sh    lines `glim ...` are run in one empty folder per file, a text block right after it is what they must print; lines
+sh    lines `glim ...` are run in one empty folder per file, where datasets with names are kept too, a text block right after it is what they must print; lines
       `./dev VERB ...` must name a verb of ./dev. `glim master &` and `glim server &` go on until the end of the file; they listen
       at free ports, and 127.0.0.1:45326 in other lines is where the master does
 Anything else fails: a block that nobody checks goes stale.
@@ -52,6 +52,7 @@ class BookTest(unittest.TestCase):
     def setUp(self):
         self.nodes = []
         self.master = None
+        self.datasets = ""
 
     def stop_nodes(self):
         for node in self.nodes:
@@ -61,7 +62,7 @@ class BookTest(unittest.TestCase):
         self.nodes, self.master = [], None
 
     def environment(self):
-        environment = dict(os.environ, PATH=BUILD + os.pathsep + os.environ.get("PATH", ""))
+        environment = dict(os.environ, PATH=BUILD + os.pathsep + os.environ.get("PATH", ""), GLIM_DATASET_DIR=self.datasets)
         if self.master:
             environment["GLIM_MASTER"] = self.master
         return environment
@@ -129,6 +130,7 @@ class BookTest(unittest.TestCase):
             self.assertEqual(len(re.findall(r"^\s*```", text, re.MULTILINE)), 2 * len(_FENCE.findall(text)), f"{name}: a fence is not closed, or indented")
             with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as at_end:
                 at_end.callback(self.stop_nodes)
+                self.datasets = os.path.join(folder, "datasets")
                 for kind, content, line, expected in blocks(text):
                     with self.subTest(f"{name}:{line}"):
                         if kind == "lua":

@@ -46,7 +46,7 @@ local calls = {
   {"a flow", flow, {
     TextFile = {"a", {}, options = 2}, ZipFile = {"a", {}, options = 2}, Stdin = {}, Strings = {{"a"}}, Lines = {{"a"}}, Ints = {{1}}, Range = {1, 2},
     Rows = {{{1}}}, Input = {glim.csv("a")}, Sql = {"sqlite:a.db", "t", {}, options = 3}, Generate = {f, 1}, Source = {f}, Init = {""},
-    Read = {io.stdin}, Listen = {"tcp", ":0", {}, options = 3}, Table = {table_of}, Run = {},
+    Read = {io.stdin}, Listen = {"tcp", ":0", {}, options = 3}, Table = {table_of}, FromDisk = {"a"}, Run = {},
   }},
   {"a table", table_of, {
     Push = {{1}, {1}}, Pull = {{1}}, PushPull = {{1}, {1}}, Save = {"folder", {}, options = 2}, Describe = {}, Drop = {}, Handle = {},

@@ -60,6 +60,14 @@ class LocalTest(ProgramCase):
                     with self.subTest(case=case, on=on, partitions=partitions):
                         self.assertEqual(self.run_case(case, "--on", on, "--partitions", partitions)[0], expected)
 
+    def test_datasets_on_disk_are_read_by_all(self):
+        expected = self.run_case("kept", "--dataset-dir", "sets")[0]
+        self.assertEqual(expected.count("\n"), 1 + 4 * 3000)
+        for on in ("local:1", "local:3"):
+            for folder in ("sets", "sets-of-" + on):  # One that is there, and one that is made.
+                for _ in range(2):
+                    self.assertEqual(self.run_case("kept", "--on", on, "--dataset-dir", folder)[0], expected)
+
     def test_executors_that_are_killed_are_done_without(self):
         expected = self.run_case("long", "--partitions", "12")[0]
         for seed in range(int(os.environ.get("GLIM_KILL_SCHEDULES", "2"))):

@@ -326,8 +326,15 @@ class Dataset {
   Dataset Do(F steps) const {
     return steps(*this);
   }
+  // Kept on this machine's disk (--dataset-dir) under a name, until `glim dataset drop`: the first run works the rows
+  // out, and later ones, of other programs too, read them. What stands before this step then does not run. The name
+  // alone says which dataset it is, so drop it when those steps have changed; other kinds of steps than those that made
+  // it fail the run.
+  Dataset OnDisk(std::string name) const;
+  Dataset OnDisk(const char* name) const { return OnDisk(std::string(name)); }
   // Advice of the original, taken and not needed: what is kept goes by the memory budget (--memory).
   template <class F>
+    requires(!std::convertible_to<F, std::string>)
   Dataset OnDisk(F steps) const {
     return steps(*this);
   }
@@ -472,6 +479,8 @@ class Flow {
   // The rows of a query, or of a table by its name (one word, or "schema.table"). Columns have the names that the
   // database gives them.
   Dataset Sql(std::string database, std::string query, SqlOptions options = {});
+  // What OnDisk has kept under this name, in the same partitions and with the same names of columns.
+  Dataset FromDisk(std::string name);
   // Rows that a function makes. It is called once for each of `parts` parts, side by side, with the part's number from
   // 0, and gives rows as FlatMap's do: [](int64_t part, Emitter& out) { ... }, or an iterator in Lua. It ends early
   // when nobody wants more rows.

@@ -49,6 +49,9 @@ struct SessionOptions {
   int threads = 0;              // Of all executors together; 0: all cores that this process may use.
   int64_t memory_bytes = 0;  // What runs may hold, in all processes; 0: 60 % of the machine's or the cgroup's memory.
   std::string tmp_folder{};  // Where what does not fit into it lies meanwhile; empty: $TMPDIR, or /var/tmp.
+  std::string dataset_folder{};   // Where OnDisk keeps datasets; empty: $GLIM_DATASET_DIR, or glim/datasets below
+                                  // $XDG_DATA_HOME or ~/.local/share.
+  int64_t dataset_bytes_max = 0;  // Of all of them there; beyond it those go that nobody has read for longest; 0: all.
   int64_t lua_memory_bytes = 0;   // What the Lua functions of one thread may hold; 0: half of the above by the number
                                   // of threads, at least 64 MiB.
   int partitions = 0;             // Tasks and partitions where the engine chooses; 0: by the size of the data.
@@ -66,10 +69,10 @@ class Session {
  public:
   Session();
   explicit Session(SessionOptions options);
-  // Takes --on, --key, --threads, --memory, --tmp-dir, --lua-memory, --lua, --cpp (executors, here), --partitions,
-  // --progress, --no-progress, --explain, --stats, --stats-file, --trace (as `--name value` or `--name=value`) and
-  // leaves the rest in arguments(). A wrong one is the first Run's error. A progress line is shown when stderr is a
-  // terminal.
+  // Takes --on, --key, --threads, --memory, --tmp-dir, --dataset-dir, --dataset-disk, --lua-memory, --lua, --cpp
+  // (executors, here), --partitions, --progress, --no-progress, --explain, --stats, --stats-file, --trace (as
+  // `--name value` or `--name=value`) and leaves the rest in arguments(). A wrong one is the first Run's error. A
+  // progress line is shown when stderr is a terminal.
   Session(int argc, char** argv);
   Session(const Session&) = delete;
   ~Session();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The `glim` program: glim run, explain, e, repl, version; those for clusters are in cluster_commands.h.
+// The `glim` program: glim run, explain, e, repl, version; those for clusters are in cluster_commands.h, those
+// for datasets in dataset_commands.h.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "app/cluster_commands.h"
+#include "app/dataset_commands.h"
 #include "base/version.h"
 #include "client/session_parts.h"
 #include "engine/roles.h"
@@ -28,8 +30,9 @@ constexpr int kWrongUsage = 2;
 struct RunOptions {
   // Those with a value are read by the session, so that programs and this one agree on them.
   std::vector<std::pair<const char*, std::string>> values = {
-      {"--on", ""},      {"--key", ""},        {"--threads", ""}, {"--partitions", ""}, {"--memory", ""},
-      {"--tmp-dir", ""}, {"--lua-memory", ""}, {"--lua", ""},     {"--stats-file", ""}, {"--trace", ""}};
+      {"--on", ""},         {"--key", ""},     {"--threads", ""},     {"--partitions", ""},
+      {"--memory", ""},     {"--tmp-dir", ""}, {"--dataset-dir", ""}, {"--dataset-disk", ""},
+      {"--lua-memory", ""}, {"--lua", ""},     {"--stats-file", ""},  {"--trace", ""}};
   bool progress = isatty(STDERR_FILENO) != 0;
   bool stats = false;
   std::string format = "auto";
@@ -54,6 +57,9 @@ CLI::App* AddRunCommand(CLI::App* app, const char* name, const char* what, const
       "tasks and partitions where the engine chooses",
       "what a run may hold, like 512M; 60 % of the machine when not given",
       "where what does not fit into that lies meanwhile; $TMPDIR or /var/tmp when not given",
+      "where OnDisk keeps datasets; glim/datasets below $XDG_DATA_HOME or ~/.local/share when not given",
+      "what all datasets there may take, like 10G, beyond which those go that nobody has read for longest; no bound when "
+      "not given",
       "what the Lua functions of one thread may hold; when not given, half of that by the "
       "number of threads, at least 64M",
       "auto: functions that are understood run without Lua, with the same result; plain: none "
@@ -152,6 +158,7 @@ int main(int argc, char** argv) {
       ->required();
   AddRunCommand(&app, "repl", "Reads Lua a line at a time, and shows the rows that it gives.", "glim repl", &options);
   glim::app::ClusterCommands cluster_commands(&app);
+  glim::app::DatasetCommands dataset_commands(&app);
   CLI::App* version = app.add_subcommand("version", "Prints the version.");
   version->footer("Example:\n  glim version");
 
@@ -188,5 +195,6 @@ int main(int argc, char** argv) {
     return glim::ExitCode({});
   }
   if (const auto code = cluster_commands.Run()) return *code;
+  if (const auto code = dataset_commands.Run()) return *code;
   return Run(options, std::move(rest), command);
 }

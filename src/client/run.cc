@@ -5,6 +5,7 @@
 #include "base/try.h"
 #include "env/env.h"
 #include "exec/bindings.h"
+#include "exec/dataset_store.h"
 #include "exec/estimates.h"
 #include "exec/names.h"
 #include "flow/graph.h"
@@ -19,6 +20,11 @@ Status PrintPlan(const std::shared_ptr<flow::Graph>& graph, std::vector<int> end
   const auto env = env::MakePosixEnv();
   // Not for the names that a sink would print: they would have to be waited for at a terminal.
   auto resolved = graph;
+  RETURN_IF_ERROR(graph->status());
+  if (exec::HasDatasets(*graph)) {
+    exec::DatasetStore datasets(*env, {.folder = exec::DatasetFolder(*env)});
+    RETURN_IF_ERROR(exec::OpenDatasets(datasets, *graph));
+  }
   if (graph->has_names()) {
     ASSIGN_OR_RETURN(resolved, exec::ResolveNames(*env, graph));
   }

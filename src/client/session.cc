@@ -47,7 +47,7 @@ Result<int64_t> ParseMemory(const std::string& option, const std::string& text) 
 bool TakesValue(std::string_view name) {
   return name == "--on" || name == "--key" || name == "--threads" || name == "--memory" || name == "--tmp-dir" ||
          name == "--lua-memory" || name == "--lua" || name == "--cpp" || name == "--partitions" ||
-         name == "--stats-file" || name == "--trace";
+         name == "--stats-file" || name == "--trace" || name == "--dataset-dir" || name == "--dataset-disk";
 }
 
 // Takes the session's options out of the program's arguments; stops at "--".
@@ -261,6 +261,21 @@ Result<std::shared_ptr<const net::Key>> KeyOf(const Session::Parts& parts) {
   return std::make_shared<const net::Key>(*std::move(key));
 }
 
+// The flow reads what is kept on disk of it.
+Status FindDatasets(const flow::Graph& graph, Session::Parts* parts) {
+  RETURN_IF_ERROR(graph.status());
+  if (!exec::HasDatasets(graph)) return Status::Ok();
+  if (parts->datasets == nullptr) {
+    const SessionOptions& options = parts->options;
+    parts->datasets = std::make_shared<exec::DatasetStore>(
+        *parts->env,
+        exec::DatasetStoreOptions{
+            .folder = options.dataset_folder.empty() ? exec::DatasetFolder(*parts->env) : options.dataset_folder,
+            .bytes_max = options.dataset_bytes_max});
+  }
+  return exec::OpenDatasets(*parts->datasets, graph);
+}
+
 Result<std::unique_ptr<param::TableStore>> ReachCluster(env::Env& env, param::ClusterClientOptions options) {
   auto tables = std::make_unique<param::ClusterClient>(env, std::move(options));
   if (Status status = tables->Ping(); !status.ok()) return Status(Code::kUnreachable, status.message());
@@ -405,6 +420,7 @@ Status RunPlan(const plan::Plan& plan, const exec::RunnerOptions& options, const
   if (parts->caches == nullptr) {
     parts->caches = std::make_shared<exec::CacheSpace>(&parts->env->files(), here.tmp_folder, here.memory_bytes);
   }
+  parts->caches->datasets = parts->datasets;
   here.caches = parts->caches;
   if (launcher == nullptr) return exec::Runner(parts->env.get(), parts->pool.get(), here).Run(plan);
   if (parts->jobs == nullptr) {
@@ -468,6 +484,10 @@ Status SetSessionOption(const std::string& name, const std::string& value, Sessi
     options->cpp_on_executors = value == "executors";
   } else if (name == "--tmp-dir") {
     options->tmp_folder = value;
+  } else if (name == "--dataset-dir") {
+    options->dataset_folder = value;
+  } else if (name == "--dataset-disk") {
+    ASSIGN_OR_RETURN(options->dataset_bytes_max, ParseMemory(name, value));
   } else if (name == "--lua-memory") {
     ASSIGN_OR_RETURN(options->lua_memory_bytes, ParseMemory(name, value));
   } else {
@@ -563,6 +583,7 @@ Status RunInCourse(Session& session, const std::shared_ptr<flow::Graph>& graph, 
   Session::Parts& parts = session.parts();
   // From here on: asking a database for its names may take long, too.
   const InterruptWatch watch(*parts.env, parts.options.watch_interrupts);
+  RETURN_IF_ERROR(FindDatasets(*graph, &parts));
   ASSIGN_OR_RETURN(const auto resolved, exec::ResolveNames(*parts.env, graph));
   const auto recorded = run->Record(resolved, ends);
   ASSIGN_OR_RETURN(const plan::Plan plan, plan::MakePlan(recorded, std::move(ends)));

@@ -18,6 +18,7 @@
 #include "engine/slurm/slurm_cluster.h"
 #include "env/env.h"
 #include "exec/cache_space.h"
+#include "exec/dataset_store.h"
 #include "exec/worker_pool.h"
 #include "glim/session.h"
 #include "param/table_store.h"
@@ -40,6 +41,7 @@ struct Session::Parts {
   std::map<std::string, std::unique_ptr<param::TableStore>> others;  // Clusters of handles, by their master's address.
   std::unique_ptr<exec::WorkerPool> pool;                            // Made by the first run.
   std::shared_ptr<exec::CacheSpace> caches;                          // Likewise.
+  std::shared_ptr<exec::DatasetStore> datasets;                      // Made by the first run of a flow that has some.
   // Of runs so far, for stats_file and trace_file.
   int runs = 0;
   int64_t first_run_nanos = 0;

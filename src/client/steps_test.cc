@@ -12,6 +12,7 @@
 #include <map>
 #include <numeric>
 
+#include "env/env.h"
 #include "glim/glim.h"
 
 namespace glim {
@@ -477,6 +478,35 @@ TEST(Steps, ACacheIsWorkedOutOnceAndReadByLaterRuns) {
   ASSERT_TRUE(status.ok()) << status.message();
   EXPECT_EQ(third.size(), 3u);
   EXPECT_EQ(calls, 1000);
+}
+
+TEST(Steps, ADatasetOnDiskIsMadeOnceForAllSessions) {
+  const auto env = env::MakePosixEnv();
+  const std::string folder = env->files().MakeTemporaryFolder("glim-steps-").value();
+  std::atomic<int> calls = 0;
+  std::vector<Row> first;
+  for (int i = 0; i < 3; ++i) {
+    Session session(SessionOptions{.dataset_folder = folder});
+    Flow flow;
+    std::vector<Row> rows;
+    const Dataset kept = flow.Range(0, 1000)
+                             .Map([&calls](int64_t n) {
+                               ++calls;
+                               return n * n;
+                             })
+                             .Partition(3)
+                             .OnDisk("squares");
+    const Status status = kept.Sort().Collect(&rows).Run(session);
+    ASSERT_TRUE(status.ok()) << status.message();
+    EXPECT_EQ(calls, 1000);
+    if (i == 0) first = rows;
+    EXPECT_EQ(Text(rows), Text(first));
+    Flow reads;
+    rows.clear();
+    ASSERT_TRUE(reads.FromDisk("squares").Sort().Collect(&rows).Run(session).ok());
+    EXPECT_EQ(Text(rows), Text(first));
+  }
+  ASSERT_TRUE(env->files().RemoveAll(folder).ok());
 }
 
 TEST(Steps, ARunOfADatasetRunsWhatNoRunHasFinished) {

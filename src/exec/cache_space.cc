@@ -14,13 +14,17 @@ int64_t RowBytes(int64_t memory_bytes) {
   return std::max({most - kRest, std::min(half, most - kRestOfLittle), std::min(half, kLeast)});
 }
 
-void Fill(flow::CachedRows* cache, std::shared_ptr<const CachePartitions> partitions) {
+uint64_t NewCacheId() {
   static std::atomic<uint64_t> last_id{0};
+  return ++last_id;
+}
+
+void Fill(flow::CachedRows* cache, std::shared_ptr<const CachePartitions> partitions) {
   const exchange::Exchange& rows = partitions->rows();
   cache->partition_count = rows.consumers();
   cache->row_count = rows.RowCount(0, rows.consumers());
   cache->bytes = rows.KeptBytes();
-  cache->id = ++last_id;
+  cache->id = NewCacheId();
   cache->kept = partitions;
   cache->read = [partitions = std::move(partitions)](size_t partition) -> flow::CachedRows::Reader {
     const auto place = static_cast<int>(partition);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "exec/cached_source.h"
 
+#include <fmt/format.h>
+
 #include <optional>
 #include <utility>
 #include <vector>
@@ -20,7 +22,9 @@ class CachedReader : public io::Reader {
 class CachedSource : public io::Source {
  public:
   explicit CachedSource(std::shared_ptr<const flow::CachedRows> rows) : rows_(std::move(rows)) {}
-  std::string Describe() const override { return "Cache()"; }
+  std::string Describe() const override {
+    return rows_->name.empty() ? "Cache()" : fmt::format("FromDisk(\"{}\")", rows_->name);
+  }
   io::Estimate MakeEstimate(env::Env&) const override { return {rows_->row_count, rows_->bytes}; }
   Result<std::vector<io::Split>> MakeSplits(env::Env&, const io::SplitOptions&) const override {
     const int64_t count = rows_->partition_count;

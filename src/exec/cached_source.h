@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a Cache step kept from an earlier run, read again: one split per partition, and so one task, as in the run that
-// filled it.
+// What a Cache step kept from an earlier run, or a dataset with a name, read again: one split per partition, and so one
+// task, as in the run that filled it.
 #pragma once
 
 #include <memory>

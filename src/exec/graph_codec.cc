@@ -62,7 +62,8 @@ void Travel(A&, std::vector<Row>*&) {}
 template <class A>
 void Travel(A& archive, flow::CacheStep& step) {
   if constexpr (A::kReads) step.rows = std::make_shared<flow::CachedRows>();
-  auto& [filled, user_partitions, in_order, partition_count, row_count, bytes, id, kept, read] = *step.rows;
+  auto& [filled, user_partitions, in_order, partition_count, row_count, bytes, id, kept, read, name, names, made_by] =
+      *step.rows;
   archive(filled, user_partitions, in_order);
 }
 void Check(FlowReader& in, const flow::CacheStep& step) {
@@ -177,6 +178,8 @@ void CheckInputs(FlowReader& in, const flow::Step& step) {
   const size_t inputs = step.inputs.size();
   if (std::holds_alternative<flow::UnionStep>(step.body)) {
     in.Require(inputs >= 1, "a union of nothing");
+  } else if (const auto* cache = std::get_if<flow::CacheStep>(&step.body)) {
+    in.Require(inputs == 1 || (inputs == 0 && cache->rows->filled), "what a cache reads");
   } else {
     in.Require(inputs == (IsSource(step.body) ? 0 : ReadsTwo(step.body) ? 2 : 1), "what a step reads");
   }

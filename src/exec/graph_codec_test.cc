@@ -237,6 +237,16 @@ TEST(GraphCodec, WhatACacheHoldsStaysButThePlanIsTheSame) {
   EXPECT_EQ(plan::MakePlan(copy, copy->EndsToRun())->stages.size(), 1u);
 }
 
+TEST(GraphCodec, ADatasetOnDiskIsASourceOnceItIsThere) {
+  Flow flow;
+  flow.FromDisk("words").Map("function(x) return x end");
+  const std::string early = EncodeGraph(*flow.graph()).value();
+  EXPECT_EQ(DecodeGraph(early, {}).status().code(), Code::kCorrupt);
+  The<flow::CacheStep>(*flow.graph()).rows->filled = true;
+  const auto copy = Travelled(*flow.graph(), {});
+  EXPECT_EQ(plan::MakePlan(copy, copy->EndsToRun())->stages.size(), 1u);
+}
+
 TEST(GraphCodec, AFunctionInCppIsThatOfTheSameStepHere) {
   const auto make = [](Flow* flow, int64_t more) {
     flow->Ints({1}).Map([more](int64_t x) { return x + more; }).Reduce([](int64_t a, int64_t b) { return a + b; });

@@ -51,7 +51,12 @@ class Resolver {
   Resolver(env::Env& env, const flow::Graph& graph) : env_(env), graph_(graph), steps_(graph.steps()) {}
 
   Result<std::vector<flow::Step>> Run() {
+    const std::vector<bool> read = FindRead();
     for (flow::Step& step : steps_) {
+      if (!read[names_.size()]) {
+        names_.emplace_back();
+        continue;
+      }
       const Names none;
       const Names& left = step.inputs.empty() ? none : names_[step.inputs[0]];
       const Names& right = step.inputs.size() < 2 ? none : names_[step.inputs[1]];
@@ -63,6 +68,26 @@ class Resolver {
   }
 
  private:
+  // What stands before a dataset that is there already is not looked at: its files may be gone.
+  std::vector<bool> FindRead() const {
+    std::vector<bool> used(steps_.size()), read(steps_.size());
+    for (size_t i = steps_.size(); i-- > 0;) {
+      const flow::Step& step = steps_[i];
+      read[i] = read[i] || !used[i];  // An end of the flow.
+      for (const auto* before : {&step.inputs, &step.tables}) {
+        for (const int input : *before) {
+          used[input] = true;
+          read[input] = read[input] || (read[i] && !IsThere(step));
+        }
+      }
+    }
+    return read;
+  }
+  static bool IsThere(const flow::Step& step) {
+    const auto* cache = std::get_if<flow::CacheStep>(&step.body);
+    return cache != nullptr && !cache->rows->name.empty() && cache->rows->filled;
+  }
+
   // A column by name becomes its number.
   Status Resolve(int* column, const Names& names) const {
     if (*column >= 0) return Status::Ok();
@@ -160,6 +185,13 @@ class Resolver {
       return names.empty() ? Names(WithoutNames(body), "") : names;
     }
   }
+  Result<Names> Follow(const flow::Step&, flow::CacheStep& cache, const Names& left, const Names&) {
+    flow::CachedRows& rows = *cache.rows;
+    if (rows.name.empty()) return left;
+    if (!rows.filled && std::any_of(left.begin(), left.end(), [](const std::string& name) { return !name.empty(); }))
+      rows.names = left;
+    return rows.names;
+  }
   Result<Names> Follow(const flow::Step&, flow::AsStep& as, const Names& left, const Names&) {
     Names names = as.names;
     if (names.size() < left.size()) names.resize(left.size());
@@ -238,7 +270,9 @@ bool WantsNames(const flow::Graph& graph) {
     const auto* sql = std::get_if<flow::SqlSink>(&step.body);
     const auto* join = std::get_if<flow::JoinStep>(&step.body);
     const auto* file = std::get_if<flow::FileSink>(&step.body);
+    const auto* cache = std::get_if<flow::CacheStep>(&step.body);
     if (file != nullptr && WantsNames(*file)) return true;
+    if (cache != nullptr && !cache->rows->name.empty() && !cache->rows->filled) return true;  // It keeps them.
     return std::holds_alternative<flow::PrintSink>(step.body) || (sql != nullptr && sql->options.columns.empty()) ||
            (join != nullptr && (batch::KeepsLeft(join->kind) || batch::KeepsRight(join->kind)));
   });

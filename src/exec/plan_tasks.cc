@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/try.h"
 #include "exchange/exchange.h"
+#include "exec/dataset_store.h"
 #include "exec/function_facts.h"
 #include "ops/join.h"
 #include "param/task_table.h"
@@ -301,11 +302,27 @@ std::string PlanTasks::OutputName(const StageRun& run) const {
   return step < 0 ? "exchange" : StepName(plan_.graph->steps()[step]);
 }
 
-void PlanTasks::FillCache(const StageRun& run) const {
-  flow::CachedRows& rows = *std::get<flow::CacheStep>(plan_.graph->steps()[run.stage->cache].body).rows;
-  rows.user_partitions = run.stage->user_partitions;
-  rows.in_order = run.stage->in_order;
-  Fill(&rows, std::make_shared<const CachePartitions>(cache_space_, run.output));
+Status PlanTasks::FillCache(const StageRun& run) const {
+  const flow::Step& step = plan_.graph->steps()[run.stage->cache];
+  flow::CachedRows& rows = *std::get<flow::CacheStep>(step.body).rows;
+  auto kept = std::make_shared<const CachePartitions>(cache_space_, run.output);
+  if (rows.name.empty()) {
+    rows.user_partitions = run.stage->user_partitions;
+    rows.in_order = run.stage->in_order;
+    Fill(&rows, std::move(kept));
+    return Status::Ok();
+  }
+  CHECK(cache_space_->datasets != nullptr);
+  const DatasetHead head{.made_by = rows.made_by,
+                         .names = rows.names,
+                         .user_partitions = run.stage->user_partitions,
+                         .in_order = run.stage->in_order};
+  auto file = cache_space_->datasets->Keep(rows.name, head, *kept, run.output->consumers(), [this] {
+    return run_env_.interrupted() ? Status::Cancelled("cancelled") : Continue();
+  });
+  if (!file.ok()) return std::move(file).status().With(StepName(step));
+  Fill(&rows, *std::move(file));
+  return Status::Ok();
 }
 
 // Nobody reads the stage's rows after this reader.
@@ -442,7 +459,7 @@ Status PlanTasks::FinishStage(int index) {
       if (Status status = table->rows->Finish(); !status.ok()) return std::move(status).With(run.sink_name);
     }
   }
-  if (stage.cache >= 0) FillCache(run);
+  if (stage.cache >= 0) RETURN_IF_ERROR(FillCache(run));
   LetGo(&run);
   return Status::Ok();
 }

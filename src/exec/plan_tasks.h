@@ -145,7 +145,7 @@ class PlanTasks {
   int Consumers(const StageRun& run) const;
   void MakeOutput(StageRun* run);
   std::string OutputName(const StageRun& run) const;
-  void FillCache(const StageRun& run) const;
+  Status FillCache(const StageRun& run) const;
   bool LastReader(int stage) const;
   Result<std::shared_ptr<const ops::JoinTable>> BuildTable(const plan::Operator& op, ops::KeyKinds* kinds) const;
   void WarnOfKeys(const StageRun& run) const;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <istream>
 
 #include "base/check.h"
@@ -40,6 +41,17 @@ bool IsSink(const Step& step) {
          std::holds_alternative<PipeOutSink>(step.body) || std::holds_alternative<OutputSink>(step.body) ||
          std::holds_alternative<CollectSink>(step.body) || std::holds_alternative<FirstRowSink>(step.body) ||
          std::holds_alternative<FileSink>(step.body) || std::holds_alternative<SqlSink>(step.body);
+}
+
+Status CheckDatasetName(std::string_view name) {
+  constexpr size_t kBytesMax = 64;
+  const auto good = [](unsigned char c) {
+    return c < 0x80 && (std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-');
+  };
+  if (!name.empty() && name.size() <= kBytesMax && name[0] != '.' && std::all_of(name.begin(), name.end(), good))
+    return Status::Ok();
+  return Status::Invalid(fmt::format("a dataset's name is 1 to {} of A-Z a-z 0-9 _ . -, the first no point, got {}",
+                                     kBytesMax, Cell::Bytes(name).ToDebugString()));
 }
 
 namespace {
@@ -99,6 +111,12 @@ void Graph::MarkFinished(const std::vector<int>& ends) {
 namespace {
 
 using flow::Step;
+
+flow::CacheStep KeptAs(std::string name) {
+  auto rows = std::make_shared<flow::CachedRows>();
+  rows->name = std::move(name);
+  return {std::move(rows)};
+}
 
 std::string Quoted(std::string_view text) { return Cell::Bytes(text).ToDebugString(); }
 
@@ -308,6 +326,16 @@ Dataset Dataset::Union(const std::vector<Dataset>& others, bool) const {
 
 Dataset Dataset::Cache() const {
   return Then({"Cache", "", {}, flow::CacheStep{std::make_shared<flow::CachedRows>()}});
+}
+
+Dataset Dataset::OnDisk(std::string name) const {
+  if (Status status = flow::CheckDatasetName(name); !status.ok()) graph_->Fail(std::move(status).With("OnDisk"));
+  for (const Step& step : graph_->steps()) {
+    const auto* cache = std::get_if<flow::CacheStep>(&step.body);
+    if (cache != nullptr && !step.inputs.empty() && !name.empty() && cache->rows->name == name)
+      graph_->Fail(Status::Invalid(fmt::format("OnDisk: the flow keeps two datasets as {}", Quoted(name))));
+  }
+  return Then({"OnDisk", Quoted(name), {}, KeptAs(std::move(name))});
 }
 
 SideTable Dataset::AsTable(int64_t bytes_max) const {
@@ -662,6 +690,11 @@ Dataset Flow::Sql(std::string database, std::string query, SqlOptions options) {
                                       std::move(arguments),
                                       {},
                                       flow::SqlSource{std::move(database), std::move(query), std::move(options)}}));
+}
+
+Dataset Flow::FromDisk(std::string name) {
+  if (Status status = flow::CheckDatasetName(name); !status.ok()) graph_->Fail(std::move(status).With("FromDisk"));
+  return Dataset(graph_, graph_->Add({"FromDisk", Quoted(name), {}, KeptAs(std::move(name))}));
 }
 
 Dataset Flow::Generate(FunctionSource function, int parts) {

@@ -130,8 +130,12 @@ struct CachedRows {
   // The batches of a partition, one after the other, nullopt at the end. Any thread, each reader one at a time.
   using Reader = std::function<Result<std::optional<Batch>>()>;
   std::function<Reader(size_t partition)> read = nullptr;
+  // Of OnDisk and FromDisk (exec/dataset_store.h); not in an executor.
+  std::string name{};                // Empty: a Cache.
+  std::vector<std::string> names{};  // Of the columns, as far as they are known; set when names are resolved.
+  std::string made_by{};             // The steps before it; set when a run begins.
 };
-struct CacheStep {
+struct CacheStep {  // Cache, OnDisk; without inputs FromDisk.
   std::shared_ptr<CachedRows> rows;
 };
 struct TableStep {  // AsTable: an end that other steps wait for (Step::tables).
@@ -241,6 +245,8 @@ struct Step {
 };
 
 bool IsSink(const Step& step);
+// 1 to 64 of A-Z a-z 0-9 _ . -, the first no point: it is a folder's name, too.
+Status CheckDatasetName(std::string_view name);
 
 class Graph {
  public:

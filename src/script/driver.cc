@@ -109,6 +109,7 @@ function ints(...) return flow:Ints(...) end
 function strings(...) return flow:Strings(...) end
 function rows(...) return flow:Rows(...) end
 function sql(...) return flow:Sql(...) end
+function from_disk(...) return flow:FromDisk(...) end
 )lua";
 
 }  // namespace

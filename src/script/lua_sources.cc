@@ -151,6 +151,12 @@ Result<int> Source(lua_State* L) {
   return PushDataset(L, flow->Source(std::move(function)));
 }
 
+Result<int> FromDisk(lua_State* L) {
+  ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
+  ASSIGN_OR_RETURN(std::string name, ToText(L, 2, "FromDisk"));
+  return PushDataset(L, flow->FromDisk(std::move(name)));
+}
+
 Result<int> Init(lua_State* L) {
   ASSIGN_OR_RETURN(Flow * flow, SelfFlow(L));
   ASSIGN_OR_RETURN(std::string code, ToText(L, 2, "Init"));
@@ -162,14 +168,23 @@ Result<int> Init(lua_State* L) {
 }  // namespace
 
 const Function kSourceMethods[] = {
-    {"TextFile", Call<TextFile>, 2}, {"Stdin", Call<Stdin>, 0},
-    {"Strings", Call<Strings>, 1},   {"Lines", Call<Strings>, 1},
-    {"Ints", Call<Ints>, 1},         {"Range", Call<Range>, 2},
-    {"Rows", Call<Rows>, 1},         {"Input", Call<Input>, 1},
-    {"Sql", Call<Sql>, 3},           {"Generate", Call<Generate>, 2},
-    {"Init", Call<Init>, 1},         {"ZipFile", Call<ZipFile>, 2},
-    {"Read", Call<Read>, 1},         {"Listen", Call<Listen>, 3},
-    {"Source", Call<Source>, 1},     {},
+    {"TextFile", Call<TextFile>, 2},
+    {"Stdin", Call<Stdin>, 0},
+    {"Strings", Call<Strings>, 1},
+    {"Lines", Call<Strings>, 1},
+    {"Ints", Call<Ints>, 1},
+    {"Range", Call<Range>, 2},
+    {"Rows", Call<Rows>, 1},
+    {"Input", Call<Input>, 1},
+    {"Sql", Call<Sql>, 3},
+    {"Generate", Call<Generate>, 2},
+    {"Init", Call<Init>, 1},
+    {"ZipFile", Call<ZipFile>, 2},
+    {"Read", Call<Read>, 1},
+    {"Listen", Call<Listen>, 3},
+    {"Source", Call<Source>, 1},
+    {"FromDisk", Call<FromDisk>, 1},
+    {},
 };
 
 }  // namespace glim::script

@@ -120,7 +120,7 @@ Result<int> AsTable(lua_State* L) {
   return 1;
 }
 
-// data:Do(f), data:OnDisk(f): what f(data) gives.
+// data:Do(f): what f(data) gives.
 Result<int> Do(lua_State* L) {
   RETURN_IF_ERROR(Self(L).status());
   if (!lua_isfunction(L, 2)) {
@@ -134,6 +134,14 @@ Result<int> Do(lua_State* L) {
   }
   ASSIGN_OR_RETURN(Dataset * result, ToObject<Dataset>(L, -1, kDataset, "Do"));
   return PushDataset(L, *result);
+}
+
+// data:OnDisk("name"); of a function it is Do.
+Result<int> OnDisk(lua_State* L) {
+  ASSIGN_OR_RETURN(Dataset * self, Self(L));
+  if (lua_isfunction(L, 2)) return Do(L);
+  ASSIGN_OR_RETURN(std::string name, ToText(L, 2, "OnDisk"));
+  return PushDataset(L, self->OnDisk(std::move(name)));
 }
 
 Result<int> Hint(lua_State* L) {
@@ -283,7 +291,7 @@ const Function kStepMethods[] = {
     {"Cache", Call<Cache>, 0},
     {"AsTable", Call<AsTable>, 1},
     {"Do", Call<Do>, 1},
-    {"OnDisk", Call<Do>, 1},
+    {"OnDisk", Call<OnDisk>, 1},
     {"Hint", Call<Hint>},
     {"Join", Call<CallJoin<"Join", &Dataset::Join>>},
     {"LeftOuterJoin", Call<CallJoin<"LeftOuterJoin", &Dataset::LeftOuterJoin>>},

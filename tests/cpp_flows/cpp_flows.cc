@@ -76,6 +76,20 @@ Status Steps(Session& session) {
   return flow.Run(session);
 }
 
+// What one flow keeps on disk others read.
+Status Kept(Session& session) {
+  for (int turn = 0; turn < 2; ++turn) {
+    Flow flow("keeps");
+    const auto squares = flow.Range(0, 3000).Map([](int64_t n) { return std::tuple(n % 13, n * n); }).Partition(3);
+    squares.OnDisk("squares").Map([](int64_t key, int64_t n) { return std::tuple(key, n + 1); }).Sort().Print();
+    if (Status status = flow.Run(session); !status.ok()) return status;
+    Flow reads("reads");
+    reads.FromDisk("squares").Map([](int64_t key, int64_t n) { return n - key; }).Sort().Print();
+    if (Status status = reads.Run(session); !status.ok()) return status;
+  }
+  return Status::Ok();
+}
+
 // What the first runs gave decides what the last one is.
 Status Two(Session& session) {
   std::puts("main begins");
@@ -203,8 +217,8 @@ Status Dies(Session& session) {
 }
 
 const std::map<std::string, Status (*)(Session&)> kCases = {
-    {"steps", Steps}, {"two", Two},     {"loop", Loop},       {"long", Long},    {"prints", Prints}, {"other", Other},
-    {"ends", Ends},   {"where", Where}, {"table", WithTable}, {"own", AfterOwn}, {"dies", Dies}};
+    {"steps", Steps}, {"kept", Kept}, {"two", Two},     {"loop", Loop},       {"long", Long},    {"prints", Prints},
+    {"other", Other}, {"ends", Ends}, {"where", Where}, {"table", WithTable}, {"own", AfterOwn}, {"dies", Dies}};
 
 }  // namespace
 

@@ -146,13 +146,14 @@ net::Frame AnswerFetch(uint64_t request, const Fetch& fetch, exchange::Exchange&
 }
 
 net::Frame AnswerFetchCached(uint64_t request, const FetchCached& fetch, const flow::CachedRows& rows) {
-  const auto* kept = dynamic_cast<const exec::CachePartitions*>(rows.kept.get());
+  const auto* kept = dynamic_cast<const exec::KeptRows*>(rows.kept.get());
   if (kept == nullptr || fetch.partition >= static_cast<uint32_t>(rows.partition_count))
     return MakeAnswer(request, Status::Corrupt("a partition that the cache has not"));
-  const auto partition = static_cast<int32_t>(fetch.partition);
-  const Fetch of_partition{
-      .producer = partition, .consumer = partition, .from = fetch.from, .bytes_max = fetch.bytes_max};
-  return AnswerFetch(request, of_partition, kept->rows());
+  FetchAnswer answer{.next = fetch.from, .end = false};
+  auto batches = kept->ReadPiece(static_cast<int>(fetch.partition), &answer.next, fetch.bytes_max, kBatchesMax);
+  if (!batches.ok()) return MakeAnswer(request, batches.status());
+  answer.end = batches->empty();
+  return AnswerWith(request, answer, *batches);
 }
 
 }  // namespace glim::cluster
