@@ -5,6 +5,7 @@
 #include <hwy/targets.h>
 #include <rapidcheck.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <vector>
@@ -12,7 +13,8 @@
 namespace glim::base {
 namespace {
 
-// Each test runs with the code for every kind of processor that this one can be, the oldest included.
+// Each test runs with the code for every kind of processor that this one can be, the oldest included: that is the last
+// one, whatever it is called (HWY_SCALAR or, with some compilers, another one).
 class ByteMasks : public testing::TestWithParam<int64_t> {
  protected:
   ByteMasks() { hwy::SetSupportedTargetsForTest(GetParam()); }
@@ -21,13 +23,12 @@ class ByteMasks : public testing::TestWithParam<int64_t> {
 
 std::vector<int64_t> Targets() {
   std::vector<int64_t> targets = hwy::SupportedAndGeneratedTargets();
-  targets.push_back(HWY_SCALAR);
+  if (std::find(targets.begin(), targets.end(), HWY_SCALAR) == targets.end()) targets.push_back(HWY_SCALAR);
   return targets;
 }
 
-INSTANTIATE_TEST_SUITE_P(On, ByteMasks, testing::ValuesIn(Targets()), [](const auto& info) {
-  return std::string(hwy::TargetName(info.param)) + (info.param == HWY_SCALAR ? "_as_last" : "");
-});
+INSTANTIATE_TEST_SUITE_P(On, ByteMasks, testing::ValuesIn(Targets()),
+                         [](const auto& info) { return std::string(hwy::TargetName(info.param)); });
 
 // All bytes, each at many places of a block, then bytes in disorder. It begins at an odd address.
 std::string Text(size_t blocks) {
