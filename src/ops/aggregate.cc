@@ -40,6 +40,7 @@ ReduceOperator::ReduceOperator(OperatorContext context, std::vector<int> keys, s
 Status ReduceOperator::DoOpen() { return Restart(); }
 
 Status ReduceOperator::Restart() {
+  combined_rows_ = 0;
   index_ = std::make_unique<GroupIndex>(keys_.size());
   auto& task = *context().task;
   ASSIGN_OR_RETURN(reducer_, phase_ == ReducePhase::kMerge ? function_->InstantiateMerger(task)
@@ -60,6 +61,7 @@ Status ReduceOperator::DoPush(Batch batch) {
   if (batch.column_count() != width_) return WidthChanged(batch, width_);
   if (passing_rows_ > 0) return PassOn(batch);
   const int64_t groups_before = index_->group_count();
+  combined_rows_ += batch.row_count();
   index_->Insert(batch, keys_, &groups_);
   if (Status status = reducer_->Update(batch.Select(values_), groups_, index_->group_count()); !status.ok())
     return WithKey(std::move(status), batch.Select(keys_));
@@ -83,7 +85,8 @@ bool ReduceOperator::TooManyKeys(int64_t rows, int64_t new_groups) const {
   constexpr int64_t kGroupsMin = 1 << 16, kRowsMin = 1 << 10, kTooMany = 1 << 20;
   const int64_t groups = index_->group_count();
   // Of keys that are all equally frequent, those that are known are met again at this rate.
-  return groups >= kGroupsMin && rows >= kRowsMin && (rows - new_groups) * kTooMany <= groups * rows;
+  return groups >= kGroupsMin && rows >= kRowsMin && combined_rows_ < 2 * groups &&
+         (rows - new_groups) * kTooMany <= groups * rows;
 }
 
 Status ReduceOperator::PassOn(const Batch& batch) {

@@ -40,7 +40,8 @@ class ReduceOperator : public Operator {
 
  private:
   Status Restart();
-  // Would there be a million groups and more, at the rate at which the batch brought new ones?
+  // Are most rows so far groups of their own, and would there be a million groups and more, at the rate at which the
+  // batch brought new ones?
   bool TooManyKeys(int64_t rows, int64_t new_groups) const;
   // Each row as the state of a group.
   Status PassOn(const Batch& batch);
@@ -57,7 +58,8 @@ class ReduceOperator : public Operator {
   const int level_;
   std::vector<int> values_;  // The columns that are no keys, once the width is known.
   int width_ = -1;
-  int64_t passing_rows_ = 0;  // So many rows are not combined.
+  int64_t combined_rows_ = 0;  // In the groups.
+  int64_t passing_rows_ = 0;   // So many rows are not combined.
   std::unique_ptr<GroupIndex> index_;
   std::unique_ptr<Reducer> reducer_;
   base::Reservation memory_;
