@@ -607,12 +607,7 @@ Status RunInCourse(Session& session, const std::shared_ptr<flow::Graph>& graph, 
     parts.pool = std::make_unique<exec::WorkerPool>(threads, HostsOf(parts, threads));
   }
   // Who asks for a limit wants it kept by the whole process.
-  constexpr int64_t kPlenty = int64_t{1} << 30;
-  if (parts.options.memory_bytes > 0) {
-    env::ReturnMemoryEarly(parts.options.memory_bytes);
-  } else if (memory >= kPlenty) {
-    env::KeepMemory();
-  }
+  if (parts.options.memory_bytes > 0) env::ReturnMemoryEarly(parts.options.memory_bytes);
   const bool reports = parts.options.stats || !parts.options.stats_file.empty() || !parts.options.trace_file.empty();
   exec::RunReport report(graph->name());
   Counters counters;

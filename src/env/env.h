@@ -237,9 +237,6 @@ std::unique_ptr<Env> MakePosixEnv();
 // From now on, large pieces of memory go back to the system as soon as they are freed: slower, and smaller. The less
 // memory there is to be, the smaller are those that count as large.
 void ReturnMemoryEarly(int64_t limit_bytes);
-// From now on, memory that was freed is kept for what comes next: faster, and larger. For processes that may take a
-// good part of the machine.
-void KeepMemory();
 
 // Lets go of what was read of the program and its libraries to start: what is needed again is read again. For processes
 // that run for days and do little.

@@ -167,7 +167,7 @@ void ReturnMemoryEarly(int64_t limit_bytes) {
   constexpr int64_t kRoomy = 96 << 20;
   const bool roomy = limit_bytes >= kRoomy;
   mallopt(M_MMAP_THRESHOLD, (roomy ? 128 : 8) << 10);
-  // As they were before a run without a limit.
+  // It may have grown with the other one.
   mallopt(M_TRIM_THRESHOLD, 128 << 10);
   if (roomy) return;
   // What one thread freed, another cannot have: with a heap for each thread, 12 MB more of 32 were in gaps. glibc knows
@@ -176,13 +176,6 @@ void ReturnMemoryEarly(int64_t limit_bytes) {
   // Half of the 15 MB that the program and its libraries have.
   static std::once_flag once;
   std::call_once(once, ForgetStart);
-}
-
-void KeepMemory() {
-  // By itself glibc gives the end of a thread's heap back with nearly each batch that is freed, and takes it again page
-  // by page. (A large M_TOP_PAD makes that faster still, and makes a process grow by some 250 bytes with each flow.)
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
 }
 
 }  // namespace glim::env
