@@ -8,22 +8,18 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from cli_test import sanitized  # noqa: E402
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 BUILD = os.path.abspath(os.environ.get("GLIM_BUILD", os.path.join(ROOT, "build", "release")))
 QEMU = shutil.which("qemu-x86_64") or shutil.which("qemu-x86_64-static")
 # Of 2006, with SSSE3 and no more; and what every x86-64 has.
 PROCESSORS = ("core2duo", "qemu64")
-
-
-def sanitized():
-    try:
-        with open(os.path.join(BUILD, "CMakeCache.txt")) as cache:
-            return any(line.startswith("GLIM_SANITIZE:") and line.strip().split("=", 1)[1] for line in cache)
-    except FileNotFoundError:
-        return False
 
 
 @unittest.skipIf(QEMU is None, "there is no qemu-x86_64")
