@@ -178,6 +178,9 @@ class Bench:
 
     # ---- at work ----
 
+    def command(self, name):
+        return f"./dev bench flow --mb {self.options.mb} --rows {self.options.rows} --only {name}"
+
     def measure(self, name):
         if name == "linear":
             return self.measure_linear()
@@ -188,7 +191,7 @@ class Bench:
             if not program.failure and answers[program.name] != answers[work.programs[0].name]:
                 raise SystemExit(f"{name}: {program.name} answers otherwise than {work.programs[0].name}: {answers}")
         print_table(work.title, work.programs, work.programs[0], work.amount, work.unit)
-        return {"title": work.title, "command": f"./dev bench flow --only {name}", "rounds": self.options.rounds,
+        return {"title": work.title, "command": self.command(name), "rounds": self.options.rounds,
                 "programs": [report.of_program(program) for program in work.programs], "marks": self.marks(work)}
 
     @staticmethod
@@ -223,7 +226,7 @@ class Bench:
         print_table(title, programs, programs[0])
         per_mb = [(program.median() - start.median()) / mb for program, mb in zip(programs, sizes)]
         text = ", ".join(f"{1000 * seconds:.2f} ms/MB at {mb} MB" for seconds, mb in zip(per_mb, sizes))
-        return {"title": title, "command": "./dev bench flow --only linear", "rounds": self.options.rounds,
+        return {"title": title, "command": self.command("linear"), "rounds": self.options.rounds,
                 "programs": [report.of_program(program) for program in programs],
                 "marks": [{"text": f"Glim: {text} (mark: within 1.5 of each other)", "met": max(per_mb) <= 1.5 * min(per_mb)}]}
 
