@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdio>
 #include <deque>
 #include <functional>
@@ -24,6 +23,7 @@
 #include "cluster/job/cached_places.h"
 #include "cluster/job/driver_answers.h"
 #include "cluster/job/driver_events.h"
+#include "cluster/job/executors.h"
 #include "cluster/job/line.h"
 #include "cluster/job/messages.h"
 #include "cluster/job/peer.h"
@@ -34,41 +34,24 @@
 #include "exec/graph_codec.h"
 #include "exec/plan_tasks.h"
 #include "net/event_loop.h"
-#include "net/transport.h"
 #include "plan/processes.h"
 
 namespace glim::cluster {
 namespace {
 
-constexpr int64_t kConnectNanos = 3'000'000'000;
 constexpr int kAttemptsMax = 4;
-
-struct Place {
-  ExecutorPlace executor;
-  std::shared_ptr<Peer> peer;
-  uint64_t outcomes_told = 0;  // Of the program's runs.
-};
 
 }  // namespace
 
 class JobDriver::Impl {
  public:
-  Impl(env::Env& env, JobDriverOptions options) : env_(env), options_(std::move(options)) {
-    net::TransportOptions transport;
-    transport.messages = &JobMessages();
-    transport.key = options_.key;
-    if (options_.key != nullptr) transport.cluster = options_.key->cluster;
-    transport.node = "driver";
-    transport.role = net::Role::kClient;
-    transport.limits.payload_bytes_max = kPayloadBytesMax;
-    loop_.Call([&] { transport_ = net::MakeTcpTransport(loop_, std::move(transport)); });
-  }
+  Impl(env::Env& env, JobDriverOptions options) : env_(env), options_(std::move(options)) {}
 
   // First who makes connections, then connections: whoever is told of their end, or asks until then, finds the rest as
   // it was.
   ~Impl() {
     launcher_.reset();
-    transport_.reset();
+    executors_.reset();
   }
 
   Status Run(const plan::Plan& plan, exec::WorkerPool* pool, const exec::RunnerOptions& options, const JobOptions& job);
@@ -77,14 +60,6 @@ class JobDriver::Impl {
   class JobRun;
 
   void OnQuestion(const std::shared_ptr<Peer>& peer, const net::Frame& frame);
-  void OnLost(int place, const Status& why);
-  // In the launcher's thread. The numbers of the new ones.
-  Result<std::vector<int>> Launch();
-  int AddExecutor(const ExecutorPlace& executor);
-  size_t place_count() const {
-    const std::lock_guard lock(mutex_);
-    return places_.size();
-  }
   // In the reporter's thread. What does not arrive is sent again with the next report.
   void SendLog(const std::string& id, JobLog& log) {
     if (options_.add_to_log == nullptr) return;
@@ -102,11 +77,10 @@ class JobDriver::Impl {
   const JobDriverOptions options_;
   const uint64_t session_ = env_.RandomSeed();  // Its runs are no other session's.
   net::EventLoop loop_;
-  std::unique_ptr<net::Transport> transport_;
-  mutable std::mutex mutex_;  // Of the next three.
-  std::map<int, Place> places_;
-  JobRun* run_ = nullptr;
-  int next_place_ = 1;
+  std::unique_ptr<Executors> executors_ = std::make_unique<Executors>(
+      options_, loop_,
+      [this](const std::shared_ptr<Peer>& asking, const net::Frame& frame) { OnQuestion(asking, frame); });
+  JobRun* run_ = nullptr;  // The loop's.
   uint64_t next_run_ = 1;
   CachedPlaces cached_places_;  // The running thread's.
   std::unique_ptr<Line> launcher_ = std::make_unique<Line>();
@@ -170,8 +144,6 @@ class JobDriver::Impl::JobRun {
     return status;
   }
 
-  // Any thread.
-  void OnLost(int place, const Status& why) { events_->Add(PlaceLost{place, why}); }
   // In the loop: what caches hold.
   void OnFetchCached(const std::shared_ptr<Peer>& peer, const net::Frame& frame) {
     const auto fetch = FromFrame<FetchCached>(frame);
@@ -314,7 +286,7 @@ class JobDriver::Impl::JobRun {
     status_.tasks_done = 0;
     for (int task = 0; task < tasks_.shape(stage).tasks; ++task)
       status_.tasks_done += schedule_.HasRun(stage, task) ? 1 : 0;
-    status_.executors = static_cast<uint32_t>(driver_.place_count());
+    status_.executors = static_cast<uint32_t>(driver_.executors_->count());
     reporting_->store(true);
     driver_.reporter_->Add([&driver = driver_, status = status_, cancel = cancel_, reporting = reporting_, log = log_] {
       if (driver.options_.report(status)) cancel->store(true);
@@ -411,10 +383,7 @@ class JobDriver::Impl::JobRun {
 
   TellStage WhatToTell(int stage) {
     TellStage tell{.run = number_, .stage = stage, .executors = {}, .shapes = {}, .rows = {}, .tables = {}};
-    {
-      const std::lock_guard lock(driver_.mutex_);
-      for (const auto& [number, place] : driver_.places_) tell.executors.emplace_back(number, place.executor.address);
-    }
+    for (auto& [number, address] : driver_.executors_->Addresses()) tell.executors.emplace_back(number, address);
     const std::vector<int> inputs = InputsOf(stage);
     std::set<int> shaped(inputs.begin(), inputs.end());
     const std::function<void(int)> add = [&](int s) {
@@ -484,10 +453,9 @@ class JobDriver::Impl::JobRun {
   // An error that may be due to the machine where it happened; what functions do is the same everywhere.
   Status At(int place, Status status) {
     if (status.code() == Code::kUserCode || status.code() == Code::kCancelled) return status;
-    const std::lock_guard lock(driver_.mutex_);
-    const auto it = driver_.places_.find(place);
-    if (it == driver_.places_.end() || it->second.executor.host.empty()) return status;
-    return std::move(status).With("on " + it->second.executor.host);
+    const auto executor = driver_.executors_->Find(place);
+    if (!executor || executor->host.empty()) return status;
+    return std::move(status).With("on " + executor->host);
   }
 
   // What it read, or what it ran on, is gone. An executor that was told to end breaks off its tasks before it goes, and
@@ -596,21 +564,19 @@ class JobDriver::Impl::JobRun {
     if (IsLost(opened.place)) return Status::Ok();
     if (opened.status.code() == Code::kStale) return Status::Ok();
     RETURN_IF_ERROR(std::move(opened.status));
-    const std::lock_guard lock(driver_.mutex_);
-    const auto place = driver_.places_.find(opened.place);
-    if (place == driver_.places_.end()) return Status::Ok();
+    const auto executor = driver_.executors_->Find(opened.place);
+    if (!executor) return Status::Ok();
     open_.insert(opened.place);
-    schedule_.AddPlace(opened.place, place->second.executor.slots);
-    log_->Say(fmt::format("executor at {}{}{}: {} tasks at a time", place->second.executor.address,
-                          place->second.executor.host.empty() ? "" : " on ", place->second.executor.host,
-                          place->second.executor.slots));
+    schedule_.AddPlace(opened.place, executor->slots);
+    log_->Say(fmt::format("executor at {}{}{}: {} tasks at a time", executor->address,
+                          executor->host.empty() ? "" : " on ", executor->host, executor->slots));
     return Status::Ok();
   }
 
   // While the others work.
   Status LookForExecutors() {
     const int64_t now = env_.clock().MonotonicNanos();
-    if (driver_.place_count() > 0) {
+    if (driver_.executors_->count() > 0) {
       without_since_.reset();
     } else if (!without_since_) {
       without_since_ = now;
@@ -621,7 +587,8 @@ class JobDriver::Impl::JobRun {
     if (launching_ || (!launch_soon_ && now < look_at_)) return Status::Ok();
     launch_soon_ = false;
     launching_ = true;
-    driver_.launcher_->Add([&driver = driver_, events = events_] { events->Add(Launched{driver.Launch()}); });
+    driver_.launcher_->Add(
+        [&driver = driver_, events = events_] { events->Add(Launched{driver.executors_->Launch()}); });
     return Status::Ok();
   }
 
@@ -637,20 +604,13 @@ class JobDriver::Impl::JobRun {
   // ---------------------------------------------------------------------------------------------------------
   // executors
 
-  std::shared_ptr<Peer> PeerAt(int place) {
-    const std::lock_guard lock(driver_.mutex_);
-    const auto it = driver_.places_.find(place);
-    return it == driver_.places_.end() ? lost_peer_ : it->second.peer;
-  }
+  std::shared_ptr<Peer> PeerAt(int place) { return driver_.executors_->PeerAt(place); }
 
   Status OpenAtExecutors() {
     ASSIGN_OR_RETURN(graph_, exec::EncodeGraph(*spread_.plan.graph));
-    std::vector<int> places;
-    {
-      const std::lock_guard lock(driver_.mutex_);
-      driver_.run_ = this;
-      for (const auto& [number, place] : driver_.places_) places.push_back(number);
-    }
+    driver_.loop_.Call([this] { driver_.run_ = this; });
+    const std::vector<int> places = driver_.executors_->Listen(
+        [events = events_](int place, const Status& why) { events->Add(PlaceLost{place, why}); });
     for (const int place : places) OpenAt(place);
     while (open_.size() + lost_.size() < places.size()) {
       RETURN_IF_ERROR(WorkOff(events_->Wait(std::chrono::milliseconds(100))));
@@ -660,25 +620,16 @@ class JobDriver::Impl::JobRun {
   }
 
   void OpenAt(int place) {
-    ExecutorPlace executor;
-    TellOutcomes tell;
-    {
-      const std::lock_guard lock(driver_.mutex_);
-      const auto it = driver_.places_.find(place);
-      if (it == driver_.places_.end()) return;  // Lost already; we are told.
-      executor = it->second.executor;
-      tell.first = it->second.outcomes_told + 1;
-      for (uint64_t& told = it->second.outcomes_told; told < job_.outcomes.size(); ++told)
-        tell.outcomes.push_back(*job_.outcomes[told]);
-    }
-    if (!tell.outcomes.empty()) PeerAt(place)->Ask(ToFrame(tell), [](const Result<net::Frame>&) {});
+    const auto executor = driver_.executors_->Find(place);
+    if (!executor) return;  // Lost already; we are told.
+    driver_.executors_->TellOutcomes(place, job_.outcomes);
     OpenRun open{.run = number_,
                  .job = fmt::format("{:016x} {}", driver_.session_, number_),
                  .place = place,
                  .plan_hash = plan::Fingerprint(spread_.plan),
                  .ends = {spread_.plan.ends.begin(), spread_.plan.ends.end()},
                  .partitions = options_.partitions,
-                 .memory_bytes = executor.memory_bytes,
+                 .memory_bytes = executor->memory_bytes,
                  .lua_memory_bytes = job_.hosts.lua_memory_bytes_max,
                  .lua_path = job_.hosts.lua_path,
                  .folder = env::CurrentFolder(),
@@ -728,51 +679,18 @@ class JobDriver::Impl::JobRun {
     }
   }
 
-  // Waits until all have ended, but for no one who does not.
   void EndAtExecutors() {
-    struct Waiting {
-      std::mutex mutex;
-      std::condition_variable changed;
-      size_t left = 0;
-    };
-    auto waiting = std::make_shared<Waiting>();
-    std::vector<std::shared_ptr<Peer>> peers;
-    {
-      const std::lock_guard lock(driver_.mutex_);
-      for (const auto& [number, place] : driver_.places_) peers.push_back(place.peer);
-    }
-    waiting->left = peers.size();
-    for (const auto& peer : peers) {
-      peer->Ask(ToFrame(EndRun{number_}), [waiting](const Result<net::Frame>&) {
-        {
-          const std::lock_guard lock(waiting->mutex);
-          --waiting->left;
-        }
-        waiting->changed.notify_one();
-      });
-    }
-    std::unique_lock lock(waiting->mutex);
-    bool ended = false;
-    do {  // They end when what they have printed is written here, which may take as long as it likes.
-      ended = waiting->changed.wait_for(lock, std::chrono::nanoseconds(kEndNanos), [&] { return waiting->left == 0; });
-    } while (!ended && driver_.answers_->printing() && !env_.interrupted());
-    lock.unlock();
-    // Who does not end in time is stuck in a function without an end: it is of no use any more.
-    if (!ended) {
-      for (const auto& peer : peers) peer->Close();
-    }
+    // They end when what they have printed is written here, which may take as long as it likes.
+    driver_.executors_->EndRun(number_, [this] { return driver_.answers_->printing() && !env_.interrupted(); });
     // Answers that come from now on find nobody.
-    driver_.loop_.Call([this] {
-      const std::lock_guard driver_lock(driver_.mutex_);
-      driver_.run_ = nullptr;
-    });
+    (void)driver_.executors_->Listen(nullptr);
+    driver_.loop_.Call([this] { driver_.run_ = nullptr; });
   }
 
   static constexpr size_t kLostMax = 16;
   static constexpr int64_t kReportNanos = 500'000'000;
   static constexpr int64_t kLastReportNanos = 1'000'000'000;
   static constexpr int64_t kPutOffNanos = 1'000'000'000;
-  static constexpr int64_t kEndNanos = 2'000'000'000;
 
   Impl& driver_;
   env::Env& env_;
@@ -811,44 +729,10 @@ class JobDriver::Impl::JobRun {
   const std::shared_ptr<JobLog> log_ = std::make_shared<JobLog>(env_.clock());
   const std::shared_ptr<std::atomic<bool>> cancel_ = std::make_shared<std::atomic<bool>>(false);
   Counters counters_;
-  std::shared_ptr<Peer> lost_peer_ = Peer::MakeLost(driver_.loop_);
 };
-
-Result<std::vector<int>> JobDriver::Impl::Launch() {
-  std::vector<ExecutorPlace> at_work;
-  {
-    const std::lock_guard lock(mutex_);
-    for (const auto& [number, place] : places_) at_work.push_back(place.executor);
-  }
-  ASSIGN_OR_RETURN(const std::vector<ExecutorPlace> executors, options_.launch(at_work));
-  std::vector<int> numbers;
-  for (const ExecutorPlace& executor : executors) numbers.push_back(AddExecutor(executor));
-  return numbers;
-}
-
-int JobDriver::Impl::AddExecutor(const ExecutorPlace& executor) {
-  int place = 0;
-  loop_.Call([&] {
-    {
-      const std::lock_guard lock(mutex_);
-      place = next_place_++;
-    }
-    auto peer = std::make_shared<Peer>(
-        loop_, fmt::format("executor {} at {}", place, executor.address),
-        [this](const std::shared_ptr<Peer>& asking, const net::Frame& frame) { OnQuestion(asking, frame); },
-        [this, place](const std::shared_ptr<Peer>&, const Status& why) { OnLost(place, why); });
-    {
-      const std::lock_guard lock(mutex_);
-      places_[place] = {executor, peer, 0};
-    }
-    peer->Attach(transport_->Connect(executor.address, kConnectNanos, peer));
-  });
-  return place;
-}
 
 void JobDriver::Impl::OnQuestion(const std::shared_ptr<Peer>& peer, const net::Frame& frame) {
   if (answers_->Take(peer, frame)) return;
-  const std::lock_guard lock(mutex_);
   const bool fetches = frame.header.type == kFetchMessage || frame.header.type == kFetchCachedMessage;
   if (!fetches || run_ == nullptr) {
     peer->Answer(MakeAnswer(frame.header.request, Status::Stale("the driver has no such run")));
@@ -859,12 +743,6 @@ void JobDriver::Impl::OnQuestion(const std::shared_ptr<Peer>& peer, const net::F
   }
 }
 
-void JobDriver::Impl::OnLost(int place, const Status& why) {
-  const std::lock_guard lock(mutex_);
-  places_.erase(place);
-  if (run_ != nullptr) run_->OnLost(place, why);
-}
-
 Status JobDriver::Impl::Run(const plan::Plan& plan, exec::WorkerPool* pool, const exec::RunnerOptions& options,
                             const JobOptions& job) {
   std::fflush(stdout);
@@ -872,9 +750,9 @@ Status JobDriver::Impl::Run(const plan::Plan& plan, exec::WorkerPool* pool, cons
   const int64_t until = env_.clock().MonotonicNanos() + options_.patience_nanos;
   Status launched;
   while (true) {
-    const bool had_some = place_count() > 0;
-    launcher_->Call([&] { launched = Launch().status(); });
-    if (place_count() > 0) break;
+    const bool had_some = executors_->count() > 0;
+    launcher_->Call([&] { launched = executors_->Launch().status(); });
+    if (executors_->count() > 0) break;
     // Those that made others unnecessary were lost just now.
     if (launched.ok() && had_some) continue;
     if (env_.interrupted()) return Status::Cancelled("interrupted");
