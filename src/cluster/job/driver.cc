@@ -750,12 +750,15 @@ Status JobDriver::Impl::Run(const plan::Plan& plan, exec::WorkerPool* pool, cons
   const int64_t until = env_.clock().MonotonicNanos() + options_.patience_nanos;
   Status launched;
   while (true) {
-    const bool had_some = executors_->count() > 0;
-    launcher_->Call([&] { launched = executors_->Launch().status(); });
+    const size_t had = executors_->count();
+    Result<std::vector<int>> started = std::vector<int>();
+    launcher_->Call([&] { started = executors_->Launch(); });
     if (executors_->count() > 0) break;
-    // Those that made others unnecessary were lost just now.
-    if (launched.ok() && had_some) continue;
+    launched = started.status();
     if (env_.interrupted()) return Status::Cancelled("interrupted");
+    // Those that made others unnecessary were lost just now, or so were those that have just started.
+    const bool lost = launched.ok() && (had > 0 || !started->empty());
+    if (lost && env_.clock().MonotonicNanos() <= until) continue;
     if (launched.ok()) launched = Status(Code::kUnreachable, "there are no executors");
     if (launched.code() != Code::kUnavailable || env_.clock().MonotonicNanos() > until) return launched;
     constexpr int64_t kPauseNanos = 200'000'000;
