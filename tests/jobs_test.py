@@ -53,6 +53,12 @@ FLOWS = {
         squares:Filter(function(k) return k == 3 end):Limit(3):Print()
         local names = flow:Range(0, 10):Map(function(n) return n, "name " .. n end):AsTable()
         squares:Limit(15):Map(function(k, v) return names[k], v end):Print()""",
+    "tables that parts of a union and other tables are made with": """
+        local names = flow:Range(0, 10):Map(function(n) return n, "name " .. n end):AsTable()
+        local more = flow:Range(0, 10):Map(function(n) return n, names[n] .. "!" end):AsTable()
+        local words = flow:TextFile("words.txt"):Map(function(line) return #line, 1 end)
+        words:Map(function(n) return names[n % 10], 1 end):Union(words:Map(function(n) return more[n % 10], 2 end), words)
+          :Partition(3):ReduceBy(glim.sum):Sort():Print()""",
     "programs": """
         flow:TextFile("words.txt"):Pipe("tr a-z A-Z"):Limit(5):Print()
         flow:Strings{"a b", "$(c)", "'d"}:PipeAsArgs("echo got $1"):Print()""",

@@ -389,12 +389,12 @@ class JobDriver::Impl::JobRun {
     const std::function<void(int)> add = [&](int s) {
       shaped.insert(s);
       for (const int part : stages_[s].parts) add(part);
+      for (const int table : stages_[s].tables) {
+        add(table);
+        tell.tables.push_back(table);
+      }
     };
     add(stage);
-    for (const int table : stages_[stage].tables) {
-      add(table);
-      tell.tables.push_back(table);
-    }
     for (const int s : shaped) tell.shapes.emplace_back(s, tasks_.shape(s));
     for (const int input : inputs) {
       StageRows rows{.stage = input, .producers = {}};
