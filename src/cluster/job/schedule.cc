@@ -43,10 +43,12 @@ void Schedule::LosePlace(int place) {
     bool moved = false;
     for (size_t t = 0; t < stage.tasks.size(); ++t) {
       Task& task = stage.tasks[t];
+      if (GoesOn(stage, static_cast<int>(t), place)) continue;
       if (task.state == Task::kWaiting || task.place != place) continue;
       if (task.state == Task::kRunning) {
         const Step step{.place = place, .stage = static_cast<int>(s), .task = static_cast<int>(t)};
         KeepFailure(TriedOften(step));
+        stage.since.erase({task.begun, step.task});
         Wait(static_cast<int>(s), static_cast<int>(t));
       } else if (!stage.released && stage.gives_rows) {
         MarkWaiting(static_cast<int>(s), static_cast<int>(t));
@@ -81,11 +83,17 @@ void Schedule::Prefer(int stage, std::vector<int> places) {
   for (const int task : s.waiting) s.waiting_for[s.preferred[task]].insert(task);
 }
 
+void Schedule::MayRace(int stage, int64_t after) {
+  CHECK(stages_[stage].once.empty());
+  stages_[stage].race_after = after;
+}
+
 bool Schedule::Done(int stage) const { return stages_[stage].done == static_cast<int>(stages_[stage].tasks.size()); }
 
 bool Schedule::IsAtWork(int stage) const {
   const std::vector<Task>& tasks = stages_[stage].tasks;
-  return std::any_of(tasks.begin(), tasks.end(), [](const Task& task) { return task.state == Task::kRunning; }) ||
+  return !stages_[stage].others.empty() ||
+         std::any_of(tasks.begin(), tasks.end(), [](const Task& task) { return task.state == Task::kRunning; }) ||
          std::any_of(places_.begin(), places_.end(),
                      [&](const auto& place) { return place.second.telling && place.second.telling_of == stage; });
 }
@@ -102,8 +110,26 @@ void Schedule::MarkWaiting(int stage, int task) {
     KeepFailure(Status::Unavailable(fmt::format(
         "rows of stage {} were lost, whose tasks push to a table and are not run again: {}", stage + 1, once)));
   }
+  if (const auto other = stages_[stage].others.extract(task); !other.empty()) {
+    t.state = Task::kRunning;
+    t.place = other.mapped();
+    return;
+  }
   Wait(stage, task);
   t.place = -1;
+}
+
+bool Schedule::GoesOn(Stage& stage, int task, int place) {
+  const auto other = stage.others.find(task);
+  if (other == stage.others.end()) return false;
+  Task& t = stage.tasks[task];
+  if (other->second != place) {
+    // A winner is not at work; what it gave is another matter.
+    if (t.state != Task::kRunning || t.place != place) return false;
+    t.place = other->second;
+  }
+  stage.others.erase(other);
+  return true;
 }
 
 void Schedule::Moved(int stage) {
@@ -133,9 +159,12 @@ bool Schedule::IsFree(const Stage& stage, int stage_number, const Place& place) 
   if (place.running >= place.slots || place.telling) return false;
   const auto told = place.told.find(stage_number);
   if (told != place.told.end() && told->second == stage.version) return true;
-  // To be told first, for which it has none of the stage at work.
-  const auto running = place.running_of_stage.find(stage_number);
-  return running == place.running_of_stage.end() || running->second == 0;
+  // To be told first, for which it has none of the stage at work, and of its inputs none that is left over.
+  const auto works_on = [&](int number) {
+    const auto running = place.running_of_stage.find(number);
+    return running != place.running_of_stage.end() && running->second > 0;
+  };
+  return !works_on(stage_number) && std::none_of(stage.inputs.begin(), stage.inputs.end(), works_on);
 }
 
 std::optional<int> Schedule::PlaceFor(int stage, int task) const {
@@ -179,14 +208,23 @@ Schedule::Step Schedule::Begin(int stage, int task, int number) {
     return {.kind = Step::kTell, .place = number, .stage = stage};
   }
   Task& t = s.tasks[task];
-  t.state = Task::kRunning;
-  t.place = number;
+  const bool second = t.state == Task::kRunning;
+  if (second) {
+    t.raced = true;
+    s.since.erase({t.begun, task});
+    CHECK(t.place != number && s.others.emplace(task, number).second);
+  } else {
+    t.state = Task::kRunning;
+    t.place = number;
+    t.begun = now_;
+    if (s.race_after && !t.raced && !t.at_driver) s.since.emplace(now_, task);
+  }
   (t.at_driver ? s.waiting_at_driver : s.waiting).erase(task);
   if (!s.preferred.empty() && !t.at_driver) s.waiting_for[s.preferred[task]].erase(task);
   ++place.running;
   ++place.running_of_stage[stage];
   List(number);
-  return {.kind = Step::kRun, .place = number, .stage = stage, .task = task, .attempt = t.attempts++};
+  return {.kind = Step::kRun, .place = number, .stage = stage, .task = task, .attempt = t.attempts++, .second = second};
 }
 
 std::optional<Schedule::Step> Schedule::Next() {
@@ -203,7 +241,31 @@ std::optional<Schedule::Step> Schedule::Next() {
     // Where it could not run, those who avoid a place cannot either.
     if (s.tasks[task].avoid == -1) break;
   }
+  return s.waiting.empty() ? Race(stage) : std::nullopt;
+}
+
+std::optional<Schedule::Step> Schedule::Race(int stage) {
+  Stage& s = stages_[stage];
+  if (!s.race_after || 2 * s.done < static_cast<int>(s.tasks.size())) return std::nullopt;
+  for (const auto& [begun, task] : s.since) {  // Those at work for longest first.
+    if (now_ - begun <= *s.race_after || now_ - begun <= 2 * MedianOf(s)) break;
+    for (const auto& [unused, number] : free_) {
+      const Task& t = s.tasks[task];
+      if (number == t.place || number == t.avoid || !IsFree(s, stage, places_.at(number))) continue;
+      return Begin(stage, task, number);
+    }
+  }
   return std::nullopt;
+}
+
+int64_t Schedule::MedianOf(Stage& stage) {
+  if (stage.took.empty()) return 0;
+  if (stage.median.first != stage.took.size()) {
+    const auto middle = stage.took.begin() + static_cast<std::ptrdiff_t>(stage.took.size() / 2);
+    std::nth_element(stage.took.begin(), middle, stage.took.end());
+    stage.median = {stage.took.size(), *middle};
+  }
+  return stage.median.second;
 }
 
 void Schedule::Told(const Step& step) {
@@ -234,10 +296,36 @@ void Schedule::EndRun(const Step& step) {
 
 void Schedule::Succeeded(const Step& step) {
   EndRun(step);
-  Task& task = stages_[step.stage].tasks[step.task];
-  CHECK(task.state == Task::kRunning && task.place == step.place);
+  Stage& stage = stages_[step.stage];
+  Task& task = stage.tasks[step.task];
+  CHECK(task.state == Task::kRunning);
+  if (task.place != step.place) {
+    const auto other = stage.others.find(step.task);
+    CHECK(other != stage.others.end() && other->second == step.place);
+    std::swap(other->second, task.place);
+  }
+  if (stage.race_after) stage.took.push_back(now_ - task.begun);
+  stage.since.erase({task.begun, step.task});
   task.state = Task::kDone;
-  ++stages_[step.stage].done;
+  ++stage.done;
+}
+
+std::optional<int> Schedule::LeftOverOf(int stage, int task) const {
+  const auto other = stages_[stage].others.find(task);
+  if (other == stages_[stage].others.end() || !HasRun(stage, task)) return std::nullopt;
+  return other->second;
+}
+
+bool Schedule::IsLeftOver(const Step& step) const { return LeftOverOf(step.stage, step.task) == step.place; }
+
+bool Schedule::IsRace(const Step& step) const {
+  return !HasRun(step.stage, step.task) && stages_[step.stage].others.contains(step.task);
+}
+
+void Schedule::Dropped(const Step& step) {
+  CHECK(IsLeftOver(step));
+  EndRun(step);
+  stages_[step.stage].others.erase(step.task);
 }
 
 void Schedule::KeepFailure(Status status) {
@@ -245,7 +333,8 @@ void Schedule::KeepFailure(Status status) {
 }
 
 Status Schedule::TriedOften(const Step& step) const {
-  const int attempts = stages_[step.stage].tasks[step.task].attempts;
+  const Task& task = stages_[step.stage].tasks[step.task];
+  const int attempts = task.attempts - (task.raced ? 1 : 0);
   if (const std::string& once = stages_[step.stage].once; !once.empty()) {
     return Status::Unavailable(
         fmt::format("task {} of stage {} pushes to a table and was lost with its executor; a part of its pushes may "
@@ -267,8 +356,12 @@ bool Schedule::InputsMovedSince(const Step& step) const {
 
 Status Schedule::RowsLost(const Step& step) {
   EndRun(step);
-  Task& task = stages_[step.stage].tasks[step.task];
-  CHECK(task.state == Task::kRunning && task.place == step.place);
+  Stage& stage = stages_[step.stage];
+  Task& task = stage.tasks[step.task];
+  CHECK(task.state == Task::kRunning);
+  if (GoesOn(stage, step.task, step.place)) return Status::Ok();
+  CHECK(task.place == step.place);
+  stage.since.erase({task.begun, step.task});
   Wait(step.stage, step.task);
   task.place = -1;
   task.avoid = step.place;

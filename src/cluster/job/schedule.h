@@ -11,7 +11,13 @@
 // bound to the driver (its source or its sink is there) or to the executors.
 //
 // Before tasks of a stage run at a place, the place is told how the stage is cut and where its inputs are (kTell), and
-// again when an input had to be made anew, for which it has no task of that stage at work.
+// again when an input had to be made anew, for which it has no task of that stage or of its inputs at work.
+//
+// A straggler is a task that takes much longer than its fellows; its machine may be busy, or its disk ill. When a slot
+// has nothing else to do, it is begun a second time elsewhere. The first of both to end wins, and its rows are the
+// task's; the other one is left over: what it gives is dropped, and until it has ended nobody tells its place where the
+// rows are that it is about to write. Should the winner's rows be lost, it is an attempt like any other again. Only
+// stages of which that was said (MayRace) have tasks at work twice.
 //
 // Thread: one.
 #pragma once
@@ -48,6 +54,12 @@ class Schedule {
   void RunOnce(int stage, std::string why) { stages_[stage].once = std::move(why); }
   // Task i is best run where task i of that input ran.
   void RunBeside(int stage, int input) { stages_[stage].beside = input; }
+  // Its tasks may be at work in two places at once: one that has taken longer than `after`, and than twice the median
+  // of those that have run, which are half of all. Expects: it is not RunOnce, and its tasks push to no table, where a
+  // later attempt would shut out an earlier one that is about to win.
+  void MayRace(int stage, int64_t after);
+  // The time, in any unit. Never goes back.
+  void Tick(int64_t now) { now_ = now; }
   // Each task is best run at a place of its own, as long as that is there. Expects: SetTasks.
   void Prefer(int stage, std::vector<int> places);
   // From now on the tasks of this stage are wanted. Expects: SetTasks, also of its inputs.
@@ -66,8 +78,9 @@ class Schedule {
     enum Kind { kTell, kRun } kind = kRun;
     int place = 0;
     int stage = 0;
-    int task = 0;     // Of kRun, as is
-    int attempt = 0;  // from 0, each larger than all before it, also when the task had succeeded meanwhile.
+    int task = 0;         // Of kRun, as is
+    int attempt = 0;      // from 0, each larger than all before it, also when the task had succeeded meanwhile.
+    bool second = false;  // An earlier attempt is at work, too.
   };
   // What can be begun now; nullopt: wait until something that was begun has ended.
   std::optional<Step> Next();
@@ -79,6 +92,13 @@ class Schedule {
   // enough. What comes of a place that was lost meanwhile is not to be told.
   void Succeeded(const Step& step);
   Status RowsLost(const Step& step);
+  // Another attempt of the task has won: what this one gave is not wanted. Its end is told by Dropped alone.
+  bool IsLeftOver(const Step& step) const;
+  void Dropped(const Step& step);
+  // Another attempt of the task is at work, too: after RowsLost it goes on.
+  bool IsRace(const Step& step) const;
+  // Where an attempt of a task that has run is left over.
+  std::optional<int> LeftOverOf(int stage, int task) const;
   // Where the step looked for rows is not where they are, or will be: it can be tried again at once.
   bool InputsMovedSince(const Step& step) const;
   // Somebody else has the rows of the task now.
@@ -96,9 +116,11 @@ class Schedule {
   struct Task {
     enum State : uint8_t { kWaiting, kRunning, kDone } state = kWaiting;
     bool at_driver = false;
-    int place = -1;    // Of kRunning and kDone.
-    int attempts = 0;  // Begun.
-    int avoid = -1;    // It failed there.
+    int place = -1;      // Of kRunning and kDone.
+    int attempts = 0;    // Begun.
+    int avoid = -1;      // It failed there.
+    int64_t begun = 0;   // When, of the first attempt of those at work.
+    bool raced = false;  // It was begun a second time; that is done once.
   };
   struct Stage {
     std::vector<int> inputs;
@@ -113,6 +135,11 @@ class Schedule {
     std::string once;      // Why; empty: they may run again.
     uint64_t version = 1;  // Counts the changes of where its inputs are.
     int not_told = 0;
+    std::optional<int64_t> race_after;
+    std::map<int, int> others;                // Of tasks at work twice or left over: where else than at Task::place.
+    std::set<std::pair<int64_t, int>> since;  // With race_after, tasks at work that were not raced: when begun, which.
+    std::vector<int64_t> took;                // And those that have run.
+    std::pair<size_t, int64_t> median = {0, 0};  // Of the first so many in `took`.
   };
   struct Place {
     int slots = 0;
@@ -126,7 +153,10 @@ class Schedule {
 
   // The stage whose tasks are to run so that those of `stage` can: itself, or an input that is not whole.
   int Missing(int stage);
+  // What it gave is gone.
   void MarkWaiting(int stage, int task);
+  // An attempt at work has ended without rows, or its place has. True: the other one goes on.
+  bool GoesOn(Stage& stage, int task, int place);
   void Wait(int stage, int task);
   Step Begin(int stage, int task, int place);
   // After its slots or what it is told has changed.
@@ -138,6 +168,8 @@ class Schedule {
   std::optional<int> PlaceFor(int stage, int task) const;
   // A task that waits, and a place that it prefers and that is free.
   std::optional<std::pair<int, int>> Preferred(int stage) const;
+  std::optional<Step> Race(int stage);
+  static int64_t MedianOf(Stage& stage);
   void EndRun(const Step& step);
   Status TriedOften(const Step& step) const;
 
@@ -147,6 +179,7 @@ class Schedule {
   // Executors that could run a task: those with the most free slots first. With a thousand of them nobody looks at all.
   std::set<std::pair<int, int>> free_;  // Minus their number, and the place.
   int aim_ = -1;
+  int64_t now_ = 0;
   Status failure_;
 };
 

@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
+#include <utility>
 #include <vector>
 
 namespace glim::cluster {
@@ -19,9 +21,11 @@ using Step = Schedule::Step;
 // begins looks whether it can be done at all.
 class World {
  public:
-  // `prefers`: tasks of some stages would rather run at places of their own.
-  World(uint64_t seed, bool prefers)
-      : random_(seed), prefers_(prefers), stages_(1 + Below(6)), schedule_(MakeInputs(), 1000000) {}
+  // `prefers`: tasks of some stages would rather run at places of their own. `races`: some take long, and those of some
+  // stages may be begun a second time.
+  World(uint64_t seed, bool prefers, bool races)
+      : random_(seed), prefers_(prefers), races_(races), stages_(1 + Below(6)), schedule_(MakeInputs(), 1000000) {}
+  int raced() const { return raced_; }
 
   void Run() {
     slots_[Schedule::kDriver] = 2;
@@ -40,10 +44,13 @@ class World {
         for (int task = 0; task < tasks; ++task) places.push_back(Below(next_ + 2) - 1);  // Gone, yet to come, none.
         schedule_.Prefer(stage, places);
       }
+      may_race_.push_back(races_ && Below(3) > 0);
+      if (may_race_.back()) schedule_.MayRace(stage, kRaceAfter);
       schedule_.Aim(stage);
       int losses = Below(4);
       for (int rounds = 0; !schedule_.Done(stage); ++rounds) {
         ASSERT_LT(rounds, 100000) << "stage " << stage << " never ends";
+        schedule_.Tick(now_ += Below(5));
         Begin();
         if (testing::Test::HasFatalFailure()) return;
         if (begun_.empty()) {
@@ -55,7 +62,7 @@ class World {
         }
         if (alive_.empty()) AddExecutor();
         if (Below(20) == 0) MoveSome();
-        if (!begun_.empty()) End(Below(static_cast<int>(begun_.size())));
+        if (!begun_.empty()) EndOne();
       }
       for (int task = 0; task < tasks; ++task) {
         const int place = schedule_.PlaceOf(stage, task);
@@ -110,17 +117,40 @@ class World {
       const auto same_place = [&](const Step& other) { return other.place == step->place; };
       if (step->kind == Step::kRun) {
         ASSERT_EQ(at_driver_[step->stage][step->task], step->place == Schedule::kDriver);
-        ASSERT_TRUE(std::none_of(begun_.begin(), begun_.end(), [&](const Step& other) {
+        const auto same_task = [&](const Step& other) {
           return other.kind == Step::kRun && other.stage == step->stage && other.task == step->task;
-        })) << "the same task twice";
+        };
+        ASSERT_EQ(std::count_if(begun_.begin(), begun_.end(), same_task), step->second ? 1 : 0)
+            << "the same task twice";
+        if (step->second) {
+          ++raced_;
+          const Step& first = *std::find_if(begun_.begin(), begun_.end(), same_task);
+          ASSERT_TRUE(may_race_[step->stage] && !at_driver_[step->stage][step->task]);
+          ASSERT_TRUE(!same_place(first) && first.attempt < step->attempt) << "no race with itself";
+          ASSERT_GT(now_ - begun_at_.at({step->stage, step->task}), kRaceAfter) << "it is no straggler";
+        } else {
+          begun_at_[{step->stage, step->task}] = now_;
+        }
         ASSERT_LT(std::count_if(begun_.begin(), begun_.end(), same_place), slots_[step->place]);
       } else {
         ASSERT_TRUE(std::none_of(begun_.begin(), begun_.end(), [&](const Step& other) {
           return same_place(other) && other.stage == step->stage;
         })) << "told of new places while tasks read from the old ones";
       }
+      // Also what nobody waits for any more writes.
+      ASSERT_TRUE(std::none_of(begun_.begin(), begun_.end(), [&](const Step& other) {
+        return same_place(other) && other.kind == Step::kRun &&
+               std::find(inputs_[step->stage].begin(), inputs_[step->stage].end(), other.stage) !=
+                   inputs_[step->stage].end();
+      })) << "its input is being written there";
       begun_.push_back(*step);
     }
+  }
+
+  // Where there are races, the last one is often left to wait.
+  void EndOne() {
+    const int count = static_cast<int>(begun_.size());
+    End(races_ && Below(3) > 0 ? count - 1 : Below(count));
   }
 
   void End(int index) {
@@ -134,7 +164,14 @@ class World {
       }
       return;
     }
-    if (Below(20) == 0) {
+    const bool lost = Below(20) == 0;
+    if (schedule_.IsLeftOver(step)) {
+      ASSERT_TRUE(schedule_.HasRun(step.stage, step.task));
+      if (!lost) rows_.erase({step.place, step.stage, step.task});  // Whatever it has, nobody shall look for it there.
+      schedule_.Dropped(step);
+      return;
+    }
+    if (lost) {
       ASSERT_TRUE(schedule_.RowsLost(step).ok());
       return;
     }
@@ -195,8 +232,9 @@ class World {
     return is;
   }
 
+  static constexpr int64_t kRaceAfter = 12;
   std::mt19937_64 random_;
-  const bool prefers_;
+  const bool prefers_, races_;
   const int stages_;
   std::vector<std::vector<int>> inputs_;
   Schedule schedule_;
@@ -206,16 +244,121 @@ class World {
   std::set<int> alive_;
   int next_ = 1;
   std::vector<Step> begun_;
-  std::set<std::tuple<int, int, int>> rows_;  // Place, stage, task.
+  int64_t now_ = 0;
+  int raced_ = 0;
+  std::vector<bool> may_race_;
+  std::map<std::pair<int, int>, int64_t> begun_at_;  // Stage and task.
+  std::set<std::tuple<int, int, int>> rows_;         // Place, stage, task.
   std::map<std::pair<int, int>, std::map<std::pair<int, int>, int>> told_;
 };
 
 TEST(ScheduleTest, RunsWhatIsReadyAndMakesAgainWhatIsLost) {
-  for (uint64_t seed = 1; seed <= 20000; ++seed) {
+  int raced = 0;
+  for (uint64_t seed = 1; seed <= 30000; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
-    World(seed, /*prefers=*/seed > 10000).Run();
+    World world(seed, /*prefers=*/seed > 10000, /*races=*/seed > 20000);
+    world.Run();
     if (HasFatalFailure()) return;
+    raced += world.raced();
   }
+  EXPECT_GT(raced, 1000);
+}
+
+// Two executors of two slots, seven tasks. The first is slow, so when the others have run it is begun again elsewhere.
+class Race : public testing::Test {
+ protected:
+  Race() : schedule_({{}, {0}}, 4) {
+    schedule_.AddPlace(Schedule::kDriver, 1);
+    schedule_.AddPlace(1, 2);
+    schedule_.AddPlace(2, 2);
+    schedule_.SetTasks(0, std::vector<bool>(7, false));
+    schedule_.SetTasks(1, {false, false, false, false});
+    schedule_.MayRace(0, 100);
+    schedule_.Aim(0);
+  }
+  std::vector<Step> Begin() {
+    std::vector<Step> begun;
+    while (const auto step = schedule_.Next()) {
+      if (step->kind == Step::kTell) {
+        schedule_.Told(*step);
+      } else {
+        begun.push_back(*step);
+      }
+    }
+    return begun;
+  }
+  // All but the first task, which take 60 each. It is 120 then.
+  Step RunOthers() {
+    std::optional<Step> slow;
+    for (int64_t now = 0; now < 120; now += 60) {
+      schedule_.Tick(now);
+      const std::vector<Step> begun = Begin();
+      schedule_.Tick(now + 60);
+      for (const Step& step : begun) {
+        if (step.task == 0) {
+          slow = step;
+        } else {
+          schedule_.Succeeded(step);
+        }
+      }
+    }
+    return *slow;
+  }
+
+  Schedule schedule_;
+};
+
+TEST_F(Race, BeginsAStragglerElsewhereWhenItTakesTwiceTheMedian) {
+  const Step slow = RunOthers();
+  EXPECT_TRUE(Begin().empty());  // No more than twice 60.
+  schedule_.Tick(121);
+  const std::vector<Step> second = Begin();
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_EQ(second[0].task, 0);
+  EXPECT_NE(second[0].place, slow.place);
+  EXPECT_GT(second[0].attempt, slow.attempt);
+  EXPECT_TRUE(second[0].second);
+  schedule_.Tick(10000);
+  EXPECT_TRUE(Begin().empty()) << "a third time";
+}
+
+TEST_F(Race, TheFirstToEndWinsAndTheOtherIsLeftOver) {
+  const Step slow = RunOthers();
+  schedule_.Tick(1000);
+  const Step second = Begin().at(0);
+  EXPECT_TRUE(schedule_.IsRace(slow) && schedule_.IsRace(second));
+  schedule_.Succeeded(second);
+  EXPECT_TRUE(schedule_.Done(0) && schedule_.IsAtWork(0));
+  EXPECT_EQ(schedule_.PlaceOf(0, 0), second.place);
+  EXPECT_EQ(schedule_.LeftOverOf(0, 0), slow.place);
+  // Its place hears nothing of the next stage before it has ended.
+  schedule_.Aim(1);
+  for (const Step& step : Begin()) EXPECT_EQ(step.place, second.place);
+  schedule_.Dropped(slow);
+  EXPECT_FALSE(schedule_.IsAtWork(0));
+  for (const Step& step : Begin()) EXPECT_EQ(step.place, slow.place);
+}
+
+TEST_F(Race, TheOneThatGoesOnIsTheTaskWhenTheOtherIsLost) {
+  const Step slow = RunOthers();
+  schedule_.Tick(1000);
+  const Step second = Begin().at(0);
+  EXPECT_TRUE(schedule_.RowsLost(slow).ok());
+  EXPECT_FALSE(schedule_.IsRace(second) || schedule_.Done(0));
+  schedule_.Succeeded(second);
+  EXPECT_TRUE(schedule_.Done(0));
+}
+
+TEST_F(Race, WhatIsLeftOverTakesThePlaceOfAWinnerThatIsLost) {
+  const Step slow = RunOthers();
+  schedule_.Tick(1000);
+  const Step second = Begin().at(0);
+  schedule_.Succeeded(second);
+  schedule_.LosePlace(second.place);
+  EXPECT_FALSE(schedule_.Done(0) || schedule_.IsLeftOver(slow));
+  for (const Step& step : Begin()) EXPECT_NE(step.task, 0);
+  schedule_.Succeeded(slow);
+  EXPECT_EQ(schedule_.PlaceOf(0, 0), slow.place);
 }
 
 TEST(ScheduleTest, ATaskRunsWhereItPrefersToAsLongAsThatIsFree) {
