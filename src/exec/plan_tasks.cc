@@ -107,6 +107,7 @@ struct PlanTasks::TaskRun {
   udf::Hosts& hosts;
   int attempt;
   TaskResult* result;
+  const std::atomic<bool>* given_up;  // Or null.
 };
 
 // What the steps of a chain that push to tables have of their own.
@@ -504,11 +505,12 @@ void PlanTasks::Fail(Status status) {
   cancelled_.store(true);
 }
 
-Status PlanTasks::RunTask(int stage, int task, udf::Hosts& hosts, TaskResult* result, int attempt) {
+Status PlanTasks::RunTask(int stage, int task, udf::Hosts& hosts, TaskResult* result, int attempt,
+                          const std::atomic<bool>* given_up) {
   RETURN_IF_ERROR(Continue());
   StageRun& run = stages_[stage];
   if (run.output != nullptr && options_.keeps_outputs) run.output->Clear(task);
-  RETURN_IF_ERROR(RunToEnd(&run, task, {hosts, attempt, result}));
+  RETURN_IF_ERROR(RunToEnd(&run, task, {hosts, attempt, result, given_up}));
   return run.ordered != nullptr ? run.ordered->EndTask(task) : Status::Ok();
 }
 
@@ -733,16 +735,21 @@ bool PlanTasks::NothingToDo(const StageRun& run, int task) const {
   return true;
 }
 
+Status PlanTasks::Continue(const TaskRun& of) const {
+  if (of.given_up != nullptr && of.given_up->load(std::memory_order_relaxed)) return Status::Cancelled("given up");
+  return Continue();
+}
+
 // Pushes all rows of the task's input into `head`.
 Status PlanTasks::Feed(StageRun* run, int task, const TaskRun& of, Reading* reading, BatchOutput* head) {
-  if (run->source != nullptr) return FeedSplits(run, task, reading, head, of.result);
+  if (run->source != nullptr) return FeedSplits(run, task, of, reading, head);
   if (run->input == nullptr) return FeedParts(*run, task, of, reading, head);
   const auto [begin, end] = Partitions(*run, *run->input, task);
   // Where one task has all rows, the other threads are free.
   const int threads = run->stage->one_task ? options_.threads : 1;
   const auto reader = run->input->MakeReader(begin, end, LastReader(run->stage->input), threads);
   while (!head->full()) {
-    RETURN_IF_ERROR(Continue());
+    RETURN_IF_ERROR(Continue(of));
     ASSIGN_OR_RETURN(std::optional<Batch> batch, reader->Next());
     if (!batch.has_value()) break;
     RETURN_IF_ERROR(head->Push(*std::move(batch)));
@@ -765,7 +772,7 @@ Status PlanTasks::FeedParts(const StageRun& run, int task, const TaskRun& of, Re
   return Status::Ok();
 }
 
-Status PlanTasks::FeedSplits(StageRun* run, int task, Reading* reading, BatchOutput* head, TaskResult* result) {
+Status PlanTasks::FeedSplits(StageRun* run, int task, const TaskRun& of, Reading* reading, BatchOutput* head) {
   const std::string& name = plan_.graph->steps()[run->stage->source].name;
   for (size_t s = run->shape.groups[task].first; s < run->shape.groups[task].second && !head->full(); ++s) {
     uint64_t split = s;
@@ -776,16 +783,16 @@ Status PlanTasks::FeedSplits(StageRun* run, int task, Reading* reading, BatchOut
     auto reader = run->source->Open(run_env_, run->shape.splits[s]);
     if (!reader.ok()) return std::move(reader).status().With(name);
     while (!head->full()) {
-      RETURN_IF_ERROR(Continue());
+      RETURN_IF_ERROR(Continue(of));
       auto batch = (*reader)->Next();
       if (!batch.ok()) return std::move(batch).status().With(name);
       if (!batch->has_value()) break;
       if ((*batch)->row_count() == 0) continue;  // Nothing yet.
-      result->rows_read += (*batch)->row_count();
+      of.result->rows_read += (*batch)->row_count();
       if (options_.progress != nullptr) options_.progress->AddRows((*batch)->row_count());
       RETURN_IF_ERROR(head->Push(**std::move(batch)));
     }
-    result->bytes_read += run->shape.splits[s].estimated_bytes;
+    of.result->bytes_read += run->shape.splits[s].estimated_bytes;
     if (options_.progress != nullptr) options_.progress->AddBytes(run->shape.splits[s].estimated_bytes);
   }
   return Status::Ok();

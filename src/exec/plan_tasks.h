@@ -97,8 +97,9 @@ class PlanTasks {
   // What tasks that run here share. Expects: shaped.
   Status Prepare(int stage);
   // `result` is filled when this is ok. Once the run failed: kCancelled. `attempt`: counts the tries of the task, in
-  // all processes.
-  Status RunTask(int stage, int task, udf::Hosts& hosts, TaskResult* result, int attempt = 0);
+  // all processes. `given_up`: becomes true when nobody wants its rows any more, which it notices at its next batch.
+  Status RunTask(int stage, int task, udf::Hosts& hosts, TaskResult* result, int attempt = 0,
+                 const std::atomic<bool>* given_up = nullptr);
   // After its last task: the sink has all rows, and nobody reads the stage's inputs for its sake again.
   Status FinishStage(int stage);
   // Nobody needs what the stage sent any more.
@@ -171,7 +172,8 @@ class PlanTasks {
   bool NothingToDo(const StageRun& run, int task) const;
   Status Feed(StageRun* run, int task, const TaskRun& of, Reading* reading, BatchOutput* head);
   Status FeedParts(const StageRun& run, int task, const TaskRun& of, Reading* reading, BatchOutput* head);
-  Status FeedSplits(StageRun* run, int task, Reading* reading, BatchOutput* head, TaskResult* result);
+  Status FeedSplits(StageRun* run, int task, const TaskRun& of, Reading* reading, BatchOutput* head);
+  Status Continue(const TaskRun& of) const;
   Status Continue() const { return cancelled() ? Status::Cancelled("cancelled") : Status::Ok(); }
 
   env::Env* const env_;

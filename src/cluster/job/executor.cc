@@ -45,6 +45,9 @@ struct Run {
   const std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
   // Exchanges are not let go of while somebody reads from them.
   std::shared_mutex outputs;
+  // Tasks that are at work or about to be, by stage and number, and whether they were given up. A task is here once.
+  std::mutex tasks_mutex;
+  std::map<std::pair<int, int>, std::shared_ptr<std::atomic<bool>>> at_work;
 };
 
 }  // namespace
@@ -142,6 +145,7 @@ class ExecutorProcess::Impl {
         return;
       }
       case kRunTaskMessage: OnRunTask(peer, shared); return;
+      case kGiveUpTaskMessage: return AnswerStatus(*peer, *shared, OnGiveUpTask(*shared));
       case kFetchMessage: rows_->Add([this, peer, shared] { peer->Answer(OnFetch(*shared)); }); return;
       default: peer->Close();
     }
@@ -401,17 +405,38 @@ class ExecutorProcess::Impl {
     const std::lock_guard lock(run_mutex_);
     if (run_ == nullptr || run_->open.run != message->run)
       return peer->Answer(MakeAnswer(request, Status::Cancelled("this run has ended")));
-    queue_->Add([run = run_, peer, request, task = *message](udf::Hosts& hosts) {
-      peer->Answer(RunOne(*run, request, task, hosts));
+    const auto given_up = std::make_shared<std::atomic<bool>>(false);
+    {
+      const std::lock_guard tasks_lock(run_->tasks_mutex);
+      run_->at_work[{message->stage, message->task}] = given_up;
+    }
+    queue_->Add([run = run_, peer, request, task = *message, given_up](udf::Hosts& hosts) {
+      net::Frame answer = RunOne(*run, request, task, *given_up, hosts);
+      {
+        const std::lock_guard tasks_lock(run->tasks_mutex);
+        run->at_work.erase({task.stage, task.task});
+      }
+      peer->Answer(std::move(answer));
     });
   }
 
-  static net::Frame RunOne(Run& run, uint64_t request, const RunTask& task, udf::Hosts& hosts) {
+  Status OnGiveUpTask(const net::Frame& frame) {
+    ASSIGN_OR_RETURN(const GiveUpTask give_up, FromFrame<GiveUpTask>(frame));
+    ASSIGN_OR_RETURN(const std::shared_ptr<Run> run, FindRun(give_up.run));
+    const std::lock_guard lock(run->tasks_mutex);
+    // It may have ended.
+    if (const auto task = run->at_work.find({give_up.stage, give_up.task}); task != run->at_work.end())
+      task->second->store(true);
+    return Status::Ok();
+  }
+
+  static net::Frame RunOne(Run& run, uint64_t request, const RunTask& task, const std::atomic<bool>& given_up,
+                           udf::Hosts& hosts) {
     const bool known = task.stage >= 0 && task.stage < static_cast<int>(run.spread.plan.stages.size()) &&
                        task.task >= 0 && task.task < run.tasks->shape(task.stage).tasks;
     if (!known) return MakeAnswer(request, Status::Corrupt("a task that the plan has not"));
     TaskAnswer answer;
-    const Status status = run.tasks->RunTask(task.stage, task.task, hosts, &answer.result, task.attempt);
+    const Status status = run.tasks->RunTask(task.stage, task.task, hosts, &answer.result, task.attempt, &given_up);
     if (!status.ok()) return MakeAnswer(request, status);
     if (const exchange::Exchange* output = run.tasks->output(task.stage)) answer.rows = output->RowsOf(task.task);
     answer.keys_seen = run.tasks->KeysSeen(task.stage);

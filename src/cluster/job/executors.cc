@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <set>
 
 #include "base/try.h"
 #include "cluster/job/messages.h"
@@ -125,16 +126,16 @@ void Executors::EndRun(uint64_t run, const std::function<bool()>& longer) {
   struct Waiting {
     std::mutex mutex;
     std::condition_variable changed;
-    size_t left = 0;
+    std::set<size_t> left;  // Of the peers.
   };
   auto waiting = std::make_shared<Waiting>();
   const std::vector<std::shared_ptr<Peer>> peers = Peers();
-  waiting->left = peers.size();
-  for (const auto& peer : peers) {
-    peer->Ask(ToFrame(cluster::EndRun{run}), [waiting](const Result<net::Frame>&) {
+  for (size_t i = 0; i < peers.size(); ++i) waiting->left.insert(i);
+  for (size_t i = 0; i < peers.size(); ++i) {
+    peers[i]->Ask(ToFrame(cluster::EndRun{run}), [waiting, i](const Result<net::Frame>&) {
       {
         const std::lock_guard lock(waiting->mutex);
-        --waiting->left;
+        waiting->left.erase(i);
       }
       waiting->changed.notify_one();
     });
@@ -142,13 +143,12 @@ void Executors::EndRun(uint64_t run, const std::function<bool()>& longer) {
   std::unique_lock lock(waiting->mutex);
   bool ended = false;
   do {
-    ended = waiting->changed.wait_for(lock, std::chrono::nanoseconds(kEndNanos), [&] { return waiting->left == 0; });
+    ended = waiting->changed.wait_for(lock, std::chrono::nanoseconds(kEndNanos), [&] { return waiting->left.empty(); });
   } while (!ended && longer());
+  const std::set<size_t> stuck = waiting->left;
   lock.unlock();
-  // Who does not end in time is stuck in a function without an end: it is of no use any more.
-  if (!ended) {
-    for (const auto& peer : peers) peer->Close();
-  }
+  // Who does not end in time is in a function without an end: it is of no use any more.
+  for (const size_t i : stuck) peers[i]->Close();
 }
 
 }  // namespace glim::cluster

@@ -209,6 +209,12 @@ void Visit(Codec& codec, RunTask& run) {
   codec(run.attempt);
 }
 template <class Codec>
+void Visit(Codec& codec, GiveUpTask& give_up) {
+  codec(give_up.run);
+  codec(give_up.stage);
+  codec(give_up.task);
+}
+template <class Codec>
 void Visit(Codec& codec, DropOutput& drop) {
   codec(drop.run);
   codec(drop.stage);
@@ -314,6 +320,7 @@ const net::MessageTable& JobMessages() {
     messages.Add(kOpenRunMessage, "open-run", net::Role::kClient);
     messages.Add(kTellStageMessage, "tell-stage", net::Role::kClient);
     messages.Add(kRunTaskMessage, "run-task", net::Role::kClient);
+    messages.Add(kGiveUpTaskMessage, "give-up-task", net::Role::kClient);
     messages.Add(kDropOutputMessage, "drop-output", net::Role::kClient);
     messages.Add(kEndRunMessage, "end-run", net::Role::kClient);
     messages.Add(kFetchMessage, "fetch", net::Role::kClient);
@@ -335,6 +342,7 @@ net::Frame ToFrame(const OpenRun& message) { return MakeFrame(kOpenRunMessage, m
 net::Frame ToFrame(const TellOutcomes& message) { return MakeFrame(kTellOutcomesMessage, message); }
 net::Frame ToFrame(const TellStage& message) { return MakeFrame(kTellStageMessage, message); }
 net::Frame ToFrame(const RunTask& message) { return MakeFrame(kRunTaskMessage, message); }
+net::Frame ToFrame(const GiveUpTask& message) { return MakeFrame(kGiveUpTaskMessage, message); }
 net::Frame ToFrame(const DropOutput& message) { return MakeFrame(kDropOutputMessage, message); }
 net::Frame ToFrame(const EndRun& message) { return MakeFrame(kEndRunMessage, message); }
 net::Frame ToFrame(const Fetch& message) { return MakeFrame(kFetchMessage, message); }
@@ -355,6 +363,7 @@ template Result<OpenRun> FromFrame(const net::Frame& frame);
 template Result<TellOutcomes> FromFrame(const net::Frame& frame);
 template Result<TellStage> FromFrame(const net::Frame& frame);
 template Result<RunTask> FromFrame(const net::Frame& frame);
+template Result<GiveUpTask> FromFrame(const net::Frame& frame);
 template Result<DropOutput> FromFrame(const net::Frame& frame);
 template Result<EndRun> FromFrame(const net::Frame& frame);
 template Result<Fetch> FromFrame(const net::Frame& frame);

@@ -3,7 +3,7 @@
 // What the driver of a run and its executors say to each other. A question is a frame of its own type, an answer a
 // frame of type kAnswer with the question's number; it begins with a status. docs/format/wire.md has the bytes.
 //
-//   driver -> executor    TellOutcomes, OpenRun, TellStage, RunTask, DropOutput, EndRun
+//   driver -> executor    TellOutcomes, OpenRun, TellStage, RunTask, GiveUpTask, DropOutput, EndRun
 //   executor -> driver    Output, FindModule, FetchCached
 //   executor -> executor, executor -> driver and back   Fetch
 //   driver -> agent       StartExecutor, StopExecutor, StartProgram
@@ -41,6 +41,7 @@ enum JobMessage : uint16_t {
   kStartProgramMessage = 92,
   kFetchProgramMessage = 93,
   kFetchCachedMessage = 94,
+  kGiveUpTaskMessage = 95,
 };
 const net::MessageTable& JobMessages();
 
@@ -107,6 +108,12 @@ struct TaskAnswer {
   exec::TaskResult result;
   exchange::ProducerRows rows;         // Without rows counts when the stage sends nothing.
   std::vector<std::string> keys_seen;  // By joins of the stage, in all tasks there so far.
+};
+
+// Another attempt of the task has won. Its answer comes all the same.
+struct GiveUpTask {
+  uint64_t run = 0;
+  int32_t stage = 0, task = 0;
 };
 
 struct DropOutput {
@@ -198,6 +205,7 @@ net::Frame ToFrame(const FetchProgram& message);
 net::Frame ToFrame(const OpenRun& message);
 net::Frame ToFrame(const TellStage& message);
 net::Frame ToFrame(const RunTask& message);
+net::Frame ToFrame(const GiveUpTask& message);
 net::Frame ToFrame(const DropOutput& message);
 net::Frame ToFrame(const EndRun& message);
 net::Frame ToFrame(const Fetch& message);
