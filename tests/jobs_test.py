@@ -225,6 +225,37 @@ class JobsTest(ScriptCase):
         self.assertEqual((job.returncode, out), (0, expected), err)
         self.assert_nothing_left(executors)
 
+    # Whoever renames the token waits for what never comes: one task, once. What comes after goes on without its process.
+    STUCK = """
+        local glim = require "glim"
+        local flow = glim.flow("f")
+        flow:Range(0, 6000):RoundRobin(6):Map(function(n)
+          local ffi = require "ffi"
+          ffi.cdef "int rename(const char*, const char*); int access(const char*, int); int usleep(unsigned);"
+          if n == 7 and ffi.C.rename("token", "taken") == 0 then
+            while ffi.C.access("never", 0) ~= 0 do ffi.C.usleep(50000) end
+          end
+          return n % 10, n
+        end):ReduceBy(glim.sum):Partition(3):Map(function(k, n) return k, n + 1 end):Sort():Print()
+        flow:Run()
+        glim.flow("g"):Range(0, 6000):RoundRobin(6):Map(function(n) return n end):Reduce(glim.sum):Print():Run()
+        """
+
+    def test_a_task_that_takes_much_longer_than_others_is_begun_elsewhere(self):
+        expected = self.run_script(self.STUCK)[0]
+        self.write("token", "")
+        job = self.start(self.STUCK, "--on", "local:2", "--threads", "2")
+        self.addCleanup(job.kill)
+        seen, deadline = set(), time.monotonic() + TIMEOUT_S
+        while job.poll() is None:
+            self.assertLess(time.monotonic(), deadline, "nobody else does the task")
+            seen.update(executors_of(job.pid))
+            time.sleep(0.05)
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual((job.returncode, out), (0, expected), err)
+        self.assertTrue(os.path.exists(os.path.join(self.folder, "taken")))
+        self.assert_nothing_left(seen)
+
     def test_a_mistake_of_a_function_is_told_as_in_one_process(self):
         script = """
             local glim = require "glim"

@@ -223,6 +223,7 @@ class JobDriver::Impl::JobRun {
     if (stages_[stage].output.kind == plan::ExchangeKind::kNone) schedule_.GivesNoRows(stage);
     if (!spread_.at_driver[stage] && !spread_.repeats[stage].once.empty())
       schedule_.RunOnce(stage, spread_.repeats[stage].once);
+    if (MayRace(stage)) schedule_.MayRace(stage, kStragglerNanos);
     if (stages_[stage].output.kind != plan::ExchangeKind::kBroadcast && stages_[stage].input >= 0 &&
         stages_[stages_[stage].input].output.kind == plan::ExchangeKind::kKeep) {
       schedule_.RunBeside(stage, stages_[stage].input);
@@ -323,13 +324,33 @@ class JobDriver::Impl::JobRun {
     options_.report->EndStage(stage, tasks_.Now());
   }
 
+  // Whoever is slow may be overtaken by a second attempt, unless it can be noticed that there were two: by other rows
+  // than the first would have given, by a table, or by whatever a function does that is called for its effects.
+  bool MayRace(int stage) const {
+    const plan::Repeat& repeat = spread_.repeats[stage];
+    return !spread_.at_driver[stage] && stages_[stage].output.kind != plan::ExchangeKind::kNone && !repeat.pushes &&
+           repeat.once.empty() && repeat.rows != plan::Again::kOther && !HasEffects(stage);
+  }
+  bool HasEffects(int stage) const {
+    const auto has = [&](const plan::Operator& op) {
+      const auto* function = std::get_if<flow::FunctionStep>(&spread_.plan.graph->steps()[op.step].body);
+      return function != nullptr &&
+             (function->role == FunctionRole::kForEach || function->role == FunctionRole::kForEachBatch);
+    };
+    return std::any_of(stages_[stage].operators.begin(), stages_[stage].operators.end(), has) ||
+           std::any_of(stages_[stage].parts.begin(), stages_[stage].parts.end(),
+                       [&](int part) { return HasEffects(part); });
+  }
+
   Status Begin() {
+    schedule_.Tick(env_.clock().MonotonicNanos());
     while (const std::optional<Schedule::Step> step = schedule_.Next()) {
       if (step->kind == Schedule::Step::kTell) {
         RETURN_IF_ERROR(BeginTell(*step));
       } else if (step->place == Schedule::kDriver) {
         queue_->Add([this, step = *step](udf::Hosts& hosts) { RunHere(step, hosts); });
       } else {
+        if (step->second) TellOfRace(*step);
         const RunTask task{.run = number_, .stage = step->stage, .task = step->task, .attempt = step->attempt};
         PeerAt(step->place)->Ask(ToFrame(task), [events = events_, step = *step](Result<net::Frame> frame) {
           events->Add(TaskEnded{step, DecodeAnswer(std::move(frame))});
@@ -337,6 +358,16 @@ class JobDriver::Impl::JobRun {
       }
     }
     return Status::Ok();
+  }
+
+  void TellOfRace(const Schedule::Step& step) {
+    log_->Say(fmt::format("task {} of stage {} takes much longer than others at {}; begun at {}, too", step.task + 1,
+                          step.stage + 1, NameOf(schedule_.PlaceOf(step.stage, step.task)), NameOf(step.place)));
+  }
+  std::string NameOf(int place) const {
+    const auto executor = driver_.executors_->Find(place);
+    if (!executor) return "a lost executor";
+    return fmt::format("{}{}{}", executor->address, executor->host.empty() ? "" : " on ", executor->host);
   }
 
   static Result<TaskAnswer> DecodeAnswer(Result<net::Frame> frame) {
@@ -485,7 +516,13 @@ class JobDriver::Impl::JobRun {
   Status On(TaskEnded& ended) {
     const Schedule::Step& step = ended.step;
     if (IsLost(step.place)) return Status::Ok();
+    if (schedule_.IsLeftOver(step)) {
+      schedule_.Dropped(step);
+      return Status::Ok();
+    }
     if (!ended.answer.ok()) {
+      // What is wrong with a machine need not be wrong where the other attempt is.
+      if (schedule_.IsRace(step) && ended.answer.status().code() != Code::kUserCode) return schedule_.RowsLost(step);
       if (!WasLost(ended.answer.status(), step.place)) return At(step.place, std::move(ended.answer).status());
       if (PutOff(ended)) return Status::Ok();
       return schedule_.RowsLost(step).With(ended.answer.status().message());
@@ -509,6 +546,11 @@ class JobDriver::Impl::JobRun {
       tasks_.AddKeysSeen(step.stage, answer.keys_seen);
     }
     schedule_.Succeeded(step);
+    if (const auto slower = schedule_.LeftOverOf(step.stage, step.task)) {
+      log_->Say(fmt::format("task {} of stage {} has ended at {}", step.task + 1, step.stage + 1, NameOf(step.place)));
+      const GiveUpTask give_up{.run = number_, .stage = step.stage, .task = step.task};
+      PeerAt(*slower)->Ask(ToFrame(give_up), [](const Result<net::Frame>&) {});
+    }
     NoteWhereCached(step);
     if (counted_.insert(task).second) {
       counters_.Add(answer.result.counters);
@@ -688,6 +730,7 @@ class JobDriver::Impl::JobRun {
   }
 
   static constexpr size_t kLostMax = 16;
+  static constexpr int64_t kStragglerNanos = 5'000'000'000;  // Whoever takes less is let be.
   static constexpr int64_t kReportNanos = 500'000'000;
   static constexpr int64_t kLastReportNanos = 1'000'000'000;
   static constexpr int64_t kPutOffNanos = 1'000'000'000;
