@@ -157,6 +157,11 @@ Result<TableRequest> DecodeTableRequest(std::span<const std::byte> bytes) {
     return Status::Corrupt(fmt::format("a pull carries {} bytes behind its keys", left.size()));
   }
   request.values = left;
+  // Behind an odd number of lengths values of eight bytes lie across two words.
+  if (!request.lengths.empty() && reinterpret_cast<uintptr_t>(left.data()) % sizeof(uint64_t) != 0) {
+    request.value_memory.assign(left.begin(), left.end());
+    request.values = request.value_memory;
+  }
   return request;
 }
 

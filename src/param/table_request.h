@@ -100,6 +100,7 @@ struct TableRequest {
   // What does not lie where it could be looked at in place.
   std::vector<uint64_t> key_memory = {};
   std::vector<uint32_t> length_memory = {};
+  std::vector<std::byte> value_memory = {};
 };
 
 SharedBytes EncodeTableRequest(const TableRequest& request);

@@ -93,6 +93,28 @@ RC_GTEST_PROP(TableState, GoesOnAsTheOneItWasRestoredFrom, ()) {
   RC_ASSERT(first.rows().keys_stored() == second.rows().keys_stored());
 }
 
+// Where the bytes are not: keys of eight bytes, lengths of four, values of eight.
+TEST(TableState, ValuesOfAnOddNumberOfRowsAreReadAligned) {
+  TableSpec spec = Spec(SparseKeys(), kVariableWidth, Add{});
+  spec.value_type = ValueType::kI64;
+  const auto layout = Layout(spec);
+  TableState state(layout, 1, std::make_shared<base::MemoryBudget>(1 << 30));
+  const std::vector<Key> keys = OwnKeys(*layout, 3);
+  const std::vector<uint32_t> lengths = {2, 0, 1};
+  const std::vector<int64_t> values = {1, -2, 3};
+  const SharedBytes op = EncodeTableRequest(
+      {.call = TableCall::kVariablePush, .keys = keys, .lengths = lengths, .values = std::as_bytes(std::span(values))});
+  const auto request = DecodeTableRequest(op.bytes);
+  ASSERT_TRUE(request.ok());
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(request->values.data()) % sizeof(int64_t), 0u);
+  EXPECT_EQ(std::memcmp(request->values.data(), values.data(), sizeof(int64_t) * 3), 0);
+  ASSERT_TRUE(state.Check(op).ok());
+  Apply(&state, op);
+  const auto rows = state.Read(EncodeTableRequest({.call = TableCall::kVariablePull, .keys = keys}));
+  ASSERT_TRUE(rows.ok()) << rows.status().message();
+  EXPECT_EQ(std::memcmp(rows->bytes.data() + sizeof(uint32_t) * 3, values.data(), sizeof(int64_t) * 3), 0);
+}
+
 TEST(TableState, VariableRowsAreKeptAndGivenWithTheirLengths) {
   const auto layout = Layout(Spec(SparseKeys(), kVariableWidth, Assign{}));
   const std::vector<Key> keys = OwnKeys(*layout, 3);
