@@ -49,6 +49,7 @@ PUBLIC_HEADERS = {
     "udf": "udf",
     "native": "udf",
     "flow": "flow",
+    "partitioner": "table",
     "table_spec": "table",
     "future": "param",
     "table": "param",

@@ -10,6 +10,7 @@
 #include "glim/flow.h"
 #include "glim/hash.h"
 #include "glim/native.h"
+#include "glim/partitioner.h"
 #include "glim/session.h"
 #include "glim/side_table.h"
 #include "glim/status.h"

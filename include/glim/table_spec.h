@@ -146,8 +146,9 @@ struct Ftrl {  // FTRL-proximal, per coordinate (McMahan et al. 2013). Weights t
 };
 using UpdateRule = std::variant<Add, Assign, Min, Max, Sgd, AdaGrad, Adam, Ftrl>;
 
-// How keys are spread over shards. kDefault: range for dense keys and matrices, hash for sparse keys.
-enum class Partitioner : uint8_t { kDefault, kRange, kCyclic, kHash };
+// How keys are spread over shards. kDefault: range for dense keys and matrices, hash for sparse keys. kFunction: as a
+// function of the program says (TableSpec::partition_by).
+enum class Partitioner : uint8_t { kDefault, kRange, kCyclic, kHash, kFunction };
 
 // How far one worker may be ahead of others (docs/design/clocks.md): pulls of workers that joined the table wait for
 // them.
@@ -178,8 +179,10 @@ struct TableSpec {
   Initial initial = Constant(0);
   UpdateRule rule = Add{};
   Partitioner partitioner = Partitioner::kDefault;
-  uint32_t shards = 0;    // 0: several per core; 16 on servers.
-  uint32_t replicas = 1;  // Servers that hold each shard, 1 to 3. A table in this process is there once.
+  std::string partition_by = {};  // For sparse keys: the name of a function (glim/partitioner.h), or empty.
+  uint64_t partition_print = 0;   // Tells that function from others of its name; a table's maker sets it.
+  uint32_t shards = 0;            // 0: several per core; 16 on servers.
+  uint32_t replicas = 1;          // Servers that hold each shard, 1 to 3. A table in this process is there once.
   Consistency consistency = kAsync;
   Durability durability = Durability::kMemory;
   bool operator==(const TableSpec&) const = default;
@@ -192,6 +195,7 @@ struct TableOptions {
   uint32_t width = 1;
   Initial initial = Constant(0);
   Partitioner partitioner = Partitioner::kDefault;
+  std::string partition_by = {};
   uint32_t shards = 0;
   uint32_t replicas = 1;
   Consistency consistency = kAsync;
@@ -207,6 +211,7 @@ TableSpec MakeTableSpec(std::string name, KeySpace keys, UpdateRule rule = Add{}
           .initial = options.initial,
           .rule = rule,
           .partitioner = options.partitioner,
+          .partition_by = std::move(options.partition_by),
           .shards = options.shards,
           .replicas = options.replicas,
           .consistency = options.consistency,
@@ -220,6 +225,8 @@ std::string ToString(const Initial& initial);
 // "add", "ftrl alpha=0.1 beta=1 l1=0 l2=0", ...
 std::string ToString(const UpdateRule& rule);
 std::string_view ToString(Partitioner partitioner);
+// "range", "cyclic", "hash", "by customer".
+std::string PartitionText(const TableSpec& spec);
 // "async", "bsp", or the number of clocks.
 std::string ToString(const Consistency& consistency);
 std::string_view ToString(Durability durability);
@@ -227,7 +234,7 @@ std::string_view ToString(Durability durability);
 Result<KeySpace> ParseKeySpace(std::string_view text);
 Result<Initial> ParseInitial(std::string_view text);
 Result<UpdateRule> ParseUpdateRule(std::string_view text);
-Result<Partitioner> ParsePartitioner(std::string_view text);
+Result<Partitioner> ParsePartitioner(std::string_view text);  // Not of a function.
 Result<Consistency> ParseConsistency(std::string_view text);
 Result<Durability> ParseDurability(std::string_view text);
 

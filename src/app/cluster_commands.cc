@@ -52,7 +52,7 @@ json ToJson(const TableInfo& info) {
               {"type", ValueTypeName(spec.value_type)},
               {"rule", ToString(spec.rule)},
               {"initial", ToString(spec.initial)},
-              {"partitioner", ToString(spec.partitioner)},
+              {"partitioner", PartitionText(spec)},
               {"shards", spec.shards},
               {"replicas", spec.replicas},
               {"durability", ToString(spec.durability)},
@@ -72,9 +72,9 @@ std::string DescribeText(const TableInfo& info) {
   return fmt::format(
       "name         {}\nkeys         {}\nrow          {}\nrule         {}\ninitial      {}\npartitioner  {}\n"
       "shards       {}\nreplicas     {}\ndurability   {}\nconsistency  {}\nkeys stored  {}\nmemory       {}\n",
-      spec.name, ToString(spec.keys), RowOf(spec), ToString(spec.rule), ToString(spec.initial),
-      ToString(spec.partitioner), spec.shards, spec.replicas, ToString(spec.durability), ToString(spec.consistency),
-      info.keys_stored, Bytes(info.memory_bytes));
+      spec.name, ToString(spec.keys), RowOf(spec), ToString(spec.rule), ToString(spec.initial), PartitionText(spec),
+      spec.shards, spec.replicas, ToString(spec.durability), ToString(spec.consistency), info.keys_stored,
+      Bytes(info.memory_bytes));
 }
 
 std::string StatusText(const std::string& master, const param::StatusAnswer& status) {

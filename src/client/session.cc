@@ -378,6 +378,16 @@ Result<engine::Launcher*> LauncherOf(const Engine& engine, Session::Parts* parts
   return parts->agents.get();
 }
 
+// Executors on agents are another program than this one, so they do not have its partitioners (glim/partitioner.h).
+bool NeedsPartitionerOfMain(const flow::Graph& graph) {
+  return std::any_of(graph.steps().begin(), graph.steps().end(), [](const flow::Step& step) {
+    TableHandle table;
+    if (const auto* push = std::get_if<flow::PushToStep>(&step.body)) table = push->table;
+    if (const auto* look_up = std::get_if<flow::LookupStep>(&step.body)) table = look_up->table;
+    return table != nullptr && table->spec().partitioner == Partitioner::kFunction;
+  });
+}
+
 // Where the tasks of a flow run. Null: in this process. With `followed` in executors that follow main to this run.
 struct Engines {
   engine::Launcher* launcher = nullptr;
@@ -390,6 +400,10 @@ Result<Engines> ChooseEngine(const plan::Plan& plan, const Engine& engine, const
   if (native && !can_follow) {
     base::LogInfo("the functions in C++ of flow \"{}\" run in this process: {}", plan.graph->name(),
                   parts->options.cpp_on_executors ? ProgramCourse::Here().why_not() : "--cpp here");
+    return Engines{};
+  }
+  if (!engine.local() && NeedsPartitionerOfMain(*plan.graph)) {
+    base::LogInfo("flow \"{}\" runs in this process, which has the partitioner of its table", plan.graph->name());
     return Engines{};
   }
   Engines engines;

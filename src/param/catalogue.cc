@@ -9,6 +9,7 @@
 #include "base/try.h"
 #include "param/embedded_table.h"
 #include "param/model_folder.h"
+#include "table/partitioner.h"
 
 namespace glim::param {
 
@@ -97,6 +98,7 @@ Result<TableSpec> Catalogue::Complete(TableSpec spec) const {
   // No shard of a dense table shall be without keys.
   if (spec.keys.key_count > 0)
     spec.shards = static_cast<uint32_t>(std::min<uint64_t>(spec.shards, spec.keys.key_count));
+  RETURN_IF_ERROR(table::TakePartitionPrint(&spec));
   return spec;
 }
 

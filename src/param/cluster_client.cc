@@ -11,6 +11,7 @@
 #include "param/model_folder.h"
 #include "param/remote_table.h"
 #include "table/manifest.h"
+#include "table/partitioner.h"
 
 namespace glim::param {
 namespace {
@@ -106,6 +107,7 @@ Result<TableHandle> ClusterClient::CreateTable(TableSpec spec) {
   if (spec.keys.key_count > 0) {
     spec.shards = static_cast<uint32_t>(std::min<uint64_t>(spec.shards, spec.keys.key_count));
   }
+  RETURN_IF_ERROR(table::TakePartitionPrint(&spec));
   const uint64_t made = env_.RandomSeed();
   const TableChange create{
       0,

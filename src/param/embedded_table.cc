@@ -308,7 +308,7 @@ Status EmbeddedTable::Load(const std::string& folder, const LoadOptions& options
   std::lock_guard loading(save_mutex_);
   // Into new shards, which take the place of the old ones when all is read and found good.
   Shards shards = layout_.MakeShards();
-  Status status = ReadModel(env_, folder, spec_, layout_.kernel(), options.rule_state, layout_.partition(), shards);
+  Status status = ReadModel(env_, folder, layout_, options.rule_state, shards);
   if (!status.ok()) return std::move(status).With(fmt::format("loading table \"{}\" from \"{}\"", spec_.name, folder));
   ClosedGate closed(gate_);
   std::vector<std::unique_lock<ShardMutex>> locks;

@@ -139,11 +139,13 @@ Result<table::Manifest> ReadManifest(env::FileSystem& files, const std::string& 
   return manifest;
 }
 
-Result<table::Manifest> ReadRows(env::Env& env, const std::string& folder, const TableSpec& spec,
-                                 const table::RowKernel& kernel, bool state, const partition::KeyPartition& partition,
+Result<table::Manifest> ReadRows(env::Env& env, const std::string& folder, const TableLayout& layout, bool state,
                                  const TakeRows& take) {
+  const TableSpec& spec = layout.spec();
+  const partition::KeyPartition& partition = layout.partition();
   ASSIGN_OR_RETURN(table::Manifest manifest, ReadManifest(env.files(), folder));
-  RETURN_IF_ERROR(CheckFits(manifest, spec, kernel, state));
+  RETURN_IF_ERROR(CheckFits(manifest, spec, layout.kernel(), state));
+  RETURN_IF_ERROR(layout.CheckKeys({}));  // That there is a partitioner.
   const bool with_state = state && manifest.has_state;
   const size_t value_bytes = ValueBytes(spec.value_type);
   partition::SplitKeys split;
@@ -160,6 +162,7 @@ Result<table::Manifest> ReadRows(env::Env& env, const std::string& folder, const
         if (!partition.Contains(key))
           return Status::Corrupt(fmt::format("\"{}\" has key {}, which is out of range", path, key));
       }
+      RETURN_IF_ERROR(layout.CheckKeys(chunk.keys));
       begins.assign(1, 0);
       for (size_t i = 0; i < chunk.keys.size(); ++i) {
         const uint32_t length = spec.is_variable() ? chunk.lengths[i] : spec.width;
@@ -190,17 +193,16 @@ Status CheckStored(const table::Manifest& manifest, uint64_t keys_stored) {
   return Status::Corrupt(fmt::format("it has {} rows, but {} different keys", manifest.rows(), keys_stored));
 }
 
-Status ReadModel(env::Env& env, const std::string& folder, const TableSpec& spec, const table::RowKernel& kernel,
-                 bool state, const partition::KeyPartition& partition,
+Status ReadModel(env::Env& env, const std::string& folder, const TableLayout& layout, bool state,
                  std::span<const std::unique_ptr<table::Shard>> shards) {
   ASSIGN_OR_RETURN(const table::Manifest expected, ReadManifest(env.files(), folder));
-  RETURN_IF_ERROR(CheckFits(expected, spec, kernel, state));
+  RETURN_IF_ERROR(CheckFits(expected, layout.spec(), layout.kernel(), state));
   for (const auto& shard : shards) shard->Reserve(expected.rows() / shards.size());
   const TakeRows take = [&](uint32_t shard, const RowChunk& rows, bool with_state) {
     shards[shard]->Restore(rows, with_state);
     return Status::Ok();
   };
-  ASSIGN_OR_RETURN(const table::Manifest manifest, ReadRows(env, folder, spec, kernel, state, partition, take));
+  ASSIGN_OR_RETURN(const table::Manifest manifest, ReadRows(env, folder, layout, state, take));
   uint64_t stored = 0;
   for (const auto& shard : shards) stored += shard->keys_stored();
   return CheckStored(manifest, stored);

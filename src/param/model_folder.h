@@ -17,9 +17,8 @@
 
 #include "env/env.h"
 #include "glim/table.h"
-#include "partition/key_partition.h"
+#include "param/table_layout.h"
 #include "table/manifest.h"
-#include "table/row_kernel.h"
 #include "table/rows_file.h"
 #include "table/shard.h"
 
@@ -59,15 +58,13 @@ Result<table::Manifest> ReadManifest(env::FileSystem& files, const std::string& 
 // written; what was taken is then of no use. Gives its manifest; whether no key stands in it twice is for the caller to
 // see.
 using TakeRows = std::function<Status(uint32_t shard, const RowChunk& rows, bool with_state)>;
-Result<table::Manifest> ReadRows(env::Env& env, const std::string& folder, const TableSpec& spec,
-                                 const table::RowKernel& kernel, bool state, const partition::KeyPartition& partition,
+Result<table::Manifest> ReadRows(env::Env& env, const std::string& folder, const TableLayout& layout, bool state,
                                  const TakeRows& take);
 Status CheckStored(const table::Manifest& manifest, uint64_t keys_stored);
 
 // Reads a model into empty shards of a table. kInvalid when it is the model of another kind of table, kCorrupt when
 // anything of it is not as it was written; the shards are then of no use.
-Status ReadModel(env::Env& env, const std::string& folder, const TableSpec& spec, const table::RowKernel& kernel,
-                 bool state, const partition::KeyPartition& partition,
+Status ReadModel(env::Env& env, const std::string& folder, const TableLayout& layout, bool state,
                  std::span<const std::unique_ptr<table::Shard>> shards);
 
 }  // namespace glim::param

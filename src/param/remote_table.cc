@@ -710,13 +710,13 @@ Status RemoteTable::LoadRows(const std::string& folder, bool state) {
     rows[shard].clear();
     return Status::Ok();
   };
-  auto manifest = ReadRows(network_->env(), folder, spec(), layout_.kernel(), state, layout_.partition(),
-                           [&](uint32_t shard, const RowChunk& chunk, bool state_too) {
-                             with_state = state_too;
-                             EncodeChunk(chunk, &rows[shard]);
-                             if (call->failed) return Status::Cancelled("a shard did not take the rows");
-                             return rows[shard].size() < kLoadBytes ? Status::Ok() : send(shard);
-                           });
+  auto manifest =
+      ReadRows(network_->env(), folder, layout_, state, [&](uint32_t shard, const RowChunk& chunk, bool state_too) {
+        with_state = state_too;
+        EncodeChunk(chunk, &rows[shard]);
+        if (call->failed) return Status::Cancelled("a shard did not take the rows");
+        return rows[shard].size() < kLoadBytes ? Status::Ok() : send(shard);
+      });
   Status status = manifest.status();
   for (uint32_t s = 0; s < spec().shards && status.ok(); ++s) {
     if (!rows[s].empty()) status = send(s);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "base/try.h"
 #include "param/clocks/worker_clocks.h"
 
 namespace glim::param {
@@ -20,9 +21,21 @@ partition::Kind KindOf(Partitioner partitioner) {
     case Partitioner::kRange: return partition::Kind::kRange;
     case Partitioner::kCyclic: return partition::Kind::kCyclic;
     case Partitioner::kDefault:
-    case Partitioner::kHash: break;
+    case Partitioner::kHash:
+    case Partitioner::kFunction: break;
   }
   return partition::Kind::kHash;
+}
+
+Result<table::SharedPartitionFunction> FunctionOf(const TableSpec& spec) {
+  if (spec.partitioner != Partitioner::kFunction) return table::SharedPartitionFunction();
+  return table::FindPartitionFunction(spec);
+}
+
+// Without the function nobody asks it: CheckKeys passes no key.
+partition::KeyPartition PartitionOf(const TableSpec& spec, const Result<table::SharedPartitionFunction>& function) {
+  if (function.ok() && *function != nullptr) return {*function, spec.shards};
+  return {KindOf(spec.partitioner), spec.keys.key_count, spec.shards};
 }
 
 }  // namespace
@@ -30,7 +43,8 @@ partition::Kind KindOf(Partitioner partitioner) {
 TableLayout::TableLayout(TableSpec spec)
     : spec_(std::move(spec)),
       row_bytes_(spec_.is_variable() ? 0 : size_t{spec_.width} * ValueBytes(spec_.value_type)),
-      partition_(KindOf(spec_.partitioner), spec_.keys.key_count, spec_.shards),
+      function_(FunctionOf(spec_)),
+      partition_(PartitionOf(spec_, function_)),
       kernel_(table::MakeRowKernel(spec_)) {}
 
 std::unique_ptr<table::Shard> TableLayout::MakeShard(uint32_t shard) const {
@@ -69,6 +83,8 @@ Status TableLayout::CheckJoin(const JoinOptions& options) const {
 }
 
 Status TableLayout::CheckKeys(std::span<const Key> keys) const {
+  if (has_function()) [[unlikely]]
+    return AskFunction(keys);
   const uint64_t key_count = spec_.keys.key_count;
   if (key_count == 0) return Status::Ok();
   Key most = 0;
@@ -77,6 +93,23 @@ Status TableLayout::CheckKeys(std::span<const Key> keys) const {
     return Status::Ok();
   return Status::Invalid(
       fmt::format("table \"{}\": key {} is out of range; there are keys 0 to {}", spec_.name, most, key_count - 1));
+}
+
+// For all keys before the first is worked on, so that nothing is done of a request that cannot be done whole.
+Status TableLayout::AskFunction(std::span<const Key> keys) const {
+  RETURN_IF_ERROR(function_.status());
+  const PartitionFunction& function = **function_;
+  size_t i = 0;
+  try {
+    while (i < keys.size() && function(keys[i], spec_.shards) < spec_.shards) ++i;
+  } catch (...) {  // What it threw is told below.
+  }
+  if (i == keys.size()) [[likely]]
+    return Status::Ok();
+  const auto again = table::AskPartitionFunction(function, keys[i], spec_.shards);
+  return Status::Invalid(fmt::format(
+      "table \"{}\": partitioner \"{}\": {}", spec_.name, spec_.partition_by,
+      again.ok() ? fmt::format("for key {} it does not give the same each time", keys[i]) : again.status().message()));
 }
 
 Status TableLayout::CheckRows(std::string_view what, size_t keys, size_t bytes) const {

@@ -17,6 +17,7 @@
 #include "glim/table.h"
 #include "glim/table_spec.h"
 #include "partition/key_partition.h"
+#include "table/partitioner.h"
 #include "table/row_kernel.h"
 #include "table/shard.h"
 
@@ -30,7 +31,10 @@ class TableLayout {
 
   const TableSpec& spec() const { return spec_; }
   size_t row_bytes() const { return row_bytes_; }  // 0 for rows of variable length.
+  // To be asked for keys that CheckKeys has passed.
   const partition::KeyPartition& partition() const { return partition_; }
+  // Where keys are is what a function of the program says (glim/partitioner.h), which only clients need.
+  bool has_function() const { return spec_.partitioner == Partitioner::kFunction; }
   const table::RowKernel& kernel() const { return *kernel_; }
 
   // They refer to the layout, which must live as long.
@@ -42,6 +46,7 @@ class TableLayout {
   // A push that no worker made.
   Status CheckWithoutWorker(std::string_view call) const;
   Status CheckJoin(const JoinOptions& options) const;
+  // Also that the partitioner is there, if it is a function, and has a shard for each.
   Status CheckKeys(std::span<const Key> keys) const;
   // `what` has `bytes` for `keys` rows of fixed width.
   Status CheckRows(std::string_view what, size_t keys, size_t bytes) const;
@@ -54,8 +59,12 @@ class TableLayout {
   Status CheckLengths(size_t value_bytes, std::span<const uint32_t> lengths, std::vector<uint64_t>* begins) const;
 
  private:
+  Status AskFunction(std::span<const Key> keys) const;
+
   const TableSpec spec_;
   const size_t row_bytes_;
+  // Null, or why, when there is none or it is not known here.
+  const Result<table::SharedPartitionFunction> function_;
   const partition::KeyPartition partition_;
   const std::unique_ptr<const table::RowKernel> kernel_;
 };

@@ -2,6 +2,7 @@
 #include "partition/key_partition.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -26,6 +27,12 @@ KeyPartition::KeyPartition(Kind kind, uint64_t key_count, uint32_t shard_count)
   by_shorter_ = Divider(std::max<uint64_t>(shorter, 1));
 }
 
+KeyPartition::KeyPartition(std::shared_ptr<const ShardFunction> function, uint32_t shard_count)
+    : KeyPartition(Kind::kFunction, 0, shard_count) {
+  CHECK(function != nullptr);
+  function_ = std::move(function);
+}
+
 // Calls `visit` with the function from key to shard, so that a loop over keys asks for the kind once.
 template <class Visit>
 auto KeyPartition::WithShardOf(Visit visit) const {
@@ -34,6 +41,14 @@ auto KeyPartition::WithShardOf(Visit visit) const {
       return visit([n = shard_count_](uint64_t key) { return base::HashToRange(base::HashInt(key), n); });
     case Kind::kCyclic:
       return visit([by = by_shards_](uint64_t key) { return static_cast<uint32_t>(by.Remainder(key)); });
+    case Kind::kFunction:
+      return visit([&function = *function_, n = shard_count_](uint64_t key) {
+        try {
+          return std::min(function(key, n), n - 1);
+        } catch (...) {
+          return n - 1;
+        }
+      });
     case Kind::kRange: break;
   }
   if (key_count_ == 0) return visit([n = shard_count_](uint64_t key) { return base::HashToRange(key, n); });
@@ -103,7 +118,7 @@ void KeyPartition::SplitBy(std::span<const uint64_t> keys, ShardOfKey shard_of, 
 }
 
 KeySlice KeyPartition::Slice(uint32_t shard) const {
-  CHECK(key_count_ > 0 && kind_ != Kind::kHash);
+  CHECK(key_count_ > 0 && kind_ != Kind::kHash && kind_ != Kind::kFunction);
   CHECK_LT(shard, shard_count_);
   if (kind_ == Kind::kCyclic) {
     uint64_t count = shard < key_count_ ? (key_count_ - shard - 1) / shard_count_ + 1 : 0;

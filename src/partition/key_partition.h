@@ -2,9 +2,11 @@
 //
 // Which shard of a table holds a key. A pure function of (kind, key count, shard count), the same in every process.
 //
-//   range    shard s holds a run of keys; of n dense keys the first n mod shards runs are one longer; sparse keys are
-//   cut by their value cyclic   key mod shards: runs of hot keys are spread hash     by HashInt(key): even whatever the
-//   keys are
+//   range      shard s holds a run of keys; of n dense keys the first n mod shards runs are one longer; sparse keys are
+//              cut by their value
+//   cyclic     key mod shards: runs of hot keys are spread
+//   hash       by HashInt(key): even whatever the keys are
+//   function   as a function of the program says, which is then a part of the partition
 //
 // A request for many keys is split by shard in two passes (a counting sort, 16 bytes written per key, stable: keys of
 // one shard keep their order, so duplicates are applied in order). Keys that are already in shard order, such as sorted
@@ -19,6 +21,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -26,7 +30,10 @@
 
 namespace glim::partition {
 
-enum class Kind : uint8_t { kRange, kCyclic, kHash };
+enum class Kind : uint8_t { kRange, kCyclic, kHash, kFunction };
+
+// Pure; gives a number below `shards`.
+using ShardFunction = std::function<uint32_t(uint64_t key, uint32_t shards)>;
 
 // The keys of a shard of a dense table: first, first + stride, ... (count of them).
 struct KeySlice {
@@ -58,6 +65,9 @@ class KeyPartition {
 
   // `key_count` 0: all 64-bit keys. Expects: 0 < shard_count <= kShardsMax.
   KeyPartition(Kind kind, uint64_t key_count, uint32_t shard_count);
+  // Of all 64-bit keys. A key of which the function fails, or gives no shard, goes to the last one: callers ask it
+  // before.
+  KeyPartition(std::shared_ptr<const ShardFunction> function, uint32_t shard_count);
 
   Kind kind() const { return kind_; }
   uint64_t key_count() const { return key_count_; }
@@ -80,6 +90,7 @@ class KeyPartition {
   Kind kind_;
   uint64_t key_count_;
   uint32_t shard_count_;
+  std::shared_ptr<const ShardFunction> function_;
   Divider by_shards_;
   // Of range over dense keys: the first `longer_` shards hold one key more than the others, together `longer_keys_`.
   uint64_t longer_ = 0;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -73,6 +74,27 @@ Result<RowsFileInfo> ParseFile(std::string_view text) {
   return info;
 }
 
+// "hash", or "by NAME PRINT" of a function.
+constexpr std::string_view kBy = "by ";
+
+std::string PartitionerLine(const TableSpec& spec) {
+  if (spec.partitioner != Partitioner::kFunction) return PartitionText(spec);
+  return fmt::format("{} {:016x}", PartitionText(spec), spec.partition_print);
+}
+
+Status ParsePartitionerLine(std::string_view text, TableSpec* spec) {
+  if (!text.starts_with(kBy)) {
+    ASSIGN_OR_RETURN(spec->partitioner, ParsePartitioner(text));
+    return Status::Ok();
+  }
+  text.remove_prefix(kBy.size());
+  const size_t space = std::min(text.find(' '), text.size());
+  spec->partitioner = Partitioner::kFunction;
+  spec->partition_by = text.substr(0, space);
+  ASSIGN_OR_RETURN(spec->partition_print, Number<uint64_t>(text.substr(std::min(space + 1, text.size())), 16));
+  return Status::Ok();
+}
+
 Result<Manifest> Parse(std::string_view text) {
   Lines lines(text);
   ASSIGN_OR_RETURN(std::string_view version, lines.Take("glim"));
@@ -99,7 +121,7 @@ Result<Manifest> Parse(std::string_view text) {
   ASSIGN_OR_RETURN(std::string_view rule, lines.Take("rule"));
   ASSIGN_OR_RETURN(spec.rule, ParseUpdateRule(rule));
   ASSIGN_OR_RETURN(std::string_view partitioner, lines.Take("partitioner"));
-  ASSIGN_OR_RETURN(spec.partitioner, ParsePartitioner(partitioner));
+  RETURN_IF_ERROR(ParsePartitionerLine(partitioner, &spec));
   ASSIGN_OR_RETURN(spec.shards, TakeNumber<uint32_t>(&lines, "shards"));
   if (lines.NextIs("replicas")) {
     ASSIGN_OR_RETURN(spec.replicas, TakeNumber<uint32_t>(&lines, "replicas"));
@@ -148,7 +170,7 @@ std::string EncodeManifest(const Manifest& manifest) {
       fmt::format("{}\nname {}\nkeys {}\ntype {}\nwidth {}\n", kFirstLine, spec.name, ToString(spec.keys),
                   ValueTypeName(spec.value_type), spec.is_variable() ? "variable" : std::to_string(spec.width));
   text += fmt::format("initial {}\nrule {}\npartitioner {}\nshards {}\n", ToString(spec.initial), ToString(spec.rule),
-                      ToString(spec.partitioner), spec.shards);
+                      PartitionerLine(spec), spec.shards);
   if (spec.replicas != 1) text += fmt::format("replicas {}\n", spec.replicas);
   if (spec.consistency != kAsync) text += fmt::format("consistency {}\n", ToString(spec.consistency));
   // Left out when it is memory, as before there was another.

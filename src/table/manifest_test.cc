@@ -48,6 +48,18 @@ TEST(Manifest, ATableOnDiskSaysSo) {
   EXPECT_EQ(back->spec, manifest.spec);
 }
 
+TEST(Manifest, AFunctionAsPartitionerIsNamedWithItsFingerprint) {
+  Manifest manifest = Example();
+  manifest.spec.partitioner = Partitioner::kFunction;
+  manifest.spec.partition_by = "customer";
+  manifest.spec.partition_print = 0xc0ffee;
+  const std::string text = EncodeManifest(manifest);
+  EXPECT_NE(text.find("partitioner by customer 0000000000c0ffee\nshards 2\n"), std::string::npos) << text;
+  const auto back = DecodeManifest(text);
+  ASSERT_TRUE(back.ok()) << back.status().message();
+  EXPECT_EQ(back->spec, manifest.spec);
+}
+
 TEST(Manifest, IsReadBack) {
   auto manifest = DecodeManifest(EncodeManifest(Example()));
   ASSERT_TRUE(manifest.ok()) << manifest.status().message();
@@ -97,16 +109,31 @@ TEST(Manifest, TextThatMakesNoSenseIsRefusedWithTheReason) {
   };
   EXPECT_TRUE(decode("name ctr", "name abc").ok());
   const std::pair<std::string, std::string> cases[] = {
-      {"model 1\n", "model 2\n"}, {"name ctr", "name a/b"},
-      {"name ctr", "nom ctr"},    {"keys sparse", "keys sparse 3"},
-      {"type f32", "type f16"},   {"width 1", "width 0"},
-      {"width 1", "width -1"},    {"rule ftrl", "rule ftlr"},
-      {"alpha=0.1", "alpha=0"},   {"state yes", "state maybe"},
-      {"rows 17", "rows 18"},     {"files 2", "files 3"},
-      {"files 2", "files 1"},     {"files 2", "files 9999999999"},
-      {"rows-01", "../rows-01"},  {"rows-01", ".rows-01"},
-      {" 400 ", " 4x0 "},         {"deadbeef\nfile", "deadbeef\nfiel"},
-      {"shards 2", "shards"},     {"shards 2\n", "shards 2\nconsistency soon\n"},
+      {"model 1\n", "model 2\n"},
+      {"name ctr", "name a/b"},
+      {"partitioner hash", "partitioner by"},
+      {"partitioner hash", "partitioner by f"},
+      {"partitioner hash", "partitioner by f x"},
+      {"partitioner hash", "partitioner by  12"},
+      {"partitioner hash", "partitioner by f 12 "},
+      {"name ctr", "nom ctr"},
+      {"keys sparse", "keys sparse 3"},
+      {"type f32", "type f16"},
+      {"width 1", "width 0"},
+      {"width 1", "width -1"},
+      {"rule ftrl", "rule ftlr"},
+      {"alpha=0.1", "alpha=0"},
+      {"state yes", "state maybe"},
+      {"rows 17", "rows 18"},
+      {"files 2", "files 3"},
+      {"files 2", "files 1"},
+      {"files 2", "files 9999999999"},
+      {"rows-01", "../rows-01"},
+      {"rows-01", ".rows-01"},
+      {" 400 ", " 4x0 "},
+      {"deadbeef\nfile", "deadbeef\nfiel"},
+      {"shards 2", "shards"},
+      {"shards 2\n", "shards 2\nconsistency soon\n"},
       {"00000042\n", "00000042"},
   };
   for (const auto& [from, to] : cases) {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/try.h"
+#include "table/names.h"
 
 namespace glim {
 namespace {
@@ -78,16 +79,6 @@ std::string_view NameOf(const UpdateRule& rule) {
   return kNames[rule.index()];
 }
 
-Status CheckName(const std::string& name) {
-  auto fits = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-           c == '-';
-  };
-  if (!name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), fits)) return Status::Ok();
-  return Status::Invalid(
-      fmt::format("\"{:.100}\" cannot be the name of a table; use 1 to 64 of A-Z a-z 0-9 _ . -", name));
-}
-
 Status CheckRule(const TableSpec& spec) {
   struct Check {
     std::string wrong;
@@ -131,6 +122,26 @@ Status CheckRule(const TableSpec& spec) {
   Check check;
   std::visit(check, spec.rule);
   if (!check.wrong.empty()) return Status::Invalid(fmt::format("rule {}: {}", NameOf(spec.rule), check.wrong));
+  return Status::Ok();
+}
+
+// The shards of dense keys are slices of them, which a function does not tell.
+Status CheckPartitionBy(TableSpec* spec) {
+  if (spec->partition_by.empty() && spec->partitioner != Partitioner::kFunction) return Status::Ok();
+  const auto wrong = [&](std::string text) {
+    return Status::Invalid(fmt::format("table \"{}\": {}", spec->name, text));
+  };
+  if (spec->partition_by.empty()) return wrong("which function is its partitioner? give partition_by its name");
+  if (spec->partitioner != Partitioner::kDefault && spec->partitioner != Partitioner::kFunction) {
+    return wrong(fmt::format("its partitioner is {} or the function \"{:.100}\", not both", ToString(spec->partitioner),
+                             spec->partition_by));
+  }
+  if (Status status = table::CheckName("partitioner", spec->partition_by); !status.ok()) return wrong(status.message());
+  if (spec->keys.kind != KeySpace::Kind::kSparse) {
+    return wrong(fmt::format("its partitioner \"{}\" is a function, which is for sparse keys; it has keys {}",
+                             spec->partition_by, ToString(spec->keys)));
+  }
+  spec->partitioner = Partitioner::kFunction;
   return Status::Ok();
 }
 
@@ -238,8 +249,14 @@ std::string_view ToString(Partitioner partitioner) {
     case Partitioner::kRange: return "range";
     case Partitioner::kCyclic: return "cyclic";
     case Partitioner::kHash: return "hash";
+    case Partitioner::kFunction: return "by";
   }
   return "unknown";
+}
+
+std::string PartitionText(const TableSpec& spec) {
+  if (spec.partitioner == Partitioner::kFunction) return "by " + spec.partition_by;
+  return std::string(ToString(spec.partitioner));
 }
 
 std::string ToString(const Consistency& consistency) {
@@ -352,7 +369,7 @@ Result<Durability> ParseDurability(std::string_view text) {
 }
 
 Result<TableSpec> CheckTableSpec(TableSpec spec) {
-  RETURN_IF_ERROR(CheckName(spec.name));
+  RETURN_IF_ERROR(table::CheckName("table", spec.name));
   auto wrong = [&](std::string text) { return Status::Invalid(fmt::format("table \"{}\": {}", spec.name, text)); };
   if (spec.keys.kind == KeySpace::Kind::kColumns) {
     if (spec.keys.cols == 0) return wrong("a matrix needs at least one column");
@@ -380,6 +397,7 @@ Result<TableSpec> CheckTableSpec(TableSpec spec) {
     return wrong(fmt::format("{} replicas cannot be; 1 to {}", spec.replicas, kReplicasMax));
   if (Status status = CheckRule(spec); !status.ok()) return wrong(status.message());
   if (Status status = CheckInitial(spec); !status.ok()) return wrong(status.message());
+  RETURN_IF_ERROR(CheckPartitionBy(&spec));
   if (spec.partitioner == Partitioner::kDefault) {
     spec.partitioner = spec.keys.kind == KeySpace::Kind::kSparse ? Partitioner::kHash : Partitioner::kRange;
   }

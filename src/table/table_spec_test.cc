@@ -49,6 +49,7 @@ TEST(TableSpec, TextOfEachPartIsReadBack) {
   }
   for (Partitioner p : {Partitioner::kRange, Partitioner::kCyclic, Partitioner::kHash})
     EXPECT_EQ(*ParsePartitioner(ToString(p)), p);
+  EXPECT_FALSE(ParsePartitioner(ToString(Partitioner::kFunction)).ok());  // Of which function?
 }
 
 RC_GTEST_PROP(TableSpec, AnyNumbersOfARuleAreReadBackExactly, (double alpha, double beta, double l1, double l2)) {
@@ -87,6 +88,7 @@ TEST(TableSpec, CheckFillsInWhatFollows) {
   EXPECT_EQ(spec->width, 7u);
   EXPECT_EQ(spec->partitioner, Partitioner::kRange);
   EXPECT_EQ(CheckTableSpec({.name = "s"})->partitioner, Partitioner::kHash);
+  EXPECT_EQ(CheckTableSpec({.name = "s", .partition_by = "f"})->partitioner, Partitioner::kFunction);
   EXPECT_EQ(CheckTableSpec({.name = "s", .partitioner = Partitioner::kCyclic})->partitioner, Partitioner::kCyclic);
 }
 
@@ -126,6 +128,12 @@ TEST(TableSpec, CheckRefusesWhatMakesNoSense) {
       {{.name = "t", .initial = Uniform{.low = nan}}, "finite"},
       {{.name = "t", .initial = Normal{.stddev = -1}}, "negative"},
       {{.name = "t", .shards = 70000}, "too many"},
+      {{.name = "t", .keys = DenseKeys(9), .partition_by = "f"}, "sparse keys; it has keys dense 9"},
+      {{.name = "t", .keys = MatrixKeys(2, 3), .partition_by = "f"}, "sparse keys; it has keys matrix 2 x 3"},
+      {{.name = "t", .partitioner = Partitioner::kCyclic, .partition_by = "f"},
+       "cyclic or the function \"f\", not both"},
+      {{.name = "t", .partitioner = Partitioner::kFunction}, "give partition_by its name"},
+      {{.name = "t", .partition_by = "a b"}, "\"a b\" cannot be the name of a partitioner"},
   };
   for (const Case& c : cases) {
     auto checked = CheckTableSpec(c.spec);
