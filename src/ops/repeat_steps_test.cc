@@ -11,6 +11,7 @@
 #include <random>
 #include <string>
 
+#include "ops/row_steps.h"
 #include "ops/table_steps.h"
 #include "param/no_table_test.h"
 
@@ -161,6 +162,17 @@ TEST_F(RepeatSteps, RowsInAnyOrderComeOutInOne) {
   ASSERT_EQ(out.batches.size(), 2U);
   EXPECT_THAT(out.batches[0], ElementsAre("(5)"));
   EXPECT_THAT(out.batches[1], ElementsAre("(1, 2)", "(1, 3)", "(2, 1)"));
+}
+
+// Later tasks stop when the earlier ones have enough, not when one of them was tried twice.
+TEST_F(RepeatSteps, ALimitCountsWhatATaskGaveInItsLastAttempt) {
+  LimitProgress progress(2);
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    LimitOperator limit(Context(), 10, 0, &progress);
+    Batches out;
+    Run(limit, out, Numbers(6, 1), 4, 1);
+    EXPECT_EQ(progress.RowsBefore(1), 6);
+  }
 }
 
 }  // namespace

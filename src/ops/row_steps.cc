@@ -49,7 +49,8 @@ Status LimitOperator::DoPush(Batch batch) {
   const int64_t taken = std::min(left_, batch.row_count() - skipped);
   if (taken <= 0) return Status::Ok();
   left_ -= taken;
-  if (progress_ != nullptr) progress_->Add(context().task->partition(), taken);
+  taken_ += taken;
+  if (progress_ != nullptr) progress_->Set(context().task->partition(), taken_);
   return Emit(batch.Slice(skipped, taken));
 }
 

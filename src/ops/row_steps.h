@@ -66,11 +66,11 @@ class AsOperator : public Operator {
 };
 
 // How many rows each task of a stage has let through, so that a later partition stops when the earlier ones have
-// enough. Thread: any.
+// enough. A task that is tried again counts anew. Thread: any.
 class LimitProgress {
  public:
   explicit LimitProgress(int tasks) : rows_(tasks) {}
-  void Add(int task, int64_t rows) { rows_[task].fetch_add(rows, std::memory_order_relaxed); }
+  void Set(int task, int64_t rows) { rows_[task].store(rows, std::memory_order_relaxed); }
   int64_t RowsBefore(int task) const;
 
  private:
@@ -90,6 +90,7 @@ class LimitOperator : public Operator {
  private:
   int64_t left_;
   int64_t skip_;
+  int64_t taken_ = 0;
   const int64_t count_;
   LimitProgress* progress_;
 };
