@@ -256,6 +256,24 @@ class JobsTest(ScriptCase):
         self.assertTrue(os.path.exists(os.path.join(self.folder, "taken")))
         self.assert_nothing_left(seen)
 
+    def test_a_limit_that_has_its_rows_stops_tasks_in_other_processes(self):
+        # The first two tasks run in two processes and have enough together. All others wait for what never comes.
+        script = """
+            local glim = require "glim"
+            local flow = glim.flow("f")
+            flow:Range(0, 6000):RoundRobin(6):Map(function(n)
+              local ffi = require "ffi"
+              ffi.cdef "int access(const char*, int); int usleep(unsigned);"
+              while n % 6 > 1 and ffi.C.access("never", 0) ~= 0 do ffi.C.usleep(50000) end
+              return n
+            end):Limit(3, 999):Print()
+            flow:Run()
+            """
+        job = self.start(script, "--on", "local:2", "--threads", "2")
+        self.addCleanup(job.kill)
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual((job.returncode, out), (0, "5994\n1\n7\n"), err)
+
     def test_a_mistake_of_a_function_is_told_as_in_one_process(self):
         script = """
             local glim = require "glim"

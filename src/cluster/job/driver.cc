@@ -224,6 +224,7 @@ class JobDriver::Impl::JobRun {
     if (!spread_.at_driver[stage] && !spread_.repeats[stage].once.empty())
       schedule_.RunOnce(stage, spread_.repeats[stage].once);
     if (MayRace(stage)) schedule_.MayRace(stage, kStragglerNanos);
+    first_ = {};
     if (stages_[stage].output.kind != plan::ExchangeKind::kBroadcast && stages_[stage].input >= 0 &&
         stages_[stages_[stage].input].output.kind == plan::ExchangeKind::kKeep) {
       schedule_.RunBeside(stage, stages_[stage].input);
@@ -546,11 +547,11 @@ class JobDriver::Impl::JobRun {
       tasks_.AddKeysSeen(step.stage, answer.keys_seen);
     }
     schedule_.Succeeded(step);
-    if (const auto slower = schedule_.LeftOverOf(step.stage, step.task)) {
+    if (schedule_.LeftOverOf(step.stage, step.task)) {
       log_->Say(fmt::format("task {} of stage {} has ended at {}", step.task + 1, step.stage + 1, NameOf(step.place)));
-      const GiveUpTask give_up{.run = number_, .stage = step.stage, .task = step.task};
-      PeerAt(*slower)->Ask(ToFrame(give_up), [](const Result<net::Frame>&) {});
+      GiveUpLeftOver(step.stage, step.task);
     }
+    SkipBeyondLimit(step.stage);
     NoteWhereCached(step);
     if (counted_.insert(task).second) {
       counters_.Add(answer.result.counters);
@@ -565,6 +566,42 @@ class JobDriver::Impl::JobRun {
       });
     }
     return Status::Ok();
+  }
+
+  // What a Limit needs of the stage in front of it are its first rows, in the order of tasks: when the first tasks have
+  // given as many, the others need not run. (Within a process tasks notice that themselves, ops::LimitProgress.)
+  void SkipBeyondLimit(int stage) {
+    const auto& operators = stages_[stage].operators;
+    if (stage != schedule_.aim() || operators.empty() || !MayRace(stage)) return;
+    const plan::Operator& limit = operators.back();
+    if (limit.kind != plan::OperatorKind::kLimit || limit.local ||
+        !std::holds_alternative<flow::LimitStep>(spread_.plan.graph->steps()[limit.step].body) ||
+        stages_[stage].output.kind != plan::ExchangeKind::kGather) {
+      return;
+    }
+    const int tasks = tasks_.shape(stage).tasks;
+    auto& [task, rows] = first_;
+    if (rows >= limit.count) return;
+    for (; task < tasks && rows < limit.count && schedule_.HasRun(stage, task); ++task)
+      rows += tasks_.output(stage)->RowsOf(task).row_counts[0];
+    if (rows < limit.count) return;
+    int skipped = 0;
+    for (int later = task; later < tasks; ++later) {
+      if (schedule_.HasRun(stage, later) || !schedule_.Skip(stage, later)) continue;
+      ++skipped;
+      GiveUpLeftOver(stage, later);
+    }
+    if (skipped > 0) {
+      log_->Say(fmt::format("stage {}: the first {} rows are there, {} tasks are left out", stage + 1, rows, skipped));
+    }
+  }
+
+  // Whoever works on what is not wanted any more.
+  void GiveUpLeftOver(int stage, int task) {
+    const auto place = schedule_.LeftOverOf(stage, task);
+    if (!place) return;
+    const GiveUpTask give_up{.run = number_, .stage = stage, .task = task};
+    PeerAt(*place)->Ask(ToFrame(give_up), [](const Result<net::Frame>&) {});
   }
 
   Status On(RowsBrought& brought) {
@@ -751,9 +788,10 @@ class JobDriver::Impl::JobRun {
   std::mutex outputs_mutex_;  // Exchanges are not let go of while somebody fetches from them.
   const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
   std::string graph_;
-  const CachedPlaces::Caches caches_;  // That were full when the run began.
-  int cached_ = 0;                     // Tasks of the stage that read one of them,
-  int beside_ = 0;                     // and those that ran where their partition was read before.
+  const CachedPlaces::Caches caches_;       // That were full when the run began.
+  int cached_ = 0;                          // Tasks of the stage that read one of them,
+  int beside_ = 0;                          // and those that ran where their partition was read before.
+  std::pair<int, int64_t> first_ = {0, 0};  // Of the stage that is aimed at: so many first tasks, and their rows.
   std::vector<bool> finished_;
   std::set<int> open_;  // Places that know of the run.
   std::set<int> lost_;

@@ -310,6 +310,23 @@ void Schedule::Succeeded(const Step& step) {
   ++stage.done;
 }
 
+bool Schedule::Skip(int stage, int task) {
+  Stage& s = stages_[stage];
+  Task& t = s.tasks[task];
+  CHECK(t.state != Task::kDone && !t.at_driver);
+  if (t.state == Task::kRunning) {
+    if (!s.others.emplace(task, t.place).second) return false;
+    s.since.erase({t.begun, task});
+  } else {
+    s.waiting.erase(task);
+    if (!s.preferred.empty()) s.waiting_for[s.preferred[task]].erase(task);
+  }
+  t.state = Task::kDone;
+  t.place = kDriver;
+  ++s.done;
+  return true;
+}
+
 std::optional<int> Schedule::LeftOverOf(int stage, int task) const {
   const auto other = stages_[stage].others.find(task);
   if (other == stages_[stage].others.end() || !HasRun(stage, task)) return std::nullopt;

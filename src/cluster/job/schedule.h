@@ -92,12 +92,15 @@ class Schedule {
   // enough. What comes of a place that was lost meanwhile is not to be told.
   void Succeeded(const Step& step);
   Status RowsLost(const Step& step);
-  // Another attempt of the task has won: what this one gave is not wanted. Its end is told by Dropped alone.
+  // Nobody needs the rows of a task that has not run: it counts as run, at the driver, without rows. An attempt at work
+  // is left over. False, and nothing is done, when two are.
+  bool Skip(int stage, int task);
+  // The rows of the task are there without what this attempt gave. Its end is told by Dropped alone.
   bool IsLeftOver(const Step& step) const;
   void Dropped(const Step& step);
   // Another attempt of the task is at work, too: after RowsLost it goes on.
   bool IsRace(const Step& step) const;
-  // Where an attempt of a task that has run is left over.
+  // Where an attempt of a task that has run, or was skipped, is left over.
   std::optional<int> LeftOverOf(int stage, int task) const;
   // Where the step looked for rows is not where they are, or will be: it can be tried again at once.
   bool InputsMovedSince(const Step& step) const;

@@ -62,6 +62,7 @@ class World {
         }
         if (alive_.empty()) AddExecutor();
         if (Below(20) == 0) MoveSome();
+        if (may_race_.back() && Below(30) == 0) SkipOne();
         if (!begun_.empty()) EndOne();
       }
       for (int task = 0; task < tasks; ++task) {
@@ -194,6 +195,17 @@ class World {
     if (!schedule_.HasRun(stage, task)) return;
     rows_.insert({Schedule::kDriver, stage, task});
     schedule_.Move(stage, task, Schedule::kDriver);
+  }
+
+  void SkipOne() {
+    const int stage = static_cast<int>(tasks_.size()) - 1;
+    const int task = Below(tasks_[stage]);
+    if (tasks_[stage] == 0 || schedule_.HasRun(stage, task) || at_driver_[stage][task]) return;
+    const auto attempts = std::count_if(begun_.begin(), begun_.end(), [&](const Step& step) {
+      return step.kind == Step::kRun && step.stage == stage && step.task == task;
+    });
+    ASSERT_EQ(schedule_.Skip(stage, task), attempts < 2);
+    if (attempts < 2) rows_.insert({Schedule::kDriver, stage, task});
   }
 
   void Lose() {
