@@ -93,7 +93,7 @@ JOINS = [
     ":CoGroup({other}):Map(function(k, left, right) return k, #left, #right end)",
 ]
 # What these keep of a key, or of the right side, must fit into memory.
-WHOLE = (":GroupBy", ":CoGroup", ":HashJoin")
+WHOLE = (":GroupBy", ":CoGroup", ":HashJoin", ":Reduce({glim.count_distinct")
 SOURCES = [
     "flow:Range(0, {size}):Map(function(n) return n % 17, n, 't' .. n % 5 end)",
     "flow:Range(0, {size}):RoundRobin({n}):Map(function(n) return n % 100 < 95 and 'hot' or n, n * 31 % 1009, n % 2 == 0 end)",
@@ -219,7 +219,7 @@ class RandomFlowsTest(ClusterCase):
         """None, or the number of the flow that differs, how, and the job."""
         job = numbers[0] // FLOWS_OF_A_JOB
         small = job % 4 == 3
-        options = ["--threads", "3", "--partitions", "1257"[job % 4], *(("--memory", "8M") if small else ())]
+        options = ["--threads", "3", "--partitions", "1257"[job % 4], *(("--memory", "16M") if small else ())]
         script = PRELUDE + "".join(Maker(number, small).script() for number in numbers) + 'print "the end"\n'
         expected, files = self.outcome(script, options, "embedded")
         if not expected.endswith("the end\n"):
