@@ -166,6 +166,8 @@ class MasterProcess final : public cluster::MasterOutput {
   void Write(const Decision& decision) override;
   void Send(const Member& to, const param::ViewUpdate& update) override;
   void Send(const Member& to, const param::BeatReply& reply) override;
+  void OnReport(const Member& from, const param::ShardReport& report);
+  void OnReport(const param::FullReport& report);
 
   Run& run;
   const size_t first;  // Of its decisions on the disk.

@@ -240,12 +240,11 @@ void Server::SendToMaster(const param::Beat& beat) {
   run.Transmit(number, kMasterNode, [&run = run, beat] { run.master->master->OnBeat(beat, run.now); });
 }
 void Owner::SendToMaster(const param::ShardReport& report) {
-  server.run.Transmit(server.number, kMasterNode, [&run = server.run, self = server.self(), report] {
-    run.master->master->OnReport(self, report, run.now);
-  });
+  server.run.Transmit(server.number, kMasterNode,
+                      [&run = server.run, self = server.self(), report] { run.master->OnReport(self, report); });
 }
 void Server::SendToMaster(const param::FullReport& report) {
-  run.Transmit(number, kMasterNode, [&run = run, report] { run.master->master->OnFullReport(report, run.now); });
+  run.Transmit(number, kMasterNode, [&run = run, report] { run.master->OnReport(report); });
 }
 
 void Owner::Applied(const ShardId& shard, const param::Record& record) {

@@ -26,6 +26,16 @@ void MasterProcess::Write(const Decision& decision) {
   });
 }
 
+// Its log is the newest one here, always.
+void MasterProcess::OnReport(const Member& from, const param::ShardReport& report) {
+  master->OnReport(from, report, run.now);
+  if (!master->behind().empty()) run.Violation("a master takes its log for an older copy: " + master->behind());
+}
+void MasterProcess::OnReport(const param::FullReport& report) {
+  master->OnFullReport(report, run.now);
+  if (!master->behind().empty()) run.Violation("a master takes its log for an older copy: " + master->behind());
+}
+
 void MasterProcess::Send(const Member& to, const param::ViewUpdate& update) {
   run.Say("master -> {}: shard {} view {} primary {}{}", to.node, update.shard.shard, update.view.number,
           update.view.primary.node, update.active ? " active" : "");

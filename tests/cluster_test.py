@@ -11,6 +11,7 @@ import json
 import lzma
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -310,6 +311,34 @@ print(t:Handle())
         self.start("master", "--address", master, "--dir", "master")
         self.assertEqual(self.glim("run", *on, self.path("pull.lua", PULL)), "15 20 30 0\n")
         self.assertEqual(self.status(master)["starts"], 2)
+
+    def test_a_master_whose_folder_is_an_older_copy_ends_and_does_no_harm(self):
+        process, master = self.start("master", "--address", "127.0.0.1:0", "--dir", "master")
+
+        def end():
+            process.kill()
+            process.wait()
+        self.start_server(master, 1)
+        self.assertTrue(wait_until(lambda: self.alive(master) == 1))
+        on = ["--on", "standalone://" + master]
+        newest = self.path("master")
+        shutil.copytree(newest, self.path("begun"))
+        # As many starts as the copy will say it had, and more.
+        for older, starts in (("begun", 1), ("begun", 2)):
+            end()
+            process = self.start("master", "--address", master, "--dir", "master")[0]
+            if starts == 1:
+                self.assertTrue(wait_until(lambda: self.alive(master) == 1))
+                self.assertEqual(self.glim("run", *on, self.path("push.lua", PUSH_AND_PULL)), "15 20 30 0\n")
+            else:
+                self.assertEqual(self.glim("run", *on, self.path("pull.lua", PULL)), "15 20 30 0\n")
+            end()
+            shutil.copytree(self.path(older), self.path(f"copy-{starts}"))
+            process = self.start("master", "--address", master, "--dir", f"copy-{starts}", stderr=subprocess.PIPE)[0]
+            self.assertEqual(process.wait(TIMEOUT_S), 1)
+            self.assertRegex(process.stderr.read(), "server 1 .* is an older copy")
+        process = self.start("master", "--address", master, "--dir", "master")[0]
+        self.assertEqual(self.glim("run", *on, self.path("pull.lua", PULL)), "15 20 30 0\n")
 
     def test_a_table_on_disk_survives_the_end_of_all(self):
         master_process, master = self.start("master", "--address", "127.0.0.1:0", "--dir", "master")

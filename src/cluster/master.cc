@@ -80,6 +80,7 @@ void Master::Apply(const Decision& decision) {
 }
 
 void Master::OnWritten(uint64_t count, int64_t now) {
+  if (!behind_.empty()) return;
   while (written_ < count && !unwritten_.empty()) {
     const Decision decision = std::move(unwritten_.front());
     unwritten_.pop_front();
@@ -230,7 +231,7 @@ bool Master::MayHoldLease(const Member& member) const {
 }
 
 void Master::OnBeat(const param::Beat& beat, int64_t now) {
-  if (!begun_) return;
+  if (!begun_ || !behind_.empty()) return;
   if (beat.member.incarnation == 0) {
     Asker& asker = askers_[beat.member.node];
     if (asker.given == 0) asker.heard_at = now;
@@ -262,7 +263,24 @@ void Master::OnBeat(const param::Beat& beat, int64_t now) {
             param::BeatReply{epoch_, beat.sent_at, MayHoldLease(beat.member), false, 0, 0, drain.state, drain.shards});
 }
 
+// A view is sent, and a table has its number, only when the log has it on the disk.
+bool Master::KnowsOf(const Member& from, const param::ShardReport& report) {
+  if (!behind_.empty()) return false;
+  const auto node = nodes_.find(from.node);
+  if (node == nodes_.end() || node->second.incarnation != from.incarnation) return true;  // Nobody that we know.
+  const auto it = shards_.find(report.shard);
+  if (report.shard.table >= next_table_) {
+    behind_ = fmt::format("server {} has a shard of table {}, and this log has given out {} numbers", from.node,
+                          report.shard.table, next_table_ - 1);
+  } else if (it != shards_.end() && report.view > it->second.view.number) {
+    behind_ = fmt::format("server {} has view {} of shard {} of table {}, and this log knows {}", from.node,
+                          report.view, report.shard.shard, report.shard.table, it->second.view.number);
+  }
+  return behind_.empty();
+}
+
 void Master::OnReport(const Member& from, const param::ShardReport& report, int64_t now) {
+  if (!KnowsOf(from, report)) return;
   const auto it = shards_.find(report.shard);
   if (it == shards_.end()) {
     if (begun_) out_.Send(from, param::ViewUpdate{report.shard, {}, false, true, {}, {}});
@@ -286,10 +304,17 @@ void Master::OnReport(const Member& from, const param::ShardReport& report, int6
 }
 
 void Master::OnFullReport(const param::FullReport& report, int64_t now) {
+  if (!behind_.empty()) return;
   const auto it = nodes_.find(report.member.node);
+  if (report.epoch > epoch_ && it != nodes_.end() && it->second.incarnation == report.member.incarnation) {
+    behind_ = fmt::format("server {} has heard of start {} of its master, and this is start {}", report.member.node,
+                          report.epoch, epoch_);
+    return;
+  }
   if (report.epoch != epoch_ || it == nodes_.end() || it->second.incarnation != report.member.incarnation) return;
   it->second.before = {report.before.begin(), report.before.end()};
   for (const param::ShardReport& shard : report.shards) OnReport(report.member, shard, now);
+  if (!behind_.empty()) return;
   if (std::exchange(it->second.reported_epoch, epoch_) == epoch_) return;
   for (auto& [id, shard] : shards_) Consider(id, shard, now);  // It was waited for.
 }
@@ -527,6 +552,7 @@ void Master::Balance(int64_t now) {
 }
 
 void Master::OnTick(int64_t now) {
+  if (!behind_.empty()) return;
   for (auto& [id, shard] : shards_) {
     Consider(id, shard, now);
     if (begun_ && shard.view.number > 0 && now - shard.sent_at >= options_.resend_nanos) Inform(id, shard, now);

@@ -15,8 +15,11 @@
 //            stopped before its successor starts
 //
 // A decision (a table, a view, that a view is active) is written to the log first and acted on when the log is on the
-// disk. All else can be heard again: a master that starts anew replays its log, takes everybody for alive until the
-// dead time is over, and members report their shards to it before they get a lease.
+// disk. So nobody knows of a decision that the log does not have, unless the log is an older copy of the newest one, or
+// another cluster's. A master that hears of such a one says and decides nothing any more (behind). It may hear of it
+// too late: its folder is not to be copied back without need. All else can be heard again: a master that starts anew
+// replays its log, takes everybody for alive until the dead time is over, and members report their shards to it before
+// they get a lease.
 //
 // A state machine without I/O, clock or threads; the process feeds it from sockets, the simulation from a seeded queue.
 // Thread: that of its owner.
@@ -101,6 +104,8 @@ class Master {
   Drain DrainOf(uint32_t node) const;
 
   uint64_t epoch() const { return epoch_; }
+  // What a member knows that the log does not have; empty: nothing. Such a master is to end.
+  const std::string& behind() const { return behind_; }
   bool IsAlive(const param::Member& member, int64_t now) const;
   std::string AddressOf(const param::Member& member) const;
 
@@ -121,6 +126,9 @@ class Master {
   std::vector<Decision> CompactLog() const;
 
  private:
+  // Notes it when it does not.
+  bool KnowsOf(const param::Member& from, const param::ShardReport& report);
+
   struct Node {
     uint64_t incarnation = 0;
     int64_t heard_at = 0;
@@ -196,6 +204,7 @@ class Master {
   const int64_t started_at_;
   uint64_t epoch_ = 0;
   bool begun_ = false;  // The epoch is on the disk.
+  std::string behind_;
   uint64_t given_ = 0;  // Incarnations, in this epoch.
   std::map<uint32_t, Asker> askers_;
   uint64_t next_table_ = 1;

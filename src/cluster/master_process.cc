@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cluster/master_process.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <deque>
 #include <map>
@@ -87,11 +89,7 @@ class MasterProcess::Impl final : public MasterOutput {
   void Sync() {
     sync_posted_ = false;
     if (failed_.ok()) failed_ = log_->Sync();
-    if (!failed_.ok()) {
-      timer_->Cancel();
-      if (stopped_) std::exchange(stopped_, nullptr)(Status(failed_).With("the master's log"));
-      return;
-    }
+    if (!failed_.ok()) return Stop(Status(failed_).With("the master's log"));
     const uint64_t written = written_ = appended_;
     master_->OnWritten(written, now());
     AnswerDrains();
@@ -104,6 +102,21 @@ class MasterProcess::Impl final : public MasterOutput {
       }
       if (const auto to = pending.to.lock()) Answer(*to, pending.answer);
     }
+  }
+
+  void Stop(Status why) {
+    timer_->Cancel();
+    if (stopped_) std::exchange(stopped_, nullptr)(std::move(why));
+  }
+
+  // From then on nothing that comes is heard.
+  void StopIfBehind() {
+    if (!failed_.ok() || master_->behind().empty()) return;
+    failed_ = Status::Stale(fmt::format(
+        "{}: \"{}\" is an older copy of the master's folder, or another cluster's; start the newest one, or the servers "
+        "anew, without their folders",
+        master_->behind(), options_.folder));
+    Stop(failed_);
   }
 
   void Send(const Member& to, const param::ViewUpdate& update) override { SendMessage(to, update); }
@@ -292,11 +305,13 @@ class MasterProcess::Impl::Session final : public net::ConnectionHandler {
       case param::kShardReportMessage: {
         ASSIGN_OR_RETURN(const param::ShardReport report, param::FromFrame<param::ShardReport>(frame));
         master_.master_->OnReport(member_, report, master_.now());
+        master_.StopIfBehind();
         return Status::Ok();
       }
       case param::kFullReportMessage: {
         ASSIGN_OR_RETURN(const param::FullReport report, param::FromFrame<param::FullReport>(frame));
         master_.master_->OnFullReport(report, master_.now());
+        master_.StopIfBehind();
         return Status::Ok();
       }
       case param::kTableQueryMessage: {

@@ -56,6 +56,17 @@ class World final : public MasterOutput {
     master = std::make_unique<Master>(MasterOptions{}, log, now, *this);
   }
 
+  // With its first `decisions` only.
+  void RestartFromOlderCopy(size_t decisions) {
+    log_.resize(decisions);
+    written_ = log_.size();
+    Restart();
+  }
+  size_t decisions() const { return log_.size(); }
+  // What a server says of itself that knows more than World's.
+  void Report(uint32_t server, const param::ShardReport& report) { master->OnReport({server, 1}, report, now); }
+  void ReportStart(uint32_t server, uint64_t epoch) { master->OnFullReport({{server, 1}, epoch, {}, {}}, now); }
+
   // As a process does that is started again.
   void RestartFromCompactLog() {
     log_ = master->CompactLog();
@@ -286,6 +297,54 @@ TEST(Master, DrainIsRememberedUntilItIsTakenBack) {
   world.Run(10 * kSecond);
   EXPECT_EQ(world.HeldBy(1), 3u);
   EXPECT_EQ(world.master->CompactLog().size(), 1 + 1 + 2 * 6u);
+}
+
+// A master whose log is an older copy would decide anew what was decided, and have servers forget tables that it does
+// not know.
+TEST(Master, OlderCopyOfTheLogIsNoticedAndDecidesNothing) {
+  const std::pair<const char*, std::function<void(World&)>> words[] = {
+      {"server 1 has view 2 of shard 0 of table 1, and this log knows 1",
+       [](World& world) { world.Report(1, {{1, 0}, 2, true, std::nullopt, false, false}); }},
+      {"server 1 has a shard of table 2, and this log has given out 1 numbers",
+       [](World& world) { world.Report(1, {{2, 0}, 1, true, std::nullopt, false, false}); }},
+      {"server 1 has heard of start 9 of its master, and this is start 2",
+       [](World& world) { world.ReportStart(1, 9); }}};
+  for (const auto& [behind, say] : words) {
+    World world;
+    world.servers = {1};
+    world.Run(5 * kSecond);
+    world.Create(1, 1);
+    const size_t older = world.decisions();
+    world.RestartFromOlderCopy(older);
+    world.Run(kSecond);
+    EXPECT_EQ(world.master->behind(), "");
+    say(world);
+    EXPECT_EQ(world.master->behind(), behind);
+    const size_t decided = world.decisions();
+    world.last_reply.clear();
+    world.servers = {2};  // Its shard would have to go there.
+    world.Run(20 * kSecond);
+    EXPECT_EQ(world.decisions(), decided);
+    EXPECT_TRUE(world.last_reply.empty());
+  }
+}
+
+TEST(Master, WhatALogKnowsOrNobodyInItSaysIsNoOlderCopy) {
+  World world;
+  world.servers = {1, 2};
+  world.Run(5 * kSecond);
+  world.Create(1, 2);
+  ASSERT_TRUE(world.master->DropTable("t").ok());
+  world.Run(kSecond);
+  world.RestartFromCompactLog();
+  world.Run(kSecond);
+  world.Report(1, {{1, 0}, 7, true, std::nullopt, false, false});  // Missed that its table is no more.
+  world.Report(9, {{5, 0}, 7, true, std::nullopt, false, false});  // Of another cluster: it never beat here.
+  world.ReportStart(9, 77);
+  world.ReportStart(1, 1);
+  EXPECT_EQ(world.master->behind(), "");
+  world.Create(1, 2);
+  EXPECT_EQ(world.HeldBy(1), 1u);
 }
 
 }  // namespace

@@ -61,7 +61,11 @@ size_t ServerNode::OwnerOf(const param::ShardId& shard) const {
 }
 
 void ServerNode::OnBeatReply(const param::BeatReply& reply, int64_t now) {
-  if (reply.epoch < master_epoch_) return;  // Of a master that is no more.
+  if (reply.epoch < master_epoch_) {
+    // Of a master that is no more; or of one whose folder is an older copy, which is to hear of it.
+    if (has_begun()) AskForReports();
+    return;
+  }
   if (!has_begun() || reply.incarnation != 0) {
     if (has_begun() || given_ != 0 || reply.incarnation == 0 || reply.start != start_) return;
     given_ = reply.incarnation;

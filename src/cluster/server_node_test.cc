@@ -121,6 +121,21 @@ TEST_F(ServerNodeTest, WhatWasAskedForAnOlderMasterIsNotPartOfAReport) {
   EXPECT_EQ(said_.reports[0].shards.size(), 2u);
 }
 
+// Its folder may be an older copy, and it is to hear so; nothing else comes of what it says.
+TEST_F(ServerNodeTest, AnOlderMasterIsToldOfTheNewest) {
+  Begin();
+  node_.OnBeatReply({.epoch = 3}, 0);
+  for (int owner = 0; owner < 2; ++owner) node_.OnOwner(ReportGiven{3, {}});
+  said_.words.clear();
+  said_.reports.clear();
+  node_.OnBeatReply({.epoch = 2, .sent_at = 1000, .leased = true}, 2000);
+  ASSERT_EQ(said_.words.size(), 2u);
+  for (const auto& [owner, word] : said_.words) EXPECT_EQ(std::get<ReportWanted>(word).epoch, 3u);
+  for (int owner = 0; owner < 2; ++owner) node_.OnOwner(ReportGiven{3, {}});
+  ASSERT_EQ(said_.reports.size(), 1u);
+  EXPECT_EQ(said_.reports[0].epoch, 3u);
+}
+
 TEST_F(ServerNodeTest, AShardThatIsGoneIsForgottenUnlessItWasHeardOfAgain) {
   Begin();
   Hear({2, 0});
