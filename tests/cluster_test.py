@@ -279,6 +279,7 @@ print(t:Handle())
             self.assertIn(ended, codes)
             self.assertIn(says, told)
         server = self.start_server(master, 1, stderr=subprocess.PIPE)
+        self.glim("run", *on, self.path("pull.lua", PULL))  # It is the one that holds them, not its earlier start.
         self.assertTrue(wait_until(lambda: self.held(master).get(1) == 16))
         master_process.kill()
         master_process.wait()
