@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/byte_masks.h"
 
+#include <cstddef>
+#include <type_traits>
+
 #include "base/check.h"
 
 // Not compiled for these, which would gain nothing over the next older ones; all of SVE, as the vectors of its first
@@ -99,23 +102,68 @@ void Member(const ByteTables& members, const char* data, size_t blocks, uint64_t
 
 #endif
 
+// Whether this processor has what Highway compiles these loops with.
+bool RunsHere() {
+#if HWY_TARGET == HWY_STATIC_TARGET || HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+  return true;
+#elif HWY_TARGET == HWY_AVX3
+  return N_AVX2::RunsHere() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd");
+#elif HWY_TARGET == HWY_AVX2
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+         __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") && __builtin_cpu_supports("pclmul") &&
+         __builtin_cpu_supports("aes");
+#elif HWY_TARGET == HWY_SSSE3
+  return __builtin_cpu_supports("ssse3");
+#else
+  return false;  // Of a newer Highway; those above are good enough.
+#endif
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace glim::base
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace glim::base {
+namespace {
 
-HWY_EXPORT(Match);
-HWY_EXPORT(Member);
+template <class Runs, class MatchLoop, class MemberLoop>
+void AddIfItRuns(const char* processor, Runs runs, MatchLoop match, MemberLoop member, std::vector<ByteLoops>* loops) {
+  if constexpr (!std::is_same_v<Runs, std::nullptr_t>) {
+    if (runs()) loops->push_back({processor, match, member});
+  }
+}
+
+}  // namespace
+
+// Not by Highway's own dispatch: loading its library measures the resolution of a clock, which takes 3 ms.
+std::vector<ByteLoops> ByteLoopsThatRunHere() {
+  std::vector<ByteLoops> loops;
+#define GLIM_ADD(choose, processor) AddIfItRuns(processor, choose(RunsHere), choose(Match), choose(Member), &loops)
+  GLIM_ADD(HWY_CHOOSE_AVX3, "AVX-512");
+  GLIM_ADD(HWY_CHOOSE_AVX2, "AVX2");
+  GLIM_ADD(HWY_CHOOSE_SSSE3, "SSSE3");
+  GLIM_ADD(HWY_CHOOSE_NEON, "NEON");
+  GLIM_ADD(HWY_CHOOSE_FALLBACK, "any");
+#undef GLIM_ADD
+  return loops;
+}
+
+namespace {
+const ByteLoops& Loops() {
+  static const ByteLoops newest = ByteLoopsThatRunHere().front();
+  return newest;
+}
+}  // namespace
 
 void MatchMasks(const char* data, size_t blocks, const char* wanted, size_t wanted_count, uint64_t* masks) {
   CHECK(wanted_count >= 1 && wanted_count <= kWantedBytesMax);
-  HWY_DYNAMIC_DISPATCH(Match)(data, blocks, wanted, wanted_count, masks);
+  Loops().match(data, blocks, wanted, wanted_count, masks);
 }
 
 void MemberMasks(const ByteTables& members, const char* data, size_t blocks, uint64_t* masks) {
-  HWY_DYNAMIC_DISPATCH(Member)(members, data, blocks, masks);
+  Loops().member(members, data, blocks, masks);
 }
 
 }  // namespace glim::base

@@ -3,14 +3,15 @@
 // Which bytes of a text are wanted, as masks of 64 bits: bit i of masks[b] tells of data[64 * b + i].
 //
 // One binary runs on every x86-64 and on ARM, with the instructions that the processor has: Highway compiles the loops
-// for each kind of processor and asks once which one this is. That choice costs an indirect call, some 3 ns, so
-// the functions take many blocks at a time; who looks for one byte near by is better off with a loop of his own.
+// for each kind of processor, and the first call asks which one this is. That choice costs an indirect call, some 3 ns,
+// so the functions take many blocks at a time; who looks for one byte near by is better off with a loop of his own.
 //
 // Thread: functions; a ByteTables is immutable.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace glim::base {
 
@@ -31,5 +32,14 @@ struct ByteTables {
 
 // Which belong to the set. Some 10 GB/s, where a table of 256 entries gives 0.7.
 void MemberMasks(const ByteTables& members, const char* data, size_t blocks, uint64_t* masks);
+
+// Both, as compiled for one kind of processor.
+struct ByteLoops {
+  const char* processor;
+  void (*match)(const char* data, size_t blocks, const char* wanted, size_t wanted_count, uint64_t* masks);
+  void (*member)(const ByteTables& members, const char* data, size_t blocks, uint64_t* masks);
+};
+// Those that run here, the newest first: what tests compare. Never empty.
+std::vector<ByteLoops> ByteLoopsThatRunHere();
 
 }  // namespace glim::base

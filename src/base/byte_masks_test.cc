@@ -2,10 +2,8 @@
 #include "base/byte_masks.h"
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 #include <rapidcheck.h>
 
-#include <algorithm>
 #include <array>
 #include <string>
 #include <vector>
@@ -13,22 +11,14 @@
 namespace glim::base {
 namespace {
 
-// Each test runs with the code for every kind of processor that this one can be, the oldest included: that is the last
-// one, whatever it is called (HWY_SCALAR or, with some compilers, another one).
-class ByteMasks : public testing::TestWithParam<int64_t> {
- protected:
-  ByteMasks() { hwy::SetSupportedTargetsForTest(GetParam()); }
-  ~ByteMasks() override { hwy::SetSupportedTargetsForTest(0); }
-};
+// Each test runs with the code for every kind of processor that this one can be, the oldest included.
+using ByteMasks = testing::TestWithParam<ByteLoops>;
 
-std::vector<int64_t> Targets() {
-  std::vector<int64_t> targets = hwy::SupportedAndGeneratedTargets();
-  if (std::find(targets.begin(), targets.end(), HWY_SCALAR) == targets.end()) targets.push_back(HWY_SCALAR);
-  return targets;
-}
-
-INSTANTIATE_TEST_SUITE_P(On, ByteMasks, testing::ValuesIn(Targets()),
-                         [](const auto& info) { return std::string(hwy::TargetName(info.param)); });
+INSTANTIATE_TEST_SUITE_P(On, ByteMasks, testing::ValuesIn(ByteLoopsThatRunHere()), [](const auto& info) {
+  std::string name = info.param.processor;
+  std::erase(name, '-');
+  return name;
+});
 
 // All bytes, each at many places of a block, then bytes in disorder. It begins at an odd address.
 std::string Text(size_t blocks) {
@@ -46,7 +36,7 @@ TEST_P(ByteMasks, TellWhichBytesAreWanted) {
       const char wanted[] = {static_cast<char>(first), '\n', static_cast<char>(0xFF)};
       std::array<uint64_t, kBlocks + 1> masks;
       masks.fill(7);
-      MatchMasks(data, kBlocks, wanted, count, masks.data());
+      GetParam().match(data, kBlocks, wanted, count, masks.data());
       for (size_t i = 0; i < 64 * kBlocks; ++i) {
         const bool expected = std::string_view(wanted, count).find(data[i]) != std::string_view::npos;
         ASSERT_EQ(masks[i / 64] >> (i % 64) & 1, static_cast<uint64_t>(expected)) << count << " " << first << " " << i;
@@ -58,8 +48,8 @@ TEST_P(ByteMasks, TellWhichBytesAreWanted) {
 
 TEST_P(ByteMasks, OfNoBlocksAreNone) {
   uint64_t mask = 7;
-  MatchMasks("", 0, "x", 1, &mask);
-  MemberMasks(ByteTables(), "", 0, &mask);
+  GetParam().match("", 0, "x", 1, &mask);
+  GetParam().member(ByteTables(), "", 0, &mask);
   EXPECT_EQ(mask, 7u);
 }
 
@@ -73,13 +63,22 @@ TEST_P(ByteMasks, TellWhichBytesBelongToASet) {
     const size_t blocks = *rc::gen::inRange<size_t>(1, 20);
     const std::string text = Text(blocks);
     std::vector<uint64_t> masks(blocks);
-    MemberMasks(tables, text.data() + 1, blocks, masks.data());
+    GetParam().member(tables, text.data() + 1, blocks, masks.data());
     for (size_t i = 0; i < 64 * blocks; ++i) {
       const bool expected = members[static_cast<unsigned char>(text[i + 1])];
       RC_ASSERT((masks[i / 64] >> (i % 64) & 1) == static_cast<uint64_t>(expected));
       RC_ASSERT(tables.Has(static_cast<unsigned char>(text[i + 1])) == expected);
     }
   }));
+}
+
+// Which of them runs is not seen from outside.
+TEST(ByteMasks, AreThoseOfTheNewestProcessor) {
+  const std::string text = Text(4);
+  uint64_t masks[4], expected[4];
+  MatchMasks(text.data() + 1, 4, "#a", 2, masks);
+  ByteLoopsThatRunHere().front().match(text.data() + 1, 4, "#a", 2, expected);
+  EXPECT_TRUE(std::equal(masks, masks + 4, expected));
 }
 
 }  // namespace
