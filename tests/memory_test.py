@@ -5,6 +5,7 @@
 The bound has slack: with --memory 32M, flows over 300 MB take some 30 MB (docs/design/memory.md).
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from cli_test import GLIM, sanitized  # noqa: E402
 ROWS = 1_200_000
 FLOWS = {
     "GroupBy": 'csv{"left.csv"}:GroupBy():Select(1)',
+    "ReduceBy of texts in Lua": 'csv{"left.csv"}:Select(1, 3):ReduceBy("function(x, y) return x < y and y or x end")',
     "ReduceBy": 'csv{"left.csv", numbers = true}:ReduceBy({sum, max})',
     "Distinct": 'csv{"left.csv"}:Distinct()',
     "Join": 'csv{"left.csv"}:Join(csv{"right.csv"})',
@@ -47,6 +49,20 @@ class MemoryTest(unittest.TestCase):
                     process.returncode = os.waitstatus_to_exitcode(status)
                     self.assertEqual(process.returncode, 0)
                     self.assertLess(usage.ru_maxrss, 42 * 1024)
+
+    @unittest.skipIf(sanitized(), "sanitizers take memory of their own")
+    def test_what_functions_in_lua_hoard_is_counted(self):
+        hoard = "function(x) all = all or {} all[#all + 1] = ('%d'):format(x):rep(100) return x end"
+        with tempfile.TemporaryDirectory(prefix="glim-memory-test-") as folder:
+            for flow, least in ((f'range(1, 100000):Map("{hoard}")', 40 << 20), ('range(1, 100000):Map("function(x) return x end")', 0)):
+                stats = os.path.join(folder, "stats.json")
+                subprocess.run(
+                    [GLIM, "e", "--memory", "512M", "--threads", "1", "--lua", "plain", "--stats-file", stats,
+                     flow + ':Filter("function(x) return x < 0 end"):WriteCsv("none.csv")'], cwd=folder, check=True)
+                with open(stats) as file:
+                    peak = json.load(file)[-1]["peak_memory_bytes"]
+                self.assertGreaterEqual(peak, least)
+                self.assertLess(peak, least + (30 << 20))
 
 
 if __name__ == "__main__":

@@ -749,12 +749,22 @@ Status PlanTasks::Feed(StageRun* run, int task, const TaskRun& of, Reading* read
   const int threads = run->stage->one_task ? options_.threads : 1;
   const auto reader = run->input->MakeReader(begin, end, LastReader(run->stage->input), threads);
   while (!head->full()) {
-    RETURN_IF_ERROR(Continue(of));
+    RETURN_IF_ERROR(GoOn(of));
     ASSIGN_OR_RETURN(std::optional<Batch> batch, reader->Next());
     if (!batch.has_value()) break;
     RETURN_IF_ERROR(head->Push(*std::move(batch)));
   }
   return Status::Ok();
+}
+
+// What Lua states hold cannot be taken from them, so it is counted, and others make room.
+Status PlanTasks::GoOn(const TaskRun& of) {
+  constexpr int64_t kOfTheProgram = 1 << 20;  // Libraries and compiled functions.
+  const int64_t bytes = std::max<int64_t>(of.hosts.uncounted_bytes() - kOfTheProgram, 0);
+  const std::lock_guard lock(lua_mutex_);
+  base::Reservation& held = lua_.try_emplace(&of.hosts, &budget_, "Lua").first->second;
+  if (bytes > held.bytes() + held.bytes() / 16 || bytes < held.bytes() / 2) held.ForceResize(bytes);
+  return Continue(of);
 }
 
 // The task is one of a part's, or, when there is but one, all of them.
@@ -783,7 +793,7 @@ Status PlanTasks::FeedSplits(StageRun* run, int task, const TaskRun& of, Reading
     auto reader = run->source->Open(run_env_, run->shape.splits[s]);
     if (!reader.ok()) return std::move(reader).status().With(name);
     while (!head->full()) {
-      RETURN_IF_ERROR(Continue(of));
+      RETURN_IF_ERROR(GoOn(of));
       auto batch = (*reader)->Next();
       if (!batch.ok()) return std::move(batch).status().With(name);
       if (!batch->has_value()) break;

@@ -15,6 +15,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -173,6 +174,8 @@ class PlanTasks {
   Status Feed(StageRun* run, int task, const TaskRun& of, Reading* reading, BatchOutput* head);
   Status FeedParts(const StageRun& run, int task, const TaskRun& of, Reading* reading, BatchOutput* head);
   Status FeedSplits(StageRun* run, int task, const TaskRun& of, Reading* reading, BatchOutput* head);
+  // Before each batch.
+  Status GoOn(const TaskRun& of);
   Status Continue(const TaskRun& of) const;
   Status Continue() const { return cancelled() ? Status::Cancelled("cancelled") : Status::Ok(); }
 
@@ -184,6 +187,8 @@ class PlanTasks {
   const std::shared_ptr<CacheSpace> cache_space_;
   const int64_t caches_spilled_before_;
   base::Reservation caches_;  // Memory that caches have, or will have.
+  std::mutex lua_mutex_;
+  std::map<const udf::Hosts*, base::Reservation> lua_;  // What the Lua states of threads have grown to.
   bool tasks_only_ = false;
   const int64_t started_;
   Functions functions_;

@@ -19,4 +19,9 @@ Result<LuaState*> Hosts::Lua() {
   return lua_.get();
 }
 
+int64_t Hosts::uncounted_bytes() const {
+  if (lua_ == nullptr) return 0;
+  return lua_->memory()->used_bytes() - lua_->memory()->counted_elsewhere();
+}
+
 }  // namespace glim::udf

@@ -44,6 +44,8 @@ class Hosts {
 
   // The thread's Lua state, made at the first call, and anew after one ran out of memory.
   Result<LuaState*> Lua();
+  // What the Lua state holds and nobody has reserved; 0: there is none.
+  int64_t uncounted_bytes() const;
 
  private:
   HostOptions options_;

@@ -33,6 +33,9 @@ class LuaMemory {
 
   int64_t used_bytes() const { return used_bytes_; }
   int64_t bytes_max() const { return bytes_max_; }
+  // Of used_bytes, what somebody has reserved already: the accumulators of a fold, by its operator.
+  int64_t counted_elsewhere() const { return counted_elsewhere_; }
+  void CountElsewhere(int64_t delta) { counted_elsewhere_ += delta; }
   // Was anything refused, ever? User code may have caught the error.
   bool refused() const { return refused_; }
   // Where the last refused allocation was, as "job.lua:3", and forgets it; empty when there was none.
@@ -68,6 +71,7 @@ class LuaMemory {
   Allocator allocator_ = nullptr;
   void* owner_ = nullptr;
   int64_t used_bytes_;
+  int64_t counted_elsewhere_ = 0;
   int64_t collect_at_;
   bool bounded_ = false;
   bool refused_ = false;

@@ -45,6 +45,10 @@ LuaReducer::~LuaReducer() {
   lua_State* L = state_->raw();
   if (driver_ != 0) luaL_unref(L, LUA_REGISTRYINDEX, driver_);
   for (const int table : tables_) luaL_unref(L, LUA_REGISTRYINDEX, table);
+  // Who spills makes room for the next: LuaJIT by itself would wait until the heap has doubled.
+  constexpr int64_t kWorthCollecting = 2 << 20;
+  if (texts_bytes_ > kWorthCollecting) lua_gc(L, LUA_GCCOLLECT, 0);
+  state_->memory()->CountElsewhere(-texts_bytes_);
 }
 
 Status LuaReducer::MakeDriver() {
@@ -63,8 +67,21 @@ Status LuaReducer::Update(const Batch& values, std::span<const uint32_t> groups,
   if (values.column_count() == 0) return Status::Invalid("a reduce function needs a value column, the rows have none");
   return state_->Guard([&] {
     const LuaInstance::Scope scope(*instance_, nullptr);
-    return Fold(values, groups, group_count);
+    const Status status = Fold(values, groups, group_count);
+    if (!numbers_) CountTexts();
+    return status;
   });
+}
+
+// What is in tables is in the state, with whatever the function has left to be collected.
+void LuaReducer::CountTexts() {
+  constexpr int64_t kLuaSlotBytes = 16;
+  LuaMemory* const memory = state_->memory();
+  if (texts_bytes_ == 0) others_bytes_ = memory->used_bytes();
+  const int64_t bytes =
+      std::max(static_cast<int64_t>(count_) * width_ * kLuaSlotBytes, memory->used_bytes() - others_bytes_);
+  memory->CountElsewhere(bytes - texts_bytes_);
+  texts_bytes_ = bytes;
 }
 
 Status LuaReducer::Fold(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) {
@@ -231,10 +248,7 @@ Status LuaReducer::At(Status status, const Batch& batch, int64_t row) {
 }
 
 int64_t LuaReducer::memory_bytes() const {
-  // A slot of a Lua table has 8 bytes and strings their own; 64 is a guess at the middle.
-  constexpr int64_t kLuaSlotBytes = 64;
-  return static_cast<int64_t>(accumulators_.capacity() * sizeof(double)) +
-         (numbers_ ? 0 : static_cast<int64_t>(count_) * width_ * kLuaSlotBytes);
+  return static_cast<int64_t>(accumulators_.capacity() * sizeof(double)) + texts_bytes_;
 }
 
 Result<Batch> LuaReducer::Finish() {

@@ -44,6 +44,7 @@ class LuaReducer : public Reducer {
   // Accumulators into Lua tables.
   void StopNumbers();
   Status MakeDriver();
+  void CountTexts();
 
   const std::unique_ptr<LuaInstance> instance_;
   LuaState* const state_;
@@ -52,6 +53,8 @@ class LuaReducer : public Reducer {
   bool numbers_ = true;
   uint32_t count_ = 0;                // Groups that have an accumulator.
   std::vector<double> accumulators_;  // While numbers_.
+  int64_t texts_bytes_ = 0;           // What the state has grown by since there are tables,
+  int64_t others_bytes_ = 0;          // and what it had then.
   int driver_ = 0;                    // References; 0: none.
   std::vector<int> tables_;           // One per column, when not numbers_.
   std::vector<double> converted_;
