@@ -11,15 +11,7 @@ int main(int argc, char** argv) {
   glim::Flow flow("word count");
   flow.TextFile(session.arguments())
       .FlatMap([](std::string_view line, glim::Emitter& out) {
-        auto is_word = [](char c) {
-          return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-        };
-        for (size_t i = 0; i < line.size();) {
-          size_t end = i;
-          while (end < line.size() && is_word(line[end])) ++end;
-          if (end > i) out(line.substr(i, end - i), 1);
-          i = end + 1;
-        }
+        glim::ForEachWord(line, [&](std::string_view word) { out(word, 1); });
       })
       .ReduceBy([](int64_t x, int64_t y) { return x + y; })
       .Fprintf(stdout, "%s,%d\n");

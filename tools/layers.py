@@ -38,6 +38,7 @@ RANKS = {
 PUBLIC_HEADERS = {
     "hash": "base",
     "status": "base",
+    "text": "base",
     "value": "batch",
     "batch": "batch",
     "sources": "batch",  # Plain data, which flow and io both speak.

@@ -15,4 +15,5 @@
 #include "glim/side_table.h"
 #include "glim/status.h"
 #include "glim/table.h"
+#include "glim/text.h"
 #include "glim/udf.h"
