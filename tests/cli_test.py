@@ -139,6 +139,7 @@ class CommandLine(Case):
         script = self.job("print('ran')")
         for arguments, *parts in (
                 ([], "a command is needed", "glim --help"),
+                (["job.lua"], "to run a script: glim run job.lua", ""),
                 (["frobnicate"], 'no command "frobnicate"', "run, explain, e, repl, init, master, server, agent, status, drain, logs, cancel, table, dataset, version"),
                 (["--frobnicate"], "see glim --help"),
                 (["run"], "script is required", "glim run --help"),

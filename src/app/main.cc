@@ -172,6 +172,7 @@ int main(int argc, char** argv) {
   }
   if (command.empty()) return Complain("a command is needed: " + known, "");
   if (!is_known) {
+    if (command.ends_with(".lua")) return Complain("to run a script: glim run " + command, "");
     return Complain("there is no command \"" + command + "\"; there are " + known, "");
   }
   const bool runs = command == "run" || command == "explain" || command == "e" || command == "repl";
