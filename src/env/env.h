@@ -71,6 +71,8 @@ class TemporaryFile {
   virtual Status WriteAt(uint64_t offset, std::string_view bytes) = 0;
   // As RandomAccessFile's.
   virtual Result<size_t> ReadAt(uint64_t offset, std::span<char> out) const = 0;
+  // These bytes will be read soon: the disk may begin. Does not wait.
+  virtual void WillRead(uint64_t /*offset*/, uint64_t /*size*/) const {}
 };
 
 enum class FileKind { kFile, kFolder, kOther };  // kOther: pipe, socket, device; readable in sequence only.

@@ -44,7 +44,9 @@ class SlotReader : public PartitionReader {
   Result<std::optional<Batch>> Next() override {
     while (true) {
       if (next_block_ < blocks_.size()) {
-        ASSIGN_OR_RETURN(Batch batch, exchange_->file_.Read(blocks_[next_block_++]));
+        const spill::Block& block = blocks_[next_block_++];
+        const spill::Block* const next = next_block_ < blocks_.size() ? &blocks_[next_block_] : nullptr;
+        ASSIGN_OR_RETURN(Batch batch, exchange_->file_.Read(block, next));
         return std::optional<Batch>(std::move(batch));
       }
       if (slot_ == slots_.size()) return std::optional<Batch>();

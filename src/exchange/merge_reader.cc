@@ -143,7 +143,8 @@ class BlockReader : public PartitionReader {
       : file_(file), blocks_(std::move(blocks)) {}
   Result<std::optional<Batch>> Next() override {
     if (next_ == blocks_.size()) return std::optional<Batch>();
-    ASSIGN_OR_RETURN(Batch batch, file_->Read(blocks_[next_++]));
+    const spill::Block& block = blocks_[next_++];
+    ASSIGN_OR_RETURN(Batch batch, file_->Read(block, next_ < blocks_.size() ? &blocks_[next_] : nullptr));
     return std::optional<Batch>(std::move(batch));
   }
 

@@ -72,8 +72,10 @@ Status SpillFile::WriteStored(std::string_view stored, Block* block) {
   return Status::Ok();
 }
 
-Result<Batch> SpillFile::Read(const Block& block) const {
+Result<Batch> SpillFile::Read(const Block& block, const Block* next) const {
   auto scratch = space_->TakeScratch();
+  // While this one is decompressed and its rows are merged with those of other runs.
+  if (next != nullptr) file_->WillRead(next->offset, next->stored_bytes);
   auto batch = UnpackBlock(
       block, [this](uint64_t offset, std::span<char> out) { return file_->ReadAt(offset, out); },
       Status::Corrupt("a temporary file was damaged (--tmp-dir)"), scratch.get());

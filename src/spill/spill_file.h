@@ -55,7 +55,8 @@ class SpillFile {
   Status Write(const Batch& batch, int64_t block_bytes, std::vector<Block>* blocks);
   // Rows that are encoded already (batch/batch_codec.h), as one block.
   Status WriteEncoded(std::string_view rows, uint32_t row_count, std::vector<Block>* blocks);
-  Result<Batch> Read(const Block& block) const;
+  // `next`: the block that the same reader will want then, which the disk may begin with; null: there is none.
+  Result<Batch> Read(const Block& block, const Block* next = nullptr) const;
 
  private:
   Result<env::TemporaryFile*> Open();

@@ -42,7 +42,7 @@ TEST_F(SpillFileTest, BlocksAreCutAndReadInAnyOrder) {
   EXPECT_EQ(file.Read(blocks.back())->row_count(), 7);
   int64_t row = 5000;
   for (size_t i = blocks.size() - 1; i-- > 0;) {
-    const auto batch = file.Read(blocks[i]);
+    const auto batch = file.Read(blocks[i], i > 0 ? &blocks[i - 1] : nullptr);
     ASSERT_TRUE(batch.ok()) << batch.status().message();
     ASSERT_EQ(batch->row_count(), blocks[i].row_count);
     row -= batch->row_count();

@@ -201,6 +201,7 @@ class FaultyTemporaryFile : public TemporaryFile {
     RETURN_IF_ERROR(state_->Begin(FileOperation::kRead, name_));
     return real_->ReadAt(offset, out);
   }
+  void WillRead(uint64_t offset, uint64_t size) const override { real_->WillRead(offset, size); }
 
  private:
   const std::unique_ptr<TemporaryFile> real_;

@@ -79,6 +79,9 @@ class PosixTemporaryFile : public TemporaryFile {
   Result<size_t> ReadAt(uint64_t offset, std::span<char> out) const override {
     return ReadAll(descriptor_.get(), offset, out, folder_);
   }
+  void WillRead(uint64_t offset, uint64_t size) const override {
+    ::posix_fadvise(descriptor_.get(), static_cast<off_t>(offset), static_cast<off_t>(size), POSIX_FADV_WILLNEED);
+  }
 
  private:
   const std::string folder_;
