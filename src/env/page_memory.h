@@ -25,6 +25,10 @@ void* AllocatePages(size_t bytes, Pages pages = Pages::kSmall);
 // Expects: `memory` is from AllocatePages(bytes, pages).
 void FreePages(void* memory, size_t bytes, Pages pages = Pages::kSmall);
 
+// Gives the system back what malloc keeps of freed memory, at most once a second. For before work that takes longer:
+// a process that runs flow after flow would else keep the peak of each of its heaps.
+void ReturnFreeMemory();
+
 // `size` zeroed elements in huge pages.
 template <class T>
 class HugeArray {

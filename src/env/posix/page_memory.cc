@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "env/page_memory.h"
 
+#include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <new>
@@ -64,6 +67,16 @@ void FreePages(void* memory, size_t bytes, Pages pages) {
     return;
   }
   Unmap(static_cast<char*>(memory), bytes);
+}
+
+void ReturnFreeMemory() {
+  using Clock = std::chrono::steady_clock;
+  static std::atomic<Clock::rep> again_at = 0;
+  const Clock::rep now = Clock::now().time_since_epoch().count();
+  Clock::rep at = again_at.load(std::memory_order_relaxed);
+  if (now < at) return;
+  const Clock::rep next = now + Clock::duration(std::chrono::seconds(1)).count();
+  if (again_at.compare_exchange_strong(at, next, std::memory_order_relaxed)) malloc_trim(0);
 }
 
 }  // namespace glim::env
