@@ -393,6 +393,7 @@ print(t:Handle())
         program.kill()
         program.wait()
         self.assertTrue(wait_until(lambda: not self.children()))
+        self.assertTrue(wait_until(lambda: not [name for name in os.listdir(self.folder) if name.startswith("glim-local-")]))
 
     def test_workers_of_several_processes_train_one_model(self):
         master, _ = self.start_cluster(2)

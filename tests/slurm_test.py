@@ -141,10 +141,7 @@ class SlurmTest(unittest.TestCase):
         wait_until("two agents", lambda: len(self.agents()) == 2)
         job.kill()
         job.communicate(timeout=TIMEOUT_S)
-        wait_until("agents have ended", lambda: not self.agents())
-        wait_until("allocations to be given back", lambda: self.slurm.jobs() == "")
-        # But for the program's own folder, with a key that opens nothing any more.
-        wait_until("agents' folders to be gone", lambda: not [name for name in os.listdir(self.temporary) if "-n" in name])
+        self.await_nothing_left()
 
     def test_what_slurm_does_not_give_is_told(self):
         script = 'local glim = require "glim" glim.flow("f"):Range(0, 3):Print():Run()'

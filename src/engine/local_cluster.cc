@@ -27,6 +27,7 @@ Result<std::unique_ptr<LocalCluster>> LocalCluster::Make(env::Env& env, LocalExe
 
 Status LocalCluster::Begin() {
   ASSIGN_OR_RETURN(folder_, env_.files().MakeTemporaryFolder("glim-local-"));
+  env_.processes().RemoveAtEnd(folder_);
   ASSIGN_OR_RETURN(const net::Key key, net::MakeClusterKey("local"));
   client_key_ = std::make_shared<const net::Key>(net::MakeClientKey(key, net::Role::kClient));
   key_file_ = env::JoinPath(folder_, "cluster.key");

@@ -170,6 +170,9 @@ class Processes {
   virtual ~Processes() = default;
   // kNotFound when the program does not exist.
   virtual Result<std::unique_ptr<ChildProcess>> Start(const CommandOptions& options) = 0;
+  // Removes `folder` and all in it when this process ends without having removed it: killed, by a signal, by exit().
+  // Its children have been killed by then.
+  virtual void RemoveAtEnd(const std::string& folder) = 0;
 };
 
 // A socket that takes connections, and all the connections that it took.

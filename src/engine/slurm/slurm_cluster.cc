@@ -111,6 +111,7 @@ Status SlurmCluster::Begin(Executors executors) {
   name_ = fmt::format("glim-{:08x}", env_.RandomSeed() & 0xffffffff);
   ASSIGN_OR_RETURN(program_, env_.files().FollowLink("/proc/self/exe"));
   ASSIGN_OR_RETURN(folder_, env_.files().MakeTemporaryFolder("glim-slurm-"));
+  env_.processes().RemoveAtEnd(folder_);
   ASSIGN_OR_RETURN(const net::Key key, net::MakeClusterKey("slurm"));
   client_key_ = std::make_shared<const net::Key>(net::MakeClientKey(key, net::Role::kClient));
   key_file_ = env::JoinPath(folder_, "cluster.key");

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <ctime>
 #include <mutex>
@@ -67,22 +68,36 @@ class Keeper {
   }
 
   // Before `group` is reaped: afterwards its number may belong to somebody else.
-  void Forget(pid_t group) {
-    if (!pipe_.write.valid()) return;
-    const std::string line = fmt::format("- {}\n", group);
-    [[maybe_unused]] const ssize_t written = ::write(pipe_.write.get(), line.data(), line.size());
+  void Forget(pid_t group) { Tell(fmt::format("- {}\n", group)); }
+
+  void RemoveAtEnd(const std::string& folder) {
+    // One that starts at the root, on one line that goes into the pipe as a whole.
+    if (!folder.starts_with('/') || folder.size() >= PIPE_BUF || folder.find('\n') != std::string::npos) return;
+    (void)ReportDescriptor();
+    Tell(folder + "\n");
   }
 
  private:
+  void Tell(const std::string& line) {
+    if (!pipe_.write.valid()) return;
+    [[maybe_unused]] const ssize_t written = ::write(pipe_.write.get(), line.data(), line.size());
+  }
+
+  // Its arguments are the folders.
   static constexpr const char* kScript =
       "g=' '\n"
-      "while read -r sign p; do\n"
-      "  case $sign in\n"
-      "    +) g=\"$g$p \" ;;\n"
-      "    -) case $g in *\" $p \"*) g=\"${g%% $p *} ${g#* $p }\" ;; esac ;;\n"
+      "while IFS= read -r line; do\n"
+      "  p=${line#??}\n"
+      "  case $line in\n"
+      "    +*) g=\"$g$p \" ;;\n"
+      "    -*) case $g in *\" $p \"*) g=\"${g%% $p *} ${g#* $p }\" ;; esac ;;\n"
+      "    /*) set -- \"$@\" \"$line\" ;;\n"
       "  esac\n"
       "done\n"
-      "for p in $g; do kill -9 -$p; done 2>/dev/null\n";
+      "exec 2>/dev/null\n"
+      "for p in $g; do kill -9 -$p; done\n"
+      // Who was killed may write for a moment yet.
+      "rm -rf -- \"$@\" || { sleep 1; rm -rf -- \"$@\"; }\n";
 
   void Start() {
     tried_ = true;
@@ -272,6 +287,8 @@ class PosixProcesses : public Processes {
     return std::unique_ptr<ChildProcess>(std::make_unique<PosixChild>(&keeper_, *pid, QuotePath(options.argv[0]),
                                                                       std::move(input.write), std::move(output.read)));
   }
+
+  void RemoveAtEnd(const std::string& folder) override { keeper_.RemoveAtEnd(folder); }
 
  private:
   Keeper keeper_;

@@ -10,6 +10,9 @@
 #include <fstream>
 #include <string>
 #include <thread>
+#include <vector>
+
+#include "env/path.h"
 
 namespace glim::env {
 namespace {
@@ -185,6 +188,35 @@ TEST_F(ProcessTest, WhenWeAreKilledTheWholeGroupDies) {
   EXPECT_TRUE(DiesSoon(grandchild));
   close(ends[0]);
   close(ends[1]);
+}
+
+TEST_F(ProcessTest, WhenWeAreKilledOurFoldersGo) {
+  FileSystem& files = env_->files();
+  const std::string kept = files.MakeTemporaryFolder("glim-process-test-").value();
+  const std::vector<std::string> removed = {files.MakeTemporaryFolder("glim process  test *$0-").value(),
+                                            files.MakeTemporaryFolder("glim-process-test-").value()};
+  for (const std::string& folder : removed) {
+    ASSERT_TRUE(files.MakeFolders(JoinPath(folder, "in/it")).ok());
+    const pid_t owner = fork();
+    ASSERT_GE(owner, 0);
+    if (owner == 0) {
+      auto env = MakePosixEnv();
+      env->processes().RemoveAtEnd(folder);
+      // It writes there until it is killed.
+      auto child = env->processes().Start(
+          {.argv = {"sh", "-c", "echo; while echo x > \"$0/$RANDOM$$.$i\"; do i=$((i+1)); done", folder},
+           .environment = {}});
+      char buffer[1];
+      (void)(*child)->Exchange("", buffer, kLong);
+      kill(getpid(), SIGKILL);
+    }
+    waitpid(owner, nullptr, 0);
+  }
+  const auto gone = [&] { return !files.Stat(removed[0]).ok() && !files.Stat(removed[1]).ok(); };
+  for (int i = 0; i < 4000 && !gone(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_TRUE(gone());
+  EXPECT_TRUE(files.Stat(kept).ok());
+  EXPECT_TRUE(files.RemoveAll(kept).ok());
 }
 
 TEST_F(ProcessTest, ManyThreadsStartManyChildren) {
