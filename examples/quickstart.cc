@@ -3,7 +3,7 @@
 // Glim's main job in one program: examples/quickstart.lua in C++. A flow prepares real text and trains a model that
 // lives in a table.
 //
-//   build/release/example_quickstart [--ask] [--files N] [--model FOLDER]
+//   build/release/example_quickstart [--ask] [--sources N] [--model FOLDER]
 //
 // The text is what every machine with a compiler has: C and C++ headers and Perl modules.
 #include <algorithm>
@@ -36,7 +36,7 @@ bool Parse(const std::vector<std::string>& arguments, Options* options) {
     const bool has_value = i + 1 < arguments.size();
     if (arguments[i] == "--ask") {
       options->ask = true;
-    } else if (arguments[i] == "--files" && has_value) {
+    } else if (arguments[i] == "--sources" && has_value) {
       options->files = std::strtoul(arguments[++i].c_str(), nullptr, 10);
       if (options->files < 10) return false;
     } else if (arguments[i] == "--model" && has_value) {
@@ -245,7 +245,7 @@ int main(int argc, char** argv) {
   Options options;
   if (!session.status().ok()) return glim::ExitCode(session.status());
   if (!Parse(session.arguments(), &options)) {
-    std::fprintf(stderr, "usage: example_quickstart [--ask] [--files N] [--model FOLDER]\n");
+    std::fprintf(stderr, "usage: example_quickstart [--ask] [--sources N] [--model FOLDER]\n");
     return 2;
   }
   return glim::ExitCode(Quickstart(session, options));

@@ -2,7 +2,7 @@
 --
 -- Glim's main job in one script: a flow prepares real text and trains a model that lives in a table.
 --
---   ./dev quickstart                 or    glim run examples/quickstart.lua [--ask] [--files N] [--model FOLDER]
+--   ./dev quickstart                 or    glim run examples/quickstart.lua [--ask] [--sources N] [--model FOLDER]
 --
 -- The text is what every machine with a compiler has: C and C++ headers and Perl modules.
 local glim = require "glim"
@@ -13,9 +13,9 @@ do
   local i = 1
   while arg[i] do
     if arg[i] == "--ask" then options.ask = true
-    elseif arg[i] == "--files" then i = i + 1; options.files = tonumber(arg[i]) or error("--files takes a number")
+    elseif arg[i] == "--sources" then i = i + 1; options.files = tonumber(arg[i]) or error("--sources takes a number")
     elseif arg[i] == "--model" then i = i + 1; options.model = arg[i] or error("--model takes a folder")
-    else error("unknown option " .. arg[i] .. "; there are --ask, --files N and --model FOLDER", 0) end
+    else error("unknown option " .. arg[i] .. "; there are --ask, --sources N and --model FOLDER", 0) end
     i = i + 1
   end
 end

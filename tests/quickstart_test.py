@@ -25,7 +25,7 @@ class Quickstart(unittest.TestCase):
         for program, command in self.PROGRAMS.items():
             with self.subTest(program), tempfile.TemporaryDirectory() as folder:
                 model = os.path.join(folder, "model")
-                done = subprocess.run([*command, "--files", "150", "--model", model, "--ask"], input="my $x = shift;\n#define FOO 1\n",
+                done = subprocess.run([*command, "--sources", "150", "--model", model, "--ask"], input="my $x = shift;\n#define FOO 1\n",
                                       capture_output=True, text=True, timeout=300)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertEqual(done.stderr, "")
