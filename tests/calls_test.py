@@ -56,7 +56,7 @@ local calls = {
   {"a worker", worker, {Push = {{1}, {1}}, Pull = {{1}}, Clock = {}, Barrier = {}, Leave = {}}},
   {"a future", future, {Wait = {}, Get = {}}},
   {"glim", nil, {
-    flow = {"name"}, field = {fields = 1}, on = {fields = 1}, order_by = {1, glim.descending}, glob = {"*", {}, options = 2}, counter = {"a"},
+    flow = {"name"}, file = {"a"}, field = {fields = 1}, on = {fields = 1}, order_by = {1, glim.descending}, glob = {"*", {}, options = 2}, counter = {"a"},
     csv = {"a", {}, options = 2}, tsv = {"a", {}, options = 2}, json_lines = {"a", {}, options = 2}, fixed_width = {"a", {widths = {1}}, options = 2},
     add = {}, assign = {}, min = {}, max = {}, sgd = {{}, options = 1}, adagrad = {{}, options = 1}, adam = {{}, options = 1}, ftrl = {{}, options = 1},
     table = {{name = "u"}, options = 1}, open_table = {"t"}, load_table = {"folder", "name"}, list_tables = {}, seconds = {}, quantiles = "any",

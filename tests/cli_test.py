@@ -156,6 +156,7 @@ class CommandLine(Case):
                 (["run", "--memory", "0", script], "--memory 0: at least 1M is needed"),
                 (["run", "--memory", "100K", script], "--memory 100K: at least 1M is needed"),
                 (["run", "--lua-memory", "100K", script], "--lua-memory 100K: at least 1M is needed"),
+                (["run", "--files", "nothing", script], '--files: "', 'nothing": no such file'),
                 (["run", "--lua", "fast", script], '--lua takes auto or plain, got "fast"'),
                 (["run", "--on", "mars", script], "--on mars: there is no such engine")):
             with self.subTest(arguments):

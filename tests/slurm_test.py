@@ -143,6 +143,20 @@ class SlurmTest(unittest.TestCase):
         job.communicate(timeout=TIMEOUT_S)
         self.await_nothing_left()
 
+    def test_files_travel(self):
+        with open(os.path.join(self.folder, "words.txt"), "w") as file:
+            file.write("from the program\n")
+        script = """
+            local glim = require "glim"
+            local flow = glim.flow("f")
+            flow:Range(0, 4):RoundRobin(2):Map(function(n) return n, io.open(glim.file("words.txt")):read("*l") end):Sort():Printf("%d %s\\n")
+            flow:Strings{"a"}:Pipe([[cat > /dev/null; cat "$GLIM_FILES/words.txt"]]):Printf("%s\\n")
+            flow:Run()"""
+        for on in ("embedded", "slurm:nodes=2"):
+            out, err = self.run_script(script, "--files", "words.txt", on=on)
+            self.assertEqual(out, "".join(f"{n} from the program\n" for n in range(4)) + "from the program\n", err)
+        self.await_nothing_left()
+
     def test_what_slurm_does_not_give_is_told(self):
         script = 'local glim = require "glim" glim.flow("f"):Range(0, 3):Print():Run()'
         err = self.run_script(script, on="slurm:partition=none", expect=3)[1]

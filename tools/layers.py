@@ -47,6 +47,7 @@ PUBLIC_HEADERS = {
     "channel": "batch",
     "folds": "batch",
     "side_table": "batch",
+    "files": "udf",
     "udf": "udf",
     "native": "udf",
     "flow": "flow",

@@ -7,6 +7,7 @@
 #include "glim/batch.h"
 #include "glim/batch_builder.h"
 #include "glim/channel.h"
+#include "glim/files.h"
 #include "glim/flow.h"
 #include "glim/hash.h"
 #include "glim/native.h"

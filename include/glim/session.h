@@ -61,8 +61,9 @@ struct SessionOptions {
   bool stats = false;             // After each run: rows, bytes and time of every step, on stderr.
   std::string stats_file{};       // The same of all runs as JSON, a list with one object per run.
   std::string trace_file{};       // When each task ran, for ui.perfetto.dev (Trace Event Format, JSON).
-  bool lua_kernels = true;        // False: every Lua function runs as plain Lua.
-  bool cpp_on_executors = true;   // False: flows with functions in C++ run in this process, whatever `on` says.
+  std::vector<std::string> files{};  // That travel with the program to wherever its functions run (glim/files.h).
+  bool lua_kernels = true;           // False: every Lua function runs as plain Lua.
+  bool cpp_on_executors = true;      // False: flows with functions in C++ run in this process, whatever `on` says.
 };
 
 class Session {
@@ -70,9 +71,9 @@ class Session {
   Session();
   explicit Session(SessionOptions options);
   // Takes --on, --key, --threads, --memory, --tmp-dir, --dataset-dir, --dataset-disk, --lua-memory, --lua, --cpp
-  // (executors, here), --partitions, --progress, --no-progress, --explain, --stats, --stats-file, --trace (as
-  // `--name value` or `--name=value`) and leaves the rest in arguments(). A wrong one is the first Run's error. A
-  // progress line is shown when stderr is a terminal.
+  // (executors, here), --partitions, --files (a,b: glim/files.h), --progress, --no-progress, --explain, --stats,
+  // --stats-file, --trace (as `--name value` or `--name=value`) and leaves the rest in arguments(). A wrong one is the
+  // first Run's error. A progress line is shown when stderr is a terminal.
   Session(int argc, char** argv);
   Session(const Session&) = delete;
   ~Session();

@@ -30,9 +30,9 @@ constexpr int kWrongUsage = 2;
 struct RunOptions {
   // Those with a value are read by the session, so that programs and this one agree on them.
   std::vector<std::pair<const char*, std::string>> values = {
-      {"--on", ""},         {"--key", ""},     {"--threads", ""},     {"--partitions", ""},
-      {"--memory", ""},     {"--tmp-dir", ""}, {"--dataset-dir", ""}, {"--dataset-disk", ""},
-      {"--lua-memory", ""}, {"--lua", ""},     {"--stats-file", ""},  {"--trace", ""}};
+      {"--on", ""},         {"--key", ""},         {"--threads", ""},      {"--partitions", ""}, {"--memory", ""},
+      {"--tmp-dir", ""},    {"--dataset-dir", ""}, {"--dataset-disk", ""}, {"--lua-memory", ""}, {"--lua", ""},
+      {"--stats-file", ""}, {"--trace", ""},       {"--files", ""}};
   bool progress = isatty(STDERR_FILENO) != 0;
   bool stats = false;
   std::string format = "auto";
@@ -65,10 +65,13 @@ CLI::App* AddRunCommand(CLI::App* app, const char* name, const char* what, const
       "auto: functions that are understood run without Lua, with the same result; plain: none "
       "does; auto when not given",
       "what --stats shows as JSON: a list with one object per run",
-      "when each task ran, to be opened at ui.perfetto.dev"};
+      "when each task ran, to be opened at ui.perfetto.dev",
+      "a,b: files that functions (glim.file) and programs (in the folder $GLIM_FILES) have wherever they run"};
   for (size_t i = 0; i < options->values.size(); ++i) {
     auto& [option, value] = options->values[i];
-    command->add_option(option, value, texts[i])->envname(EnvironmentName(option));
+    CLI::Option* const added = command->add_option(option, value, texts[i]);
+    // $GLIM_FILES is where a program has them, which may be this one's parent.
+    if (std::string_view(option) != "--files") added->envname(EnvironmentName(option));
   }
   command->add_flag("--progress,!--no-progress", options->progress,
                     "a progress line on stderr; when not given, only on a terminal");

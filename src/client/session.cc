@@ -10,6 +10,7 @@
 #include "base/memory_budget.h"
 #include "base/try.h"
 #include "client/program_course.h"
+#include "client/program_files.h"
 #include "client/session_parts.h"
 #include "engine/roles.h"
 #include "exec/bindings.h"
@@ -47,7 +48,8 @@ Result<int64_t> ParseMemory(const std::string& option, const std::string& text) 
 bool TakesValue(std::string_view name) {
   return name == "--on" || name == "--key" || name == "--threads" || name == "--memory" || name == "--tmp-dir" ||
          name == "--lua-memory" || name == "--lua" || name == "--cpp" || name == "--partitions" ||
-         name == "--stats-file" || name == "--trace" || name == "--dataset-dir" || name == "--dataset-disk";
+         name == "--stats-file" || name == "--trace" || name == "--dataset-dir" || name == "--dataset-disk" ||
+         name == "--files";
 }
 
 // Takes the session's options out of the program's arguments; stops at "--".
@@ -210,6 +212,12 @@ std::string TemporaryFolder(const SessionOptions& options, env::Env& env) {
   return env.files().Stat("/var/tmp").ok() ? "/var/tmp" : "/tmp";
 }
 
+// An executor that follows main has the files from its driver.
+Status TakeFiles(const SessionOptions& options) {
+  if (options.files.empty() || ProgramCourse::Here().follows()) return Status::Ok();
+  return ProgramFiles::Here().Add(options.files).With("--files");
+}
+
 std::unique_ptr<Session::Parts> MakeParts(SessionOptions options) {
   auto parts = std::make_unique<Session::Parts>();
   parts->options = std::move(options);
@@ -217,6 +225,7 @@ std::unique_ptr<Session::Parts> MakeParts(SessionOptions options) {
   engine::ServeIfChild(*parts->env);
   (void)ProgramCourse::Here();  // An executor listens from here on.
   parts->status = ParseEngine(parts->options.on).status();
+  if (parts->status.ok()) parts->status = TakeFiles(parts->options);
   return parts;
 }
 
@@ -454,6 +463,11 @@ Status RunPlan(const plan::Plan& plan, const exec::RunnerOptions& options, const
   int sharing = ThreadsOf(*parts);
   if (engine.local()) sharing += static_cast<int>(engine.count);
   cluster::JobOptions job{.hosts = HostsOf(*parts, sharing)};
+  if (!engine.local()) {
+    auto files = ProgramFiles::Here().Read();
+    if (!files.ok()) return std::move(files).status().With("--files");
+    job.files = *std::move(files);
+  }
   if (engines.followed) {
     job.program_run = run.number();
     job.outcomes = ProgramCourse::Here().OutcomesBefore(job.program_run);
@@ -498,6 +512,12 @@ Status SetSessionOption(const std::string& name, const std::string& value, Sessi
     options->cpp_on_executors = value == "executors";
   } else if (name == "--tmp-dir") {
     options->tmp_folder = value;
+  } else if (name == "--files") {
+    for (size_t begin = 0; begin <= value.size();) {
+      const size_t end = std::min(value.find(',', begin), value.size());
+      options->files.push_back(value.substr(begin, end - begin));
+      begin = end + 1;
+    }
   } else if (name == "--dataset-dir") {
     options->dataset_folder = value;
   } else if (name == "--dataset-disk") {
@@ -520,6 +540,7 @@ Session::Session(int argc, char** argv) : parts_(MakeParts({.watch_interrupts = 
   options.progress = parts_->env->IsTerminal(kStderr);
   parts_->status = ParseArguments(argc, argv, &options, &parts_->arguments);
   if (parts_->status.ok()) parts_->status = ParseEngine(options.on).status();
+  if (parts_->status.ok()) parts_->status = TakeFiles(options);
   if (!parts_->status.ok()) parts_->status = Status(Code::kUsage, parts_->status.message());
 }
 
@@ -597,6 +618,7 @@ Status RunInCourse(Session& session, const std::shared_ptr<flow::Graph>& graph, 
   Session::Parts& parts = session.parts();
   // From here on: asking a database for its names may take long, too.
   const InterruptWatch watch(*parts.env, parts.options.watch_interrupts);
+  RETURN_IF_ERROR(ProgramFiles::Here().Look().With("--files"));
   RETURN_IF_ERROR(FindDatasets(*graph, &parts));
   ASSIGN_OR_RETURN(const auto resolved, exec::ResolveNames(*parts.env, graph));
   const auto recorded = run->Record(resolved, ends);

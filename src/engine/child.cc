@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/try.h"
 #include "engine/roles.h"
+#include "glim/files.h"
 
 namespace glim::engine {
 namespace {
@@ -44,10 +45,12 @@ std::vector<std::string> SplitAtZeros(const std::string& text) {
 
 }  // namespace
 
-Result<Child> StartChild(env::Env& env, const std::string& what, const std::string& role, int64_t until) {
+Result<Child> StartChild(env::Env& env, const std::string& what, const std::string& role, int64_t until,
+                         std::vector<std::string> environment) {
   env::CommandOptions options;
   options.argv = {"/proc/self/exe"};
-  options.environment = {fmt::format("{}={}", kChildVariable, role)};
+  options.environment = std::move(environment);
+  options.environment.push_back(fmt::format("{}={}", kChildVariable, role));
   ASSIGN_OR_RETURN(std::unique_ptr<env::ChildProcess> process, env.processes().Start(options));
   std::string line;
   while (!line.ends_with('\n')) {
@@ -77,7 +80,9 @@ Result<Program> ThisProgram(env::Env& env) {
   if (!program.arguments.empty()) program.arguments.erase(program.arguments.begin());
   ASSIGN_OR_RETURN(const std::string environment, ReadAll(env, "/proc/self/environ"));
   for (std::string& variable : SplitAtZeros(environment)) {
-    if (variable.starts_with("GLIM_") && !variable.starts_with(std::string(kChildVariable) + "="))
+    const std::string_view name = std::string_view(variable).substr(0, variable.find('='));
+    // Files are where they are, and that this process may have changed since it was started.
+    if (name.starts_with("GLIM_") && name != kChildVariable && name != kFilesVariable)
       program.environment.push_back(std::move(variable));
   }
   program.folder = env::CurrentFolder();

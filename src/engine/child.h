@@ -22,8 +22,9 @@ struct Child {
 };
 
 // Waits until it listens. `role`: ChildOf (roles.h). `what`: for messages: "the master". kUnavailable when it does not
-// listen by `until`, or ends before that.
-Result<Child> StartChild(env::Env& env, const std::string& what, const std::string& role, int64_t until);
+// listen by `until`, or ends before that. `environment`: "NAME=value", added to ours.
+Result<Child> StartChild(env::Env& env, const std::string& what, const std::string& role, int64_t until,
+                         std::vector<std::string> environment = {});
 
 // A program as somebody started it, to be started once more.
 struct Program {

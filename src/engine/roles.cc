@@ -20,6 +20,7 @@
 #include "cluster/server_process.h"
 #include "engine/child.h"
 #include "env/path.h"
+#include "glim/files.h"
 #include "net/address.h"
 #include "net/key.h"
 
@@ -73,22 +74,33 @@ Status Serve(env::Env& env, Process& process, Ends ends) {
 
 constexpr int64_t kProgramNanosMax = 600'000'000'000;  // For a driver's program to make its Session.
 
-Result<cluster::AgentChild> StartAgentChild(env::Env& env, const std::string& what, const std::string& role) {
+Result<cluster::AgentChild> StartAgentChild(env::Env& env, const std::string& what, const std::string& role,
+                                            std::vector<std::string> environment = {}) {
   constexpr int64_t kStartNanos = 10'000'000'000;
-  ASSIGN_OR_RETURN(Child child, StartChild(env, what, role, env.clock().MonotonicNanos() + kStartNanos));
+  ASSIGN_OR_RETURN(Child child,
+                   StartChild(env, what, role, env.clock().MonotonicNanos() + kStartNanos, std::move(environment)));
   return cluster::AgentChild{std::move(child.process), std::move(child.address)};
 }
 
 Result<cluster::AgentChild> StartAgentProgram(env::Env& env, const cluster::StartProgram& start,
-                                              const std::string& path, const std::string& role) {
+                                              const std::string& path, const std::string& role,
+                                              const std::string& files_variable) {
   Program program{.binary = path, .arguments = start.arguments, .environment = {}, .folder = start.folder};
   // No others: what finds libraries and programs is this machine's own.
   for (const std::string& variable : start.environment) {
-    if (variable.starts_with("GLIM_")) program.environment.push_back(variable);
+    if (variable.starts_with("GLIM_") && !variable.starts_with(std::string(kFilesVariable) + "="))
+      program.environment.push_back(variable);
   }
+  program.environment.push_back(files_variable);
   const int64_t patience = std::clamp<int64_t>(start.patience_nanos, 0, kProgramNanosMax);
   ASSIGN_OR_RETURN(Child child, StartProgram(env, program, role, env.clock().MonotonicNanos() + patience));
   return cluster::AgentChild{std::move(child.process), std::move(child.address)};
+}
+
+// Each executor of an agent has a folder of its own for files that travel; those of local:N have that of the driver.
+std::string FilesVariable(env::Env& env, const std::string& tmp_folder) {
+  return fmt::format("{}={}", kFilesVariable,
+                     env::JoinPath(tmp_folder, fmt::format("files-{:016x}", env.RandomSeed())));
 }
 
 // The program goes to the driver's folder before it reads its key.
@@ -175,7 +187,7 @@ Status RunAgent(env::Env& env, const AgentRole& role, Ends ends) {
                                 .tmp_folder = tmp_folder,
                                 .threads = static_cast<uint32_t>(threads),
                                 .sends_errors = true};
-    return StartAgentChild(env, "an executor", ChildOf(executor));
+    return StartAgentChild(env, "an executor", ChildOf(executor), {FilesVariable(env, tmp_folder)});
   };
   options.start_program = [&env, &role, any_port](const cluster::StartProgram& start, const std::string& path,
                                                   int32_t threads, const std::string& tmp_folder) {
@@ -185,7 +197,7 @@ Status RunAgent(env::Env& env, const AgentRole& role, Ends ends) {
                                 .threads = static_cast<uint32_t>(threads),
                                 .sends_errors = true,
                                 .program = true};
-    return StartAgentProgram(env, start, path, ChildOf(executor));
+    return StartAgentProgram(env, start, path, ChildOf(executor), FilesVariable(env, tmp_folder));
   };
   if (role.with_server) {
     const uint64_t rows = role.server_memory_max > 0 ? role.server_memory_max : memory / 3;
@@ -210,6 +222,7 @@ Result<cluster::ExecutorOptions> OptionsOf(env::Env& env, const ExecutorRole& ro
   options.address = FullAddress(role.address, options.key != nullptr);
   options.threads = static_cast<int>(std::max<uint32_t>(role.threads, 1));
   options.tmp_folder = role.tmp_folder;
+  options.files_folder = env.Variable(kFilesVariable).value_or("");
   options.sends_errors = role.sends_errors;
   // What functions print comes out with what other executors print: a line is not torn.
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);

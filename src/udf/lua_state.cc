@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/memory_budget.h"
 #include "env/env.h"
+#include "glim/files.h"
 #include "udf/lua_gmatch.h"
 #include "udf/lua_json.h"
 #include "udf/lua_kernels.h"
@@ -66,6 +67,21 @@ int Hash(lua_State* L) {
   luaL_argcheck(L, bits >= 1 && bits <= 53, 2, "bits must be from 1 to 53");
   lua_pushnumber(L, static_cast<double>(base::HashBytes({bytes, size}) >> (64 - bits)));
   return 1;
+}
+
+int File(lua_State* L) {
+  TakesAtMost(L, 1, "glim.file");
+  size_t size = 0;
+  const char* name = luaL_checklstring(L, 1, &size);
+  {
+    const auto path = FilePath({name, size});
+    if (path.ok()) {
+      lua_pushlstring(L, path->data(), path->size());
+      return 1;
+    }
+    lua_pushlstring(L, path.status().message().data(), path.status().message().size());
+  }
+  return luaL_error(L, "glim.file: %s", lua_tostring(L, -1));
 }
 
 int Partition(lua_State* L) {
@@ -195,8 +211,8 @@ void MakeErrorText(lua_State* L) {
 
 void OpenGlimRuntime(lua_State* L) {
   lua_newtable(L);
-  constexpr luaL_Reg kModule[] = {{"hash", Hash}, {"partition", Partition}, {"count", Count}, {"pairs", SidePairs},
-                                  {"log", Log},   {nullptr, nullptr}};
+  constexpr luaL_Reg kModule[] = {{"hash", Hash}, {"partition", Partition}, {"count", Count},  {"pairs", SidePairs},
+                                  {"log", Log},   {"file", File},           {nullptr, nullptr}};
   luaL_register(L, nullptr, kModule);
   PushParseJson(L);
   lua_setfield(L, -2, "parse_json");

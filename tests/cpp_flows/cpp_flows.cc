@@ -8,6 +8,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <iostream>
 #include <map>
@@ -255,10 +256,31 @@ Status PlacedLate(Session& session) {
 }
 Status PlacedNowhere(Session& session) { return Places(session, "nobody"); }
 
+// A file that travels, of which a function says the first line; main asks for it, too, also where it is an executor's.
+Status Files(Session& session) {
+  const auto path = glim::FilePath("words.txt");
+  if (!path.ok()) return path.status();
+  Flow flow("files");
+  flow.Range(0, 4)
+      .Map([path = *path](int64_t n) {
+        std::ifstream of_main(path), of_function(glim::FilePath("words.txt").value());
+        std::string line, same;
+        if (!std::getline(of_main, line) || !std::getline(of_function, same) || line != same)
+          throw std::runtime_error("the file is not there");
+        return std::tuple(n, line);
+      })
+      .Sort()
+      .Printf("%d %s\n");
+  if (Status status = flow.Run(session); !status.ok()) return status;
+  std::puts(glim::FilePath("other").ok() ? "a file that is not there" : "none of them");
+  return Status::Ok();
+}
+
 const std::map<std::string, Status (*)(Session&)> kCases = {
     {"steps", Steps},   {"kept", Kept},   {"two", Two},       {"loop", Loop},       {"long", Long},
     {"prints", Prints}, {"other", Other}, {"ends", Ends},     {"where", Where},     {"table", WithTable},
-    {"own", AfterOwn},  {"dies", Dies},   {"placed", Placed}, {"late", PlacedLate}, {"nowhere", PlacedNowhere}};
+    {"own", AfterOwn},  {"dies", Dies},   {"placed", Placed}, {"late", PlacedLate}, {"nowhere", PlacedNowhere},
+    {"files", Files}};
 
 }  // namespace
 

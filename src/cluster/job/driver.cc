@@ -716,7 +716,9 @@ class JobDriver::Impl::JobRun {
                  .taps = options_.report != nullptr,
                  .program_run = job_.program_run,
                  .reach_nanos = job_.reach_nanos,
-                 .caches = driver_.cached_places_.ToTell(*spread_.plan.graph)};
+                 .caches = driver_.cached_places_.ToTell(*spread_.plan.graph),
+                 .files = {}};
+    for (const ListedFile& listed : job_.files) open.files.push_back(listed.file);
     net::Frame frame = ToFrame(open);
     frame.segments.push_back(net::Segment::Copy(graph_));
     PeerAt(place)->Ask(std::move(frame), [events = events_, place](Result<net::Frame> answer) {
@@ -828,6 +830,7 @@ Status JobDriver::Impl::Run(const plan::Plan& plan, exec::WorkerPool* pool, cons
                             const JobOptions& job) {
   std::fflush(stdout);
   answers_->SetLuaPath(job.hosts.lua_path);
+  answers_->SetFiles(job.files);
   const int64_t until = env_.clock().MonotonicNanos() + options_.patience_nanos;
   Status launched;
   while (true) {

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/job/file_list.h"
 #include "env/env.h"
 #include "exec/runner.h"
 #include "exec/worker_pool.h"
@@ -57,6 +58,8 @@ struct JobOptions {
   uint64_t program_run = 0;
   std::vector<std::shared_ptr<const std::string>> outcomes = {};
   int64_t reach_nanos = 0;
+  // That executors have to have.
+  std::vector<ListedFile> files = {};
 };
 
 class JobDriver {

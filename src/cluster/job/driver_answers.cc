@@ -13,6 +13,11 @@ void DriverAnswers::SetLuaPath(std::string path) {
   lua_path_ = std::move(path);
 }
 
+void DriverAnswers::SetFiles(std::vector<ListedFile> files) {
+  const std::lock_guard lock(mutex_);
+  files_ = std::make_shared<const std::vector<ListedFile>>(std::move(files));
+}
+
 void DriverAnswers::SetLog(std::shared_ptr<JobLog> log) {
   const std::lock_guard lock(mutex_);
   log_ = std::move(log);
@@ -22,6 +27,7 @@ bool DriverAnswers::Take(const std::shared_ptr<Peer>& peer, const net::Frame& fr
   switch (frame.header.type) {
     case kOutputMessage: printer_.Add([this, peer, frame] { Print(*peer, frame); }); return true;
     case kFindModuleMessage: finder_.Add([this, peer, frame] { peer->Answer(FindModule(frame)); }); return true;
+    case kFetchFileMessage: finder_.Add([this, peer, frame] { peer->Answer(FindPiece(frame)); }); return true;
     default: return false;
   }
 }
@@ -64,6 +70,23 @@ net::Frame DriverAnswers::FindModule(const net::Frame& frame) {
   if (!found.ok()) return MakeAnswer(frame.header.request, found.status());
   return MakeAnswer(frame.header.request, Status::Ok(),
                     Encode(FindModuleAnswer{found->found, std::move(found->file), std::move(found->source)}));
+}
+
+net::Frame DriverAnswers::FindPiece(const net::Frame& frame) {
+  const uint64_t request = frame.header.request;
+  const auto fetch = FromFrame<FetchFile>(frame);
+  if (!fetch.ok()) return MakeAnswer(request, fetch.status());
+  std::shared_ptr<const std::vector<ListedFile>> files;
+  {
+    const std::lock_guard lock(mutex_);
+    files = files_;
+  }
+  if (files == nullptr) return MakeAnswer(request, Status::Stale("the driver has no such run"));
+  const auto piece = PieceOf(env_.files(), *files, *fetch);
+  if (!piece.ok()) return MakeAnswer(request, piece.status());
+  std::vector<net::Segment> segments;
+  segments.push_back(net::Segment::Copy(*piece));
+  return MakeAnswer(request, Status::Ok(), {}, std::move(segments));
 }
 
 }  // namespace glim::cluster

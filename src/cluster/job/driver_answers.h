@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What executors ask of their driver beside rows: to write what functions print, and for the Lua modules that they
-// require. Both take their time, so threads of their own answer.
+// What executors ask of their driver beside rows: to write what functions print, for the Lua modules that they require,
+// and for files that travel with the program. All of it takes its time, so threads of their own answer.
 //
 // Thread: any.
 #pragma once
@@ -10,7 +10,9 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
+#include "cluster/job/file_list.h"
 #include "cluster/job/job_log.h"
 #include "cluster/job/line.h"
 #include "cluster/job/peer.h"
@@ -25,6 +27,8 @@ class DriverAnswers {
 
   // Where modules are looked for from now on, written as package.path is.
   void SetLuaPath(std::string path);
+  // The files of the run at hand.
+  void SetFiles(std::vector<ListedFile> files);
   // Where what is printed is kept, too, from now on.
   void SetLog(std::shared_ptr<JobLog> log);
   // Answers when it can. False: it is another question.
@@ -37,11 +41,13 @@ class DriverAnswers {
  private:
   void Print(Peer& peer, const net::Frame& frame);
   net::Frame FindModule(const net::Frame& frame);
+  net::Frame FindPiece(const net::Frame& frame);
 
   env::Env& env_;
   std::atomic<bool> printing_{false};
-  mutable std::mutex mutex_;  // Of the next three.
+  mutable std::mutex mutex_;  // Of the next four.
   std::string lua_path_;
+  std::shared_ptr<const std::vector<ListedFile>> files_;
   std::shared_ptr<JobLog> log_;
   Status print_failure_;
   Line printer_, finder_;  // Last: they use the others.

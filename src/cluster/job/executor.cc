@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/try.h"
 #include "cluster/job/cached_parts.h"
+#include "cluster/job/file_folder.h"
 #include "cluster/job/line.h"
 #include "cluster/job/messages.h"
 #include "cluster/job/peer.h"
@@ -206,6 +207,7 @@ class ExecutorProcess::Impl {
     exec::GraphDecoding decoding;
     decoding.open_table = [this](const std::string& handle) { return OpenTable(handle); };
     decoding.table_object = options_.table_object;
+    RETURN_IF_ERROR(GetFiles(open));
     // What main printed on its way is dropped by now, and it does not go on before it hears how this run went.
     ASSIGN_OR_RETURN(const std::shared_ptr<const flow::Graph> own, OwnFlow(open));
     decoding.own = own.get();
@@ -284,15 +286,31 @@ class ExecutorProcess::Impl {
   Result<std::shared_ptr<const flow::Graph>> OwnFlow(const OpenRun& open) {
     if (open.program_run == 0) return std::shared_ptr<const flow::Graph>();
     if (options_.own_flow == nullptr) return Status::Invalid("this executor is not the driver's program");
-    const auto given_up = [&] {
-      const std::lock_guard lock(run_mutex_);
-      return ended_run_ >= open.run;
-    };
+    const auto given_up = [&] { return GivenUp(open); };
     auto own = options_.own_flow(open.program_run,
                                  env_.clock().MonotonicNanos() + std::max<int64_t>(open.reach_nanos, 0), given_up);
     if (!own.ok()) return OfAnotherPlan(std::move(own).status());
     FlushOutput();
     return own;
+  }
+
+  // Nobody waits for it to be opened any more.
+  bool GivenUp(const OpenRun& open) {
+    const std::lock_guard lock(run_mutex_);
+    return ended_run_ >= open.run;
+  }
+
+  Status GetFiles(const OpenRun& open) {
+    const auto fetch = [&](const OpenRun::File& file, uint64_t offset) -> Result<std::string> {
+      if (GivenUp(open)) return Status::Cancelled("this run has ended");
+      ASSIGN_OR_RETURN(const net::Frame frame, AskDriver(ToFrame(FetchFile{file.name, file.digest, offset})));
+      RETURN_IF_ERROR(BodyOfAnswer(frame).status());
+      if (frame.segments.size() != 2) return Status::Corrupt("a piece of a file that is not there");
+      return std::string(frame.segments[1].bytes);
+    };
+    Status status = files_.Get(open.files, fetch);
+    if (status.ok() || status.code() == Code::kStale || status.code() == Code::kCancelled) return status;
+    return std::move(status).With("--files");
   }
 
   static Status OfAnotherPlan(Status status) {
@@ -308,16 +326,19 @@ class ExecutorProcess::Impl {
 
   // In a thread that runs a task.
   Result<udf::ModuleSource> FindModuleAtDriver(const std::string& name, const std::string& path) {
-    const std::shared_ptr<Peer> driver = PeerAt(0);
-    if (driver == nullptr) return Status::Stale("the driver has gone");
-    const auto promise = std::make_shared<std::promise<Result<net::Frame>>>();
-    driver->Ask(ToFrame(FindModule{name, path}),
-                [promise](Result<net::Frame> answer) { promise->set_value(std::move(answer)); });
-    // A connection that is lost answers, too.
-    ASSIGN_OR_RETURN(const net::Frame frame, promise->get_future().get());
+    ASSIGN_OR_RETURN(const net::Frame frame, AskDriver(ToFrame(FindModule{name, path})));
     ASSIGN_OR_RETURN(const std::string_view body, BodyOfAnswer(frame));
     ASSIGN_OR_RETURN(FindModuleAnswer answer, DecodeFindModuleAnswer(body));
     return udf::ModuleSource{answer.found, std::move(answer.file), std::move(answer.source)};
+  }
+
+  Result<net::Frame> AskDriver(net::Frame question) {
+    const std::shared_ptr<Peer> driver = PeerAt(0);
+    if (driver == nullptr) return Status::Stale("the driver has gone");
+    const auto promise = std::make_shared<std::promise<Result<net::Frame>>>();
+    driver->Ask(std::move(question), [promise](Result<net::Frame> answer) { promise->set_value(std::move(answer)); });
+    // A connection that is lost answers, too.
+    return promise->get_future().get();
   }
 
   Result<TableHandle> OpenTable(const std::string& handle) {
@@ -537,6 +558,7 @@ class ExecutorProcess::Impl {
   std::map<std::string, std::unique_ptr<param::ClusterClient>> tables_;  // By their master's address.
   std::map<int, Status> filled_;                                         // Stages whose table is filled, in this run.
   std::unique_ptr<exec::WorkerPool> pool_;
+  FileFolder files_{env_, options_.files_folder};
 
   CachedParts cached_;
 

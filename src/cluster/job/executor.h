@@ -32,6 +32,7 @@ struct ExecutorOptions {
   std::shared_ptr<const net::Key> key;  // Null: this machine only.
   int threads = 1;                      // That run tasks.
   std::string tmp_folder;               // For rows that do not fit into memory.
+  std::string files_folder;             // For files that travel with the program; not there yet.
   bool sends_errors = false;            // What is printed to stderr goes to the driver, too.
   // Makes tables what Lua functions can capture (exec/graph_codec.h).
   std::function<std::shared_ptr<const udf::SharedObject>(TableHandle table)> table_object;

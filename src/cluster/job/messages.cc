@@ -170,6 +170,13 @@ void Visit(Codec& codec, OpenRun::Cache& cache) {
   codec(cache.step);
 }
 template <class Codec>
+void Visit(Codec& codec, OpenRun::File& file) {
+  codec(file.name);
+  codec(file.digest);
+  codec(file.size);
+  codec(file.permissions);
+}
+template <class Codec>
 void Visit(Codec& codec, OpenRun& open) {
   codec(open.run);
   codec(open.job);
@@ -186,6 +193,7 @@ void Visit(Codec& codec, OpenRun& open) {
   codec(open.program_run);
   codec(open.reach_nanos);
   codec(open.caches);
+  codec(open.files);
 }
 template <class Codec>
 void Visit(Codec& codec, TellOutcomes& tell) {
@@ -289,6 +297,12 @@ void Visit(Codec& codec, FetchProgram& fetch) {
   codec(fetch.program);
   codec(fetch.offset);
 }
+template <class Codec>
+void Visit(Codec& codec, FetchFile& fetch) {
+  codec(fetch.name);
+  codec(fetch.digest);
+  codec(fetch.offset);
+}
 
 template <class Message>
 std::string EncodeFields(const Message& message) {
@@ -333,6 +347,7 @@ const net::MessageTable& JobMessages() {
     messages.Add(kStartProgramMessage, "start-program", net::Role::kClient);
     messages.Add(kFetchProgramMessage, "fetch-program", net::Role::kNode);
     messages.Add(kFetchCachedMessage, "fetch-cached", net::Role::kNode);
+    messages.Add(kFetchFileMessage, "fetch-file", net::Role::kNode);
     return messages;
   }();
   return table;
@@ -353,6 +368,7 @@ net::Frame ToFrame(const StartExecutor& message) { return MakeFrame(kStartExecut
 net::Frame ToFrame(const StopExecutor& message) { return MakeFrame(kStopExecutorMessage, message); }
 net::Frame ToFrame(const StartProgram& message) { return MakeFrame(kStartProgramMessage, message); }
 net::Frame ToFrame(const FetchProgram& message) { return MakeFrame(kFetchProgramMessage, message); }
+net::Frame ToFrame(const FetchFile& message) { return MakeFrame(kFetchFileMessage, message); }
 
 template <class Message>
 Result<Message> FromFrame(const net::Frame& frame) {
@@ -374,6 +390,7 @@ template Result<StartExecutor> FromFrame(const net::Frame& frame);
 template Result<StopExecutor> FromFrame(const net::Frame& frame);
 template Result<StartProgram> FromFrame(const net::Frame& frame);
 template Result<FetchProgram> FromFrame(const net::Frame& frame);
+template Result<FetchFile> FromFrame(const net::Frame& frame);
 
 net::Frame MakeAnswer(uint64_t request, const Status& status, std::string_view body,
                       std::vector<net::Segment> segments) {

@@ -4,7 +4,7 @@
 // frame of type kAnswer with the question's number; it begins with a status. docs/format/wire.md has the bytes.
 //
 //   driver -> executor    TellOutcomes, OpenRun, TellStage, RunTask, GiveUpTask, DropOutput, EndRun
-//   executor -> driver    Output, FindModule, FetchCached
+//   executor -> driver    Output, FindModule, FetchCached, FetchFile
 //   executor -> executor, executor -> driver and back   Fetch
 //   driver -> agent       StartExecutor, StopExecutor, StartProgram
 //   agent -> driver       FetchProgram
@@ -42,6 +42,7 @@ enum JobMessage : uint16_t {
   kFetchProgramMessage = 93,
   kFetchCachedMessage = 94,
   kGiveUpTaskMessage = 95,
+  kFetchFileMessage = 96,
 };
 const net::MessageTable& JobMessages();
 
@@ -72,6 +73,14 @@ struct OpenRun {
     int32_t step = -1;  // That the run may read it through; -1: it does not.
   };
   std::vector<Cache> caches;
+  // That travel with the program (glim/files.h), for an executor on another machine.
+  struct File {
+    std::string name;
+    std::string digest;  // Of its bytes (program_digest.h).
+    uint64_t size = 0;
+    uint32_t permissions = 0;  // As of chmod.
+  };
+  std::vector<File> files;
 };
 
 // How runs of the program went that are over, for executors that follow its main; before the OpenRun of a later one.
@@ -195,6 +204,13 @@ struct FetchProgram {
   uint64_t offset = 0;
 };
 
+// A piece of a file that OpenRun named. The second segment of the answer is it.
+struct FetchFile {
+  std::string name;
+  std::string digest;
+  uint64_t offset = 0;
+};
+
 net::Frame ToFrame(const TellOutcomes& message);
 net::Frame ToFrame(const Output& message);
 net::Frame ToFrame(const FindModule& message);
@@ -202,6 +218,7 @@ net::Frame ToFrame(const StartExecutor& message);
 net::Frame ToFrame(const StopExecutor& message);
 net::Frame ToFrame(const StartProgram& message);
 net::Frame ToFrame(const FetchProgram& message);
+net::Frame ToFrame(const FetchFile& message);
 net::Frame ToFrame(const OpenRun& message);
 net::Frame ToFrame(const TellStage& message);
 net::Frame ToFrame(const RunTask& message);

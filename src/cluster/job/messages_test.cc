@@ -54,6 +54,7 @@ TEST(JobMessagesTest, ComeBackAsTheyWere) {
   open.program_run = 4;
   open.reach_nanos = 5;
   open.caches = {{.id = 8, .step = 2}, {.id = 9, .step = -1}};
+  open.files = {{.name = "words.txt", .digest = "ab", .size = 5, .permissions = 0755}};
   const auto opened = FromFrame<OpenRun>(ToFrame(open));
   ASSERT_TRUE(opened.ok());
   EXPECT_THAT(opened->ends, ElementsAre(1, 4));
@@ -69,6 +70,17 @@ TEST(JobMessagesTest, ComeBackAsTheyWere) {
   EXPECT_EQ(opened->caches[0].id, 8U);
   EXPECT_EQ(opened->caches[0].step, 2);
   EXPECT_EQ(opened->caches[1].step, -1);
+
+  ASSERT_EQ(opened->files.size(), 1U);
+  EXPECT_EQ(opened->files[0].name, "words.txt");
+  EXPECT_EQ(opened->files[0].digest, "ab");
+  EXPECT_EQ(opened->files[0].size, 5U);
+  EXPECT_EQ(opened->files[0].permissions, 0755U);
+  const auto piece = FromFrame<FetchFile>(ToFrame(FetchFile{"words.txt", "ab", 7}));
+  ASSERT_TRUE(piece.ok());
+  EXPECT_EQ(piece->name, "words.txt");
+  EXPECT_EQ(piece->digest, "ab");
+  EXPECT_EQ(piece->offset, 7U);
 
   const auto cached = FromFrame<FetchCached>(
       ToFrame(FetchCached{.run = 1, .cache = 2, .partition = 3, .from = {.held = 4, .block = 5}, .bytes_max = 6}));
