@@ -50,12 +50,20 @@ void EncodeBytes(const Column& column, bool nulls, std::string* out) {
     std::memcpy(sizes + row * sizeof(size), &size, sizeof(size));
     total += size;
   }
-  char* to = Extend(total, out);
+  // A short one is copied as it lies in its view, whole: what is too much is written over, or cut off in the end.
+  constexpr size_t kSlack = BytesView::kInlineMax;
+  char* to = Extend(total + kSlack, out);
   for (size_t row = 0; row < views.size(); ++row) {
     if (nulls && column.IsNull(static_cast<int64_t>(row))) continue;
-    const std::string_view bytes = column.Resolve(views[row]);
-    to = std::copy(bytes.begin(), bytes.end(), to);
+    const BytesView& view = views[row];
+    if (view.is_inline()) {
+      std::memcpy(to, view.inlined, sizeof(view.inlined));
+    } else {
+      std::memcpy(to, column.Resolve(view).data(), view.size);
+    }
+    to += view.size;
   }
+  out->resize(out->size() - kSlack);
 }
 
 void EncodeList(const Column& column, std::string* out) {
@@ -204,13 +212,28 @@ class Decoder {
 
   Result<Column> TakeViews(Column::Parts parts) {
     ASSIGN_OR_RETURN(const char* const sizes, TakeBytes(static_cast<uint64_t>(parts.length) * sizeof(uint32_t)));
-    auto views = Buffer::Allocate(static_cast<size_t>(parts.length) * sizeof(BytesView));
-    for (int64_t row = 0; row < parts.length; ++row) {
+    const auto size_of = [sizes](int64_t row) {
       uint32_t size;
       std::memcpy(&size, sizes + row * static_cast<int64_t>(sizeof(size)), sizeof(size));
-      ASSIGN_OR_RETURN(views->MutableAs<BytesView>()[row], TakeView(size));
+      return size;
+    };
+    uint64_t total = 0;
+    for (int64_t row = 0; row < parts.length; ++row) total += size_of(row);
+    size_t at = at_;
+    RETURN_IF_ERROR(TakeBytes(total).status());
+    auto buffer = Buffer::Allocate(static_cast<size_t>(parts.length) * sizeof(BytesView));
+    auto* const views = buffer->MutableAs<BytesView>();
+    const char* const data = bytes_->data();
+    // Up to here, 16 bytes may be read from each.
+    const size_t readable = bytes_->size() < sizeof(BytesView) ? 0 : bytes_->size() - sizeof(BytesView) + 1;
+    for (int64_t row = 0; row < parts.length; ++row) {
+      const uint32_t size = size_of(row);
+      const auto offset = static_cast<uint32_t>(at);
+      views[row] = at < readable ? BytesView::MakeReadable(data + at, size, 0, offset)
+                                 : BytesView::Make(data + at, size, 0, offset);
+      at += size;
     }
-    parts.values = std::move(views);
+    parts.values = std::move(buffer);
     parts.blocks = blocks_;
     return Column(std::move(parts));
   }
