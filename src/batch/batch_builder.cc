@@ -63,6 +63,14 @@ constexpr int64_t kExactMax = int64_t{1} << 53;
 
 bool IsExact(int64_t value) { return value >= -kExactMax && value <= kExactMax; }
 
+bool AreExact(std::span<const int64_t> values) {
+  uint64_t any = 0;  // From 0 on, shifted: a large one leaves a high bit.
+  for (const int64_t value : values) any |= static_cast<uint64_t>(value) + static_cast<uint64_t>(kExactMax);
+  if (any < 2 * static_cast<uint64_t>(kExactMax)) [[likely]]
+    return true;
+  return std::all_of(values.begin(), values.end(), IsExact);
+}
+
 }  // namespace
 
 struct ColumnBuilder::State {
@@ -418,8 +426,7 @@ void ColumnBuilder::AddRows(int64_t written) {
   const char* const rows = s.values.Extend(static_cast<size_t>(written) * width);
   s.length += written;
   if (s.type != Type::kInt64) return;
-  const std::span<const int64_t> integers(reinterpret_cast<const int64_t*>(rows), static_cast<size_t>(written));
-  for (const int64_t value : integers) s.ints_exact &= IsExact(value);
+  s.ints_exact &= AreExact({reinterpret_cast<const int64_t*>(rows), static_cast<size_t>(written)});
 }
 
 BytesView ColumnBuilder::LongView(std::string_view value, const Blocks& near) {

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/try.h"
 #include "io/block_reader.h"
@@ -23,9 +24,7 @@ class TextReader : public Reader {
         skipping_(skip_first),
         file_name_(options.file_name),
         offset_(options.offset),
-        strip_cr_(options.strip_cr) {
-    views_.reserve(kRowsMax);
-  }
+        strip_cr_(options.strip_cr) {}
 
   Result<std::optional<Batch>> Next() override {
     while (!done_) {
@@ -33,12 +32,12 @@ class TextReader : public Reader {
         Skip();
       } else {
         CutLines();
-        if (!views_.empty()) return TakeBatch();
+        if (count_ > 0) return TakeBatch();
       }
       if (done_) break;
       if (blocks_->at_end()) {
         CutLastLine();
-        if (!views_.empty()) return TakeBatch();
+        if (count_ > 0) return TakeBatch();
         break;
       }
       ASSIGN_OR_RETURN(const size_t moved, blocks_->More(line_));
@@ -68,16 +67,20 @@ class TextReader : public Reader {
     const size_t limit = end_ - blocks_->offset() < filled ? static_cast<size_t>(end_ - blocks_->offset()) : filled;
     size_t line = line_;
     if (line < limit) {
+      BytesView* const views = Views();
+      size_t count = count_;
       const bool all = ForEachMatch(data, scanned_, filled, {'\n'}, [&](size_t newline) {
         const size_t end = strip_cr && newline > line && data[newline - 1] == '\r' ? newline - 1 : newline;
-        views_.push_back(
-            BytesView::MakeReadable(data + line, static_cast<uint32_t>(end - line), 0, static_cast<uint32_t>(line)));
-        if (offset_) starts_.push_back(static_cast<int64_t>(blocks_->offset() + line));
+        views[count++] =
+            BytesView::MakeReadable(data + line, static_cast<uint32_t>(end - line), 0, static_cast<uint32_t>(line));
+        if (offset_) [[unlikely]]
+          starts_.push_back(static_cast<int64_t>(blocks_->offset() + line));
         line = newline + 1;
-        return line < limit && views_.size() < kRowsMax;
+        return line < limit && count < kRowsMax;
       });
       scanned_ = all ? filled : line;
       line_ = line;
+      count_ = count;
     }
     if (blocks_->offset() + line_ >= end_) done_ = true;
   }
@@ -85,18 +88,24 @@ class TextReader : public Reader {
   void CutLastLine() {
     done_ = true;
     if (skipping_ || line_ == blocks_->filled()) return;
-    views_.push_back(BytesView::Make(blocks_->data() + line_, static_cast<uint32_t>(blocks_->filled() - line_), 0,
-                                     static_cast<uint32_t>(line_)));
+    Views()[count_++] = BytesView::Make(blocks_->data() + line_, static_cast<uint32_t>(blocks_->filled() - line_), 0,
+                                        static_cast<uint32_t>(line_));
     if (offset_) starts_.push_back(static_cast<int64_t>(blocks_->offset() + line_));
   }
 
+  BytesView* Views() {
+    if (views_ == nullptr) views_ = Buffer::Allocate(kRowsMax * sizeof(BytesView));
+    return views_->MutableAs<BytesView>();
+  }
+
   std::optional<Batch> TakeBatch() {
-    const auto count = static_cast<int64_t>(views_.size());
+    const auto count = static_cast<int64_t>(std::exchange(count_, 0));
     std::vector<Column> columns;
-    columns.push_back(ColumnOfViews(views_.data(), count, blocks_->blocks()));
+    // A full buffer goes as it is; of a few lines a small copy.
+    columns.push_back(count == kRowsMax ? ColumnOfViews(std::move(views_), count, blocks_->blocks())
+                                        : ColumnOfViews(Views(), count, blocks_->blocks()));
     if (file_name_) columns.push_back(Column::Constant(Value(blocks_->path()), count));
     if (offset_) columns.push_back(Column::FromInt64s(starts_));
-    views_.clear();
     starts_.clear();
     return Batch(std::move(columns), count);
   }
@@ -110,8 +119,9 @@ class TextReader : public Reader {
   size_t line_ = 0;     // Where the next line starts.
   size_t scanned_ = 0;  // No newline in [line_, scanned_).
   bool done_ = false;
-  std::vector<BytesView> views_;
-  std::vector<int64_t> starts_;  // Of the lines in views_, in the file; only when they are asked for.
+  std::shared_ptr<Buffer> views_;  // With room for kRowsMax, of which
+  size_t count_ = 0;               // so many lines were cut.
+  std::vector<int64_t> starts_;    // Of the lines in views_, in the file; only when they are asked for.
 };
 
 class TextSource : public Source {
