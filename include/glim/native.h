@@ -50,20 +50,32 @@ namespace glim {
 class Emitter {
  public:
   // Bytes that lie in the first column of `in` with bytes are not copied. Null: nothing is known of them.
-  explicit Emitter(BatchOutput* output, const Batch* in = nullptr);
+  // `row_count`: so many rows may be expected.
+  explicit Emitter(BatchOutput* output, const Batch* in = nullptr, int64_t row_count = 0);
   Emitter(const Emitter&) = delete;
 
   template <class... Values>
   void operator()(const Values&... values) {
-    if (lanes_.size() != sizeof...(Values) || written_ == room_) [[unlikely]]
-      StartRow(sizeof...(Values));
+    constexpr uint32_t kShape = ShapeOf<Values...>();
+    if constexpr (kShape != 0) {
+      if (shape_ == kShape && written_ < room_) [[likely]] {
+        void** room = rooms_;
+        (Write(*room++, values), ...);
+        ++written_;
+        return;
+      }
+    }
+    if (lanes_.size() != sizeof...(Values) || written_ == room_) StartRow(sizeof...(Values));
     Lane* lane = lanes_.data();
     (AppendTo(*lane++, values), ...);
     ++written_;
+    if constexpr (kShape != 0) RememberShape(kShape);
   }
   // Pushes what is left; the first failure of the output, if any.
   Status Flush();
   bool full() const { return output_->full() || !status_.ok(); }
+  // Rows that were taken, up to the last Flush().
+  int64_t row_count() const { return row_count_; }
 
  private:
   // Where a column's rows go: to its room in the builder, or through the builder's methods.
@@ -74,38 +86,56 @@ class Emitter {
     int column = 0;
   };
 
-  void AppendTo(Lane& lane, std::string_view value) {
-    if (lane.kind != Lane::Kind::kBytes) [[unlikely]] {
-      if (!FindRoom(lane, Lane::Kind::kBytes)) return builder_.column(lane.column).AppendBytes(value);
+  // A row of few values which all have a kind that is written into a lane's room: the kinds, the last one lowest. Else
+  // 0.
+  static constexpr int kShapeBits = 4, kShapeLanes = 8;
+  template <class... Values>
+  static constexpr uint32_t ShapeOf() {
+    if constexpr (sizeof...(Values) == 0 || sizeof...(Values) > kShapeLanes) {
+      return 0;
+    } else {
+      uint32_t shape = 0;
+      const bool all = ((shape = shape << kShapeBits | static_cast<uint32_t>(KindOf<Values>()),
+                         KindOf<Values>() != Lane::Kind::kUnknown) &&
+                        ...);
+      return all ? shape : 0;
     }
-    BytesView& view = static_cast<BytesView*>(lane.room)[written_];
+  }
+  template <class T>
+  static constexpr Lane::Kind KindOf() {
+    using Decayed = std::decay_t<T>;
+    if constexpr (std::integral<Decayed> && !std::same_as<Decayed, bool>) return Lane::Kind::kInt64;
+    if constexpr (std::floating_point<Decayed>) return Lane::Kind::kDouble;
+    constexpr bool kIsText = std::same_as<Decayed, std::string_view> || std::same_as<Decayed, std::string> ||
+                             std::same_as<Decayed, const char*> || std::same_as<Decayed, char*>;
+    return kIsText ? Lane::Kind::kBytes : Lane::Kind::kUnknown;
+  }
+
+  template <class T>
+    requires std::is_arithmetic_v<T>
+  void Write(void* room, T value) {
+    using Number = std::conditional_t<std::integral<T>, int64_t, double>;
+    static_cast<Number*>(room)[written_] = static_cast<Number>(value);
+  }
+  void Write(void* room, std::string_view value) {
+    BytesView& view = static_cast<BytesView*>(room)[written_];
     const auto size = static_cast<uint32_t>(value.size());
     if (value.size() > BytesView::kInlineMax) {
-      view = builder_.column(lane.column).LongView(value, near_);
+      view = LongView(room, value);
     } else if (reinterpret_cast<uintptr_t>(value.data()) - readable_begin_ < readable_size_) {
       view = BytesView::MakeReadable(value.data(), size, 0, 0);
     } else {
       view = BytesView::Make(value.data(), size, 0, 0);
     }
   }
-  void AppendTo(Lane& lane, const std::string& value) { AppendTo(lane, std::string_view(value)); }
-  void AppendTo(Lane& lane, const char* value) { AppendTo(lane, std::string_view(value)); }
+
   template <class T>
-    requires(std::integral<T> && !std::same_as<T, bool>)
-  void AppendTo(Lane& lane, T value) {
-    if (lane.kind != Lane::Kind::kInt64) [[unlikely]] {
-      if (!FindRoom(lane, Lane::Kind::kInt64))
-        return builder_.column(lane.column).AppendInt64(static_cast<int64_t>(value));
-    }
-    static_cast<int64_t*>(lane.room)[written_] = static_cast<int64_t>(value);
+    requires(KindOf<T>() != Lane::Kind::kUnknown)
+  void AppendTo(Lane& lane, const T& value) {
+    constexpr Lane::Kind kKind = KindOf<T>();
+    if (lane.kind == kKind || FindRoom(lane, kKind)) return Write(lane.room, value);
+    AppendTo(builder_.column(lane.column), value);
   }
-  void AppendTo(Lane& lane, double value) {
-    if (lane.kind != Lane::Kind::kDouble) [[unlikely]] {
-      if (!FindRoom(lane, Lane::Kind::kDouble)) return builder_.column(lane.column).AppendDouble(value);
-    }
-    static_cast<double*>(lane.room)[written_] = value;
-  }
-  void AppendTo(Lane& lane, float value) { AppendTo(lane, static_cast<double>(value)); }
   template <class T>
   void AppendTo(Lane& lane, const std::optional<T>& value) {
     if (value.has_value()) {
@@ -115,7 +145,7 @@ class Emitter {
     }
   }
   template <class T>
-    requires(std::same_as<T, bool> || !std::is_arithmetic_v<T>)
+    requires(KindOf<T>() == Lane::Kind::kUnknown)
   void AppendTo(Lane& lane, const T& value) {
     AppendTo(BuilderOf(lane), value);
   }
@@ -154,6 +184,10 @@ class Emitter {
   // False: the column's builder takes this row's value, and all others up to the next StartRow.
   bool FindRoom(Lane& lane, Lane::Kind kind);
   ColumnBuilder& BuilderOf(Lane& lane);
+  // What the lane with this room has to hold of it.
+  BytesView LongView(const void* room, std::string_view value);
+  // The next row of this shape need not look at its lanes.
+  void RememberShape(uint32_t shape);
   // The rows written so far are the builder's.
   void AddRows();
   void PushRows();
@@ -161,8 +195,12 @@ class Emitter {
   BatchOutput* const output_;
   BatchBuilder builder_;
   std::vector<Lane> lanes_;
+  uint32_t shape_ = 0;  // Of the rows whose lanes are those of rooms_; 0: none.
+  void* rooms_[kShapeLanes];
   int64_t written_ = 0;  // Rows in the lanes' room,
   int64_t room_ = 0;     // and how many there may be.
+  int64_t row_count_ = 0;
+  const int64_t expected_;
   Blocks near_;
   uintptr_t readable_begin_ = 0;  // From so many places on, 16 bytes may be read.
   size_t readable_size_ = 0;
@@ -266,23 +304,6 @@ Status WidthError(const Batch& batch, size_t wanted);
 Status TypeError(const Batch& batch, int64_t row, size_t column, const char* wanted);
 Status ExceptionError(const char* what, const Batch& batch, int64_t row);
 
-// Runs `call(row)` for every row, with C++ exceptions turned into a Status. *at is the row that it came to.
-template <class Call>
-Status ForRows(const Batch& batch, int64_t* at, Call call) {
-  int64_t& row = *at;
-  row = 0;
-  try {
-    for (; row < batch.row_count(); ++row) {
-      if (Status status = call(row); !status.ok()) return status;
-    }
-  } catch (const std::exception& e) {
-    return ExceptionError(e.what(), batch, row);
-  } catch (...) {
-    return ExceptionError("an exception that is not a std::exception", batch, row);
-  }
-  return Status::Ok();
-}
-
 // The values of a column as T, read without a look at its type where it is the one that is wanted.
 template <class T>
 class ColumnReader {
@@ -297,14 +318,20 @@ class ColumnReader {
       if (column_.type() == Type::kDouble) values_ = column_.Doubles().data();
     }
   }
-  // False: it is none.
-  bool Read(int64_t row, T* out) const {
-    if (values_ == nullptr) return native::Read(column_.At(row), out);
+  // All of them are there.
+  bool direct() const { return values_ != nullptr; }
+  // Expects: direct().
+  void Get(int64_t row, T* out) const {
     if constexpr (std::same_as<T, std::string_view> || std::same_as<T, std::string>) {
       *out = T(column_.Resolve(values_[row]));
     } else if constexpr (std::same_as<Stored, T>) {
       *out = values_[row];
     }
+  }
+  // False: it is none.
+  bool Read(int64_t row, T* out) const {
+    if (!direct()) return native::Read(column_.At(row), out);
+    Get(row, out);
     return true;
   }
 
@@ -323,12 +350,22 @@ class RowReader<std::tuple<T...>> {
   // Expects: as many columns, at least.
   explicit RowReader(const Batch& batch) : RowReader(batch, std::index_sequence_for<T...>()) {}
 
+  // No row can fail to be read.
+  bool direct() const {
+    return std::apply([](const auto&... columns) { return (columns.direct() && ...); }, columns_);
+  }
+  // Expects: direct().
+  void Get(int64_t row, std::tuple<T...>* out) const { Get(row, out, std::index_sequence_for<T...>()); }
   Status Read(int64_t row, std::tuple<T...>* out) const { return Read(row, out, std::index_sequence_for<T...>()); }
 
  private:
   template <size_t... I>
   RowReader(const Batch& batch, std::index_sequence<I...>) : batch_(batch), columns_(ColumnReader<T>(batch, I)...) {}
 
+  template <size_t... I>
+  void Get(int64_t row, std::tuple<T...>* out, std::index_sequence<I...>) const {
+    (std::get<I>(columns_).Get(row, &std::get<I>(*out)), ...);
+  }
   template <size_t... I>
   Status Read(int64_t row, std::tuple<T...>* out, std::index_sequence<I...>) const {
     Status status;
@@ -341,6 +378,34 @@ class RowReader<std::tuple<T...>> {
   const Batch& batch_;
   const std::tuple<ColumnReader<T>...> columns_;
 };
+
+// Calls take(row, arguments) for every row, with C++ exceptions turned into a Status. *at is the row that it came to.
+// Expects: as many columns as arguments, at least.
+template <class Arguments, class Take>
+Status ForRows(const Batch& batch, int64_t* at, Take take) {
+  const RowReader<Arguments> reader(batch);
+  Arguments arguments;
+  const int64_t count = batch.row_count();
+  int64_t row = 0;
+  Status status;
+  try {
+    const bool direct = reader.direct();
+    for (; row < count; ++row) {
+      if (direct) [[likely]] {
+        reader.Get(row, &arguments);
+      } else if (status = reader.Read(row, &arguments); !status.ok()) {
+        break;
+      }
+      take(row, arguments);  // In one place, so that it is in line.
+    }
+  } catch (const std::exception& e) {
+    status = ExceptionError(e.what(), batch, row);
+  } catch (...) {
+    status = ExceptionError("an exception that is not a std::exception", batch, row);
+  }
+  *at = row;
+  return status;
+}
 
 template <class Arguments>
 struct Decayed;
@@ -466,19 +531,16 @@ class RowFunction : public BatchFunction {
   Status Run(const Batch& in, BatchOutput& out) override {
     if (Status status = frame_.Start(in); !status.ok()) return status;
     if (in.column_count() < static_cast<int>(kWidth)) return WidthError(in, kWidth);
-    Emitter emitter(&out, &in);
+    Emitter emitter(&out, &in, row_count_);
     std::vector<uint32_t> kept;
-    const RowReader<Arguments> reader(in);
-    Arguments arguments;
     int64_t at = 0;
-    Status status = ForRows(in, &at, [&](int64_t row) -> Status {
-      if (Status read = reader.Read(row, &arguments); !read.ok()) return read;
-      Call(arguments, emitter, row, &kept);
-      return Status::Ok();
-    });
+    Status status =
+        ForRows<Arguments>(in, &at, [&](int64_t row, Arguments& arguments) { Call(arguments, emitter, row, &kept); });
     if (!status.ok()) return status;
     if (role_ == FunctionRole::kFilter) return out.Push(in.Gather(kept));
-    return emitter.Flush();
+    status = emitter.Flush();
+    row_count_ = emitter.row_count();
+    return status;
   }
 
  private:
@@ -529,6 +591,7 @@ class RowFunction : public BatchFunction {
 
   F function_;
   FunctionRole role_;
+  int64_t row_count_ = 0;  // What the last batch gave.
   TaskContext* task_;
   TaskFrame<F> frame_;
 };
@@ -583,21 +646,18 @@ class TypedReducer : public Reducer {
   Status Update(const Batch& values, std::span<const uint32_t> groups, uint32_t group_count) override {
     at_ = -1;
     if (values.column_count() != static_cast<int>(kWidth)) return WidthError(values, kWidth);
-    const RowReader<Arguments> reader(values);
-    Arguments arguments;
-    return ForRows(values, &at_, [&](int64_t row) -> Status {
-      if (Status read = reader.Read(row, &arguments); !read.ok()) return read;
-      if (groups[row] >= accumulators_.size()) {
-        std::apply(
-            [&](const auto&... value) {
-              accumulators_.emplace_back(Owned<std::remove_cvref_t<decltype(value)>>(value)...);
-            },
-            arguments);
-        return Status::Ok();
-      }
-      Accumulator& accumulator = accumulators_[groups[row]];
-      Fold(accumulator, arguments, std::make_index_sequence<kWidth>());
-      return Status::Ok();
+    Accumulator* all = accumulators_.data();
+    size_t count = accumulators_.size();
+    return ForRows<Arguments>(values, &at_, [&](int64_t row, Arguments& arguments) {
+      const uint32_t group = groups[row];
+      if (group < count) return Fold(all[group], arguments, std::make_index_sequence<kWidth>());
+      std::apply(
+          [&](const auto&... value) {
+            accumulators_.emplace_back(Owned<std::remove_cvref_t<decltype(value)>>(value)...);
+          },
+          arguments);
+      all = accumulators_.data();
+      count = accumulators_.size();
     });
   }
 

@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kRowsPerBatch = 4096;
 }
 
-Emitter::Emitter(BatchOutput* output, const Batch* in) : output_(output) {
+Emitter::Emitter(BatchOutput* output, const Batch* in, int64_t row_count) : output_(output), expected_(row_count) {
   if (in == nullptr) return;
   for (const Column& column : in->columns()) {
     if (column.type() != Type::kBytes || column.parts().blocks == nullptr || column.parts().blocks->empty()) continue;
@@ -34,10 +34,11 @@ void Emitter::StartRow(size_t width) {
   const bool is_other = builder_.column_count() != static_cast<int>(width);
   if (is_other || builder_.row_count() >= kRowsPerBatch) PushRows();
   if (is_other) builder_.SetColumnCount(static_cast<int>(width));  // A batch has one width.
+  shape_ = 0;
   lanes_.resize(width);
   for (size_t i = 0; i < width; ++i) lanes_[i] = {.column = static_cast<int>(i)};
   const int64_t rows = builder_.row_count();
-  room_ = std::min(std::max(rows, kRoomMin), kRowsPerBatch - rows);
+  room_ = std::min(std::max({rows, expected_ - row_count_, kRoomMin}), kRowsPerBatch - rows);
 }
 
 bool Emitter::FindRoom(Lane& lane, Lane::Kind kind) {
@@ -57,11 +58,27 @@ ColumnBuilder& Emitter::BuilderOf(Lane& lane) {
   ColumnBuilder& column = builder_.column(lane.column);
   if (lane.kind != Lane::Kind::kBuilder && lane.kind != Lane::Kind::kUnknown) column.AddRows(written_);
   lane.kind = Lane::Kind::kBuilder;
+  shape_ = 0;
   return column;
+}
+
+BytesView Emitter::LongView(const void* room, std::string_view value) {
+  const auto lane = std::find_if(lanes_.begin(), lanes_.end(), [room](const Lane& one) { return one.room == room; });
+  return builder_.column(lane->column).LongView(value, near_);
+}
+
+void Emitter::RememberShape(uint32_t shape) {
+  uint32_t rest = shape;
+  for (size_t i = lanes_.size(); i-- > 0; rest >>= kShapeBits) {
+    if (lanes_[i].kind != static_cast<Lane::Kind>(rest & ((1U << kShapeBits) - 1))) return;
+    rooms_[i] = lanes_[i].room;
+  }
+  shape_ = shape;
 }
 
 void Emitter::AddRows() {
   for (Lane& lane : lanes_) BuilderOf(lane);
+  row_count_ += written_;
   builder_.EndRows(std::exchange(written_, 0));
   room_ = 0;
 }

@@ -58,7 +58,7 @@ TEST(Emitter, GivesTheRowsThatABuilderGives) {
     const Batch in = TextBatch(random);
     Collector out;
     Expected expected;
-    Emitter emit(&out, random() % 4 == 0 ? nullptr : &in);
+    Emitter emit(&out, random() % 4 == 0 ? nullptr : &in, static_cast<int64_t>(random() % 3 * 700));
     // Columns keep their types for a while, and then one of them has another for a row.
     const uint64_t odd_row = random() % 3 == 0 ? 1 : random() % 2 == 0 ? 50 : 100000;
     const auto text = [&]() -> std::string_view {
