@@ -2,7 +2,10 @@
 --
 -- Glim's main job in one script: a flow prepares real text and trains a model that lives in a table.
 --
---   ./dev quickstart                 or    glim run examples/quickstart.lua [--ask] [--sources N] [--model FOLDER]
+--   ./dev quickstart                 or    glim run examples/quickstart.lua [--ask] [--bsp] [--sources N] [--model FOLDER]
+--
+-- With --bsp the four tasks that train keep in step, and the model is the same in every bit each time and on any engine
+-- (--on local:3); they must run at the same time, so all executors together need four threads (--threads).
 --
 -- The text is what every machine with a compiler has: C and C++ headers and Perl modules.
 local glim = require "glim"
@@ -13,9 +16,10 @@ do
   local i = 1
   while arg[i] do
     if arg[i] == "--ask" then options.ask = true
+    elseif arg[i] == "--bsp" then options.bsp = true
     elseif arg[i] == "--sources" then i = i + 1; options.files = tonumber(arg[i]) or error("--sources takes a number")
     elseif arg[i] == "--model" then i = i + 1; options.model = arg[i] or error("--model takes a folder")
-    else error("unknown option " .. arg[i] .. "; there are --ask, --sources N and --model FOLDER", 0) end
+    else error("unknown option " .. arg[i] .. "; there are --ask, --bsp, --sources N and --model FOLDER", 0) end
     i = i + 1
   end
 end
@@ -74,8 +78,13 @@ end
 
 local function label_of(file) return file:find("^/usr/include") and 1 or 0 end
 
-local model = glim.table{name = "language", keys = "sparse", type = "f32", rule = glim.ftrl{alpha = 0.1, beta = 1, l1 = 0.5}}
+local model = glim.table{name = "language", keys = "sparse", type = "f32", rule = glim.ftrl{alpha = 0.1, beta = 1, l1 = 0.5},
+                         consistency = options.bsp and "bsp" or "async"}
 local counts = glim.table{name = "counts", keys = 2, type = "i64"}
+
+-- With --bsp: who pulls and pushes for this task, and nobody sees a push before all have ended the round.
+local workers, worker = 4, nil
+local bsp = options.bsp
 
 -- Pulls the weights of some lines, computes the gradient of the log-loss, pushes it.
 local function train_on(lines, labels, first, last)
@@ -84,7 +93,7 @@ local function train_on(lines, labels, first, last)
     for _, key in ipairs(features(lines[i])) do keys[#keys + 1] = key end
     ends[#ends + 1] = #keys
   end
-  local weights = model:Pull(keys):Get()
+  local weights = (worker or model):Pull(keys):Get()
   local gradients, k = {}, 1
   for i = first, last do
     local sum, stop = 0, ends[i - first + 1]
@@ -93,7 +102,8 @@ local function train_on(lines, labels, first, last)
     for j = k, stop do gradients[j] = gradient end
     k = stop + 1
   end
-  model:Push(keys, gradients):Wait()
+  (worker or model):Push(keys, gradients):Wait()
+  if worker then worker:Clock() end
 end
 
 local mini_batch = 64
@@ -103,12 +113,15 @@ glim.flow("train")
   :Filter(function(line) return line:find("%w") ~= nil end)
   :Map(function(line, file, offset) return glim.hash(file .. " " .. offset), line, label_of(file) end)
   :Sort(1)                                                   -- the hash of where they stand mixes the lines of all files
-  :RoundRobin(4)                                             -- four tasks train at the same time
+  :RoundRobin(workers)                                       -- four tasks train at the same time
   :ForEachBatch(function(rows)
     local lines, labels = rows:Column(2), rows:Column(3)
     for first = 1, #lines, mini_batch do train_on(lines, labels, first, math.min(first + mini_batch - 1, #lines)) end
     counts:Push({0}, {#lines}):Wait()
-  end)
+  end, {
+    setup = function() if bsp then worker = model:Join{worker = glim.partition() - 1, workers = workers} end end,
+    teardown = function() if worker then worker:Leave() end end,
+  })
   :Run()
 local trained = counts:Pull({0}):Get()[1]
 local seconds = glim.seconds() - started

@@ -15,6 +15,7 @@ import unittest
 
 from agents_test import ENDLESS, WORK, wait_until
 from jobs_test import FLOWS, GLIM, TIMEOUT_S, text_of
+from quickstart_engines_test import HAS_TEXT, learn
 from slurm_cluster import MISSING, SlurmCluster, parent_of, processes
 
 NODES = 4
@@ -155,6 +156,12 @@ class SlurmTest(unittest.TestCase):
         for on in ("embedded", "slurm:nodes=2"):
             out, err = self.run_script(script, "--files", "words.txt", on=on)
             self.assertEqual(out, "".join(f"{n} from the program\n" for n in range(4)) + "from the program\n", err)
+        self.await_nothing_left()
+
+    @unittest.skipUnless(HAS_TEXT, "needs C headers and Perl modules")
+    def test_the_quickstart_learns_the_same(self):
+        expected = learn(self.folder, self.environment, "--threads", "4")
+        self.assertEqual(learn(self.folder, self.environment, "--on", "slurm:nodes=4"), expected)
         self.await_nothing_left()
 
     def test_what_slurm_does_not_give_is_told(self):
