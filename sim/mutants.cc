@@ -65,6 +65,8 @@ std::span<const MutantEntry> Mutants() {
       {kMoveBeforeComplete, "move-before-complete", 200},
       {kReportOfOneOwner, "report-of-one-owner", 2000},
       {kForgetOwner, "forget-owner", 200},
+      {kSilentForEver, "silent-for-ever", 2000},
+      {kAskSilentAgain, "ask-silent-again", 2000},
   };
   return kMutants;
 }

@@ -37,7 +37,9 @@ using param::Member;
 using param::ShardId;
 
 inline constexpr int64_t kPeaceMax = 45 * kSecond;
-inline constexpr int64_t kQuiet = 1 * kSecond;  // When all is done, nothing more happens.
+inline constexpr int64_t kLastCut = 30 * kSecond;  // So long may a link stay cut in peace,
+inline constexpr int64_t kLastCutViews = 6;        // with so many new views of a shard at most.
+inline constexpr int64_t kQuiet = 1 * kSecond;     // When all is done, nothing more happens.
 inline constexpr uint32_t kMasterNode = 0;
 inline constexpr uint32_t kFirstClient = 100;  // Client c, attempt a: node kFirstClient + 10 * c + a.
 inline constexpr uint32_t kAttemptsMax = 4;
@@ -238,6 +240,7 @@ class Run final : public WorkerWorld {
         worker_dice(~seed),
         visitor_dice(seed * 3 + 1),
         owner_dice(seed * 3 + 1),
+        link_dice(seed * 5 + 3),
         late_owners_per_mille(owner_dice.Chance(500) ? 0 : owner_dice.Below(10)),
         worker_weather(DrawWorkerWeather(seed)),
         trace_(trace) {}
@@ -301,6 +304,7 @@ class Run final : public WorkerWorld {
   Random worker_dice;
   Random visitor_dice;
   Random owner_dice;
+  Random link_dice;
   const uint64_t late_owners_per_mille;
   const WorkerWeather worker_weather;
   int64_t now = 0;
@@ -353,6 +357,10 @@ class Run final : public WorkerWorld {
   void LoseUnwritten(uint32_t server);
   cluster::KeptServer ReadDisk(uint32_t server);
   void Cut();
+  // Between two servers, when all else is in peace: nobody may wait for it to be whole again.
+  void LastCut();
+  void EndLastCut(const std::map<std::pair<uint32_t, size_t>, uint64_t>& answered, uint64_t views);
+  std::map<std::pair<uint32_t, size_t>, uint64_t> Answered();
   // Of a server, or of its disk where tables are kept there.
   bool MayLose(uint32_t server);
   bool HasWhole(const Member& member, const ShardId& shard);
@@ -371,6 +379,7 @@ class Run final : public WorkerWorld {
   std::priority_queue<Event, std::vector<Event>, Later> queue_;
   uint64_t order_ = 0;
   uint32_t leaving_ = 0;
+  int64_t peace_max_ = kPeaceMax;
 };
 
 }  // namespace glim::sim

@@ -679,6 +679,7 @@ void Run::Peace() {
   peace = true;
   Say("peace");
   cuts.clear();
+  if (link_dice.Chance(300)) LastCut();
   for (auto& [number, process] : processes) process.paused_until = 0;
   if (!processes[kMasterNode].up) StartMaster();
   // Of a worker that was run again only the last process goes on.
@@ -821,7 +822,7 @@ Report Run::Go() {
     Event event = queue_.top();
     queue_.pop();
     now = event.time;
-    if (now > weather.faults_until + kPeaceMax) {
+    if (now > weather.faults_until + peace_max_) {
       const std::string why = Unfinished();
       Violation("left in peace, this does not end: " + (why.empty() ? "shards are moved again and again" : why));
       break;

@@ -20,6 +20,7 @@
 //   5  a pull shows all that was acknowledged, to anybody, when it was made
 //   6  what was refused is nowhere
 //   7  left in peace, everything ends within 45 seconds: pushes are answered, and every shard has its replicas
+//      ... and while the link between two servers stays cut: after 15 seconds clients are answered, nothing flaps
 //   8  then servers have as many shards as others, and nothing is moved any more
 //   9  of programs that have gone no shard knows anything any more (visitor.h)
 //  10  workers with clocks, in about half of the runs: see worker.h

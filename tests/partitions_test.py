@@ -9,10 +9,12 @@ server, a server and all; beside that, processes are killed as always. So everyt
 Skipped, and told by name, where namespaces cannot be made.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -81,10 +83,18 @@ class Hosts(kill_ledger.Cluster):
         other = dice.choice(["master", *(number for number in self.servers if number != server)])
         sender, receiver = dice.sample([server, other], 2)
         self.count("one way cut")
-        ip("-n", self.name(sender), "neigh", "replace", self.address_of(receiver), "lladdr", "02:00:00:00:00:99", "dev", "eth0",
-           "nud", "permanent")
+        self.lose(sender, receiver)
         time.sleep(dice.uniform(0.5, 6))
         ip("-n", self.name(sender), "neigh", "del", self.address_of(receiver), "dev", "eth0")
+
+
+    def lose(self, sender, receiver):
+        ip("-n", self.name(sender), "neigh", "replace", self.address_of(receiver), "lladdr", "02:00:00:00:00:99", "dev", "eth0",
+           "nud", "permanent")
+
+    def cut_for_good(self, one, other):
+        self.lose(one, other)
+        self.lose(other, one)
 
 
 def can_make_hosts():
@@ -108,6 +118,29 @@ class PartitionsTest(unittest.TestCase):
         self.assertTrue(kill_ledger.is_kept(tally), f"seed {seed}: {tally}")
         self.assertGreater(tally["acknowledged"], 1000)
         self.assertEqual(tally["refused"], 0, f"seed {seed}: {tally}")
+
+
+    @unittest.skipUnless(can_make_hosts(), "network namespaces cannot be made here")
+    def test_shards_go_on_while_a_link_between_two_servers_stays_cut(self):
+        self.addCleanup(Hosts.remove_hosts)
+        with tempfile.TemporaryDirectory(prefix="glim-ledger-") as folder, Hosts(folder, "none") as cluster:
+            kill_ledger.wait_until(cluster.is_whole, "all replicas", cluster.tell)
+            cluster.cut_for_good(1, 2)
+            cluster.start_client(15)
+            (client,) = cluster.clients.values()
+            self.assertEqual(client.wait(kill_ledger.WAIT_S), 0)
+            ledger = os.path.join(folder, "1.ledger")
+            check = [os.path.join(kill_ledger.BUILD, "ledger_client"), "check", cluster.address, cluster.key, ledger]
+            tally = json.loads(cluster.call(*check))
+            # Other servers have taken the places, so no shard waits for the link, or is without a replica.
+            kill_ledger.wait_until(cluster.is_whole, "all replicas", cluster.tell)
+            with open(ledger) as file:
+                outcomes = [line.split() for line in file if not line.startswith("stall")]
+        print(tally, file=sys.stderr)
+        self.assertTrue(kill_ledger.is_kept(tally), tally)
+        self.assertGreater(tally["acknowledged"], 1000)
+        # Every eighth push gives up after two seconds, the others after thirty.
+        self.assertEqual([number for number, outcome in outcomes if outcome != "A" and int(number) % 8 != 0], [], tally)
 
 
 if __name__ == "__main__":

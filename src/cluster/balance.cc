@@ -45,12 +45,14 @@ bool Holds(const PlacedShard& shard, const Member& member) {
 
 }  // namespace
 
-std::optional<Move> NextMove(const std::vector<PlacedShard>& shards, const std::vector<AbleServer>& servers) {
+std::optional<Move> NextMove(const std::vector<PlacedShard>& shards, const std::vector<AbleServer>& servers,
+                             const std::function<bool(const PlacedShard&, const Member&)>& may_take) {
   Loads loads;
   for (const PlacedShard& shard : shards) loads.Add(shard);
   std::optional<Move> best;
   Gain best_gain;
   const auto offer = [&](const PlacedShard& shard, const Member& from, const Member& to, bool of_primary) {
+    if (may_take && !may_take(shard, to)) return;
     const uint64_t table = shard.id.table;
     const LoadOf a = of_primary ? loads.PrimaryOf(table, from) : loads.Held(table, from);
     const LoadOf b = of_primary ? loads.PrimaryOf(table, to) : loads.Held(table, to);

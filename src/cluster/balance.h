@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <utility>
@@ -66,7 +67,9 @@ class Loads {
 // Whether a shard is better with the second one.
 bool IsWorthMoving(const LoadOf& from, const LoadOf& to);
 
-// The move that helps most; nothing when all is even. Shards that move are counted, and left alone.
-std::optional<Move> NextMove(const std::vector<PlacedShard>& shards, const std::vector<AbleServer>& servers);
+// The move that helps most; nothing when all is even. Shards that move are counted, and left alone. `may_take`: whether
+// a shard may go to this server; null: to any.
+std::optional<Move> NextMove(const std::vector<PlacedShard>& shards, const std::vector<AbleServer>& servers,
+                             const std::function<bool(const PlacedShard&, const param::Member&)>& may_take = nullptr);
 
 }  // namespace glim::cluster

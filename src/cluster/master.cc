@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace glim::cluster {
@@ -295,6 +296,14 @@ void Master::OnReport(const Member& from, const param::ShardReport& report, int6
     shard.synced = report.synced;
   }
   if (report.view == shard.view.number && from == shard.view.joiner && report.declined) shard.declined = true;
+  if (report.view == shard.view.number && from == shard.view.primary) {
+    for (const param::SilentMember& silent : report.silent) {
+      if (!shard.view.Holds(silent.member) && shard.view.joiner != silent.member) continue;
+      Cut& cut = cuts_[std::minmax(from, silent.member)];
+      if (now >= cut.until) cut.nanos = std::clamp(2 * cut.nanos, options_.cut_nanos, 60 * options_.cut_nanos);
+      cut.until = now + cut.nanos;
+    }
+  }
   if (!Knows(shard, report)) {
     SendUpdate(from, it->first, shard);
   } else if (shard.active && !shard.view.Holds(from) && shard.view.joiner != from && !report.kept) {
@@ -381,11 +390,38 @@ Loads Master::CountLoads() const {
   return loads;
 }
 
-Member Master::LeastBusy(uint64_t table, const std::vector<Member>& members) const {
+Member Master::LeastBusy(uint64_t table, const std::vector<Member>& members, int64_t now) const {
   const Loads loads = CountLoads();
-  return *std::min_element(members.begin(), members.end(), [&](const Member& a, const Member& b) {
-    return loads.PrimaryOf(table, a) < loads.PrimaryOf(table, b);
-  });
+  const auto cost = [&](const Member& a) {
+    const auto cut = std::count_if(members.begin(), members.end(), [&](const Member& b) { return IsCut(a, b, now); });
+    return std::pair(cut, loads.PrimaryOf(table, a));
+  };
+  return *std::min_element(members.begin(), members.end(),
+                           [&](const Member& a, const Member& b) { return cost(a) < cost(b); });
+}
+
+bool Master::IsCut(const Member& a, const Member& b, int64_t now) const {
+  const auto it = cuts_.find(std::minmax(a, b));
+  return it != cuts_.end() && now < it->second.until;
+}
+
+bool Master::IsMissed(const Shard& shard, const Member& member, int64_t now) const {
+  const auto primary = shard.informed.find(shard.view.primary);
+  if (primary == shard.informed.end() || primary->second.view != shard.view.number) return false;
+  const auto& silent = primary->second.silent;
+  return IsCut(shard.view.primary, member, now) &&
+         std::any_of(silent.begin(), silent.end(), [&](const auto& entry) { return entry.member == member; });
+}
+
+std::vector<Member> Master::WhoReach(const std::vector<Member>& members, int64_t now) const {
+  std::vector<Member> most;
+  for (const Member& first : members) {
+    std::vector<Member> reached{first};
+    std::copy_if(members.begin(), members.end(), std::back_inserter(reached),
+                 [&](const Member& other) { return other != first && !IsCut(first, other, now); });
+    if (reached.size() > most.size()) most = std::move(reached);
+  }
+  return most;
 }
 
 // Rather a backup, and rather one that came late.
@@ -442,7 +478,7 @@ void Master::ConsiderPending(const ShardId& id, Shard& shard, int64_t now) {
     living.resize(std::min<size_t>(living.size(), table.replicas));
   }
   if (living.empty()) return;
-  const Member primary = LeastBusy(id.table, living);
+  const Member primary = LeastBusy(id.table, living, now);
   std::erase(living, primary);
   MakeView(id, shard, primary, std::move(living), std::nullopt);
 }
@@ -473,20 +509,26 @@ void Master::ConsiderActive(const ShardId& id, Shard& shard, int64_t now) {
     if (able.empty()) able = members;
     const auto standing = StandIn(shard, view.primary, now);
     const bool stays = standing && Contains(able, *standing);
-    const Member primary = stays ? *standing : LeastBusy(id.table, able);
+    const Member primary = stays ? *standing : LeastBusy(id.table, able, now);
     std::erase(members, primary);
     MakeView(id, shard, primary, std::move(members), joiner);
   };
   if (living.size() < holders || is_other) return make(living, std::nullopt);
   if (view.joiner && (!IsAlive(*view.joiner, now) || IsDraining(*view.joiner))) return make(living, std::nullopt);
+  // All of them hold what was acknowledged, so any of them may go on without the others.
+  if (std::any_of(living.begin(), living.end(), [&](const Member& member) { return IsMissed(shard, member, now); })) {
+    const std::vector<Member> stay = WhoReach(living, now);
+    return MakeView(id, shard, stay.front(), {stay.begin() + 1, stay.end()}, std::nullopt);
+  }
   if (view.joiner && (shard.synced == view.joiner || (GLIM_MUTANT(kMoveBeforeComplete) && shard.moves))) {
     living.push_back(*view.joiner);
     return make(living, std::nullopt);
   }
   if (view.joiner) {
     const bool takes_too_long = staying.size() >= replicas && now - shard.joined_at >= options_.move_nanos_max;
-    if (!shard.declined && !takes_too_long) return;
-    if (const auto node = nodes_.find(view.joiner->node); node != nodes_.end()) {
+    const bool is_missed = IsMissed(shard, *view.joiner, now);
+    if (!shard.declined && !takes_too_long && !is_missed) return;
+    if (const auto node = nodes_.find(view.joiner->node); node != nodes_.end() && !is_missed) {
       node->second.room_at = now + options_.declined_nanos;
     }
     shard.moves = false;
@@ -501,7 +543,9 @@ void Master::ConsiderActive(const ShardId& id, Shard& shard, int64_t now) {
     return;
   }
   std::vector<Member> spare = Spare(table, living, now);
-  std::erase_if(spare, [&](const Member& member) { return !HasRoom(member, now); });
+  std::erase_if(spare, [&](const Member& member) {
+    return !HasRoom(member, now) || (IsCut(view.primary, member, now) && !GLIM_MUTANT(kAskSilentAgain));
+  });
   if (!spare.empty()) return make(living, spare.front());
   // Nobody is there to take the place of those who are to go. What they have in memory goes with them, so they are left
   // out while they can still say what they have; what they have on disk comes back with them.
@@ -538,7 +582,11 @@ void Master::Balance(int64_t now) {
     if (is_settled && IsAlive(member, now) && !IsDraining(member) && HasRoom(member, now))
       able.push_back({member, node.has_disk});
   }
-  const auto move = NextMove(placed, able);
+  // Whoever comes to a shard, or becomes its primary, reaches all who hold it.
+  const auto move = NextMove(placed, able, [&](const PlacedShard& shard, const Member& to) {
+    return !IsCut(shard.primary, to, now) && std::none_of(shard.others.begin(), shard.others.end(),
+                                                          [&](const Member& other) { return IsCut(other, to, now); });
+  });
   if (!move) return;
   Shard& shard = shards_.at(move->shard);
   shard.moves = true;
@@ -557,6 +605,7 @@ void Master::OnTick(int64_t now) {
     Consider(id, shard, now);
     if (begun_ && shard.view.number > 0 && now - shard.sent_at >= options_.resend_nanos) Inform(id, shard, now);
   }
+  std::erase_if(cuts_, [&](const auto& cut) { return now >= cut.second.until + cut.second.nanos; });
   Balance(now);
 }
 

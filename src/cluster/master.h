@@ -11,6 +11,9 @@
 //   number   whoever starts is given its incarnation, larger than all before it
 //   disk     a process that has started again and has taken up what its disk has stands where its earlier incarnation
 //            stood; while one that has started again has not said what it has, nobody decides without it
+//   cut      two who both reach the master need not reach each other. A primary that waits for a member and does not
+//            hear it says so: then another one who holds the shard and reaches all, as far as is known, is made the
+//            primary; else the silent one is left out. For a while neither is asked to take a shard from the other
 //   lease    a member may answer pulls as long as there is no view that it has not heard of; so whoever is replaced has
 //            stopped before its successor starts
 //
@@ -64,6 +67,7 @@ struct MasterOptions {
   size_t moves_max = 2;                      // Shards that go to other servers at once, while nothing is missing.
   int64_t move_nanos_max = 600'000'000'000;  // A joiner that nobody needs is given up when it takes longer.
   int64_t declined_nanos = 60'000'000'000;   // Who has no room for a shard, or was given up, is not asked for so long.
+  int64_t cut_nanos = 15'000'000'000;  // Two of whom one does not hear the other are kept apart so long, at first.
 };
 
 // Where a client finds a shard.
@@ -141,6 +145,13 @@ class Master {
     int64_t room_at = 0;        // Not asked to take a shard before.
   };
 
+  // Of two members. Each time that it shows anew it is believed for twice as long, as long as it was not quiet for as
+  // long: to try whether a way is whole again costs the clients of a shard some seconds.
+  struct Cut {
+    int64_t until = 0;
+    int64_t nanos = 0;
+  };
+
   // Who asked last for an incarnation of its node, and which it got.
   struct Asker {
     uint64_t start = 0;
@@ -192,12 +203,17 @@ class Master {
   bool HasRoom(const param::Member& member, int64_t now) const { return now >= nodes_.at(member.node).room_at; }
   PlacedShard Placed(const param::ShardId& id, const Shard& shard) const;
   Loads CountLoads() const;
-  // Of these, the one that is the primary of the fewest shards.
-  param::Member LeastBusy(uint64_t table, const std::vector<param::Member>& members) const;
+  // Of these, one who reaches as many as any, and of those the one that is the primary of the fewest shards.
+  param::Member LeastBusy(uint64_t table, const std::vector<param::Member>& members, int64_t now) const;
   // Of these, the one to do without.
   param::Member Fullest(uint64_t table, const Shard& shard, const std::vector<param::Member>& members) const;
   void Balance(int64_t now);
   bool MayHoldLease(const param::Member& member) const;
+  bool IsCut(const param::Member& a, const param::Member& b, int64_t now) const;
+  // The primary of the active view waits for it, in vain.
+  bool IsMissed(const Shard& shard, const param::Member& member, int64_t now) const;
+  // The largest part of `members` of whom one, who comes first, reaches the others; the first of `members`, if it can.
+  std::vector<param::Member> WhoReach(const std::vector<param::Member>& members, int64_t now) const;
 
   const MasterOptions options_;
   MasterOutput& out_;
@@ -209,7 +225,8 @@ class Master {
   std::map<uint32_t, Asker> askers_;
   uint64_t next_table_ = 1;
   std::map<uint32_t, Node> nodes_;
-  std::set<uint32_t> drained_;  // Are to be, by somebody's word.
+  std::set<uint32_t> drained_;                                   // Are to be, by somebody's word.
+  std::map<std::pair<param::Member, param::Member>, Cut> cuts_;  // The smaller one first.
   std::map<uint64_t, TableEntry> tables_;
   std::set<std::string> names_deciding_;
   std::map<param::ShardId, Shard> shards_;

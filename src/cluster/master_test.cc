@@ -38,6 +38,7 @@ class World final : public MasterOutput {
       const bool completes = update.active && update.view.primary == to && update.view.joiner &&
                              !full.contains(update.view.joiner->node) && !stuck.contains(update.view.joiner->node);
       if (completes) report.synced = update.view.joiner;
+      if (update.active && update.view.primary == to) report.silent = SilentIn(update.view);
       master->OnReport(to, report, now);
     });
   }
@@ -66,6 +67,14 @@ class World final : public MasterOutput {
   // What a server says of itself that knows more than World's.
   void Report(uint32_t server, const param::ShardReport& report) { master->OnReport({server, 1}, report, now); }
   void ReportStart(uint32_t server, uint64_t epoch) { master->OnFullReport({{server, 1}, epoch, {}, {}}, now); }
+
+  // Primaries say anew what they know.
+  void RepeatActive() {
+    for (const auto& [id, status] : master->ShardStatuses()) {
+      master->OnReport(status.view.primary,
+                       {id, status.view.number, true, std::nullopt, false, false, SilentIn(status.view)}, now);
+    }
+  }
 
   // As a process does that is started again.
   void RestartFromCompactLog() {
@@ -110,11 +119,21 @@ class World final : public MasterOutput {
   int64_t now = kSecond;
   std::unique_ptr<Master> master;
   std::set<uint32_t> servers, leaving;
-  std::set<uint32_t> silent, full, stuck;  // They do not answer, have no room, never get complete.
+  std::set<uint32_t> silent, full, stuck;       // They do not answer, have no room, never get complete.
+  std::set<std::pair<uint32_t, uint32_t>> cut;  // The smaller one first. Primaries say at once that they do not hear.
   std::map<uint32_t, std::set<std::pair<ShardId, uint64_t>>> joiners;  // The views that made a server one.
   std::map<uint32_t, param::BeatReply> last_reply;
 
  private:
+  std::vector<param::SilentMember> SilentIn(const param::View& view) {
+    std::vector<param::SilentMember> silent;
+    const auto add = [&](const Member& member) {
+      if (cut.contains(std::minmax(view.primary.node, member.node))) silent.push_back({member, 4 * kSecond});
+    };
+    for (const Member& member : view.backups) add(member);
+    if (view.joiner) add(*view.joiner);
+    return silent;
+  }
   param::Beat BeatOf(uint32_t server) { return {{server, 1}, now, "somewhere", 7, false, leaving.contains(server)}; }
 
   std::vector<Decision> log_;
@@ -224,6 +243,65 @@ TEST(Master, JoinerThatNobodyNeedsIsGivenUpInTheEnd) {
   EXPECT_EQ(world.joiners[2].size(), 1u);
   world.Run(310 * kSecond);
   for (const auto& [id, status] : world.master->ShardStatuses()) EXPECT_FALSE(status.view.joiner);
+}
+
+// Servers 1, 2, 3 hold every shard; 1 and 2 do not reach each other. Nobody is left out: 3 is the primary of those of
+// which one of them was.
+TEST(Master, WhoReachesAllTakesThePlaceOfAPrimaryThatDoesNot) {
+  World world;
+  world.servers = {1, 2, 3};
+  world.Run(5 * kSecond);
+  world.cut = {{1, 2}};
+  world.Create(6, 3);
+  world.Run(5 * kSecond);
+  for (const auto& [id, status] : world.master->ShardStatuses()) {
+    EXPECT_EQ(status.view.primary.node, 3u);
+    EXPECT_EQ(status.view.backups.size(), 2u);
+    EXPECT_TRUE(status.active);
+  }
+  const uint64_t views = world.Views();
+  world.Run(8 * kSecond);
+  EXPECT_EQ(world.Views(), views);  // Balance does not take it back.
+  world.cut.clear();
+  world.Run(90 * kSecond);
+  EXPECT_EQ(world.StatusOf(1).primary_of, 2u);
+  EXPECT_EQ(world.StatusOf(2).primary_of, 2u);
+}
+
+TEST(Master, ReplicaThatItsPrimaryDoesNotReachIsReplaced) {
+  World world;
+  world.servers = {1, 2};
+  world.Run(5 * kSecond);
+  world.Create(1, 2);
+  const uint64_t before = world.Views();
+  world.cut = {{1, 2}};
+  world.RepeatActive();
+  world.Run(5 * kSecond);
+  auto view = world.master->ShardStatuses().begin()->second.view;
+  EXPECT_EQ(view.backups.size(), 0u);  // With nobody else there; and the one that is left is not left out.
+  EXPECT_FALSE(view.joiner);
+  EXPECT_EQ(world.Views(), before + 1);
+  world.servers.insert(3);
+  world.Run(5 * kSecond);
+  view = world.master->ShardStatuses().begin()->second.view;
+  ASSERT_EQ(view.backups.size(), 1u);
+  EXPECT_EQ(view.backups[0].node, 3u);
+}
+
+// Each time that the link shows to be cut still, it is left alone for longer.
+TEST(Master, LinkThatStaysCutIsTriedMoreAndMoreSeldom) {
+  World world;
+  world.servers = {1, 2};
+  world.Run(5 * kSecond);
+  world.cut = {{1, 2}};
+  world.Create(1, 2);
+  world.Run(3600 * kSecond);
+  // After 1/4, 1/2, 1, 2, ... minutes, at last every 15; two views each time.
+  EXPECT_LE(world.Views(), 30u);
+  EXPECT_GE(world.Views(), 15u);
+  world.cut.clear();
+  world.Run(1000 * kSecond);
+  EXPECT_EQ(world.master->ShardStatuses().begin()->second.view.backups.size(), 1u);
 }
 
 TEST(Master, ServerThatLeavesIsToldWhenItHoldsNothing) {

@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "base/log.h"
@@ -153,7 +154,7 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
     void Answer(ClientId to, param::PushReply reply) override { server_.Answer(to, std::move(reply)); }
     void Answer(ClientId to, param::PullReply reply) override { server_.Answer(to, std::move(reply)); }
     void SendToMaster(const param::ShardReport& report) override {
-      server_.InNetwork([&server = server_, report] { server.SendToAddress(server.options_.master, report); });
+      server_.InNetwork([&server = server_, report] { server.SendReport(report); });
     }
     void ToNode(OwnerWord word) override {
       server_.InNetwork([&server = server_, word = std::move(word)] { server.node_->OnOwner(word); });
@@ -285,6 +286,15 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
   // As much of the answers that wait as may be on its way; then what the client asked meanwhile.
   void GoOn(ClientId to);
   void SendToMaster(const param::Beat& beat) override { SendToAddress(options_.master, beat); }
+  // Whoever is on the line and does not answer is at work, or its disk is: it is waited for, as long as that can be
+  // work.
+  void SendReport(param::ShardReport report) {
+    std::erase_if(report.silent, [&](const param::SilentMember& silent) {
+      const auto it = addresses_.find(silent.member);
+      return it != addresses_.end() && reached_.contains(it->second) && silent.nanos < kAtWorkNanosMax;
+    });
+    SendToAddress(options_.master, report);
+  }
   void SendToMaster(const param::FullReport& report) override { SendToAddress(options_.master, report); }
 
   // ----------------------------------------------------------------------------------------------------------
@@ -355,6 +365,7 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
   bool stopping_ = false;  // Nobody is heard any more.
   std::map<Member, std::string> addresses_;
   std::map<std::string, std::shared_ptr<net::Connection>> dialled_;
+  std::set<std::string> reached_;  // Of these connections, those that are open.
   std::map<ClientId, Client> clients_;
   ClientId next_client_ = 1;
 };
@@ -366,6 +377,9 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
   void set_connection(const std::shared_ptr<net::Connection>& connection) { connection_ = connection; }
   Session(Impl& server, ClientId client) : server_(server), client_(client) {}
 
+  void OnOpen(net::Connection& connection) override {
+    if (!address_.empty()) server_.reached_.insert(address_);
+  }
   void OnFrame(net::Frame frame, net::Credit credit) override {
     if (server_.stopping_) return;
     if (const auto it = server_.clients_.find(client_); it != server_.clients_.end() && it->second.MustWait()) {
@@ -391,6 +405,7 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
     if (const auto it = dialled.find(address_); it != dialled.end() && it->second == connection_.lock()) {
       if (close) it->second->Close();
       dialled.erase(it);
+      server_.reached_.erase(address_);
     }
     if (const auto it = server_.clients_.find(client_); it != server_.clients_.end()) {
       if (close) it->second.connection->Close();

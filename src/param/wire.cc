@@ -79,8 +79,12 @@ void Fields(A& a, ViewUpdate& m) {
   a(m.shard, m.view, m.active, m.dropped, m.table, m.addresses);
 }
 template <class A>
+void Fields(A& a, SilentMember& m) {
+  a(m.member, m.nanos);
+}
+template <class A>
 void Fields(A& a, ShardReport& m) {
-  a(m.shard, m.view, m.active, m.synced, m.kept, m.declined);
+  a(m.shard, m.view, m.active, m.synced, m.kept, m.declined, m.silent);
 }
 template <class A>
 void Fields(A& a, Beat& m) {

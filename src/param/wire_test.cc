@@ -102,7 +102,8 @@ RC_GTEST_PROP(Wire, EveryMessageComesBack, ()) {
   ComesBack(DrainChange{AnyNumber(), 7, AnyBool()});
   ComesBack(DrainAnswer{AnyNumber(), Code::kNotFound, "why", DrainState::kNobody, 3});
   ComesBack(ViewActivated{AnyShard(), AnyNumber()});
-  ComesBack(ShardReport{AnyShard(), AnyNumber(), AnyBool(), PerhapsAMember(), AnyBool(), AnyBool()});
+  ComesBack(
+      ShardReport{AnyShard(), AnyNumber(), AnyBool(), PerhapsAMember(), AnyBool(), AnyBool(), {{AnyMember(), 17}}});
   ComesBack(Beat{AnyMember(), 77, "host:1", AnyNumber(), AnyBool(), AnyBool()});
   ComesBack(BeatReply{AnyNumber(), -5, AnyBool(), AnyBool(), AnyNumber(), AnyNumber(), DrainState::kDone, 4});
   ComesBack(FullReport{AnyMember(),

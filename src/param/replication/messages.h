@@ -231,6 +231,12 @@ struct ViewUpdate {
   std::vector<MemberAddress> addresses;  // Of the view's members.
 };
 
+// Of whom the primary has heard nothing for so long, while it waited for it and was at work itself.
+struct SilentMember {
+  Member member;
+  int64_t nanos = 0;
+};
+
 // What a member knows of its shard: its answer to a ViewUpdate, and whenever it changes.
 struct ShardReport {
   ShardId shard;
@@ -239,6 +245,7 @@ struct ShardReport {
   std::optional<Member> synced;  // The primary's word: this joiner holds all that was acknowledged, and always will.
   bool kept = false;             // It has what earlier starts of the process had written to its disk (FullReport).
   bool declined = false;         // It is the joiner, and cannot take the shard: there is no room.
+  std::vector<SilentMember> silent = {};  // The active primary's word (R17).
 };
 
 // A member's sign of life.

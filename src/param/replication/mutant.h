@@ -63,6 +63,8 @@ enum class Mutant {
   kMoveBeforeComplete,       // The old holder is left out before the new one has all.
   kReportOfOneOwner,         // A server's full report is what the first of its owners says.
   kForgetOwner,              // A server that hears anew of a shard gives it to another owner.
+  kSilentForEver,            // R17: the primary waits for a member that it does not reach, and does not say so.
+  kAskSilentAgain,           // ... says so, and the master makes it a joiner of the same primary again at once.
 };
 extern Mutant g_mutant;
 

@@ -115,6 +115,7 @@ void Replica::Adopt(const View& view, int64_t now) {
   synced_ = false;
   declined_ = false;
   matched_lsn_ = 0;
+  said_silent_ = false;
   installing_.reset();
   peers_.clear();
   // R6: what is appended stays, whether we are in the view or not. It may have been acknowledged, and we may be the one
@@ -660,6 +661,7 @@ void Replica::OnAppendReply(const AppendReply& message, int64_t now) {
   Peer* peer = FindPeer(message.from);
   if (message.view != view_.number || peer == nullptr || (peer->joiner && !peer->installed)) return;
   peer->heard_at = now;
+  peer->silent_nanos = 0;
   peer->full = message.full;
   if (!message.matched) {
     if (peer->matched) return;  // Said before it knew.
@@ -730,6 +732,7 @@ void Replica::OnSnapshotReply(const SnapshotReply& message, int64_t now) {
   if (message.view != view_.number || peer == nullptr || !peer->joiner || peer->installed) return;
   if (message.lsn != peer->snapshot_lsn || !peer->snapshot) return;
   peer->heard_at = now;
+  peer->silent_nanos = 0;
   if (!message.installed) {
     peer->held = std::min<uint64_t>(std::max(peer->held, message.received), peer->snapshot->size());
     return SendSnapshot(*peer, now);
@@ -743,7 +746,13 @@ void Replica::OnSnapshotReply(const SnapshotReply& message, int64_t now) {
 
 void Replica::OnTick(int64_t now) {
   if (!is_primary()) return;
-  if (synced_) out_.Report(report());
+  CountSilence(now);
+  if (synced_ || said_silent_ || !Silent().empty()) {
+    ShardReport to_master = report();
+    to_master.silent = Silent();
+    said_silent_ = !to_master.silent.empty();
+    out_.Report(to_master);
+  }
   if (is_serving() && now < lease_until_) LogOverdue(now);
   CountTime(now);
   for (Peer& peer : peers_) {
@@ -757,6 +766,26 @@ void Replica::OnTick(int64_t now) {
     }
   }
   Commit(now);
+}
+
+// R17. A primary that the master does not hear accuses nobody, and what one could not hear while it was paused or busy
+// does not count.
+void Replica::CountSilence(int64_t now) {
+  const int64_t passed = std::min(now - std::exchange(silence_counted_at_, now), 2 * options_.resend_nanos);
+  if (!active_ || now >= lease_until_) return;
+  for (Peer& peer : peers_) {
+    const bool waits = (peer.joiner && !peer.installed) || peer.held < last_lsn();
+    peer.silent_nanos = waits ? peer.silent_nanos + passed : 0;
+  }
+}
+
+std::vector<SilentMember> Replica::Silent() const {
+  std::vector<SilentMember> silent;
+  for (const Peer& peer : peers_) {
+    if (GLIM_MUTANT(kSilentForEver) || peer.silent_nanos < options_.silent_nanos) continue;
+    silent.push_back({peer.member, peer.silent_nanos});
+  }
+  return silent;
 }
 
 // R16. Whoever is silent while nobody could hear it, or while nothing could be taken, is not silent.

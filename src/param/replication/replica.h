@@ -26,6 +26,11 @@
 //   R16 eras        a record of the primary's begins an era now and then; a session of which the era before it had no
 //                   push is forgotten where that record is applied. Time counts only while the primary is at work
 //
+//   R17 silent      a primary that has waited for a member for some seconds and heard nothing of it tells the master,
+//   who
+//                   makes a view in which nobody has to: time counts only while the primary is at work and has its
+//                   lease
+//
 // What a push is answered (the rows of a PushPull) is computed once, where its record is applied, on every member, and
 // kept with the session for the last kAnswersKept pushes: asked again, of whomever, it is the same answer.
 //
@@ -89,6 +94,8 @@ struct ReplicaOptions {
   uint64_t snapshot_bytes_max = uint64_t{1} << 34;
   size_t waiting_pulls_max = 1024;
   int64_t era_nanos = 900'000'000'000;  // A session that is silent is forgotten after one to two of these.
+  // Longer than the dead time, so that the master knows of those who are dead before it hears that they are silent.
+  int64_t silent_nanos = 4'000'000'000;
 };
 
 class Replica {
@@ -153,7 +160,8 @@ class Replica {
     uint64_t applied = 0;
     int64_t sent_at = 0;
     int64_t heard_at = 0;
-    bool full = false;  // Its disk.
+    int64_t silent_nanos = 0;  // Since then, of our time at work, as long as we wait for it.
+    bool full = false;         // Its disk.
     // A joiner's.
     bool installed = false;
     std::shared_ptr<const std::string> snapshot;
@@ -231,6 +239,8 @@ class Replica {
   void LogOverdue(int64_t now);
   void OnOpen(ClientId from, const PushRequest& request, int64_t now);
   void CountTime(int64_t now);
+  void CountSilence(int64_t now);
+  std::vector<SilentMember> Silent() const;
 
   std::string SaveAll() const;
   Status RestoreAll(const std::string& bytes);
@@ -266,6 +276,8 @@ class Replica {
   int64_t counted_at_ = 0;
   uint64_t counted_lsn_ = 0;  // Applied then.
   std::vector<Peer> peers_;
+  int64_t silence_counted_at_ = 0;
+  bool said_silent_ = false;             // The last report named somebody.
   std::map<Producer, Waiting> waiting_;  // For an acknowledgement.
   std::vector<WaitingPull> waiting_pulls_;
 

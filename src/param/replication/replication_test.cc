@@ -453,6 +453,40 @@ TEST_F(Replication, AJoinerWithoutRoomSaysSoAndIsAskedAgainInALaterView) {
   EXPECT_FALSE(node(kC).reported.declined);
 }
 
+// R17.
+TEST_F(Replication, APrimarySaysWhomItWaitsForInVain) {
+  Start({1, kA, {kB, kC}, {}});
+  bool is_cut = false;
+  const auto tick = [&](int64_t nanos) {
+    for (const int64_t until = now + nanos; now < until; now += 50'000'000) {
+      node(kA).replica.OnLease(now + 1'000'000'000);
+      node(kA).replica.OnTick(now);
+      if (is_cut) std::erase_if(messages, [](const auto& message) { return message.first == kC; });
+      DeliverAll();
+    }
+  };
+  tick(1'000'000'000);
+  is_cut = true;
+  tick(10'000'000'000);
+  EXPECT_THAT(node(kA).reported.silent, IsEmpty());  // It waits for nobody.
+  Push(kA, 1, "one");
+  tick(3'000'000'000);
+  // It was paused; and the master was not heard.
+  now += 20'000'000'000;
+  node(kA).replica.OnTick(now);
+  for (int i = 0; i < 100; ++i) node(kA).replica.OnTick(now += 50'000'000);
+  messages.clear();
+  EXPECT_THAT(node(kA).reported.silent, IsEmpty());
+  tick(1'100'000'000);
+  ASSERT_EQ(node(kA).reported.silent.size(), 1u);
+  EXPECT_EQ(node(kA).reported.silent[0].member, kC);
+  EXPECT_GE(node(kA).reported.silent[0].nanos, 4'000'000'000);
+  is_cut = false;
+  tick(200'000'000);
+  EXPECT_THAT(push_replies, ElementsAre("applied 1"));
+  EXPECT_THAT(node(kA).reported.silent, IsEmpty());
+}
+
 // -----------------------------------------------------------------------------------------------------------------
 // on disk
 
