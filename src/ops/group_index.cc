@@ -216,16 +216,20 @@ void GroupIndex::Rows::PrepareInts(const Column& column, int64_t begin) {
 }
 
 void GroupIndex::Rows::PrepareBytes(const Column& column, int64_t begin) {
-  const auto views = column.Views();
-  for (int64_t i = 0; i < count_; ++i) {
-    const BytesView& view = views[begin + i];
-    Key& key = keys_[i];
-    std::memcpy(&key, &view, sizeof(key));
-    if (!view.is_inline()) {
-      const char* at = column.Resolve(view).data();
-      std::memcpy(key.tail, &at, sizeof(at));
-    }
-    hashes_[i] = HashOf(key);
+  const BytesView* const views = column.Views().data() + begin;
+  Key* const keys = keys_.data();
+  uint32_t* const hashes = hashes_.data();
+  const int64_t count = count_;
+  for (int64_t i = 0; i < count; ++i) {
+    uint64_t words[2];  // Of a short key, all of it.
+    std::memcpy(words, &views[i], sizeof(words));
+    std::memcpy(&keys[i], words, sizeof(words));
+    hashes[i] = static_cast<uint32_t>(base::HashPair(words[0], words[1]));
+    if (views[i].is_inline()) [[likely]]
+      continue;
+    const char* at = column.Resolve(views[i]).data();
+    std::memcpy(keys[i].tail, &at, sizeof(at));
+    hashes[i] = HashOf(keys[i]);
   }
 }
 
