@@ -23,23 +23,26 @@ template <size_t N, class Hit>
 bool ForEachMatch(const char* data, size_t begin, size_t end, const char (&wanted)[N], Hit&& hit) {
   constexpr size_t kBlocksMax = 64;
   uint64_t masks[kBlocksMax];
-  size_t at = begin;
   // Few at first: who is stopped early, as at the end of a field, should not pay for much text behind it.
-  for (size_t blocks_max = 1; end - at >= 64; blocks_max = std::min(2 * blocks_max, kBlocksMax)) {
-    const size_t blocks = std::min((end - at) / 64, blocks_max);
-    base::MatchMasks(data + at, blocks, wanted, N, masks);
+  size_t blocks_max = 1;
+  for (size_t at = begin; at < end;) {
+    size_t blocks = 1;
+    if (const size_t left = end - at; left >= 64) {
+      blocks = std::min(left / 64, blocks_max);
+      blocks_max = std::min(2 * blocks_max, kBlocksMax);
+      base::MatchMasks(data + at, blocks, wanted, N, masks);
+    } else {
+      char tail[64] = {};
+      std::memcpy(tail, data + at, left);
+      base::MatchMasks(tail, 1, wanted, N, masks);
+      masks[0] &= (uint64_t{1} << left) - 1;
+    }
     for (size_t block = 0; block < blocks; ++block, at += 64) {
       for (uint64_t mask = masks[block]; mask != 0; mask &= mask - 1) {
+        // In one place, so that it is in line.
         if (!hit(at + static_cast<size_t>(std::countr_zero(mask)))) return false;
       }
     }
-  }
-  if (at == end) return true;
-  char tail[64] = {};
-  std::memcpy(tail, data + at, end - at);
-  base::MatchMasks(tail, 1, wanted, N, masks);
-  for (uint64_t mask = masks[0] & ((uint64_t{1} << (end - at)) - 1); mask != 0; mask &= mask - 1) {
-    if (!hit(at + static_cast<size_t>(std::countr_zero(mask)))) return false;
   }
   return true;
 }
