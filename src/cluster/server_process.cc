@@ -293,6 +293,13 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
       const auto it = addresses_.find(silent.member);
       return it != addresses_.end() && reached_.contains(it->second) && silent.nanos < kAtWorkNanosMax;
     });
+    for (const param::SilentMember& silent : report.silent) {
+      const auto it = addresses_.find(silent.member);
+      if (it == addresses_.end() || !missed_.insert(it->second).second) continue;
+      base::LogWarning(
+          "server {} at {} is not reached from here; where it holds shards up, the master is asked for others",
+          silent.member.node, it->second);
+    }
     SendToAddress(options_.master, report);
   }
   void SendToMaster(const param::FullReport& report) override { SendToAddress(options_.master, report); }
@@ -366,6 +373,7 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
   std::map<Member, std::string> addresses_;
   std::map<std::string, std::shared_ptr<net::Connection>> dialled_;
   std::set<std::string> reached_;  // Of these connections, those that are open.
+  std::set<std::string> missed_;   // Said to be out of reach, and not reached since.
   std::map<ClientId, Client> clients_;
   ClientId next_client_ = 1;
 };
@@ -378,7 +386,9 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
   Session(Impl& server, ClientId client) : server_(server), client_(client) {}
 
   void OnOpen(net::Connection& connection) override {
-    if (!address_.empty()) server_.reached_.insert(address_);
+    if (address_.empty()) return;
+    server_.reached_.insert(address_);
+    server_.missed_.erase(address_);
   }
   void OnFrame(net::Frame frame, net::Credit credit) override {
     if (server_.stopping_) return;
