@@ -27,9 +27,8 @@
 //                   push is forgotten where that record is applied. Time counts only while the primary is at work
 //
 //   R17 silent      a primary that has waited for a member for some seconds and heard nothing of it tells the master,
-//   who
-//                   makes a view in which nobody has to: time counts only while the primary is at work and has its
-//                   lease
+//                   which makes a view in which nobody has to: time counts only while the primary is at work and has
+//                   its lease
 //
 // What a push is answered (the rows of a PushPull) is computed once, where its record is applied, on every member, and
 // kept with the session for the last kAnswersKept pushes: asked again, of whomever, it is the same answer.
