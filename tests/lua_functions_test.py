@@ -311,7 +311,11 @@ glim.flow("f"):Range(0, 3):Map(function(x) return type(tostring(x)), ("%d"):form
         self.assert_map_gives(finalizer + "local ok = pcall(collectgarbage) return 1", "1\n", "--threads", "1")
         # Whenever the collector comes to it.
         for step in ("Map(function(n) F return {n, 'x' .. n} end)", "Map(function(n) return {n} end):Reduce(function(a, b) F return b end)"):
-            self.assert_fails("glim.flow('f'):Range(0, 300000):" + step.replace("F", finalizer) + ":Printf('%v\\n'):Run()", "in gc")
+            done = self.run_script("glim.flow('f'):Range(0, 300000):" + step.replace("F", finalizer) + ":Printf('%v\\n'):Run()")
+            # Newer versions of LuaJIT print it and go on.
+            wanted = "in gc" if done.returncode == 1 else "ERROR in finalizer: job.lua:2: in gc"
+            self.assertIn(done.returncode, (0, 1))
+            self.assertIn(wanted, done.stderr.decode(errors="replace").splitlines()[0])
 
     def test_exit_is_refused(self):
         self.assert_map_fails("os.exit(0)", "job.lua:2: os.exit() is not for functions of a flow")

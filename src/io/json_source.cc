@@ -9,6 +9,7 @@
 #include <atomic>
 #include <charconv>
 
+#include "base/json_error.h"
 #include "base/log.h"
 #include "base/try.h"
 #include "env/path.h"
@@ -160,8 +161,7 @@ class JsonReader : public Reader {
   }
 
   Status Fail(const Batch& lines, int64_t row, simdjson::error_code error, std::string_view line) const {
-    std::string what = simdjson::error_message(error);
-    what = what.substr(0, what.find(':'));
+    std::string what(base::WhyNoJson(error));
     what[0] = static_cast<char>(std::tolower(what[0]));
     // From the first line of the batch, whose place is known.
     const auto start = static_cast<uint64_t>(lines.column(1).Int64s()[0]);

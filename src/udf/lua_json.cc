@@ -7,6 +7,7 @@
 #include <lua.hpp>
 #include <string>
 
+#include "base/json_error.h"
 #include "udf/lua_values.h"
 
 namespace glim::udf {
@@ -79,8 +80,7 @@ int ParseJson(lua_State* L) {
     return 1;
   }
   constexpr size_t kShownMax = 60;
-  const std::string_view why = simdjson::error_message(error);
-  PushText(L, why.substr(0, why.find(':')));
+  PushText(L, base::WhyNoJson(error));
   PushText(L, {text, std::min(size, kShownMax)});
   return luaL_error(L, "glim.parse_json: no JSON, %s: %s%s", lua_tostring(L, -2), lua_tostring(L, -1),
                     size > kShownMax ? "..." : "");
