@@ -86,8 +86,7 @@ class Emitter {
     int column = 0;
   };
 
-  // A row of few values which all have a kind that is written into a lane's room: the kinds, the last one lowest. Else
-  // 0.
+  // The kinds of a row's values, the last one lowest; 0: there are many, or one is not written into a lane's room.
   static constexpr int kShapeBits = 4, kShapeLanes = 8;
   template <class... Values>
   static constexpr uint32_t ShapeOf() {
