@@ -273,8 +273,11 @@ class Dev(unittest.TestCase):
             self.assertEqual(self.dev("fuzz", *wrong).returncode, 2)
 
     def fake_simulation(self, body="exit 0"):
-        os.makedirs(self.path("build/release"), exist_ok=True)
-        self.write("build/release/glim_sim", f'#!/bin/sh\necho "$*" >>{self.root}/simulated\n{body}\n', runs=True)
+        os.makedirs(self.path("sim"), exist_ok=True)
+        self.write("sim/hash_of_200_seeds.txt", "607f\n")
+        for preset in ("release", "clang"):
+            os.makedirs(self.path(f"build/{preset}"), exist_ok=True)
+            self.write(f"build/{preset}/glim_sim", f'#!/bin/sh\necho "$*" >>{self.root}/simulated\n{body}\n', runs=True)
 
     def test_sim_runs_seeds_and_then_the_planted_bugs(self):
         self.fake_build()
@@ -302,6 +305,16 @@ class Dev(unittest.TestCase):
             self.assertIn(part, line)
         self.assertEqual(["-L threads" in line for line in tests], [False, True, False])
         self.assertTrue(done.stdout.endswith("100% tests passed\n"))
+        with open(self.path("simulated"), encoding="utf-8") as file:
+            self.assertRegex(file.read(), r"--seeds 200 .*--hash 607f\n$")
+
+    def test_ci_tells_when_the_simulation_differs_between_compilers(self):
+        self.fake_build()
+        self.fake_checks()
+        self.fake_simulation('case "$*" in *--hash*) exit 1 ;; esac')
+        done = self.dev("ci")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("ci: sim of clang failed", done.stderr)
 
     def test_ci_stops_at_the_first_failure_and_names_it(self):
         self.fake_build()
