@@ -641,8 +641,6 @@ Status RunInCourse(Session& session, const std::shared_ptr<flow::Graph>& graph, 
   if (parts.pool == nullptr) {
     const int threads = ThreadsOf(parts);
     parts.pool = std::make_unique<exec::WorkerPool>(threads, HostsOf(parts, threads));
-  } else {
-    env::ReturnFreeMemory();
   }
   // Who asks for a limit wants it kept by the whole process.
   if (parts.options.memory_bytes > 0) env::ReturnMemoryEarly(parts.options.memory_bytes);

@@ -25,9 +25,13 @@ void* AllocatePages(size_t bytes, Pages pages = Pages::kSmall);
 // Expects: `memory` is from AllocatePages(bytes, pages).
 void FreePages(void* memory, size_t bytes, Pages pages = Pages::kSmall);
 
-// Gives the system back what malloc keeps of freed memory, at most once a second. For before work that takes longer:
-// a process that runs flow after flow would else keep the peak of each of its heaps.
+// Gives the system back what malloc keeps of freed memory, when the process has grown by 16 MB since that was done
+// last; ten times a second at most. For before work that takes longer: a process that runs flow after flow would else
+// keep the peak of each of its heaps.
 void ReturnFreeMemory();
+// The same in a process that has a limit and is larger: for whenever rows go to disk or come back.
+void SetResidentLimit(int64_t bytes);  // 0: there is none.
+void ReturnFreeMemoryBeyondLimit();
 
 // `size` zeroed elements in huge pages.
 template <class T>

@@ -16,5 +16,7 @@ struct Usage {
 };
 // What cannot be found out is 0.
 Usage OwnUsage();
+// The second of these alone, in a few microseconds.
+int64_t ResidentBytes();
 
 }  // namespace glim::env

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/try.h"
+#include "env/page_memory.h"
 #include "exchange/exchange.h"
 #include "exec/dataset_store.h"
 #include "exec/function_facts.h"
@@ -161,6 +162,8 @@ PlanTasks::~PlanTasks() {
 }
 
 Status PlanTasks::Open(bool tasks_only) {
+  // What earlier runs of the process have left to malloc, in whatever session.
+  env::ReturnFreeMemory();
   ASSIGN_OR_RETURN(functions_, MakeFunctions(*plan_.graph));
   tasks_only_ = tasks_only;
   if (!tasks_only) RETURN_IF_ERROR(CountCaches());

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "env/page_memory.h"
 
 namespace glim::spill {
 
@@ -69,10 +70,12 @@ Status SpillFile::WriteStored(std::string_view stored, Block* block) {
     return std::move(status).With("keeping what does not fit into memory (--tmp-dir)");
   }
   space_->bytes_written_.fetch_add(static_cast<int64_t>(stored.size()), std::memory_order_relaxed);
+  env::ReturnFreeMemoryBeyondLimit();
   return Status::Ok();
 }
 
 Result<Batch> SpillFile::Read(const Block& block, const Block* next) const {
+  env::ReturnFreeMemoryBeyondLimit();
   auto scratch = space_->TakeScratch();
   // While this one is decompressed and its rows are merged with those of other runs.
   if (next != nullptr) file_->WillRead(next->offset, next->stored_bytes);

@@ -18,6 +18,8 @@
 #include <string_view>
 #include <thread>
 
+#include "env/page_memory.h"
+
 namespace glim::env {
 namespace {
 
@@ -167,6 +169,7 @@ void ReturnMemoryEarly(int64_t limit_bytes) {
   const int64_t limit_mb = limit_bytes >> 20;
   const int threshold_kb = limit_mb < 48 ? 8 : limit_mb < 96 ? 16 : limit_mb < 192 ? 64 : 128;
   mallopt(M_MMAP_THRESHOLD, threshold_kb << 10);
+  SetResidentLimit(limit_bytes);
   // It may have grown with the other one.
   mallopt(M_TRIM_THRESHOLD, 128 << 10);
   // What one thread freed, another cannot have: with a heap for each, a process with 96 MB took 35 more, and one with

@@ -13,6 +13,7 @@
 #include <new>
 
 #include "base/check.h"
+#include "env/usage.h"
 
 namespace glim::env {
 namespace {
@@ -50,6 +51,26 @@ char* MapHuge(size_t bytes) {
   return memory + before;
 }
 
+std::atomic<int64_t> resident_after_return = 0;  // When it was done last, or less since.
+std::atomic<int64_t> resident_limit = 0;
+
+void ReturnWhenBeyond(int64_t resident_bytes, std::chrono::milliseconds at_most_each) {
+  using Clock = std::chrono::steady_clock;
+  static std::atomic<Clock::rep> again_at = 0;
+  const Clock::rep now = Clock::now().time_since_epoch().count();
+  Clock::rep at = again_at.load(std::memory_order_relaxed);
+  const Clock::rep next = now + Clock::duration(at_most_each).count();
+  if (now < at || !again_at.compare_exchange_strong(at, next, std::memory_order_relaxed)) return;
+  int64_t resident = ResidentBytes();
+  if (resident > resident_bytes) {
+    malloc_trim(0);
+    resident = ResidentBytes();
+  } else {
+    resident = std::min(resident, resident_after_return.load(std::memory_order_relaxed));
+  }
+  resident_after_return.store(resident, std::memory_order_relaxed);
+}
+
 }  // namespace
 
 void* AllocatePages(size_t bytes, Pages pages) {
@@ -70,13 +91,15 @@ void FreePages(void* memory, size_t bytes, Pages pages) {
 }
 
 void ReturnFreeMemory() {
-  using Clock = std::chrono::steady_clock;
-  static std::atomic<Clock::rep> again_at = 0;
-  const Clock::rep now = Clock::now().time_since_epoch().count();
-  Clock::rep at = again_at.load(std::memory_order_relaxed);
-  if (now < at) return;
-  const Clock::rep next = now + Clock::duration(std::chrono::seconds(1)).count();
-  if (again_at.compare_exchange_strong(at, next, std::memory_order_relaxed)) malloc_trim(0);
+  const int64_t after_last = resident_after_return.load(std::memory_order_relaxed);
+  ReturnWhenBeyond(after_last + (16 << 20), std::chrono::milliseconds(100));
+}
+
+void SetResidentLimit(int64_t bytes) { resident_limit.store(bytes, std::memory_order_relaxed); }
+
+void ReturnFreeMemoryBeyondLimit() {
+  const int64_t limit = resident_limit.load(std::memory_order_relaxed);
+  if (limit > 0) ReturnWhenBeyond(limit, std::chrono::milliseconds(20));
 }
 
 }  // namespace glim::env

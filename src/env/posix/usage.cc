@@ -11,15 +11,6 @@
 namespace glim::env {
 namespace {
 
-int64_t ResidentBytes() {
-  std::FILE* const file = std::fopen("/proc/self/statm", "re");
-  if (file == nullptr) return 0;
-  int64_t pages = 0, resident = 0;
-  if (std::fscanf(file, "%" SCNd64 " %" SCNd64, &pages, &resident) != 2) resident = 0;
-  std::fclose(file);
-  return resident * ::sysconf(_SC_PAGESIZE);
-}
-
 int64_t Descriptors() {
   DIR* const folder = ::opendir("/proc/self/fd");
   if (folder == nullptr) return 0;
@@ -34,6 +25,15 @@ double Seconds(const timeval& time) {
 }
 
 }  // namespace
+
+int64_t ResidentBytes() {
+  std::FILE* const file = std::fopen("/proc/self/statm", "re");
+  if (file == nullptr) return 0;
+  int64_t pages = 0, resident = 0;
+  if (std::fscanf(file, "%" SCNd64 " %" SCNd64, &pages, &resident) != 2) resident = 0;
+  std::fclose(file);
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
 
 Usage OwnUsage() {
   Usage usage{.cpu_seconds = 0, .resident_bytes = ResidentBytes(), .descriptors = Descriptors()};
