@@ -84,6 +84,13 @@ class StreamSocket {
   SocketResult ReceiveDescriptor(std::span<char> bytes, int* descriptor);
 
   std::optional<SocketAddress> PeerAddress() const;
+  // What the peer's system has said that it got, and for how long some of it was under way and could have gone faster
+  // but for the network; the latter in steps of some milliseconds. Of TCP; else nothing.
+  struct Delivered {
+    uint64_t bytes = 0;
+    int64_t busy_nanos = 0;
+  };
+  Delivered delivered() const;
   int descriptor() const { return descriptor_; }
   bool valid() const { return descriptor_ >= 0; }
   void Close();

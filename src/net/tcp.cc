@@ -135,6 +135,12 @@ class TcpConnection final : public WireConnection {
     });
   }
 
+  Delivery delivery() const override {
+    if (!peer_.other_machine) return {};
+    const auto delivered = socket_.delivered();
+    return {.bytes = delivered.bytes, .busy_nanos = delivered.busy_nanos};
+  }
+
  private:
   std::shared_ptr<TcpConnection> Self() { return std::static_pointer_cast<TcpConnection>(shared_from_this()); }
 
@@ -376,6 +382,8 @@ class TcpConnection final : public WireConnection {
                         Status::Invalid(peer_.address + " has a certificate that is not the one of this key"));
     }
     shook_hands_ = true;
+    const auto remote = socket_.PeerAddress();
+    peer_.other_machine = remote && !remote->IsOwn();
     Start(peer_.address);
   }
 

@@ -64,6 +64,14 @@ struct Peer {
   std::string address;
   std::string node;         // The name it gave itself: a-z, 0-9 and -, at most 64.
   Role role = Role::kNone;  // What it may do here, proven in the handshake.
+  // What is sent leaves this machine, as far as its addresses tell.
+  bool other_machine = false;
+};
+
+// What the peer's machine has got over the network, and for how long some of it was under way: how fast the network is.
+struct Delivery {
+  uint64_t bytes = 0;
+  int64_t busy_nanos = 0;
 };
 
 // The receiver's side of flow control: as long as it lives, the bytes of its frame count as held by the receiver.
@@ -114,6 +122,9 @@ class Connection {
 
   // From OnOpen on.
   virtual const Peer& peer() const = 0;
+
+  // Loop thread. Of a connection with another machine; else nothing.
+  virtual Delivery delivery() const { return {}; }
 };
 
 class ConnectionHandler {

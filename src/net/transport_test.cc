@@ -69,6 +69,7 @@ TEST_P(TransportTest, BothSidesKnowWhoIsThere) {
   EXPECT_EQ(recorder->peer.node, "server");
   EXPECT_EQ(recorder->peer.address.ends_with("(shared memory)"), GetParam().name == "shm") << recorder->peer.address;
   EXPECT_EQ(recorder->peer.role, Role::kNode);
+  EXPECT_FALSE(recorder->peer.other_machine);
   const auto [_, accepted] = Accepted();
   ASSERT_TRUE(accepted->WaitOpen());
   EXPECT_EQ(accepted->peer.node, "client");

@@ -16,6 +16,7 @@
 #include "env/posix/file_system.h"
 #include "env/posix/machine.h"
 #include "env/socket.h"
+#include "env/stream_socket.h"
 
 namespace glim::env {
 namespace {
@@ -133,6 +134,26 @@ TEST_F(PosixEnvTest, ASocketIsWaitedForUntilItHasSomethingOrTakesSomething) {
   EXPECT_TRUE(WaitForSocket(ends[0], false, 1));
   close(ends[0]);
   close(ends[1]);
+}
+
+TEST_F(PosixEnvTest, ASocketTellsWhatThePeersSystemHasGot) {
+  constexpr int64_t kLongNanos = 60'000'000'000;
+  const auto listening = ListeningSocket::Open(*SocketAddress::OfNumber("127.0.0.1", 0));
+  ASSERT_TRUE(listening.ok());
+  StreamSocket client;
+  (void)client.Connect(listening->address());
+  ASSERT_TRUE(WaitForSocket(listening->descriptor(), false, kLongNanos));
+  EXPECT_EQ(StreamSocket().delivered().bytes, 0U);
+  ASSERT_TRUE(WaitForSocket(client.descriptor(), true, kLongNanos));
+  const uint64_t before = client.delivered().bytes;
+  const std::string_view text = "some words";
+  ASSERT_EQ(client.Write({&text, 1}).bytes, text.size());
+  // An acknowledgement may take its time.
+  const int64_t until = env_->clock().MonotonicNanos() + kLongNanos;
+  while (client.delivered().bytes < before + text.size() && env_->clock().MonotonicNanos() < until)
+    env_->clock().SleepFor(1'000'000);
+  EXPECT_EQ(client.delivered().bytes, before + text.size());
+  EXPECT_GE(client.delivered().busy_nanos, 0);
 }
 
 TEST_F(PosixEnvTest, ListIsSortedAndFollowsLinks) {
