@@ -387,6 +387,14 @@ class AgentsTest(ClusterCase):
         self.await_agents(1)
         script = 'local glim = require "glim" glim.flow("f"):Range(0, 3):Print():Run()'
         self.assertEqual(self.run_script(script)[0], "0\n1\n2\n")
+        # Executors are where their agent is: an address that stands for all of a machine leads nobody to another one.
+        def log():
+            jobs = self.status()["jobs"]
+            return jobs and subprocess.run(
+                [GLIM, "logs", jobs[-1]["id"], "--master", self.master.address, *self.key], env=self.environment,
+                cwd=self.folder, text=True, capture_output=True, timeout=TIMEOUT_S).stdout
+        wait_until("an executor in the log", lambda: "executor at " in (log() or ""))
+        self.assertIn("executor at 127.0.0.1:", log())
         self.key = ("--key", "others/client.key")
         self.run_script(script, expect=3)
         stranger = subprocess.run([GLIM, "agent", "--master", self.master.address, "--dir", "b", "--address", "127.0.0.1:0",

@@ -180,7 +180,7 @@ Status RunAgent(env::Env& env, const AgentRole& role, Ends ends) {
   options.threads = static_cast<int32_t>(role.cores > 0 ? role.cores : static_cast<uint32_t>(machine.cores));
   uint64_t memory = role.memory_max > 0 ? role.memory_max : static_cast<uint64_t>(machine.memory_bytes) / 10 * 6;
   // Children listen where others reach us.
-  const std::string any_port = FullAddress(":0", with_key);
+  const std::string any_port = options.address.substr(0, options.address.rfind(':')) + ":0";
   options.start_executor = [&env, &role, any_port](int32_t threads, const std::string& tmp_folder) {
     const ExecutorRole executor{.address = any_port,
                                 .key_file = role.key_file,
