@@ -28,6 +28,7 @@
 #include "cluster/job/messages.h"
 #include "cluster/job/peer.h"
 #include "cluster/job/remote_rows.h"
+#include "cluster/job/row_packing.h"
 #include "cluster/job/schedule.h"
 #include "cluster/job/task_queue.h"
 #include "exec/function_facts.h"
@@ -71,6 +72,8 @@ class JobDriver::Impl {
       log.Arrived(*end);
     }
   }
+  // In the loop: null for rows that go as they are.
+  RowPacking* PackingFor(Peer& peer) { return packing_.Pays(peer.Way()) ? &packing_ : nullptr; }
   int64_t WallMillis() { return env_.clock().WallNanos() / 1'000'000; }
 
   env::Env& env_;
@@ -80,7 +83,8 @@ class JobDriver::Impl {
   std::unique_ptr<Executors> executors_ = std::make_unique<Executors>(
       options_, loop_,
       [this](const std::shared_ptr<Peer>& asking, const net::Frame& frame) { OnQuestion(asking, frame); });
-  JobRun* run_ = nullptr;  // The loop's.
+  JobRun* run_ = nullptr;  // The loop's, and the next.
+  RowPacking packing_{env_};
   uint64_t next_run_ = 1;
   CachedPlaces cached_places_;  // The running thread's.
   std::unique_ptr<Line> launcher_ = std::make_unique<Line>();
@@ -152,7 +156,7 @@ class JobDriver::Impl::JobRun {
     const auto rows = caches_.find(fetch->cache);
     peer->Answer(fetch->run != number_ || rows == caches_.end()
                      ? MakeAnswer(request, Status::Stale("the rows are not there any more"))
-                     : AnswerFetchCached(request, *fetch, *rows->second));
+                     : AnswerFetchCached(request, *fetch, *rows->second, driver_.PackingFor(*peer)));
   }
   // In the loop: rows of tasks that ran here, for executors.
   void OnFetch(const std::shared_ptr<Peer>& peer, const net::Frame& frame) {
@@ -163,7 +167,7 @@ class JobDriver::Impl::JobRun {
     const bool known = fetch->run == number_ && fetch->stage >= 0 && fetch->stage < static_cast<int>(stages_.size());
     exchange::Exchange* rows = known ? tasks_.output(fetch->stage) : nullptr;
     peer->Answer(rows == nullptr ? MakeAnswer(request, Status::Stale("the rows are not there any more"))
-                                 : AnswerFetch(request, *fetch, *rows));
+                                 : AnswerFetch(request, *fetch, *rows, driver_.PackingFor(*peer)));
   }
 
  private:

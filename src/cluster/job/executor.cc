@@ -26,6 +26,7 @@
 #include "cluster/job/messages.h"
 #include "cluster/job/peer.h"
 #include "cluster/job/remote_rows.h"
+#include "cluster/job/row_packing.h"
 #include "cluster/job/task_queue.h"
 #include "env/output_capture.h"
 #include "exec/function_facts.h"
@@ -147,7 +148,9 @@ class ExecutorProcess::Impl {
       }
       case kRunTaskMessage: OnRunTask(peer, shared); return;
       case kGiveUpTaskMessage: return AnswerStatus(*peer, *shared, OnGiveUpTask(*shared));
-      case kFetchMessage: rows_->Add([this, peer, shared] { peer->Answer(OnFetch(*shared)); }); return;
+      case kFetchMessage:
+        rows_->Add([this, peer, shared, way = peer->Way()] { peer->Answer(OnFetch(*shared, way)); });
+        return;
       default: peer->Close();
     }
   }
@@ -527,7 +530,7 @@ class ExecutorProcess::Impl {
   // ---------------------------------------------------------------------------------------------------------
   // rows for others
 
-  net::Frame OnFetch(const net::Frame& frame) {
+  net::Frame OnFetch(const net::Frame& frame, const PeerWay& way) {
     const uint64_t request = frame.header.request;
     const auto fetch = FromFrame<Fetch>(frame);
     if (!fetch.ok()) return MakeAnswer(request, fetch.status());
@@ -537,7 +540,7 @@ class ExecutorProcess::Impl {
     const bool known = fetch->stage >= 0 && fetch->stage < static_cast<int>((*run)->spread.plan.stages.size());
     exchange::Exchange* rows = known && (*run)->tasks != nullptr ? (*run)->tasks->output(fetch->stage) : nullptr;
     if (rows == nullptr) return MakeAnswer(request, Status::Stale("the rows are not there any more"));
-    return AnswerFetch(request, *fetch, *rows);
+    return AnswerFetch(request, *fetch, *rows, packing_.Pays(way) ? &packing_ : nullptr);
   }
 
   env::Env& env_;
@@ -571,6 +574,7 @@ class ExecutorProcess::Impl {
   std::thread printer_;
   std::atomic<bool> printing_over_{false};
   std::atomic<bool> prints_{options_.own_flow == nullptr};  // What is printed goes to the driver.
+  RowPacking packing_{env_};                                // The next one's.
   std::unique_ptr<Line> rows_ = std::make_unique<Line>();
   std::unique_ptr<Line> orders_ = std::make_unique<Line>();
 };

@@ -163,6 +163,7 @@ template <class Codec>
 void Visit(Codec& codec, FetchAnswer& answer) {
   Visit(codec, answer.next);
   codec(answer.end);
+  codec(answer.plain_bytes);
 }
 template <class Codec>
 void Visit(Codec& codec, OpenRun::Cache& cache) {

@@ -148,10 +148,12 @@ struct FetchCached {
   exchange::SlotPosition from;
   uint32_t bytes_max = 0;  // As there.
 };
-// Each batch is a segment (batch/batch_codec.h).
+// Each batch is a segment (batch/batch_codec.h), as it is or packed (row_packing.h).
 struct FetchAnswer {
   exchange::SlotPosition next;
   bool end = false;
+  // Of each batch when it was packed, else 0. Empty: none was.
+  std::vector<uint32_t> plain_bytes = {};
 };
 
 // What functions printed, and what the executor itself has to say. The answer comes when it was written.

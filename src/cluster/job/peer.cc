@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "cluster/job/messages.h"
@@ -41,6 +42,21 @@ void Peer::Close() {
   loop_.Run([self = shared_from_this()] {
     if (!self->closed_ && self->connection_ != nullptr) self->connection_->Close();
   });
+}
+
+PeerWay Peer::Way() {
+  if (connection_ == nullptr || !connection_->peer().other_machine) return {};
+  // The system counts the time in steps of up to 10 ms.
+  constexpr uint64_t kBytes = 32'000'000;
+  constexpr int64_t kNanos = 100'000'000, kNanosMin = 1'000'000;
+  const net::Delivery now = connection_->delivery();
+  const uint64_t bytes = now.bytes - measured_.bytes;
+  const int64_t nanos = now.busy_nanos - measured_.busy_nanos;
+  if (bytes >= kBytes || nanos >= kNanos) {
+    bytes_per_second_ = static_cast<double>(bytes) * 1e9 / static_cast<double>(std::max(nanos, kNanosMin));
+    measured_ = now;
+  }
+  return {.other_machine = true, .bytes_per_second = bytes_per_second_};
 }
 
 void Peer::Send(net::Frame frame) {

@@ -25,6 +25,13 @@
 
 namespace glim::cluster {
 
+// The way to the other side.
+struct PeerWay {
+  bool other_machine = false;
+  // That got there lately while some were under way: how fast the network is. 0: it is not known yet.
+  double bytes_per_second = 0;
+};
+
 class Peer final : public net::ConnectionHandler, public std::enable_shared_from_this<Peer> {
  public:
   static constexpr size_t kUnansweredMax = 4096;
@@ -46,6 +53,8 @@ class Peer final : public net::ConnectionHandler, public std::enable_shared_from
   void Answer(net::Frame answer);
   void Close();
   const std::string& name() const { return name_; }
+  // In the loop, once the other side has said something.
+  PeerWay Way();
 
   void OnFrame(net::Frame frame, net::Credit credit) override;
   void OnWritable() override;
@@ -67,6 +76,8 @@ class Peer final : public net::ConnectionHandler, public std::enable_shared_from
   size_t unanswered_ = 0;  // Questions of the other side.
   std::map<uint64_t, Answered> waiting_;
   std::deque<net::Frame> unsent_;
+  net::Delivery measured_;  // Until then, and how fast it was.
+  double bytes_per_second_ = 0;
 };
 
 }  // namespace glim::cluster

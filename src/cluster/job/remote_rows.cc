@@ -27,6 +27,33 @@ struct Piece {
   std::optional<Result<net::Frame>> answer;
 };
 
+Result<FetchAnswer> AnswerOf(const net::Frame& frame) {
+  ASSIGN_OR_RETURN(const std::string_view body, BodyOfAnswer(frame));
+  ASSIGN_OR_RETURN(FetchAnswer answer, DecodeFetchAnswer(body));
+  if (!answer.plain_bytes.empty() && answer.plain_bytes.size() != frame.segments.size() - 1)
+    return Status::Corrupt("rows of which it is not said how they are packed");
+  return answer;
+}
+
+Result<std::vector<Batch>> BatchesOf(const net::Frame& frame, const FetchAnswer& answer) {
+  std::vector<Batch> batches;
+  for (size_t i = 1; i < frame.segments.size(); ++i) {
+    const std::string_view bytes = frame.segments[i].bytes;
+    const uint32_t plain_bytes = answer.plain_bytes.empty() ? 0 : answer.plain_bytes[i - 1];
+    std::shared_ptr<Buffer> buffer;
+    if (plain_bytes > 0) {
+      ASSIGN_OR_RETURN(buffer, UnpackRows(bytes, plain_bytes));
+    } else {
+      // Behind a buffer there is room to read on, behind a segment there is none.
+      buffer = Buffer::Allocate(bytes.size());
+      std::copy(bytes.begin(), bytes.end(), buffer->mutable_data());
+    }
+    ASSIGN_OR_RETURN(Batch batch, batch::DecodeBatch(buffer));
+    batches.push_back(std::move(batch));
+  }
+  return batches;
+}
+
 class RemoteReader final : public exchange::PartitionReader {
  public:
   using Question = std::function<net::Frame(const exchange::SlotPosition&)>;
@@ -66,22 +93,13 @@ class RemoteReader final : public exchange::PartitionReader {
       }
       ASSIGN_OR_RETURN(frame, *std::exchange(piece->answer, std::nullopt));
     }
-    ASSIGN_OR_RETURN(const std::string_view body, BodyOfAnswer(frame));
-    ASSIGN_OR_RETURN(const FetchAnswer answer, DecodeFetchAnswer(body));
+    ASSIGN_OR_RETURN(FetchAnswer answer, AnswerOf(frame));
     if (!answer.end) {
       from_ = answer.next;
       Ask();
     }
-    batches_.clear();
+    ASSIGN_OR_RETURN(batches_, BatchesOf(frame, answer));
     next_ = 0;
-    for (size_t i = 1; i < frame.segments.size(); ++i) {
-      const std::string_view bytes = frame.segments[i].bytes;
-      // Behind a buffer there is room to read on, behind a segment there is none.
-      const std::shared_ptr<Buffer> buffer = Buffer::Allocate(bytes.size());
-      std::copy(bytes.begin(), bytes.end(), buffer->mutable_data());
-      ASSIGN_OR_RETURN(Batch batch, batch::DecodeBatch(buffer));
-      batches_.push_back(std::move(batch));
-    }
     return Status::Ok();
   }
 
@@ -93,17 +111,6 @@ class RemoteReader final : public exchange::PartitionReader {
   std::vector<Batch> batches_;
   size_t next_ = 0;
 };
-
-net::Frame AnswerWith(uint64_t request, const FetchAnswer& answer, const std::vector<Batch>& batches) {
-  std::vector<net::Segment> segments;
-  for (const Batch& batch : batches) {
-    auto bytes = std::make_shared<std::string>();
-    batch::EncodeBatch(batch, bytes.get());
-    const std::string_view view = *bytes;
-    segments.push_back({.bytes = view, .owner = std::move(bytes)});
-  }
-  return MakeAnswer(request, Status::Ok(), Encode(answer), std::move(segments));
-}
 
 class NoReader final : public exchange::PartitionReader {
  public:
@@ -137,15 +144,36 @@ std::unique_ptr<exchange::PartitionReader> ReadRemotely(std::shared_ptr<Peer> pe
   return std::make_unique<RemoteReader>(std::move(peer), std::move(ask), std::move(cancelled));
 }
 
-net::Frame AnswerFetch(uint64_t request, const Fetch& fetch, exchange::Exchange& rows) {
+net::Frame AnswerWith(uint64_t request, FetchAnswer answer, const std::vector<Batch>& batches, RowPacking* packing) {
+  std::vector<net::Segment> segments;
+  for (const Batch& batch : batches) {
+    auto encoded = std::make_shared<std::string>();
+    batch::EncodeBatch(batch, encoded.get());
+    std::shared_ptr<const std::string> bytes = std::move(encoded);
+    if (packing != nullptr) bytes = packing->Pack(std::move(bytes), &answer.plain_bytes.emplace_back());
+    const std::string_view view = *bytes;
+    segments.push_back({.bytes = view, .owner = std::move(bytes)});
+  }
+  return MakeAnswer(request, Status::Ok(), Encode(answer), std::move(segments));
+}
+
+Result<FetchedRows> RowsOfAnswer(const net::Frame& frame) {
+  FetchedRows rows;
+  ASSIGN_OR_RETURN(rows.answer, AnswerOf(frame));
+  ASSIGN_OR_RETURN(rows.batches, BatchesOf(frame, rows.answer));
+  return rows;
+}
+
+net::Frame AnswerFetch(uint64_t request, const Fetch& fetch, exchange::Exchange& rows, RowPacking* packing) {
   FetchAnswer answer{.next = fetch.from, .end = false};
   auto batches = rows.ReadSlot(fetch.producer, fetch.consumer, &answer.next, fetch.bytes_max, kBatchesMax);
   if (!batches.ok()) return MakeAnswer(request, batches.status());
   answer.end = batches->empty();
-  return AnswerWith(request, answer, *batches);
+  return AnswerWith(request, std::move(answer), *batches, packing);
 }
 
-net::Frame AnswerFetchCached(uint64_t request, const FetchCached& fetch, const flow::CachedRows& rows) {
+net::Frame AnswerFetchCached(uint64_t request, const FetchCached& fetch, const flow::CachedRows& rows,
+                             RowPacking* packing) {
   const auto* kept = dynamic_cast<const exec::KeptRows*>(rows.kept.get());
   if (kept == nullptr || fetch.partition >= static_cast<uint32_t>(rows.partition_count))
     return MakeAnswer(request, Status::Corrupt("a partition that the cache has not"));
@@ -153,7 +181,7 @@ net::Frame AnswerFetchCached(uint64_t request, const FetchCached& fetch, const f
   auto batches = kept->ReadPiece(static_cast<int>(fetch.partition), &answer.next, fetch.bytes_max, kBatchesMax);
   if (!batches.ok()) return MakeAnswer(request, batches.status());
   answer.end = batches->empty();
-  return AnswerWith(request, answer, *batches);
+  return AnswerWith(request, std::move(answer), *batches, packing);
 }
 
 }  // namespace glim::cluster

@@ -13,9 +13,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "cluster/job/messages.h"
 #include "cluster/job/peer.h"
+#include "cluster/job/row_packing.h"
 #include "exchange/exchange.h"
 #include "flow/graph.h"
 
@@ -42,8 +44,16 @@ std::unique_ptr<exchange::PartitionReader> ReadRemotely(std::shared_ptr<Peer> pe
                                                         std::function<net::Frame(const exchange::SlotPosition&)> ask,
                                                         std::shared_ptr<const std::atomic<bool>> cancelled);
 
-// The answer to a Fetch, from `rows`.
-net::Frame AnswerFetch(uint64_t request, const Fetch& fetch, exchange::Exchange& rows);
-net::Frame AnswerFetchCached(uint64_t request, const FetchCached& fetch, const flow::CachedRows& rows);
+// The answer to a Fetch, from `rows`; packed if there is a packing.
+net::Frame AnswerFetch(uint64_t request, const Fetch& fetch, exchange::Exchange& rows, RowPacking* packing);
+net::Frame AnswerFetchCached(uint64_t request, const FetchCached& fetch, const flow::CachedRows& rows,
+                             RowPacking* packing);
+// The answer with `batches`, and what it has of them.
+net::Frame AnswerWith(uint64_t request, FetchAnswer answer, const std::vector<Batch>& batches, RowPacking* packing);
+struct FetchedRows {
+  FetchAnswer answer;
+  std::vector<Batch> batches;
+};
+Result<FetchedRows> RowsOfAnswer(const net::Frame& frame);
 
 }  // namespace glim::cluster
