@@ -99,6 +99,9 @@ std::string StatusText(const std::string& master, const param::StatusAnswer& sta
     }
     text += "\n" + servers.ToText();
   }
+  for (const param::CutServers& cut : status.cuts) {
+    text += fmt::format("servers {} and {} do not reach each other\n", cut.one, cut.other);
+  }
   if (!status.tables.empty()) {
     TextTable tables({"TABLE", "KEYS", "ROW", "RULE", "SHARDS", "REPLICAS", "STATE"});
     for (const param::TableStatus& table : status.tables) {
@@ -134,7 +137,8 @@ std::string StatusText(const std::string& master, const param::StatusAnswer& sta
 }
 
 json StatusJson(const std::string& master, const param::StatusAnswer& status) {
-  json members = json::array(), tables = json::array(), agents = json::array(), jobs = json::array();
+  json members = json::array(), cuts = json::array(), tables = json::array(), agents = json::array();
+  json jobs = json::array();
   for (const param::MemberStatus& member : status.members) {
     members.push_back({{"server", member.member.node},
                        {"address", member.address},
@@ -143,6 +147,7 @@ json StatusJson(const std::string& master, const param::StatusAnswer& status) {
                        {"primary_of", member.primary_of},
                        {"backup_of", member.backup_of}});
   }
+  for (const param::CutServers& cut : status.cuts) cuts.push_back({cut.one, cut.other});
   for (const param::TableStatus& table : status.tables) {
     tables.push_back({{"name", table.table.name},
                       {"shards", table.table.shards},
@@ -176,7 +181,7 @@ json StatusJson(const std::string& master, const param::StatusAnswer& status) {
                     {"executors", job.executors},
                     {"error", job.error}});
   }
-  return {{"master", master}, {"starts", status.epoch}, {"servers", members},
+  return {{"master", master}, {"starts", status.epoch}, {"servers", members}, {"cuts", cuts},
           {"agents", agents}, {"tables", tables},       {"jobs", jobs}};
 }
 

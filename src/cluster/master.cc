@@ -689,6 +689,11 @@ param::StatusAnswer Master::Describe(int64_t now) const {
   }
   for (auto& [member, status] : members) answer.members.push_back(std::move(status));
   for (auto& [id, status] : tables) answer.tables.push_back(std::move(status));
+  for (const auto& [pair, cut] : cuts_) {
+    const auto& [one, other] = pair;
+    if (now >= cut.until || !IsAlive(one, now) || !IsAlive(other, now)) continue;
+    answer.cuts.push_back({one.node, other.node});
+  }
   return answer;
 }
 

@@ -268,6 +268,34 @@ TEST(Master, WhoReachesAllTakesThePlaceOfAPrimaryThatDoesNot) {
   EXPECT_EQ(world.StatusOf(2).primary_of, 2u);
 }
 
+TEST(Master, DescriptionNamesThoseWhoDoNotReachEachOther) {
+  World world;
+  world.servers = {1, 2, 3};
+  world.Run(5 * kSecond);
+  const auto cuts = [&] {
+    std::vector<std::pair<uint32_t, uint32_t>> pairs;
+    for (const param::CutServers& cut : world.master->Describe(world.now).cuts) pairs.emplace_back(cut.one, cut.other);
+    return pairs;
+  };
+  world.Create(6, 3);
+  EXPECT_TRUE(cuts().empty());
+  world.cut = {{1, 2}};
+  world.RepeatActive();
+  world.Run(5 * kSecond);
+  EXPECT_EQ(cuts(), (std::vector<std::pair<uint32_t, uint32_t>>{{1, 2}}));
+  world.cut.clear();
+  world.Run(90 * kSecond);
+  EXPECT_TRUE(cuts().empty());
+  // One who is dead reaches nobody, and that is said elsewhere.
+  world.cut = {{1, 2}};
+  world.RepeatActive();
+  world.Run(2 * kSecond);
+  EXPECT_EQ(cuts().size(), 1u);
+  world.servers.erase(2);
+  world.Run(5 * kSecond);
+  EXPECT_TRUE(cuts().empty());
+}
+
 TEST(Master, ReplicaThatItsPrimaryDoesNotReachIsReplaced) {
   World world;
   world.servers = {1, 2};

@@ -140,6 +140,10 @@ void Fields(A& a, MemberStatus& m) {
   a(m.member, m.address, m.alive, m.draining, m.primary_of, m.backup_of);
 }
 template <class A>
+void Fields(A& a, CutServers& m) {
+  a(m.one, m.other);
+}
+template <class A>
 void Fields(A& a, TableStatus& m) {
   a(m.table, m.served, m.complete);
 }
@@ -190,7 +194,7 @@ void Fields(A& a, CancelJobAnswer& m) {
 }
 template <class A>
 void Fields(A& a, StatusAnswer& m) {
-  a(m.request, m.epoch, m.members, m.tables, m.agents, m.jobs);
+  a(m.request, m.epoch, m.members, m.tables, m.agents, m.jobs, m.cuts);
 }
 template <class A>
 void Fields(A& a, DrainChange& m) {

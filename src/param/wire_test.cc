@@ -84,7 +84,8 @@ RC_GTEST_PROP(Wire, EveryMessageComesBack, ()) {
                          {{AnyMember(), "host:4", AnyBool(), AnyBool(), 5, 6}},
                          {{entry, 7, 8}, {entry, 9, 0}},
                          {{agent, AnyBool()}},
-                         {job, {}}});
+                         {job, {}},
+                         {{1, 2}, {1, 7}}});
   ComesBack(agent);
   ComesBack(JobReport{AnyNumber(), job});
   ComesBack(JobReportAnswer{AnyNumber(), AnyBool()});

@@ -368,6 +368,13 @@ struct MemberStatus {
   uint32_t backup_of = 0;
 };
 
+// One of them, at least, said that it does not hear the other; for as long as the master asks neither to take a shard
+// from the other.
+struct CutServers {
+  uint32_t one = 0;  // The smaller number.
+  uint32_t other = 0;
+};
+
 struct TableStatus {
   TableEntry table;
   uint32_t served = 0;    // Shards with an active view and a living primary.
@@ -472,6 +479,7 @@ struct StatusAnswer {
   std::vector<TableStatus> tables;    // By id.
   std::vector<AgentStatus> agents;    // By address.
   std::vector<JobStatus> jobs;        // That run, and the last that have ended; in the order in which they began.
+  std::vector<CutServers> cuts;       // Of living servers, in order.
 };
 
 // ------------------------------------------------------------------------------------------------------- the files of
