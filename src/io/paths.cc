@@ -225,7 +225,8 @@ Result<std::vector<Split>> CutFiles(env::Env& env, const std::vector<std::string
   }
   // Little is cut smaller, so that all threads have some of it.
   constexpr int64_t kPieces = 8, kLittle = 256 << 10;
-  const int64_t piece_units = (static_cast<int64_t>(total_bytes) - 1) / (kPieces * unit) + 1;  // Not a ninth of the rest.
+  const int64_t piece_units =
+      (static_cast<int64_t>(total_bytes) - 1) / (kPieces * unit) + 1;  // Not a ninth of the rest.
   const int64_t bytes_max = std::min(how.split_bytes_max, std::max(piece_units * unit, kLittle));
   std::vector<Split> splits;
   for (size_t i = 0; i < files.size(); ++i) {
