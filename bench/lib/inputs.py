@@ -94,6 +94,17 @@ def groups(rows, count):
     return made(f"groups-{rows}-{count}.csv", rows_of(rows, lambda i: f"{int(dice.random() * count)},{i * 31 % 10_000}\n"))
 
 
+def repeated_groups(mb):
+    """The rows of 10 MB of groups, 1,000 keys, again and again to the size: what differs with the size is the size alone."""
+    def write(file):
+        with open(groups(1_200_000, 1000), "rb") as rows:
+            text = rows.read(10_000_000)
+        text = text[:text.rfind(b"\n") + 1]
+        for _ in range(mb // 10):
+            file.write(text)
+    return made(f"groups-{mb}mb.csv", write)
+
+
 def events(rows):
     """JSON lines of some 200 bytes."""
     dice = random.Random(4)
