@@ -109,6 +109,24 @@ TEST(Spill, ReduceByKeepsTheOrderOfValues) {
   });
 }
 
+// Two thousand keys take next to nothing; what the texts of a fold have grown to counts, of each type that can hold
+// one.
+TEST(Spill, ReduceByOfTextsThatGrow) {
+  const auto rows = [](Flow& flow) {
+    return flow.Range(0, 100000).Map(
+        [](int64_t i) { return std::tuple(i % 2000, std::to_string(i) + " is one of a hundred thousand"); });
+  };
+  SameInLittleMemory([&](Flow& flow) {
+    return rows(flow).ReduceBy(
+        [](std::string_view a, std::string_view b) { return std::string(a) + ">" + std::string(b); });
+  });
+  SameInLittleMemory([&](Flow& flow) {
+    return rows(flow).ReduceBy([](const Value& a, const Value& b) {
+      return Value(std::string(a.as_bytes()) + ">" + std::string(b.as_bytes()));
+    });
+  });
+}
+
 TEST(Spill, GroupBy) {
   SameInLittleMemory([](Flow& flow) { return Left(flow).GroupBy(); });
 }

@@ -140,5 +140,32 @@ TEST(Emitter, BytesOfTheInputAreSharedAndOthersCopied) {
   EXPECT_EQ(out.batch.column(0).BytesAt(1), other);
 }
 
+// The bytes that a fold says it holds, once one text has grown to 100,000 bytes in steps, and after it has become a
+// short one.
+template <class F>
+void CountsTexts(const F& function) {
+  native::TypedReducer<F> reducer(function);
+  const std::string step(1000, 'x');
+  std::vector<Row> rows(100, Row{step});
+  const std::vector<uint32_t> groups(rows.size(), 0);
+  ASSERT_TRUE(reducer.Update(udf::MakeBatch(rows), groups, 1).ok());
+  const int64_t most = reducer.memory_bytes();
+  EXPECT_GE(most, 100'000);
+  EXPECT_LE(most, 250'000);
+  const std::vector<Row> last = {{""}};
+  ASSERT_TRUE(reducer.Update(udf::MakeBatch(last), std::vector<uint32_t>{0}, 1).ok());
+  EXPECT_LE(reducer.memory_bytes(), most);  // A std::string keeps what it has.
+}
+
+TEST(TypedReducer, CountsWhatTextsHold) {
+  CountsTexts([](std::string_view a, std::string_view b) {
+    return b.empty() ? std::string() : std::string(a) + std::string(b);
+  });
+  CountsTexts([](std::string a, std::string b) { return b.empty() ? b : a + b; });
+  CountsTexts([](const Value& a, const Value& b) {
+    return b.as_bytes().empty() ? b : Value(std::string(a.as_bytes()) + std::string(b.as_bytes()));
+  });
+}
+
 }  // namespace
 }  // namespace glim
