@@ -111,7 +111,7 @@ class SideData(Functions):
     TABLES = """
 local flow = glim.flow("f")
 local names = flow:Rows{{1, "a"}, {2, "b"}, {2, "c"}, {9007199254740993LL, "large"}, {"k", "text"}, {true, "yes"}, {1.5, "half"},
-                        {-0.0, "zero"}}:AsTable()
+                        {0 / -1, "zero"}}:AsTable()
 local list = flow:Strings{"x", "y"}:Map(function(text) return text:upper() end):AsTable()
 local wide = flow:Rows{{1, "a", 5}, {2, nil, n = 3}}:AsTable()
 """

@@ -32,6 +32,23 @@ void FailUnordered(const Values& a, const Values& b, const Selection& rows, Fail
   });
 }
 
+// Zero has a sign that plain Lua's may not have.
+void FailNegativeZero(const Values& out, const Selection& rows, Failures* failures) {
+  rows.Each([&](uint32_t row) {
+    if (!failures->Has(row) && out.numbers()[row] == 0 && std::signbit(out.numbers()[row])) failures->Add(row);
+  });
+}
+
+// LuaJIT for ARM computes whole numbers as integers, whose zero has no sign (0 * -1 and -0 are 0 there), and rounds a
+// remainder once.
+#if defined(__aarch64__)
+constexpr bool kHasIntegers = true;
+double Remainder(double x, double y) { return std::fma(-std::floor(x / y), y, x); }
+#else
+constexpr bool kHasIntegers = false;
+double Remainder(double x, double y) { return x - std::floor(x / y) * y; }
+#endif
+
 template <class OfNumbers, class OfTexts>
 void Order(const Values& a, const Values& b, const Selection& rows, uint8_t* holds, Failures* failures,
            const OfNumbers& of_numbers, const OfTexts& of_texts) {
@@ -66,6 +83,7 @@ void Subtract(const Values& a, const Values& b, const Selection& rows, Values* o
 
 void Multiply(const Values& a, const Values& b, const Selection& rows, Values* out, Failures* failures) {
   Numbers(a, b, rows, out, failures, [](double x, double y) { return x * y; });
+  if constexpr (kHasIntegers) FailNegativeZero(*out, rows, failures);
 }
 
 void Divide(const Values& a, const Values& b, const Selection& rows, Values* out, Failures* failures) {
@@ -73,11 +91,13 @@ void Divide(const Values& a, const Values& b, const Selection& rows, Values* out
 }
 
 void Modulo(const Values& a, const Values& b, const Selection& rows, Values* out, Failures* failures) {
-  Numbers(a, b, rows, out, failures, [](double x, double y) { return x - std::floor(x / y) * y; });
+  Numbers(a, b, rows, out, failures, [](double x, double y) { return Remainder(x, y); });
+  if constexpr (kHasIntegers) FailNegativeZero(*out, rows, failures);
 }
 
 void Negate(const Values& a, const Selection& rows, Values* out, Failures* failures) {
   Numbers(a, a, rows, out, failures, [](double x, double) { return -x; });
+  if constexpr (kHasIntegers) FailNegativeZero(*out, rows, failures);
 }
 
 void Floor(const Values& a, const Selection& rows, Values* out, Failures* failures) {
@@ -86,9 +106,7 @@ void Floor(const Values& a, const Selection& rows, Values* out, Failures* failur
 
 void Ceil(const Values& a, const Selection& rows, Values* out, Failures* failures) {
   Numbers(a, a, rows, out, failures, [](double x, double) { return std::ceil(x); });
-  rows.Each([&](uint32_t row) {
-    if (!failures->Has(row) && out->numbers()[row] == 0 && std::signbit(out->numbers()[row])) failures->Add(row);
-  });
+  FailNegativeZero(*out, rows, failures);
 }
 
 void Abs(const Values& a, const Selection& rows, Values* out, Failures* failures) {
