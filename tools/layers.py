@@ -56,6 +56,7 @@ PUBLIC_HEADERS = {
     "future": "param",
     "table": "param",
     "session": "client",
+    "training": "client",
     "glim": "client",
 }
 

@@ -17,4 +17,5 @@
 #include "glim/status.h"
 #include "glim/table.h"
 #include "glim/text.h"
+#include "glim/training.h"
 #include "glim/udf.h"

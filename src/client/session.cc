@@ -14,7 +14,9 @@
 #include "client/session_parts.h"
 #include "engine/roles.h"
 #include "exec/bindings.h"
+#include "exec/checkpoints.h"
 #include "exec/estimates.h"
+#include "exec/function_facts.h"
 #include "exec/graph_codec.h"
 #include "exec/names.h"
 #include "exec/runner.h"
@@ -25,6 +27,7 @@
 #include "param/catalogue.h"
 #include "param/cluster_client.h"
 #include "plan/plan.h"
+#include "plan/processes.h"
 
 namespace glim {
 namespace {
@@ -612,6 +615,16 @@ Status Session::Run(const std::shared_ptr<flow::Graph>& graph, std::vector<int> 
 
 namespace {
 
+// Of a training's pass, when it can be gone on with from its midst; null otherwise.
+Result<exec::Checkpoints*> CheckpointsOf(const plan::Plan& plan, const Session::Parts& parts) {
+  if (parts.checkpoints == nullptr) return nullptr;
+  const std::vector<plan::FunctionFacts> facts = exec::FactsOfFunctions(*plan.graph);
+  const Status can = exec::CanGoOnWithin(plan::SpreadOverProcesses(plan, facts), facts);
+  if (can.ok()) return parts.checkpoints;
+  RETURN_IF_ERROR(parts.checkpoints->BetweenPassesOnly(can));
+  return nullptr;
+}
+
 Status RunInCourse(Session& session, const std::shared_ptr<flow::Graph>& graph, std::vector<int> ends,
                    ProgramCourse::Run* run) {
   RETURN_IF_ERROR(session.status());
@@ -647,12 +660,13 @@ Status RunInCourse(Session& session, const std::shared_ptr<flow::Graph>& graph, 
   const bool reports = parts.options.stats || !parts.options.stats_file.empty() || !parts.options.trace_file.empty();
   exec::RunReport report(graph->name());
   Counters counters;
-  const exec::RunnerOptions options{.partitions = parts.options.partitions,
-                                    .memory_bytes = memory,
-                                    .tmp_folder = TemporaryFolder(parts.options, *parts.env),
-                                    .progress = parts.options.progress,
-                                    .report = reports ? &report : nullptr,
-                                    .counters = &counters};
+  exec::RunnerOptions options{.partitions = parts.options.partitions,
+                              .memory_bytes = memory,
+                              .tmp_folder = TemporaryFolder(parts.options, *parts.env),
+                              .progress = parts.options.progress,
+                              .report = reports ? &report : nullptr,
+                              .counters = &counters};
+  ASSIGN_OR_RETURN(options.checkpoints, CheckpointsOf(plan, parts));
   const int64_t begin_nanos = parts.env->clock().MonotonicNanos();
   RETURN_IF_ERROR(RunPlan(plan, options, *run, &parts));
   run->Finished(plan.ends, counters);

@@ -18,6 +18,7 @@
 #include "engine/slurm/slurm_cluster.h"
 #include "env/env.h"
 #include "exec/cache_space.h"
+#include "exec/checkpoints.h"
 #include "exec/dataset_store.h"
 #include "exec/worker_pool.h"
 #include "glim/session.h"
@@ -46,8 +47,9 @@ struct Session::Parts {
   int runs = 0;
   int64_t first_run_nanos = 0;
   std::string stats_json, trace_json;
-  Counters counters;                 // Of all runs that succeeded.
-  std::atomic<bool> running{false};  // One run at a time has the pool.
+  Counters counters;                         // Of all runs that succeeded.
+  exec::Checkpoints* checkpoints = nullptr;  // Of the training whose pass is run (glim/training.h).
+  std::atomic<bool> running{false};          // One run at a time has the pool.
 };
 
 // Sets the option that is called `name` on a command line ("--threads"). Expects: one of those that take a value.

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "exec/runner.h"
 
+#include <atomic>
 #include <cstdio>
+#include <functional>
 #include <optional>
+#include <vector>
 
 #include "base/try.h"
 #include "exec/plan_tasks.h"
@@ -55,20 +58,56 @@ class PlanRun {
     if (options_.report != nullptr) options_.report->AddStage(tasks_.Report(stage));
     if (tasks_.IsPart(stage)) return Status::Ok();
     progress_.StartStage(stage + 1, static_cast<int>(plan_.stages.size()), tasks_.source_bytes());
-    pool_->RunJob(
-        tasks_.shape(stage).tasks, [&](int task, udf::Hosts& hosts) { RunTask(stage, task, hosts); },
-        [&] {
-          if (env_->interrupted()) {
-            tasks_.Fail(Status::Cancelled("interrupted"));
-            EndIfStuck();
-          }
-          if (tasks_.cancelled()) tasks_.Wake(stage);
-          progress_.Draw();
-        });
+    if (options_.checkpoints != nullptr && Trains(plan_, stage)) {
+      RETURN_IF_ERROR(RunTraining(stage));
+    } else {
+      RunJob(stage, tasks_.shape(stage).tasks, [&](int task, udf::Hosts& hosts) { RunTask(stage, task, hosts); });
+    }
     if (options_.report != nullptr) ReportEnd(stage);
-    if (env_->interrupted()) tasks_.Fail(Status::Cancelled("interrupted"));
-    RETURN_IF_ERROR(tasks_.failure());
+    RETURN_IF_ERROR(Failure());
     return tasks_.FinishStage(stage);
+  }
+
+  Status Failure() {
+    if (env_->interrupted()) tasks_.Fail(Status::Cancelled("interrupted"));
+    return tasks_.failure();
+  }
+
+  // With a pause whenever a snapshot is due, in which no task is at work.
+  Status RunTraining(int stage) {
+    Checkpoints& checkpoints = *options_.checkpoints;
+    ASSIGN_OR_RETURN(std::vector<bool> done, checkpoints.Begin(PartsOf(plan_, tasks_, stage)));
+    while (true) {
+      std::vector<int> left;
+      for (size_t task = 0; task < done.size(); ++task) {
+        if (!done[task]) left.push_back(static_cast<int>(task));
+      }
+      if (left.empty()) break;
+      std::vector<char> ran(left.size());  // Each is written by one thread.
+      std::atomic<bool> pause{false};
+      RunJob(stage, static_cast<int>(left.size()), [&](int i, udf::Hosts& hosts) {
+        if (i > 0 && checkpoints.Due()) pause = true;
+        if (i > 0 && pause) return;
+        RunTask(stage, left[i], hosts);
+        ran[i] = 1;
+      });
+      RETURN_IF_ERROR(Failure());
+      for (size_t i = 0; i < left.size(); ++i) done[left[i]] = ran[i] != 0;
+      if (pause) RETURN_IF_ERROR(checkpoints.Take(done));
+    }
+    checkpoints.End();
+    return Status::Ok();
+  }
+
+  void RunJob(int stage, int count, const std::function<void(int, udf::Hosts&)>& task) {
+    pool_->RunJob(count, task, [&] {
+      if (env_->interrupted()) {
+        tasks_.Fail(Status::Cancelled("interrupted"));
+        EndIfStuck();
+      }
+      if (tasks_.cancelled()) tasks_.Wake(stage);
+      progress_.Draw();
+    });
   }
 
   void ReportEnd(int stage) {

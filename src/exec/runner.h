@@ -16,6 +16,7 @@
 #include "base/memory_budget.h"
 #include "env/env.h"
 #include "exec/cache_space.h"
+#include "exec/checkpoints.h"
 #include "exec/run_report.h"
 #include "exec/worker_pool.h"
 #include "plan/plan.h"
@@ -31,6 +32,7 @@ struct RunnerOptions {
   Counters* counters = nullptr;  // What the tasks of a run that succeeds counted.
   // For what Cache steps keep from one run to another; null: each run has its own.
   std::shared_ptr<CacheSpace> caches = nullptr;
+  Checkpoints* checkpoints = nullptr;  // Asked where the run trains; may be null.
 };
 
 class Runner {

@@ -8,6 +8,7 @@
 #include "script/lua_functions.h"
 #include "script/lua_support.h"
 #include "script/lua_table.h"
+#include "script/lua_training.h"
 #include "udf/lua_state.h"
 
 namespace glim::script {
@@ -129,6 +130,7 @@ Status Driver::Open(const std::string& folder, const std::string& name, const st
   lua_getfield(L, -1, "glim");
   OpenFlow(L, session, &unrun_);
   OpenTables(L, session);
+  OpenTraining(L, session, &unrun_);
   OpenFolds(L);
   SetFunctions(L, kClock, CalledWith::kDot, session->parts().env.get());
   RejectUnknown(L, "glim");

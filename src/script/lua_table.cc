@@ -384,8 +384,6 @@ void RegisterTypes(lua_State* L) {
   lua_pop(L, 1);
 }
 
-void PushTable(lua_State* L, TableHandle table) { SharedTable(std::move(table)).Push(L); }
-
 // ---- Rules: glim.ftrl{alpha = 0.1} ----
 
 // The options of a rule; none is fine.
@@ -475,55 +473,7 @@ Result<KeySpace> ToKeySpace(lua_State* L) {
 }
 
 Result<int> NewTable(lua_State* L) {
-  if (!lua_istable(L, 1))
-    return Status::Invalid("glim.table expects a table of options, like glim.table{name = \"ctr\"}");
-  RETURN_IF_ERROR(AllowOnly(L, 1, "glim.table",
-                            {"name", "keys", "rows", "cols", "by", "type", "width", "rule", "initial", "shards",
-                             "replicas", "durability", "consistency", "partitioner"}));
-  TableSpec spec;
-  RETURN_IF_ERROR(ReadField(L, 1, "name", &spec.name));
-  ASSIGN_OR_RETURN(spec.keys, ToKeySpace(L));
-  std::string type = "f32";
-  RETURN_IF_ERROR(ReadField(L, 1, "type", &type));
-  ASSIGN_OR_RETURN(spec.value_type, ParseValueType(type));
-  std::string partitioner = "default";
-  RETURN_IF_ERROR(ReadField(L, 1, "partitioner", &partitioner));
-  ASSIGN_OR_RETURN(spec.partitioner, ParsePartitioner(partitioner));
-  std::string durability = "memory";
-  RETURN_IF_ERROR(ReadField(L, 1, "durability", &durability));
-  ASSIGN_OR_RETURN(spec.durability, ParseDurability(durability));
-  int64_t width = 1, shards = 0, replicas = 1;
-  double initial = 0;
-  RETURN_IF_ERROR(ReadField(L, 1, "width", &width));
-  RETURN_IF_ERROR(ReadField(L, 1, "shards", &shards));
-  RETURN_IF_ERROR(ReadField(L, 1, "replicas", &replicas));
-  RETURN_IF_ERROR(ReadField(L, 1, "initial", &initial));
-  if (width < 1 || width > (int64_t{1} << 20)) return Status::Invalid("glim.table: width is from 1 to 1048576");
-  if (shards < 0 || shards > 65536) return Status::Invalid("glim.table: shards is from 0 (chosen) to 65536");
-  spec.width = static_cast<uint32_t>(width);
-  spec.shards = static_cast<uint32_t>(shards);
-  if (replicas < 1 || replicas > 3) return Status::Invalid("glim.table: replicas is from 1 to 3");
-  spec.replicas = static_cast<uint32_t>(replicas);
-  if (IsInteger(spec.value_type)) {
-    spec.initial = Constant(static_cast<int64_t>(initial));
-  } else {
-    spec.initial = Constant(initial);
-  }
-  lua_getfield(L, 1, "consistency");
-  if (!lua_isnil(L, -1)) {
-    // A number is a text, too.
-    const char* text = lua_tostring(L, -1);
-    ASSIGN_OR_RETURN(spec.consistency, ParseConsistency(text == nullptr ? luaL_typename(L, -1) : text));
-  }
-  lua_pop(L, 1);
-  lua_getfield(L, 1, "rule");
-  if (void* rule = TestObject(L, lua_gettop(L), kRule)) {
-    spec.rule = *static_cast<UpdateRule*>(rule);
-  } else if (lua_type(L, -1) == LUA_TSTRING) {
-    ASSIGN_OR_RETURN(spec.rule, ParseUpdateRule(lua_tostring(L, -1)));
-  } else if (!lua_isnil(L, -1)) {
-    return Status::Invalid("glim.table: rule must be a rule such as glim.ftrl{alpha = 0.1} or \"ftrl alpha=0.1\"");
-  }
+  ASSIGN_OR_RETURN(TableSpec spec, ToTableSpec(L));
   ASSIGN_OR_RETURN(TableHandle table, TheSession(L)->CreateTable(std::move(spec)));
   PushTable(L, std::move(table));
   return 1;
@@ -574,6 +524,62 @@ constexpr Function kModule[] = {
 };
 
 }  // namespace
+
+Result<TableSpec> ToTableSpec(lua_State* L) {
+  if (!lua_istable(L, 1))
+    return Status::Invalid("glim.table expects a table of options, like glim.table{name = \"ctr\"}");
+  RETURN_IF_ERROR(AllowOnly(L, 1, "glim.table",
+                            {"name", "keys", "rows", "cols", "by", "type", "width", "rule", "initial", "shards",
+                             "replicas", "durability", "consistency", "partitioner"}));
+  TableSpec spec;
+  RETURN_IF_ERROR(ReadField(L, 1, "name", &spec.name));
+  ASSIGN_OR_RETURN(spec.keys, ToKeySpace(L));
+  std::string type = "f32";
+  RETURN_IF_ERROR(ReadField(L, 1, "type", &type));
+  ASSIGN_OR_RETURN(spec.value_type, ParseValueType(type));
+  std::string partitioner = "default";
+  RETURN_IF_ERROR(ReadField(L, 1, "partitioner", &partitioner));
+  ASSIGN_OR_RETURN(spec.partitioner, ParsePartitioner(partitioner));
+  std::string durability = "memory";
+  RETURN_IF_ERROR(ReadField(L, 1, "durability", &durability));
+  ASSIGN_OR_RETURN(spec.durability, ParseDurability(durability));
+  int64_t width = 1, shards = 0, replicas = 1;
+  double initial = 0;
+  RETURN_IF_ERROR(ReadField(L, 1, "width", &width));
+  RETURN_IF_ERROR(ReadField(L, 1, "shards", &shards));
+  RETURN_IF_ERROR(ReadField(L, 1, "replicas", &replicas));
+  RETURN_IF_ERROR(ReadField(L, 1, "initial", &initial));
+  if (width < 1 || width > (int64_t{1} << 20)) return Status::Invalid("glim.table: width is from 1 to 1048576");
+  if (shards < 0 || shards > 65536) return Status::Invalid("glim.table: shards is from 0 (chosen) to 65536");
+  spec.width = static_cast<uint32_t>(width);
+  spec.shards = static_cast<uint32_t>(shards);
+  if (replicas < 1 || replicas > 3) return Status::Invalid("glim.table: replicas is from 1 to 3");
+  spec.replicas = static_cast<uint32_t>(replicas);
+  if (IsInteger(spec.value_type)) {
+    spec.initial = Constant(static_cast<int64_t>(initial));
+  } else {
+    spec.initial = Constant(initial);
+  }
+  lua_getfield(L, 1, "consistency");
+  if (!lua_isnil(L, -1)) {
+    // A number is a text, too.
+    const char* text = lua_tostring(L, -1);
+    ASSIGN_OR_RETURN(spec.consistency, ParseConsistency(text == nullptr ? luaL_typename(L, -1) : text));
+  }
+  lua_pop(L, 1);
+  lua_getfield(L, 1, "rule");
+  if (void* rule = TestObject(L, lua_gettop(L), kRule)) {
+    spec.rule = *static_cast<UpdateRule*>(rule);
+  } else if (lua_type(L, -1) == LUA_TSTRING) {
+    ASSIGN_OR_RETURN(spec.rule, ParseUpdateRule(lua_tostring(L, -1)));
+  } else if (!lua_isnil(L, -1)) {
+    return Status::Invalid("glim.table: rule must be a rule such as glim.ftrl{alpha = 0.1} or \"ftrl alpha=0.1\"");
+  }
+  lua_pop(L, 1);
+  return spec;
+}
+
+void PushTable(lua_State* L, TableHandle table) { SharedTable(std::move(table)).Push(L); }
 
 std::shared_ptr<const udf::SharedObject> MakeTableObject(TableHandle table) {
   return std::make_shared<SharedTable>(std::move(table));

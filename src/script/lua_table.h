@@ -32,6 +32,10 @@ void OpenTables(lua_State* L, Session* session);
 // The table behind an argument; `what` names the call.
 Result<TableHandle> ToTable(lua_State* L, int index, const char* what);
 
+// The options of glim.table, at index 1.
+Result<TableSpec> ToTableSpec(lua_State* L);
+void PushTable(lua_State* L, TableHandle table);
+
 // The table as functions capture it; for those that came from another process.
 std::shared_ptr<const udf::SharedObject> MakeTableObject(TableHandle table);
 

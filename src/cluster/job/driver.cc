@@ -31,6 +31,7 @@
 #include "cluster/job/row_packing.h"
 #include "cluster/job/schedule.h"
 #include "cluster/job/task_queue.h"
+#include "cluster/job/training_stage.h"
 #include "exec/function_facts.h"
 #include "exec/graph_codec.h"
 #include "exec/plan_tasks.h"
@@ -236,8 +237,11 @@ class JobDriver::Impl::JobRun {
     log_->Say(fmt::format("stage {} of {}: {} tasks", stage + 1, stages_.size(), tasks_.shape(stage).tasks));
     PreferWhereCached(stage);
     schedule_.Aim(stage);
+    RETURN_IF_ERROR(training_.Begin(spread_.plan, tasks_, stage));
     while (true) {
       RETURN_IF_ERROR(Begin());
+      ASSIGN_OR_RETURN(const bool taken, training_.TakeSnapshot());
+      if (taken) RETURN_IF_ERROR(Begin());
       if (schedule_.Done(stage) && bringing_.empty()) break;
       RETURN_IF_ERROR(WorkOff(events_->Wait(std::chrono::milliseconds(100))));
       if (env_.interrupted()) return Status::Cancelled("interrupted");
@@ -255,6 +259,7 @@ class JobDriver::Impl::JobRun {
       log_->Say(fmt::format("{} of {} tasks ran where a cache keeps their rows", std::exchange(beside_, 0), cached_));
     if (options_.report != nullptr) ReportEnd(stage);
     RETURN_IF_ERROR(tasks_.FinishStage(stage));
+    training_.End();
     finished_[stage] = true;
     for (const int part : stages_[stage].parts) finished_[part] = true;
     ReleaseWhatIsRead();
@@ -814,6 +819,7 @@ class JobDriver::Impl::JobRun {
   int64_t report_at_ = 0;
   const std::shared_ptr<std::atomic<bool>> reporting_ = std::make_shared<std::atomic<bool>>(false);
   const std::shared_ptr<JobLog> log_ = std::make_shared<JobLog>(env_.clock());
+  TrainingStage training_{options_.checkpoints, &schedule_, log_.get()};
   const std::shared_ptr<std::atomic<bool>> cancel_ = std::make_shared<std::atomic<bool>>(false);
   Counters counters_;
 };

@@ -88,6 +88,32 @@ void Schedule::MayRace(int stage, int64_t after) {
   stages_[stage].race_after = after;
 }
 
+void Schedule::Hold(int stage) {
+  Stage& s = stages_[stage];
+  for (std::set<int>* waiting : {&s.waiting, &s.waiting_at_driver}) {
+    for (auto task = waiting->begin(); task != waiting->end();) {
+      if (s.tasks[*task].attempts > 0) {
+        ++task;
+        continue;
+      }
+      if (!s.preferred.empty() && !s.tasks[*task].at_driver) s.waiting_for[s.preferred[*task]].erase(*task);
+      s.held.insert(*task);
+      task = waiting->erase(task);
+    }
+  }
+}
+
+void Schedule::GoOn(int stage) {
+  for (const int task : std::exchange(stages_[stage].held, {})) Wait(stage, task);
+}
+
+bool Schedule::IsAtRest(int stage) const {
+  const std::vector<Task>& tasks = stages_[stage].tasks;
+  return stages_[stage].others.empty() && std::all_of(tasks.begin(), tasks.end(), [](const Task& task) {
+           return task.state == Task::kDone || (task.state == Task::kWaiting && task.attempts == 0);
+         });
+}
+
 bool Schedule::Done(int stage) const { return stages_[stage].done == static_cast<int>(stages_[stage].tasks.size()); }
 
 bool Schedule::IsAtWork(int stage) const {
@@ -319,6 +345,7 @@ bool Schedule::Skip(int stage, int task) {
     s.since.erase({t.begun, task});
   } else {
     s.waiting.erase(task);
+    s.held.erase(task);
     if (!s.preferred.empty()) s.waiting_for[s.preferred[task]].erase(task);
   }
   t.state = Task::kDone;

@@ -64,6 +64,11 @@ class Schedule {
   void Prefer(int stage, std::vector<int> places);
   // From now on the tasks of this stage are wanted. Expects: SetTasks, also of its inputs.
   void Aim(int stage) { aim_ = stage; }
+  // Tasks of the stage that were never begun stay so, until it goes on: it comes to rest.
+  void Hold(int stage);
+  void GoOn(int stage);
+  // No task of it is at work, or was begun and must be tried again.
+  bool IsAtRest(int stage) const;
   // All of its tasks have run, and none of its rows were lost since.
   bool Done(int stage) const;
   int aim() const { return aim_; }
@@ -129,7 +134,8 @@ class Schedule {
     std::vector<int> inputs;
     int beside = -1;
     std::vector<Task> tasks;
-    std::set<int> waiting, waiting_at_driver;  // Those of kWaiting, for executors and for the driver.
+    std::set<int> waiting, waiting_at_driver;  // Those of kWaiting, for executors and for the driver,
+    std::set<int> held;                        // but for those that are held.
     std::vector<int> preferred;                // Of each task; empty: all places are alike.
     std::map<int, std::set<int>> waiting_for;  // Those of `waiting` that prefer a place.
     int done = 0;

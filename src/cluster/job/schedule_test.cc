@@ -23,9 +23,16 @@ class World {
  public:
   // `prefers`: tasks of some stages would rather run at places of their own. `races`: some take long, and those of some
   // stages may be begun a second time.
-  World(uint64_t seed, bool prefers, bool races)
-      : random_(seed), prefers_(prefers), races_(races), stages_(1 + Below(6)), schedule_(MakeInputs(), 1000000) {}
+  // `pauses`: stages are brought to rest now and then.
+  World(uint64_t seed, bool prefers, bool races, bool pauses = false)
+      : random_(seed),
+        prefers_(prefers),
+        races_(races),
+        pauses_(pauses),
+        stages_(1 + Below(6)),
+        schedule_(MakeInputs(), 1000000) {}
   int raced() const { return raced_; }
+  int rests() const { return rests_; }
 
   void Run() {
     slots_[Schedule::kDriver] = 2;
@@ -52,6 +59,7 @@ class World {
         ASSERT_LT(rounds, 100000) << "stage " << stage << " never ends";
         schedule_.Tick(now_ += Below(5));
         Begin();
+        if (pauses_) Pause(stage);
         if (testing::Test::HasFatalFailure()) return;
         if (begun_.empty()) {
           ASSERT_TRUE(alive_.empty()) << "nothing is begun, and executors are idle";
@@ -94,6 +102,24 @@ class World {
 
   bool Has(int place, int stage, int task) const { return rows_.contains({place, stage, task}); }
 
+  // Between two snapshots, which find no task of the stage begun that has not run.
+  void Pause(int stage) {
+    if (held_ != stage && Below(8) == 0) {
+      held_ = stage;
+      schedule_.Hold(stage);
+      first_attempts_ = 0;
+    }
+    if (held_ != stage) return;
+    ASSERT_EQ(first_attempts_, 0) << "a task is begun although the stage is to come to rest";
+    if (!schedule_.IsAtRest(stage)) return;
+    for (int task = 0; task < tasks_[stage]; ++task)
+      ASSERT_TRUE(schedule_.HasRun(stage, task) || !was_begun_.contains({stage, task})) << "a part of it is done";
+    ++rests_;
+    held_ = -1;
+    schedule_.GoOn(stage);
+    Begin();
+  }
+
   void Begin() {
     while (const auto step = schedule_.Next()) {
       ASSERT_TRUE(step->place == Schedule::kDriver || alive_.contains(step->place));
@@ -117,6 +143,8 @@ class World {
       }
       const auto same_place = [&](const Step& other) { return other.place == step->place; };
       if (step->kind == Step::kRun) {
+        first_attempts_ += step->stage == held_ && step->attempt == 0 ? 1 : 0;
+        was_begun_.insert({step->stage, step->task});
         ASSERT_EQ(at_driver_[step->stage][step->task], step->place == Schedule::kDriver);
         const auto same_task = [&](const Step& other) {
           return other.kind == Step::kRun && other.stage == step->stage && other.task == step->task;
@@ -246,7 +274,11 @@ class World {
 
   static constexpr int64_t kRaceAfter = 12;
   std::mt19937_64 random_;
-  const bool prefers_, races_;
+  const bool prefers_, races_, pauses_;
+  int held_ = -1;
+  int first_attempts_ = 0;  // Since then.
+  int rests_ = 0;
+  std::set<std::pair<int, int>> was_begun_;
   const int stages_;
   std::vector<std::vector<int>> inputs_;
   Schedule schedule_;
@@ -274,6 +306,18 @@ TEST(ScheduleTest, RunsWhatIsReadyAndMakesAgainWhatIsLost) {
     raced += world.raced();
   }
   EXPECT_GT(raced, 1000);
+}
+
+TEST(ScheduleTest, AStageComesToRestWithTasksThatAreWholeOrUntouched) {
+  int rests = 0;
+  for (uint64_t seed = 30001; seed <= 40000; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    World world(seed, /*prefers=*/seed > 35000, /*races=*/seed % 2 == 0, /*pauses=*/true);
+    world.Run();
+    if (HasFatalFailure()) return;
+    rests += world.rests();
+  }
+  EXPECT_GT(rests, 10000);
 }
 
 // Two executors of two slots, seven tasks. The first is slow, so when the others have run it is begun again elsewhere.

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "glim/training.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
+#include "base/try.h"
+#include "client/session_parts.h"
+#include "client/training_state.h"
+#include "env/env.h"
+#include "env/path.h"
+#include "exec/checkpoints.h"
+#include "flow/graph.h"
+
+namespace glim {
+namespace {
+
+constexpr std::string_view kState = "training";
+constexpr std::string_view kNewState = "training.new";
+constexpr std::string_view kLock = "lock";
+constexpr std::string_view kSnapshot = "snapshot-";
+constexpr uint64_t kStateBytesMax = 64 << 20;
+
+bool Contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+}  // namespace
+
+class Training::Impl : public exec::Checkpoints {
+ public:
+  Impl(Session& session, TrainingOptions options)
+      : session_(session), options_(std::move(options)), env_(*session.parts().env), files_(env_.files()) {}
+
+  Result<TableHandle> CreateTable(TableSpec spec);
+  Status Run(const GraphOf& graph_of);
+  int64_t passes_done() const { return state_.passes; }
+
+  Result<std::vector<bool>> Begin(const exec::TrainingParts& parts) override;
+  bool Due() override { return env_.clock().MonotonicNanos() - last_nanos_ >= options_.every.count(); }
+  Status Take(const std::vector<bool>& done) override {
+    state_.stages[at_ - 1].done = done;
+    return TakeSnapshot();
+  }
+  void End() override {
+    std::vector<bool>& done = state_.stages[at_ - 1].done;
+    done.assign(done.size(), true);
+  }
+  Status BetweenPassesOnly(const Status& why) override;
+
+ private:
+  // Another process does the work, or nobody does.
+  bool OnlyLooks() const { return session_.on_executor() || session_.parts().options.explain; }
+  std::string PathOf(std::string_view name) const { return env::JoinPath(options_.folder, std::string(name)); }
+  std::string SnapshotOf(uint64_t number) const { return PathOf(fmt::format("{}{}", kSnapshot, number)); }
+  static std::string TableIn(const std::string& snapshot, const std::string& table) {
+    return env::JoinPath(snapshot, "table-" + table);
+  }
+  Status Words(Status status) const {
+    return status.ok() ? status : std::move(status).With(fmt::format("training in \"{}\"", options_.folder));
+  }
+
+  // With the first call.
+  Status Open();
+  Status ReadState();
+  Status WriteState();
+  Result<TableHandle> MakeTable(TableSpec spec);
+  Status RunPasses(const GraphOf& graph_of);
+  Status RunPass(const std::shared_ptr<flow::Graph>& graph);
+  Status TakeSnapshot();
+  void RemoveOldSnapshots();
+
+  Session& session_;
+  const TrainingOptions options_;
+  env::Env& env_;
+  env::FileSystem& files_;
+  bool opened_ = false;
+  Status broken_;  // Why it cannot go on.
+  std::unique_ptr<env::FileLock> lock_;
+  TrainingState state_;
+  std::map<std::string, TableHandle> tables_;
+  size_t at_ = 0;  // So many stages of the pass have begun.
+  int64_t last_nanos_ = 0;
+};
+
+Status Training::Impl::Open() {
+  if (opened_) return broken_;
+  opened_ = true;
+  const auto open = [&]() -> Status {
+    RETURN_IF_ERROR(session_.status());
+    if (options_.folder.empty()) return Status::Invalid("a training needs a folder for its snapshots");
+    if (options_.passes < 1) return Status::Invalid(fmt::format("passes are at least 1, got {}", options_.passes));
+    if (options_.every.count() < 0) return Status::Invalid("the time between snapshots is less than nothing");
+    RETURN_IF_ERROR(files_.MakeFolders(options_.folder));
+    auto lock = files_.Lock(PathOf(kLock));
+    if (lock.status().code() == Code::kUnavailable) return Status::Unavailable("another program works on it");
+    RETURN_IF_ERROR(lock.status());
+    lock_ = *std::move(lock);
+    RETURN_IF_ERROR(ReadState());
+    last_nanos_ = env_.clock().MonotonicNanos();
+    if (state_.snapshot > 0) {
+      base::LogInfo("training in \"{}\": goes on from snapshot {}, behind {} whole passes", options_.folder,
+                    state_.snapshot, state_.passes);
+    }
+    return Status::Ok();
+  };
+  broken_ = open();
+  return broken_;
+}
+
+Status Training::Impl::ReadState() {
+  const std::string path = PathOf(kState);
+  auto file = files_.OpenRandom(path);
+  if (file.status().code() == Code::kNotFound) return Status::Ok();
+  RETURN_IF_ERROR(file.status());
+  if ((*file)->size() > kStateBytesMax) return Status::Corrupt(fmt::format("\"{}\" is too large", path));
+  std::string text((*file)->size(), '\0');
+  ASSIGN_OR_RETURN(const size_t got, (*file)->ReadAt(0, text));
+  text.resize(got);
+  auto state = DecodeTrainingState(text);
+  if (!state.ok()) return std::move(state).status().With(fmt::format("\"{}\" is damaged", path));
+  state_ = *std::move(state);
+  return Status::Ok();
+}
+
+Status Training::Impl::WriteState() {
+  const std::string path = PathOf(kNewState);
+  {
+    ASSIGN_OR_RETURN(const auto file, files_.Create(path));
+    RETURN_IF_ERROR(file->Append(EncodeTrainingState(state_)));
+    RETURN_IF_ERROR(file->Sync());
+    RETURN_IF_ERROR(file->Close());
+  }
+  RETURN_IF_ERROR(files_.Rename(path, PathOf(kState)));
+  return files_.SyncFolder(options_.folder);
+}
+
+Result<TableHandle> Training::Impl::CreateTable(TableSpec spec) {
+  if (OnlyLooks()) return session_.CreateTable(std::move(spec));
+  RETURN_IF_ERROR(Words(Open()));
+  auto table = MakeTable(std::move(spec));
+  if (!table.ok()) return Words(std::move(table).status());
+  return table;
+}
+
+Result<TableHandle> Training::Impl::MakeTable(TableSpec spec) {
+  const std::string name = spec.name;
+  if (tables_.contains(name)) return Status::Invalid(fmt::format("it has a table \"{}\" already", name));
+  const bool known = Contains(state_.tables, name);
+  if (known) {
+    // Left by a program that was killed. Tasks of it may be at work yet; they must not reach the new one.
+    if (Status status = session_.DropTable(name); !status.ok() && status.code() != Code::kNotFound) return status;
+  } else {
+    if (state_.snapshot > 0) return Status::Invalid(fmt::format("its snapshot has no table \"{}\"", name));
+    auto other = session_.OpenTable(name);
+    if (other.ok()) return Status::Invalid(fmt::format("there is a table \"{}\" already, which is not its own", name));
+    if (other.status().code() != Code::kNotFound) return std::move(other).status();
+    state_.tables.push_back(name);
+    RETURN_IF_ERROR(WriteState());
+  }
+  auto table = session_.CreateTable(std::move(spec));
+  if (!table.ok()) {
+    if (!known) {
+      state_.tables.pop_back();
+      RETURN_IF_ERROR(WriteState());
+    }
+    return table;
+  }
+  if (state_.snapshot > 0) {
+    if (Status status = (*table)->Load(TableIn(SnapshotOf(state_.snapshot), name)); !status.ok()) {
+      broken_ = status;
+      return status;
+    }
+  }
+  tables_[name] = *table;
+  return table;
+}
+
+Status Training::Impl::Run(const GraphOf& graph_of) {
+  if (OnlyLooks()) {
+    ASSIGN_OR_RETURN(const auto graph, graph_of(0));
+    return session_.Run(graph, graph->EndsToRun());
+  }
+  RETURN_IF_ERROR(Words(Open()));
+  if (tables_.empty()) return Words(Status::Invalid("it makes its tables itself, and none was made"));
+  for (const std::string& name : state_.tables) {
+    if (!tables_.contains(name)) return Words(Status::Invalid(fmt::format("its table \"{}\" was not made", name)));
+  }
+  Status status = RunPasses(graph_of);
+  if (!status.ok()) {
+    broken_ = Status::Invalid("a run of it has failed; a new Training goes on from the last snapshot");
+  }
+  return status;
+}
+
+Status Training::Impl::RunPasses(const GraphOf& graph_of) {
+  while (state_.passes < options_.passes) {
+    ASSIGN_OR_RETURN(const auto graph, graph_of(state_.passes));
+    RETURN_IF_ERROR(RunPass(graph));
+    ++state_.passes;
+    state_.stages.clear();
+    if (Due() || state_.passes == options_.passes) RETURN_IF_ERROR(TakeSnapshot());
+  }
+  return Status::Ok();
+}
+
+Status Training::Impl::RunPass(const std::shared_ptr<flow::Graph>& graph) {
+  at_ = 0;
+  // Workers in step wait for each other, so none of them can be begun later than the others.
+  const bool in_step = std::any_of(tables_.begin(), tables_.end(),
+                                   [](const auto& table) { return table.second->spec().consistency != kAsync; });
+  session_.parts().checkpoints = in_step ? nullptr : this;
+  Status status = session_.Run(graph, graph->EndsToRun());
+  session_.parts().checkpoints = nullptr;
+  RETURN_IF_ERROR(std::move(status));
+  // Else it would have been cut otherwise from the beginning on.
+  if (at_ < state_.stages.size())
+    return Words(Status::Invalid("its snapshot has more steps that train than the flow; parts may count twice"));
+  return Status::Ok();
+}
+
+Result<std::vector<bool>> Training::Impl::Begin(const exec::TrainingParts& parts) {
+  const TrainingState::Stage fresh{parts.step, parts.fingerprint, std::vector<bool>(parts.count)};
+  if (at_ == state_.stages.size()) {
+    state_.stages.push_back(fresh);
+  } else {
+    const TrainingState::Stage& known = state_.stages[at_];
+    if (known.step != fresh.step || known.fingerprint != fresh.fingerprint || known.done.size() != fresh.done.size()) {
+      return Words(Status::Invalid(fmt::format(
+          "{}: its snapshot is of other data: files, steps or --partitions have changed since; with those of before it "
+          "goes on, in another folder it begins anew",
+          parts.name)));
+    }
+  }
+  return state_.stages[at_++].done;
+}
+
+Status Training::Impl::BetweenPassesOnly(const Status& why) {
+  if (!state_.stages.empty()) {
+    return Words(Status::Invalid(fmt::format(
+        "its snapshot was taken in the midst of a pass, which this flow cannot go on with: {}", why.message())));
+  }
+  base::LogInfo("training in \"{}\": snapshots are taken between passes only: {}", options_.folder, why.message());
+  return Status::Ok();
+}
+
+Status Training::Impl::TakeSnapshot() {
+  const uint64_t number = state_.snapshot + 1;
+  const std::string folder = SnapshotOf(number);
+  const auto take = [&]() -> Status {
+    RETURN_IF_ERROR(files_.RemoveAll(folder));
+    RETURN_IF_ERROR(files_.MakeFolders(folder));
+    for (const auto& [name, table] : tables_) RETURN_IF_ERROR(table->Save(TableIn(folder, name)));
+    RETURN_IF_ERROR(files_.SyncFolder(folder));
+    state_.snapshot = number;
+    return WriteState();
+  };
+  RETURN_IF_ERROR(Words(take()));
+  RemoveOldSnapshots();
+  last_nanos_ = env_.clock().MonotonicNanos();
+  return Status::Ok();
+}
+
+// What is left does no harm, but for its space.
+void Training::Impl::RemoveOldSnapshots() {
+  const auto entries = files_.List(options_.folder);
+  if (!entries.ok()) return;
+  const std::string current = fmt::format("{}{}", kSnapshot, state_.snapshot);
+  for (const env::DirectoryEntry& entry : *entries) {
+    if (entry.name.starts_with(kSnapshot) && entry.name != current) (void)files_.RemoveAll(PathOf(entry.name));
+  }
+}
+
+Training::Training(Session& session, TrainingOptions options)
+    : impl_(std::make_unique<Impl>(session, std::move(options))) {}
+Training::~Training() = default;
+
+Result<TableHandle> Training::CreateTable(TableSpec spec) { return impl_->CreateTable(std::move(spec)); }
+
+Status Training::Run(const Flow& flow) {
+  return impl_->Run([&](int64_t) { return flow.graph(); });
+}
+Status Training::Run(const Dataset& dataset) {
+  return impl_->Run([&](int64_t) { return dataset.graph(); });
+}
+Status Training::Run(const std::function<Flow(int64_t)>& flow_of) {
+  return impl_->Run([&](int64_t pass) { return flow_of(pass).graph(); });
+}
+Status Training::RunGraphs(const GraphOf& graph_of) { return impl_->Run(graph_of); }
+
+int64_t Training::passes_done() const { return impl_->passes_done(); }
+
+}  // namespace glim

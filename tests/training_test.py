@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Trainings whose processes are stopped and killed: each row counts exactly once in each pass, whatever becomes of executors in a
+run, and of the program between two snapshots.
+
+The folder with the glim binary is in GLIM_BUILD (default: build/release).
+"""
+
+import os
+import random
+import signal
+import time
+import unittest
+
+from agents_test import ClusterCase, send, wait_until
+from jobs_test import TIMEOUT_S, ScriptCase, executors_of
+
+FILES, LINES = 24, 200
+ROWS = FILES * LINES
+PASSES = 3
+
+# A table counts how often each line was pushed, in slow pieces, so that a task that is broken off has pushed a part.
+COUNT = """
+    local function count(batch)
+      local ffi = require "ffi"
+      ffi.cdef "int usleep(unsigned);"
+      local lines = batch:Column(1)
+      for first = 1, #lines, 20 do
+        local keys, ones = {}, {}
+        for i = first, math.min(first + 19, #lines) do keys[#keys + 1], ones[#ones + 1] = tonumber(lines[i]), 1 end
+        counts:Push(keys, ones):Wait()
+        ffi.C.usleep(%d)
+      end
+    end
+    """
+CHECK = """
+    local keys, low, high = {}, math.huge, 0
+    for i = 1, ROWS do keys[i] = i - 1 end
+    for _, n in ipairs(counts:Pull(keys):Get()) do low, high = math.min(low, n), math.max(high, n) end
+    print(low, high)
+    """
+
+
+def script(body, pause_us=3000):
+    head = f'local glim = require "glim"\nlocal ROWS, PASSES = {ROWS}, {PASSES}\n'
+    return head + body.replace("COUNT", COUNT % pause_us).replace("CHECK", CHECK)
+
+
+ONE_PASS = """
+    local counts = glim.table{name = "counts", keys = ROWS, type = "i64"OPTIONS}
+    COUNT
+    glim.flow("train"):TextFile("part-*"):ForEachBatch(count):Run()
+    CHECK
+    """
+PASSES_FROM_SNAPSHOTS = """
+    local training = glim.training{folder = "train", passes = PASSES, every = 0.1}
+    local counts = training:Table{name = "counts", keys = ROWS, type = "i64"}
+    COUNT
+    local flow = glim.flow("train")
+    flow:TextFile("part-*")STEPS:ForEachBatch(count)
+    training:Run(flow)
+    CHECK
+    """
+
+
+class TrainingCase:
+    def write_parts(self):
+        for number in range(FILES):
+            self.write(f"part-{number:02}", "".join(f"{number * LINES + i}\n" for i in range(LINES)))
+
+    def read_state(self):
+        try:
+            with open(os.path.join(self.folder, "train", "training")) as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+
+    def train_with_kills(self, text, kills, *options):
+        """Kills the program `kills` times, each time when there is a newer snapshot; what the last one prints."""
+        chance = random.Random(len(options) + kills)
+        within = 0
+        for _ in range(kills):
+            before = self.read_state()
+            job = self.start(text, *options)
+            wait_until("a snapshot", lambda: job.poll() is not None or self.read_state() != before)
+            time.sleep(chance.random() * 0.5)
+            self.assertIsNone(job.poll(), "it ended before it was killed: " + (job.communicate()[1] if job.poll() else ""))
+            job.send_signal(signal.SIGKILL)
+            job.communicate(timeout=TIMEOUT_S)
+            within += "stage " in self.read_state()
+        out, err = self.run_script(text, *options)
+        self.assertEqual(out.split(), [str(PASSES), str(PASSES)], err)
+        self.assertIn(f"passes {PASSES}\n", self.read_state())
+        return within
+
+
+class LocalTest(ScriptCase, TrainingCase):
+    def test_parts_of_executors_that_are_stopped_and_killed_count_once(self):
+        self.write_parts()
+        job = self.start(script(ONE_PASS.replace("OPTIONS", ""), 10000), "--on", "local:3", "--threads", "3", "--partitions", str(FILES))
+        wait_until("executors", lambda: len(executors_of(job.pid)) >= 3)
+        time.sleep(0.5)
+        executors = executors_of(job.pid)
+        send(executors[0], signal.SIGSTOP)  # Taken for lost after three seconds: what it had is another one's then.
+        send(executors[1], signal.SIGKILL)
+        time.sleep(3.5)
+        send(executors[0], signal.SIGCONT)  # What it does late has no effect.
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual((job.returncode, out.split()), (0, ["1", "1"]), err)
+        self.assertIn("what it had is done again", err)
+        self.assert_nothing_left(executors)
+
+    def test_a_training_goes_on_from_the_midst_of_a_pass(self):
+        self.write_parts()
+        for on in ("embedded", "local:2"):
+            with self.subTest(on=on):
+                os.makedirs(os.path.join(self.folder, "train"), exist_ok=True)
+                text = script(PASSES_FROM_SNAPSHOTS.replace("STEPS", ""))
+                options = ("--on", on, "--threads", "2", "--partitions", str(FILES))
+                self.assertGreater(self.train_with_kills(text, 4, *options), 0)
+                # It is done: nothing is trained again, and the table is there.
+                out = self.run_script(text, *options)[0]
+                self.assertEqual(out.split(), [str(PASSES), str(PASSES)])
+                self.assertEqual([name for name in sorted(os.listdir(os.path.join(self.folder, "train")))
+                                  if not name.startswith("snapshot-")], ["lock", "training"])
+            for root, folders, files in os.walk(os.path.join(self.folder, "train"), topdown=False):
+                for name in files:
+                    os.remove(os.path.join(root, name))
+                for name in folders:
+                    os.rmdir(os.path.join(root, name))
+
+    def test_so_does_one_whose_parts_are_partitions(self):
+        self.write_parts()
+        text = script(PASSES_FROM_SNAPSHOTS.replace("STEPS", ":Sort():RoundRobin(32)"))
+        self.assertGreater(self.train_with_kills(text, 3, "--on", "local:2", "--threads", "2"), 0)
+
+    def test_rows_that_may_be_others_are_gone_on_with_between_passes(self):
+        self.write_parts()
+        text = script(PASSES_FROM_SNAPSHOTS.replace("STEPS", ':Pipe("cat"):RoundRobin(8)'), 5000)
+        self.assertEqual(self.train_with_kills(text, 1, "--on", "local:2", "--threads", "2"), 0)
+
+    def test_executors_that_are_killed_while_snapshots_are_taken(self):
+        self.write_parts()
+        job = self.start(script(PASSES_FROM_SNAPSHOTS.replace("STEPS", "")), "--on", "local:3", "--threads", "3",
+                         "--partitions", str(FILES))
+        for _ in range(3):
+            time.sleep(0.6)
+            executors = executors_of(job.pid)
+            if executors:
+                send(executors[-1], signal.SIGKILL)
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual((job.returncode, out.split()), (0, [str(PASSES), str(PASSES)]), err)
+        self.assertIn("what it had is done again", err)
+
+    def test_mistakes_are_told(self):
+        self.write_parts()
+        text = script(PASSES_FROM_SNAPSHOTS.replace("STEPS", ""))
+        options = ("--partitions", str(FILES), "--threads", "2")
+        self.train_with_kills(text.replace("passes = PASSES", "passes = PASSES, every = 0"), 0, *options)
+        # More passes are made of what is there.
+        more = text.replace("PASSES =", "PASSES_ =").replace("passes = PASSES", "passes = 5").replace("ROWS, PASSES_ =", "ROWS, P =")
+        job = self.start(more, *options)
+        wait_until("a snapshot in a pass", lambda: "passes 3" in self.read_state() and "stage" in self.read_state())
+        job.kill()
+        job.communicate(timeout=TIMEOUT_S)
+        for wrong, words in (
+                (more.replace("part-*", "part-1*"), "files, steps or --partitions have changed"),
+                (more.replace(":ForEachBatch", ":Filter(function() return true end):ForEachBatch"), "have changed"),
+                (more.replace(":ForEachBatch", ":Cache():ForEachBatch"), "this pass fills a Cache"),
+                (more.replace('"counts"', '"others"'), 'its snapshot has no table "others"'),
+                (more.replace("every", "evry"), "evry"),
+                ('local glim = require "glim" glim.training{folder = "train"}:Run(glim.flow("f"):Range(0, 1))', "none was made"),
+                ('local glim = require "glim" glim.training{}:Table{name = "t"}', "needs a folder")):
+            with self.subTest(words=words):
+                self.assertIn(words, self.run_script(wrong, *options, expect=1)[1])
+        self.assertEqual(self.run_script(more, *options)[0].split(), ["5", "5"])
+        with open(os.path.join(self.folder, "train", "training"), "r+b") as file:
+            file.seek(20)
+            file.write(b"#")
+        self.assertIn("its checksum is wrong", self.run_script(more, *options, expect=1)[1])
+
+
+class AgentsTest(ClusterCase, TrainingCase):
+    def make_all(self):
+        self.make_cluster(2)
+        self.servers = [self.add("server", f"s{n}", "--master", self.master.address, "--memory", "1G") for n in range(2)]
+        wait_until("servers", lambda: sum(s["alive"] for s in self.status()["servers"]) == 2)
+        self.write_parts()
+
+    def test_parts_of_executors_that_are_stopped_and_killed_count_once(self):
+        self.make_all()
+        job = self.start(script(ONE_PASS.replace("OPTIONS", ", replicas = 2"), 10000), "--partitions", str(FILES))
+        wait_until("executors", lambda: all(agent.children() for agent in self.agents))
+        time.sleep(0.5)
+        stopped, killed = self.agents[0].children()[0], self.agents[1].children()[0]
+        send(stopped, signal.SIGSTOP)
+        send(killed, signal.SIGKILL)
+        time.sleep(3.5)
+        send(stopped, signal.SIGCONT)
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual((job.returncode, out.split()), (0, ["1", "1"]), err)
+        self.await_nothing_left()
+
+    def test_a_training_whose_tables_outlive_its_program_goes_on(self):
+        self.make_all()
+        text = script(PASSES_FROM_SNAPSHOTS.replace("STEPS", "").replace('"i64"', '"i64", replicas = 2'))
+        self.assertGreater(self.train_with_kills(text, 4, "--partitions", str(FILES)), 0)
+        # Somebody else's table of that name is left alone.
+        other = text.replace('"train"', '"elsewhere"', 1)
+        self.assertIn('there is a table "counts" already', self.run_script(other, "--partitions", str(FILES), expect=1)[1])
+        self.await_nothing_left()
+
+
+if __name__ == "__main__":
+    unittest.main()
