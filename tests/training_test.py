@@ -76,17 +76,20 @@ class TrainingCase:
             return ""
 
     def train_with_kills(self, text, kills, *options):
-        """Kills the program `kills` times, each time when there is a newer snapshot; what the last one prints."""
+        """Kills the program up to `kills` times, each time when there is a newer snapshot, until it ends; then runs it once more. How
+        many snapshots in the midst of a pass it went on from."""
         chance = random.Random(len(options) + kills)
         within = 0
         for _ in range(kills):
             before = self.read_state()
             job = self.start(text, *options)
             wait_until("a snapshot", lambda: job.poll() is not None or self.read_state() != before)
-            time.sleep(chance.random() * 0.5)
-            self.assertIsNone(job.poll(), "it ended before it was killed: " + (job.communicate()[1] if job.poll() else ""))
-            job.send_signal(signal.SIGKILL)
-            job.communicate(timeout=TIMEOUT_S)
+            time.sleep(chance.random() * 0.3)
+            job.send_signal(signal.SIGKILL)  # Does nothing to one that has ended: machines differ in how far it gets.
+            err = job.communicate(timeout=TIMEOUT_S)[1]
+            self.assertIn(job.returncode, (0, -signal.SIGKILL), err)
+            if job.returncode == 0:
+                break
             within += "stage " in self.read_state()
         out, err = self.run_script(text, *options)
         self.assertEqual(out.split(), [str(PASSES), str(PASSES)], err)
