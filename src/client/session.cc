@@ -454,8 +454,7 @@ Status RunPlan(const plan::Plan& plan, const exec::RunnerOptions& options, const
     driver.key = launcher->key();
     driver.launch = [launcher](const auto& at_work) { return launcher->Launch(at_work); };
     driver.host = parts->env->machine().name;
-    engine::AgentLauncher* agents = parts->slurm != nullptr ? parts->slurm->agents() : parts->agents.get();
-    if (agents != nullptr) {
+    if (engine::AgentLauncher* agents = parts->AgentLauncher(); agents != nullptr) {
       driver.report = [agents](const auto& job) { return agents->Report(job); };
       driver.add_to_log = [agents](const std::string& job, uint64_t from, std::string text) {
         return agents->AddToLog(job, from, std::move(text));

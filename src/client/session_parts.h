@@ -27,6 +27,12 @@
 namespace glim {
 
 struct Session::Parts {
+  ~Parts() {  // The driver of jobs waits for its threads, and they for what they ask the master.
+    if (AgentLauncher() != nullptr) AgentLauncher()->GiveUp();
+  }
+  // Who starts executors on agents, if somebody does.
+  engine::AgentLauncher* AgentLauncher() const { return slurm != nullptr ? slurm->agents() : agents.get(); }
+
   SessionOptions options;
   Status status;
   std::vector<std::string> arguments;

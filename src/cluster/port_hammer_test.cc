@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <array>
 #include <atomic>
 #include <fstream>
 #include <memory>
@@ -313,6 +314,31 @@ TEST_F(PortHammerTest, WrongKeysRolesAndVersionsAreRefusedOnEachPort) {
     EXPECT_THAT(raw.ReceiveAll(), HasSubstr("the client speaks version 9 of the protocol"));
   }
   ExpectAlive();
+}
+
+// Whoever ends a program need not wait for what its threads ask a master that says nothing.
+TEST(ClusterClient, QuestionsThatAreGivenUpEnd) {
+  net::EventLoop loop;
+  net::TransportOptions options = net::TestOptions();
+  options.messages = &param::ClusterMessages();
+  const auto mute = net::MakeTcpTransport(loop, options);
+  const auto listener = mute->Listen("127.0.0.1:0", [](const auto&) { return std::make_shared<net::Recorder>(); });
+  ASSERT_TRUE(listener.ok()) << listener.status().message();
+  const auto env = env::MakePosixEnv();
+  param::ClusterClient client(*env, {.master = (*listener)->address()});
+  constexpr int kThreads = 3;
+  std::array<Status, kThreads> statuses;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&, i] {
+      env->clock().SleepFor(i * 30'000'000);  // The last one asks when it is over.
+      statuses[i] = client.Ping();
+    });
+  }
+  env->clock().SleepFor(45'000'000);
+  client.GiveUp();
+  for (std::thread& thread : threads) thread.join();
+  for (const Status& status : statuses) EXPECT_EQ(status.code(), Code::kCancelled) << status.message();
 }
 
 // All types of messages, each sent with each role by a client that does not ask itself whether it may.

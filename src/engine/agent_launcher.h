@@ -52,6 +52,8 @@ class AgentLauncher final : public Launcher {
   bool Report(const param::JobStatus& job);
   // Adds to the log that the master keeps of a job; up to where it need not come again. Thread: any.
   Result<uint64_t> AddToLog(const std::string& job, uint64_t from, std::string text);
+  // From here on the master is asked nothing, and what is asked of it ends; the program is at its end.
+  void GiveUp() { master_.GiveUp(); }
   std::shared_ptr<const net::Key> key() const override { return options_.key; }
 
  private:

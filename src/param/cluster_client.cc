@@ -41,6 +41,8 @@ ClusterClient::ClusterClient(env::Env& env, ClusterClientOptions options)
 
 ClusterClient::~ClusterClient() { network_->Stop(); }
 
+void ClusterClient::GiveUp() { network_->Stop(); }
+
 Status ClusterClient::Ping() { return network_->Ask<TableAnswer>(TableQuery{}).status(); }
 
 Result<StatusAnswer> ClusterClient::DescribeCluster() { return network_->Ask<StatusAnswer>(StatusQuery{}); }

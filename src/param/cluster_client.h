@@ -63,6 +63,9 @@ class ClusterClient final : public TableStore {
   Result<JobLog> ReadJobLog(const std::string& id, uint64_t from);
   // kNotFound when no such job runs.
   Status CancelJob(const std::string& id);
+  // Ends what other threads ask, and refuses what they will, with kCancelled: so that nobody waits at the end of a
+  // program for a master that is down. The destructor and this: one thread.
+  void GiveUp();
   // spec.shards == 0: 16. Waits for some seconds until there are as many servers as replicas.
   Result<TableHandle> CreateTable(TableSpec spec) override;
   Result<TableHandle> OpenTable(const std::string& name, std::optional<ValueType> value_type = std::nullopt) override;

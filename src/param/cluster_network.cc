@@ -85,6 +85,7 @@ ClusterNetwork::ClusterNetwork(env::Env& env, ClusterClientOptions options)
 }
 
 void ClusterNetwork::Stop() {
+  if (loop_ == nullptr) return;
   // A courtesy: what does not get out at once is forgotten by the shards in time.
   constexpr int64_t kCloseNanos = 100'000'000;
   const auto sent = std::make_shared<std::atomic<size_t>>(0);
@@ -98,6 +99,7 @@ void ClusterNetwork::Stop() {
   loop_->Call([this] {
     stopped_ = true;
     timer_.reset();
+    for (auto& [request, asked] : std::exchange(asked_, {})) asked.answered(Status::Cancelled("the client is gone"));
   });
   transport_.reset();
   {
@@ -108,7 +110,6 @@ void ClusterNetwork::Stop() {
   loop_.reset();  // And with it what was posted.
   // They hold the network, and it them.
   for (const auto& [id, table] : std::exchange(tables_, {})) table->Cancel();
-  for (auto& [request, asked] : std::exchange(asked_, {})) asked.answered(Status::Cancelled("the client is gone"));
 }
 
 Status ClusterNetwork::Post(std::function<void()> work) {
