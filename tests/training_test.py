@@ -41,7 +41,7 @@ CHECK = """
     """
 
 
-def script(body, pause_us=3000):
+def script(body, pause_us=6000):
     head = f'local glim = require "glim"\nlocal ROWS, PASSES = {ROWS}, {PASSES}\n'
     return head + body.replace("COUNT", COUNT % pause_us).replace("CHECK", CHECK)
 
