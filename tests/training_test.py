@@ -113,6 +113,42 @@ class LocalTest(ScriptCase, TrainingCase):
         self.assertIn("what it had is done again", err)
         self.assert_nothing_left(executors)
 
+    def test_rows_are_pulled_ahead(self):
+        """Each task has two pulls under way at the end of its rows, and all the time; futures are also left alone."""
+        text = """
+            local glim = require "glim"
+            local weights = glim.table{name = "weights", keys = 1000, type = "f32"}
+            local sums = glim.table{name = "sums", keys = 1, type = "i64"}
+            local keys, values = {}, {}
+            for i = 1, 1000 do keys[i], values[i] = i - 1, i end
+            weights:Push(keys, values):Wait()
+            weights:Pull(keys) weights:PullRange(0, 1000) weights:Pull{1000}
+            local function train(batch)
+              local waiting, sum = {}, 0
+              local function add()
+                local got = table.remove(waiting, 1):Get()
+                for i = 1, #got do sum = sum + got[i] end
+              end
+              local numbers = batch:Column(1)
+              for first = 1, #numbers, 50 do
+                local asked = {}
+                for i = first, math.min(first + 49, #numbers) do asked[#asked + 1] = numbers[i] % 1000 end
+                waiting[#waiting + 1] = weights:Pull(asked)
+                if #waiting > 2 then add() end
+              end
+              while #waiting > 0 do add() end
+              sums:Push({0}, {sum}):Wait()
+            end
+            glim.flow("train"):Range(0, 20000):RoundRobin(5):ForEachBatch(train):Run()
+            print(sums:Pull{0}:Get()[1], #weights:PullRange(0, 1000):Wait():Get(), pcall(function() weights:Pull{1000}:Get() end))
+            """
+        wanted = f"{20 * 500 * 1001}\t1000\tfalse\t"
+        for on in ("embedded", "local:2"):
+            with self.subTest(on=on):
+                out = self.run_script(text, "--on", on)[0]
+                self.assertTrue(out.startswith(wanted), out)
+                self.assertIn('"weights": key 1000 is out of range', out)
+
     def test_a_training_goes_on_from_the_midst_of_a_pass(self):
         self.write_parts()
         for on in ("embedded", "local:2"):

@@ -3,6 +3,10 @@
 
 #include <fmt/core.h>
 
+#include <functional>
+#include <memory>
+#include <utility>
+
 #include "base/try.h"
 #include "glim/session.h"
 #include "param/doubles.h"
@@ -36,10 +40,22 @@ class SharedTable : public udf::SharedObject {
   TableHandle table_;
 };
 
-// The values of a Pull, or none.
+// What a Pull or a Push gives.
 struct Future {
   Status status;
-  std::vector<double> values;
+  std::vector<double> values;  // Of a Pull.
+  // Of a Pull that is under way: waits for it. Null when the above are what became of it.
+  std::function<Result<std::vector<double>>()> wait = nullptr;
+
+  void Settle() {
+    if (wait == nullptr) return;
+    auto pulled = std::exchange(wait, nullptr)();
+    if (pulled.ok()) {
+      values = *std::move(pulled);
+    } else {
+      status = std::move(pulled).status();
+    }
+  }
 };
 
 Result<TableHandle> Self(lua_State* L) {
@@ -108,10 +124,17 @@ Result<int> PushPulled(lua_State* L, Result<std::vector<double>> values) {
   return PushFuture(L, {Status::Ok(), *std::move(values)});
 }
 
+// The script goes on while servers answer.
+Result<int> PushPulled(lua_State* L, glim::Future<std::vector<double>> values) {
+  if (values.ready()) return PushPulled(L, std::move(values).Get());
+  const auto shared = std::make_shared<glim::Future<std::vector<double>>>(std::move(values));
+  return PushFuture(L, {.wait = [shared] { return std::move(*shared).Get(); }});
+}
+
 Result<int> Pull(lua_State* L) {
   ASSIGN_OR_RETURN(const TableHandle table, Self(L));
   ASSIGN_OR_RETURN(const std::vector<Key> keys, ToKeys(L, 2));
-  return PushPulled(L, table->PullDoubles(keys).Get());
+  return PushPulled(L, table->PullDoubles(keys));
 }
 
 Result<int> PushPull(lua_State* L) {
@@ -128,11 +151,12 @@ Result<int> PullNumbers(lua_State* L, const TableHandle& table, const char* what
   if (values > kListMax) {
     return Status::Invalid(fmt::format("{}: {} values are more than a list may have ({})", what, values, kListMax));
   }
-  std::vector<std::byte> bytes(values * ValueBytes(table->spec().value_type));
-  if (Status status = request(std::span<std::byte>(bytes)).Wait(); !status.ok()) {
-    return PushFuture(L, {std::move(status), {}});
-  }
-  return PushFuture(L, {Status::Ok(), param::DoublesOfBytes(table->spec().value_type, bytes)});
+  const ValueType type = table->spec().value_type;
+  std::vector<std::byte> bytes(values * ValueBytes(type));
+  const std::span<std::byte> out(bytes);
+  return PushPulled(L, request(out).With(std::move(bytes)).Map([type](const std::vector<std::byte>& got) {
+    return param::DoublesOfBytes(type, got);
+  }));
 }
 
 // Hands the list at `index` to `request` as the table's values.
@@ -201,6 +225,7 @@ constexpr const char* kPullColumns = "PullColumns";
 
 Result<int> Wait(lua_State* L) {
   ASSIGN_OR_RETURN(Future * future, ToObject<Future>(L, 1, kFuture, "a method of a future"));
+  future->Settle();
   RETURN_IF_ERROR(future->status);
   lua_settop(L, 1);
   return 1;
@@ -208,6 +233,7 @@ Result<int> Wait(lua_State* L) {
 
 Result<int> Get(lua_State* L) {
   ASSIGN_OR_RETURN(Future * future, ToObject<Future>(L, 1, kFuture, "a method of a future"));
+  future->Settle();
   RETURN_IF_ERROR(future->status);
   lua_createtable(L, static_cast<int>(future->values.size()), 0);
   for (size_t i = 0; i < future->values.size(); ++i) {
