@@ -33,6 +33,9 @@ ROWS = [
     ("probe_ping_pong", "plain sockets, ping-pong of 64 bytes", "us"),
     ("tcp_one_key", "Glim over TCP, a thread pulls one key", "us"),
     ("shm_one_key", "Glim over shared memory, a thread pulls one key", "us"),
+    ("pinned_probe_ping_pong", "plain sockets, ping-pong, all on one core", "us"),
+    ("pinned_tcp_one_key", "Glim over TCP, one key, all on one core", "us"),
+    ("pinned_shm_one_key", "Glim over shared memory, one key, all on one core", "us"),
     ("tcp_push_1", "Glim over TCP, pushes of 100,000 keys", "M keys/s"),
     ("tcp_pull_1", "Glim over TCP, pulls of 100,000 keys", "M keys/s"),
     ("shm_push_1", "Glim over shared memory, pushes of 100,000 keys", "M keys/s"),
@@ -48,6 +51,8 @@ MARKS = [
     ("dense pushes over shared memory, of copies through a ring", "shm_dense", "probe_ring", 0.6),
     ("one key over TCP, of a TCP ping-pong", "tcp_one_key", "probe_ping_pong", -2),
     ("one key over shared memory, of a TCP ping-pong", "shm_one_key", "probe_ping_pong", -2),
+    ("one key over TCP, of a TCP ping-pong, all on one core", "pinned_tcp_one_key", "pinned_probe_ping_pong", -2),
+    ("one key over shared memory, of a TCP ping-pong, all on one core", "pinned_shm_one_key", "pinned_probe_ping_pong", -2),
     ("sparse pushes over shared memory, M keys/s", "shm_push_1", None, 20),
     ("sparse pulls over shared memory, M keys/s", "shm_pull_1", None, 20),
     ("pushes to two replicas, of those to one", "shm_push_2", "shm_push_1", 0.45),
@@ -56,10 +61,14 @@ MARKS = [
 
 def measure(rounds):
     values = {}
-    output = subprocess.run([os.path.join(BUILD, "param_bench"), "--rounds", str(rounds)], check=True, capture_output=True, text=True).stdout
-    for line in output.splitlines():
-        name, value = line.split()
-        values.setdefault(name, []).append(float(value))
+    bench = [os.path.join(BUILD, "param_bench"), "--rounds", str(rounds)]
+    # On one core no wake-up has to wait for another one to come out of its sleep, which takes what the kernel and chance make of it.
+    core = {min(os.sched_getaffinity(0))}
+    for prefix, options, pin in (("", [], None), ("pinned_", ["--only", "one_key"], lambda: os.sched_setaffinity(0, core))):
+        output = subprocess.run(bench + options, check=True, capture_output=True, text=True, preexec_fn=pin).stdout
+        for line in output.splitlines():
+            name, value = line.split()
+            values.setdefault(prefix + name, []).append(float(value))
     return {name: {"median": statistics.median(found), "min": min(found), "max": max(found)} for name, found in values.items()}
 
 
@@ -81,7 +90,7 @@ def chart(results):
     for name, words, unit in ROWS:
         median = results[name]["median"]
         width = max(1.0, bar * median / largest[unit])
-        colour = "#b8b8b8" if name.startswith("probe") else "#2a6fb0"
+        colour = "#b8b8b8" if "probe" in name else "#2a6fb0"
         pieces.append(f'<text x="{label - 8}" y="{y + 13}" text-anchor="end">{html.escape(words)}</text>'
                       f'<rect x="{label}" y="{y + 2}" width="{width:.1f}" height="{row - 4}" fill="{colour}"/>'
                       f'<text x="{label + width + 6:.1f}" y="{y + 13}">{median:.3g} {unit}</text>')
