@@ -119,7 +119,6 @@ class PartitionsTest(unittest.TestCase):
         self.assertGreater(tally["acknowledged"], 1000)
         self.assertEqual(tally["refused"], 0, f"seed {seed}: {tally}")
 
-
     @unittest.skipUnless(can_make_hosts(), "network namespaces cannot be made here")
     def test_shards_go_on_while_a_link_between_two_servers_stays_cut(self):
         self.addCleanup(Hosts.remove_hosts)
@@ -128,6 +127,9 @@ class PartitionsTest(unittest.TestCase):
             cluster.cut_for_good(1, 2)
             cluster.start_client(15)
             (client,) = cluster.clients.values()
+            kill_ledger.wait_until(lambda: [1, 2] in cluster.status().get("cuts", []), "word of the cut", cluster.tell)
+            self.assertIn("servers 1 and 2 do not reach each other\n",
+                          cluster.call(kill_ledger.GLIM, "status", "--master", cluster.address, "--key", cluster.key))
             self.assertEqual(client.wait(kill_ledger.WAIT_S), 0)
             ledger = os.path.join(folder, "1.ledger")
             check = [os.path.join(kill_ledger.BUILD, "ledger_client"), "check", cluster.address, cluster.key, ledger]
