@@ -18,6 +18,7 @@ local other = flow:Rows{{1, 2}}
 local table_of = glim.table{name = "t"}
 local future = table_of:Pull{1}
 local worker = glim.table{name = "of-workers"}:Join{worker = 0, workers = 1}
+local training = glim.training{folder = "training"}
 local function f(...) return ... end
 
 -- What each call takes at most; `options` is which argument is a table of options. "fields": any number of fields;
@@ -55,11 +56,12 @@ local calls = {
   }},
   {"a worker", worker, {Push = {{1}, {1}}, Pull = {{1}}, Clock = {}, Barrier = {}, Leave = {}}},
   {"a future", future, {Wait = {}, Get = {}}},
+  {"a training", training, {Table = {{name = "v"}, options = 1}, Run = {flow}, PassesDone = {}}},
   {"glim", nil, {
     flow = {"name"}, file = {"a"}, field = {fields = 1}, on = {fields = 1}, order_by = {1, glim.descending}, glob = {"*", {}, options = 2}, counter = {"a"},
     csv = {"a", {}, options = 2}, tsv = {"a", {}, options = 2}, json_lines = {"a", {}, options = 2}, fixed_width = {"a", {widths = {1}}, options = 2},
     add = {}, assign = {}, min = {}, max = {}, sgd = {{}, options = 1}, adagrad = {{}, options = 1}, adam = {{}, options = 1}, ftrl = {{}, options = 1},
-    table = {{name = "u"}, options = 1}, open_table = {"t"}, load_table = {"folder", "name"}, list_tables = {}, seconds = {}, quantiles = "any",
+    table = {{name = "u"}, options = 1}, open_table = {"t"}, load_table = {"folder", "name"}, training = {{folder = "b"}, options = 1}, list_tables = {}, seconds = {}, quantiles = "any",
   }},
 }
 -- Those that functions of a flow may call, where there is no time to count what they are given.
