@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each header compiles alone, so that nobody has to know what to include before it.
 
-A header is compiled as the only include of an empty file (1 to 3 s each). What was good is remembered in build/headers.json under
+A header that a source file includes before anything else is compiled alone by the build. Any other is compiled here as the only include of an
+empty file (1 to 3 s each). What was good is remembered in build/headers.json under
 a hash of the compiler, its flags and every project file that the compilation read; a second run compiles only what changed.
 Include paths of libraries come from the pkg_check_modules lines of CMakeLists.txt.
 """
@@ -25,7 +26,9 @@ CACHE = "build/headers.json"
 def problems(tree, jobs=2, compiler=None):
     compiler = compiler or os.environ.get("CXX", "g++")
     flags = ["-std=c++20", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Iinclude", "-Isrc"] + _library_flags(tree)
-    headers = [p for p in tree.paths() if p.endswith(".h") and p.startswith(("include/", "src/"))]
+    first = _first_includes(tree)
+    headers = [p for p in tree.paths()
+               if p.endswith(".h") and p.startswith(("include/", "src/")) and re.sub(r"^(include|src)/", "", p) not in first]
     version = subprocess.run([compiler, "--version"], stdout=subprocess.PIPE, check=True).stdout
     salt = version + "\0".join(flags).encode()
     good = _load(tree)
@@ -42,6 +45,17 @@ def problems(tree, jobs=2, compiler=None):
             good[header] = {"reads": reads, "key": _key(tree, salt, reads)}
     _save(tree, {h: good[h] for h in headers if h in good})
     return found
+
+
+def _first_includes(tree):
+    """What the build's source files include first, by the name that stands there."""
+    firsts = set()
+    for path in tree.paths():
+        if path.startswith("src/") and path.endswith(".cc"):
+            include = re.search(r"(?m)^#include (.*)$", tree.read(path))
+            if include and include.group(1).startswith('"'):
+                firsts.add(include.group(1).strip('"'))
+    return firsts
 
 
 def _compile(tree, compiler, flags, header):

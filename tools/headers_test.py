@@ -27,6 +27,12 @@ class Headers(TreeTest):
             "src/base/fine.cc": '#include <string>\n#include "base/wrong.h"\n',
         }, "src/base/wrong.h:0: does not compile alone")
 
+    def test_a_header_that_is_included_first_is_left_to_the_build(self):
+        self.assert_good({
+            "src/base/wrong.h": "#pragma once\ninline std::string f() { return {}; }\n",
+            "src/base/wrong.cc": '// A comment.\n#include "base/wrong.h"\n\n#include <string>\n',
+        })
+
     def test_a_warning_counts(self):
         self.assert_caught({"src/base/wrong.h": "#pragma once\ninline int f() { int unused; return 1; }\n"}, "unused")
 
