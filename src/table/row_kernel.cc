@@ -283,16 +283,20 @@ size_t FindAbove(std::span<const std::byte> values, V largest) {
   const size_t count = values.size() / sizeof(V);
   constexpr Bits kMagnitude = std::numeric_limits<Bits>::max() >> 1;
   constexpr size_t kBlock = 1024;
-  for (size_t begin = 0; begin < count; begin += kBlock) {
-    size_t end = std::min(count, begin + kBlock);
-    Bits most = 0;
-    for (size_t i = begin; i < end; ++i) most = std::max<Bits>(most, bits[i] & kMagnitude);
-    if (most <= limit) continue;
-    for (size_t i = begin; i < end; ++i) {
-      if ((bits[i] & kMagnitude) > limit) return i;
-    }
+  // The sum has its top bit when the magnitude is above the limit. Sums and ors are what the oldest processors have for
+  // several values at once, unlike a maximum; a block has a fixed size so that the compiler takes them.
+  const Bits to_top = kMagnitude - limit;
+  const auto bad_in = [&](size_t begin, size_t end) {
+    while (begin < end && (bits[begin] & kMagnitude) <= limit) ++begin;
+    return begin;
+  };
+  size_t begin = 0;
+  for (; begin + kBlock <= count; begin += kBlock) {
+    Bits above = 0;
+    for (size_t i = 0; i < kBlock; ++i) above |= (bits[begin + i] & kMagnitude) + to_top;
+    if (above > kMagnitude) return bad_in(begin, begin + kBlock);
   }
-  return count;
+  return bad_in(begin, count);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -215,6 +216,34 @@ TEST(FindBadValue, FindsTheFirstAnywhereInALongPush) {
       EXPECT_EQ(BadAt<double>(Add{}, values), at);
     }
   }
+}
+
+// Each value beside the limit of its rule, in a whole block and behind the last one.
+template <class V, class Bits>
+void FindsWhatIsBesideTheLimit(UpdateRule rule, V largest) {
+  const Bits limit = std::bit_cast<Bits>(largest);
+  for (const size_t size : {size_t{1024}, size_t{1500}}) {
+    for (const size_t at : {size_t{0}, size_t{777}, size - 1}) {
+      for (const Bits sign : {Bits{0}, Bits{Bits{1} << (sizeof(Bits) * 8 - 1)}}) {
+        std::vector<V> values(size, largest);
+        values[at] = std::bit_cast<V>(Bits{limit | sign});
+        EXPECT_EQ(BadAt<V>(rule, values), size);
+        values[at] = std::bit_cast<V>(Bits{(limit + 1) | sign});
+        EXPECT_EQ(BadAt<V>(rule, values), at);
+        values[at] = std::bit_cast<V>(std::numeric_limits<Bits>::max());
+        EXPECT_EQ(BadAt<V>(rule, values), at);
+      }
+    }
+  }
+}
+
+TEST(FindBadValue, TheLimitItselfIsGood) {
+  FindsWhatIsBesideTheLimit<float, uint32_t>(Assign{}, std::numeric_limits<float>::infinity());
+  FindsWhatIsBesideTheLimit<float, uint32_t>(Add{}, std::numeric_limits<float>::max());
+  FindsWhatIsBesideTheLimit<float, uint32_t>(Adam{}, 0x1p63f);
+  FindsWhatIsBesideTheLimit<double, uint64_t>(Assign{}, std::numeric_limits<double>::infinity());
+  FindsWhatIsBesideTheLimit<double, uint64_t>(Add{}, std::numeric_limits<double>::max());
+  FindsWhatIsBesideTheLimit<double, uint64_t>(Adam{}, 0x1p511);
 }
 
 }  // namespace
