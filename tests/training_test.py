@@ -113,6 +113,45 @@ class LocalTest(ScriptCase, TrainingCase):
         self.assertIn("what it had is done again", err)
         self.assert_nothing_left(executors)
 
+    # Whoever makes the folder first is alive, and does not go on with its part before another one pushes what it was to push. That one
+    # does not go on, either, before the first one was refused and has ended with an error.
+    SLOW = """
+        local glim = require "glim"
+        local ROWS = ROW_COUNT
+        local counts = glim.table{name = "counts", keys = ROWS, type = "i64"}
+        local function count(batch)
+          local ffi = require "ffi"
+          ffi.cdef "int mkdir(const char *, unsigned); int access(const char *, int); int usleep(unsigned);"
+          local lines = batch:Column(1)
+          local mine = "slow-" .. lines[1]
+          local slow = ffi.C.mkdir("slow", 448) == 0 and ffi.C.mkdir(mine, 448) == 0
+          local second = not slow and ffi.C.access(mine, 0) == 0
+          for first = 1, #lines, 20 do
+            local keys, ones = {}, {}
+            for i = first, math.min(first + 19, #lines) do keys[#keys + 1], ones[#ones + 1] = tonumber(lines[i]), 1 end
+            while slow and first == 41 and counts:Pull{keys[1]}:Get()[1] == 0 do ffi.C.usleep(20000) end
+            while second and first == 61 and ffi.C.access("refused", 0) ~= 0 do ffi.C.usleep(20000) end
+            local ok, message = pcall(function() counts:Push(keys, ones):Wait() end)
+            if slow then print(first, ok, message) end
+            if not ok then ffi.C.mkdir("refused", 448) error(message) end
+            if second and first == 61 then ffi.C.usleep(500000) end
+          end
+        end
+        glim.flow("train"):TextFile("part-*"):ForEachBatch(count):Run()
+        CHECK
+        """
+
+    def test_a_part_that_an_executor_is_slow_with_is_begun_elsewhere(self):
+        self.write_parts()
+        job = self.start(self.SLOW.replace("ROW_COUNT", str(ROWS)).replace("CHECK", CHECK),
+                         "--on", "local:3", "--threads", "3", "--partitions", str(FILES))
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        lines = out.splitlines()
+        self.assertEqual((job.returncode, lines[:2], lines[-1]), (0, ["1\ttrue\tnil", "21\ttrue\tnil"], "1\t1"), out + err)
+        # What it brings late is refused, and that is no error of its function.
+        self.assertTrue(lines[2].startswith("41\tfalse\t"), out)
+        self.assertEqual(len(lines), 4, out)
+
     def test_rows_are_pulled_ahead(self):
         """Each task has two pulls under way at the end of its rows, and all the time; futures are also left alone."""
         text = """

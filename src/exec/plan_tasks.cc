@@ -541,6 +541,18 @@ Status PlanTasks::RunToEnd(StageRun* run, int task, const TaskRun& of) {
   return RunChain(run, task, of, &reading, end, nullptr);
 }
 
+template <class FeedInto>
+Status PlanTasks::FeedThrough(const Chain& chain, const FeedInto& feed, BatchOutput* end,
+                              exchange::PartitionWriter* writer) {
+  for (size_t i = chain.size(); i-- > 0;) {
+    BatchOutput* next = i + 1 < chain.size() ? static_cast<BatchOutput*>(chain[i + 1].get()) : end;
+    RETURN_IF_ERROR(chain[i]->Open(next));
+  }
+  RETURN_IF_ERROR(feed(chain.empty() ? end : static_cast<BatchOutput*>(chain[0].get())));
+  for (const auto& op : chain) RETURN_IF_ERROR(op->Finish());
+  return writer != nullptr ? writer->Finish() : Status::Ok();
+}
+
 // Reads the task's rows and pushes what the operators give into `end`, which is `writer` when there is one.
 Status PlanTasks::RunChain(StageRun* run, int task, const TaskRun& of, Reading* reading, BatchOutput* end,
                            exchange::PartitionWriter* writer) {
@@ -549,17 +561,13 @@ Status PlanTasks::RunChain(StageRun* run, int task, const TaskRun& of, Reading* 
   Chain chain;
   RETURN_IF_ERROR(MakeChain(*run, task, &context, &reading->split, &pushing, &chain));
   const auto feed = [&](BatchOutput* head) { return Feed(run, task, of, reading, head); };
-  if (options_.taps) {
-    RETURN_IF_ERROR(RunTapped(run, task, chain, feed, end, writer, of.result));
-  } else {
-    for (size_t i = chain.size(); i-- > 0;) {
-      BatchOutput* next = i + 1 < chain.size() ? static_cast<BatchOutput*>(chain[i + 1].get()) : end;
-      RETURN_IF_ERROR(chain[i]->Open(next));
-    }
-    RETURN_IF_ERROR(feed(chain.empty() ? end : static_cast<BatchOutput*>(chain[0].get())));
-    for (const auto& op : chain) RETURN_IF_ERROR(op->Finish());
-    if (writer != nullptr) RETURN_IF_ERROR(writer->Finish());
+  const Status fed = options_.taps ? RunTapped(run, task, chain, feed, end, writer, of.result)
+                                   : FeedThrough(chain, feed, end, writer);
+  // An attempt that a later one has shut out is no error of the function, which saw its push fail.
+  for (const auto& tables : pushing.tables) {
+    if (Status failure = tables->failure(); failure.code() == Code::kStale) return failure;
   }
+  RETURN_IF_ERROR(fed);
   // An attempt in which a push failed must not pass for whole, also when a function did not look.
   for (const auto& tables : pushing.tables) RETURN_IF_ERROR(tables->failure());
   of.result->counters.Add(context.counters());

@@ -158,6 +158,9 @@ class PlanTasks {
   Status RunToEnd(StageRun* run, int task, const TaskRun& of);
   Status RunChain(StageRun* run, int task, const TaskRun& of, Reading* reading, BatchOutput* end,
                   exchange::PartitionWriter* writer);
+  template <class FeedInto>
+  static Status FeedThrough(const Chain& chain, const FeedInto& feed, BatchOutput* end,
+                            exchange::PartitionWriter* writer);
   static int64_t CountKeepers(const StageRun& run);
   int64_t MemoryShare(const StageRun& run) const;
   bool GivesRuns(const StageRun& run) const;

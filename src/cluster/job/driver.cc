@@ -228,7 +228,7 @@ class JobDriver::Impl::JobRun {
     if (stages_[stage].output.kind == plan::ExchangeKind::kNone) schedule_.GivesNoRows(stage);
     if (!spread_.at_driver[stage] && !spread_.repeats[stage].once.empty())
       schedule_.RunOnce(stage, spread_.repeats[stage].once);
-    if (MayRace(stage)) schedule_.MayRace(stage, kStragglerNanos);
+    if (MayRace(stage)) schedule_.MayRace(stage, kStragglerNanos, spread_.repeats[stage].pushes ? 4 : 2);
     first_ = {};
     if (stages_[stage].output.kind != plan::ExchangeKind::kBroadcast && stages_[stage].input >= 0 &&
         stages_[stages_[stage].input].output.kind == plan::ExchangeKind::kKeep) {
@@ -335,16 +335,19 @@ class JobDriver::Impl::JobRun {
   }
 
   // Whoever is slow may be overtaken by a second attempt, unless it can be noticed that there were two: by other rows
-  // than the first would have given, by a table, or by whatever a function does that is called for its effects.
+  // than the first would have given, or by whatever a function does that is called for its effects. Tables do not
+  // notice, but what a stage gives besides pushing may depend on what it pulled.
   bool MayRace(int stage) const {
     const plan::Repeat& repeat = spread_.repeats[stage];
-    return !spread_.at_driver[stage] && stages_[stage].output.kind != plan::ExchangeKind::kNone && !repeat.pushes &&
-           repeat.once.empty() && repeat.rows != plan::Again::kOther && !HasEffects(stage);
+    const bool gives_rows = stages_[stage].output.kind != plan::ExchangeKind::kNone;
+    if (spread_.at_driver[stage] || !repeat.once.empty() || HasEffects(stage)) return false;
+    return repeat.pushes ? !gives_rows : gives_rows && repeat.rows != plan::Again::kOther;
   }
   bool HasEffects(int stage) const {
     const auto has = [&](const plan::Operator& op) {
-      const auto* function = std::get_if<flow::FunctionStep>(&spread_.plan.graph->steps()[op.step].body);
-      return function != nullptr &&
+      const flow::Step& step = spread_.plan.graph->steps()[op.step];
+      const auto* function = std::get_if<flow::FunctionStep>(&step.body);
+      return function != nullptr && !exec::CapturesTable(step) &&
              (function->role == FunctionRole::kForEach || function->role == FunctionRole::kForEachBatch);
     };
     return std::any_of(stages_[stage].operators.begin(), stages_[stage].operators.end(), has) ||

@@ -83,9 +83,10 @@ void Schedule::Prefer(int stage, std::vector<int> places) {
   for (const int task : s.waiting) s.waiting_for[s.preferred[task]].insert(task);
 }
 
-void Schedule::MayRace(int stage, int64_t after) {
+void Schedule::MayRace(int stage, int64_t after, int medians) {
   CHECK(stages_[stage].once.empty());
   stages_[stage].race_after = after;
+  stages_[stage].race_medians = medians;
 }
 
 void Schedule::Hold(int stage) {
@@ -272,9 +273,9 @@ std::optional<Schedule::Step> Schedule::Next() {
 
 std::optional<Schedule::Step> Schedule::Race(int stage) {
   Stage& s = stages_[stage];
-  if (!s.race_after || 2 * s.done < static_cast<int>(s.tasks.size())) return std::nullopt;
+  if (!s.race_after || s.took.size() < s.since.size()) return std::nullopt;
   for (const auto& [begun, task] : s.since) {  // Those at work for longest first.
-    if (now_ - begun <= *s.race_after || now_ - begun <= 2 * MedianOf(s)) break;
+    if (now_ - begun <= *s.race_after || now_ - begun <= s.race_medians * MedianOf(s)) break;
     for (const auto& [unused, number] : free_) {
       const Task& t = s.tasks[task];
       if (number == t.place || number == t.avoid || !IsFree(s, stage, places_.at(number))) continue;

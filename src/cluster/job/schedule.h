@@ -54,10 +54,11 @@ class Schedule {
   void RunOnce(int stage, std::string why) { stages_[stage].once = std::move(why); }
   // Task i is best run where task i of that input ran.
   void RunBeside(int stage, int input) { stages_[stage].beside = input; }
-  // Its tasks may be at work in two places at once: one that has taken longer than `after`, and than twice the median
-  // of those that have run, which are half of all. Expects: it is not RunOnce, and its tasks push to no table, where a
-  // later attempt would shut out an earlier one that is about to win.
-  void MayRace(int stage, int64_t after);
+  // Its tasks may be at work in two places at once: one that has taken longer than `after`, and than so many `medians`
+  // of those that have run, which are as many as those at work. Where tasks push to a table, a later attempt shuts the
+  // earlier one out with its first push, which may have been about to win, and ends with RowsLost then: more medians
+  // are due there. Expects: it is not RunOnce.
+  void MayRace(int stage, int64_t after, int medians);
   // The time, in any unit. Never goes back.
   void Tick(int64_t now) { now_ = now; }
   // Each task is best run at a place of its own, as long as that is there. Expects: SetTasks.
@@ -145,6 +146,7 @@ class Schedule {
     uint64_t version = 1;  // Counts the changes of where its inputs are.
     int not_told = 0;
     std::optional<int64_t> race_after;
+    int race_medians = 0;
     std::map<int, int> others;                // Of tasks at work twice or left over: where else than at Task::place.
     std::set<std::pair<int64_t, int>> since;  // With race_after, tasks at work that were not raced: when begun, which.
     std::vector<int64_t> took;                // And those that have run.

@@ -32,6 +32,7 @@ class World {
         stages_(1 + Below(6)),
         schedule_(MakeInputs(), 1000000) {}
   int raced() const { return raced_; }
+  int shut_out() const { return shut_out_; }
   int rests() const { return rests_; }
 
   void Run() {
@@ -52,7 +53,8 @@ class World {
         schedule_.Prefer(stage, places);
       }
       may_race_.push_back(races_ && Below(3) > 0);
-      if (may_race_.back()) schedule_.MayRace(stage, kRaceAfter);
+      pushes_.push_back(may_race_.back() && Below(2) == 0);
+      if (may_race_.back()) schedule_.MayRace(stage, kRaceAfter, pushes_.back() ? 4 : 2);
       schedule_.Aim(stage);
       int losses = Below(4);
       for (int rounds = 0; !schedule_.Done(stage); ++rounds) {
@@ -157,6 +159,7 @@ class World {
           ASSERT_TRUE(may_race_[step->stage] && !at_driver_[step->stage][step->task]);
           ASSERT_TRUE(!same_place(first) && first.attempt < step->attempt) << "no race with itself";
           ASSERT_GT(now_ - begun_at_.at({step->stage, step->task}), kRaceAfter) << "it is no straggler";
+          if (pushes_[step->stage] && Below(3) > 0) spoke_[{step->stage, step->task}] = step->attempt;
         } else {
           begun_at_[{step->stage, step->task}] = now_;
         }
@@ -193,7 +196,11 @@ class World {
       }
       return;
     }
-    const bool lost = Below(20) == 0;
+    // Of attempts that push, the tables shut out those before the last one that has spoken.
+    const auto spoke = spoke_.find({step.stage, step.task});
+    const bool shut_out = spoke != spoke_.end() && step.attempt < spoke->second;
+    shut_out_ += shut_out ? 1 : 0;
+    const bool lost = shut_out || Below(20) == 0;
     if (schedule_.IsLeftOver(step)) {
       ASSERT_TRUE(schedule_.HasRun(step.stage, step.task));
       if (!lost) rows_.erase({step.place, step.stage, step.task});  // Whatever it has, nobody shall look for it there.
@@ -290,7 +297,9 @@ class World {
   std::vector<Step> begun_;
   int64_t now_ = 0;
   int raced_ = 0;
-  std::vector<bool> may_race_;
+  std::vector<bool> may_race_, pushes_;
+  std::map<std::pair<int, int>, int> spoke_;  // Stage and task: the last attempt that did.
+  int shut_out_ = 0;
   std::map<std::pair<int, int>, int64_t> begun_at_;  // Stage and task.
   std::set<std::tuple<int, int, int>> rows_;         // Place, stage, task.
   std::map<std::pair<int, int>, std::map<std::pair<int, int>, int>> told_;
@@ -298,14 +307,17 @@ class World {
 
 TEST(ScheduleTest, RunsWhatIsReadyAndMakesAgainWhatIsLost) {
   int raced = 0;
+  int shut_out = 0;
   for (uint64_t seed = 1; seed <= 30000; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     World world(seed, /*prefers=*/seed > 10000, /*races=*/seed > 20000);
     world.Run();
     if (HasFatalFailure()) return;
     raced += world.raced();
+    shut_out += world.shut_out();
   }
   EXPECT_GT(raced, 1000);
+  EXPECT_GT(shut_out, 100);
 }
 
 TEST(ScheduleTest, AStageComesToRestWithTasksThatAreWholeOrUntouched) {
@@ -329,7 +341,7 @@ class Race : public testing::Test {
     schedule_.AddPlace(2, 2);
     schedule_.SetTasks(0, std::vector<bool>(7, false));
     schedule_.SetTasks(1, {false, false, false, false});
-    schedule_.MayRace(0, 100);
+    schedule_.MayRace(0, 100, 2);
     schedule_.Aim(0);
   }
   std::vector<Step> Begin() {
@@ -376,6 +388,33 @@ TEST_F(Race, BeginsAStragglerElsewhereWhenItTakesTwiceTheMedian) {
   EXPECT_TRUE(second[0].second);
   schedule_.Tick(10000);
   EXPECT_TRUE(Begin().empty()) << "a third time";
+}
+
+TEST_F(Race, BeginsOneThatPushesLater) {
+  schedule_.MayRace(0, 100, 4);
+  (void)RunOthers();
+  schedule_.Tick(240);
+  EXPECT_TRUE(Begin().empty());
+  schedule_.Tick(241);
+  EXPECT_EQ(Begin().size(), 1U);
+}
+
+// A stage that comes to rest waits for a straggler, and so do all executors: that many tasks were not begun does not
+// matter.
+TEST_F(Race, BeginsAStragglerElsewhereWhileTheStageComesToRest) {
+  const std::vector<Step> begun = Begin();
+  ASSERT_EQ(begun.size(), 4U);
+  schedule_.Hold(0);
+  schedule_.Tick(60);
+  schedule_.Succeeded(begun[1]);
+  schedule_.Tick(1000);
+  EXPECT_TRUE(Begin().empty()) << "one has run, three are at work";
+  schedule_.Succeeded(begun[2]);
+  schedule_.Succeeded(begun[3]);
+  schedule_.Tick(2001);
+  const std::vector<Step> second = Begin();
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_EQ(second[0].task, 0);
 }
 
 TEST_F(Race, TheFirstToEndWinsAndTheOtherIsLeftOver) {
