@@ -91,7 +91,7 @@ bool EventLoop::HelpUntil(const std::function<bool()>& done, int64_t timeout_nan
   const int64_t end = timeout_nanos < 0 ? 0 : env::Poller::MonotonicNanos() + timeout_nanos;
   std::array<env::Poller::Event, kEventsInTurn> room;
   std::span<const env::Poller::Event> events;
-  bool left = false;
+  bool left = false, one_waits = false;
   while (true) {
     Turn turn(*this);
     Dispatch(events);
@@ -99,13 +99,16 @@ bool EventLoop::HelpUntil(const std::function<bool()>& done, int64_t timeout_nan
     if (done() || rest == 0) {
       helper_done_ = nullptr;
       helped_.store(false);
-      if (stands_aside_) helper_left_.notify_one();
-      return true;
+      one_waits = stands_aside_;
+      break;
     }
     helper_done_ = &done;
     left = turn.Leave();
     events = poller_.Wait(room, left ? 0 : rest);
   }
+  // Not before it can have the turn.
+  if (one_waits) helper_left_.notify_one();
+  return true;
 }
 
 void EventLoop::Post(std::function<void()> work) {

@@ -30,15 +30,17 @@ Status TooLarge(std::string_view what, size_t bytes, size_t max) {
 
 }  // namespace
 
-Segment Segment::Copy(std::string_view bytes) {
-  auto owner = std::make_shared<std::string>(bytes);
+Segment Segment::Copy(std::string_view bytes, std::string_view more) {
+  auto owner = std::make_shared<std::string>();
+  owner->reserve(bytes.size() + more.size());
+  owner->append(bytes).append(more);
   const std::string_view view = *owner;
   return {view, std::move(owner)};
 }
 
 size_t Frame::payload_bytes() const {
   size_t bytes = 0;
-  for (const Segment& segment : segments) bytes += segment.bytes.size();
+  for (const Segment& segment : segments) bytes += segment.size();
   return bytes;
 }
 
@@ -63,8 +65,8 @@ std::string EncodeFrameHead(const Frame& frame) {
   CHECK_LE(frame.segments.size(), kSegmentsMax);
   std::string table;
   for (const Segment& segment : frame.segments) {
-    PutNumber(static_cast<uint32_t>(segment.bytes.size()), &table);
-    PutNumber(segment.crc ? *segment.crc : base::Crc32c(segment.bytes), &table);
+    PutNumber(static_cast<uint32_t>(segment.size()), &table);
+    PutNumber(segment.crc ? *segment.crc : base::Crc32c(segment.more, base::Crc32c(segment.bytes)), &table);
   }
   std::string head;
   head.reserve(kFrameHeadBytes + table.size());

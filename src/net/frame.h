@@ -47,13 +47,17 @@ struct FrameHeader {
 // promises that they stay.
 struct Segment {
   std::string_view bytes;
-  std::shared_ptr<const void> owner;
+  std::shared_ptr<const void> owner;  // Of `more`, too.
   // The checksum of the bytes when it is known, as it is of those that were received: who passes them on need not look
   // at them again, and what changed in his memory is found by the next one.
   std::optional<uint32_t> crc = {};
+  // What follows `bytes` and lies elsewhere: whoever sends a head and values need not copy them together. Segments that
+  // were received have none.
+  std::string_view more = {};
 
+  size_t size() const { return bytes.size() + more.size(); }
   // Owns a copy.
-  static Segment Copy(std::string_view bytes);
+  static Segment Copy(std::string_view bytes, std::string_view more = {});
 };
 
 struct Frame {

@@ -161,7 +161,7 @@ void InprocConnection::Tell(std::function<void(InprocConnection&)> work) {
 void InprocConnection::Pump() {
   while (auto next = NextOutgoing()) {
     for (Segment& segment : next->frame.segments) {
-      if (!segment.owner) segment = Segment::Copy(segment.bytes);
+      if (!segment.owner || !segment.more.empty()) segment = Segment::Copy(segment.bytes, segment.more);
     }
     Tell([frame = std::make_shared<Frame>(std::move(next->frame)), bytes = next->bytes](InprocConnection& peer) {
       peer.OnFrame(std::move(*frame), bytes);

@@ -10,7 +10,8 @@ namespace glim::net {
 namespace {
 
 // A long write is shown in pieces, so that the reader copies out while we copy in; a piece fits into the cache of a
-// core.
+// core. A reader that sleeps is woken when there is more to do for it, or all is written: each time the system runs it
+// in place of the writer, on its core, as likely as beside it.
 constexpr size_t kShownBytes = 64 * 1024;
 
 Status Impossible() { return Status::Corrupt("the other side of the shared memory says what cannot be"); }
@@ -25,8 +26,9 @@ Result<size_t> RingWriter::Room() const {
   return bytes_.size() - static_cast<size_t>(unread);
 }
 
-bool RingWriter::Show() {
-  control_->written.store(written_, std::memory_order_seq_cst);
+void RingWriter::Show() { control_->written.store(written_, std::memory_order_seq_cst); }
+
+bool RingWriter::MustWake() {
   return control_->reader_sleeps.load(std::memory_order_seq_cst) != 0 && control_->reader_sleeps.exchange(0) != 0;
 }
 
@@ -43,7 +45,7 @@ Result<size_t> RingWriter::Write(std::span<const std::string_view> pieces, bool*
 Result<size_t> RingWriter::Copy(std::span<const std::string_view> pieces, bool* wake) {
   *wake = false;
   auto room = Room();
-  size_t taken = 0, unshown = 0;
+  size_t taken = 0, unshown = 0, silent = 0;  // `silent`: shown or not, since the reader's sleep was looked at.
   for (std::string_view piece : pieces) {
     while (!piece.empty() && room.ok()) {
       if (*room == 0 && taken > 0) room = Room();
@@ -55,15 +57,20 @@ Result<size_t> RingWriter::Copy(std::span<const std::string_view> pieces, bool* 
       *room -= some;
       taken += some;
       unshown += some;
+      silent += some;
       piece.remove_prefix(some);
       if (unshown < kShownBytes) continue;
       unshown = 0;
-      if ((*wake = Show())) return taken;
+      Show();
+      if (silent < bytes_.size() / 2) continue;
+      silent = 0;
+      if ((*wake = MustWake())) return taken;
     }
     if (!piece.empty()) break;
   }
   if (!room.ok()) return room.status();
-  if (unshown > 0) *wake = Show();
+  if (unshown > 0) Show();
+  if (silent > 0) *wake = MustWake();
   return taken;
 }
 

@@ -40,15 +40,17 @@ class RingWriter {
   RingWriter(RingControl* control, std::span<char> bytes) : control_(control), bytes_(bytes) {}
 
   // Copies the beginning of `pieces` and shows it to the reader: as much as there is room for, or up to where the
-  // reader has to be woken (`wake`), for which this returns, so that the reader copies out while we copy on. 0 bytes:
+  // reader has to be woken (`wake`), for which this returns when half of the ring waits for it, so that it copies out
+  // while we copy on. 0 bytes:
   // it is full, and the reader will wake us. kCorrupt: the reader says what cannot be.
   Result<size_t> Write(std::span<const std::string_view> pieces, bool* wake);
 
  private:
   Result<size_t> Copy(std::span<const std::string_view> pieces, bool* wake);
   Result<size_t> Room() const;
-  // True when the reader sleeps.
-  bool Show();
+  void Show();
+  // True when the reader sleeps. Asked after Show, before anybody stops writing.
+  bool MustWake();
 
   RingControl* control_ = nullptr;
   std::span<char> bytes_;

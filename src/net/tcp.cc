@@ -503,11 +503,14 @@ class TcpConnection final : public WireConnection {
   // the connection open; it is closed only after that was said under the mutex.
   size_t WriteAtOnce(const Outgoing& outgoing) override {
     if (tls_) return 0;
-    std::array<std::string_view, 2 + kSegmentsMax> pieces;
+    std::array<std::string_view, 2 + 2 * kSegmentsMax> pieces;
     size_t count = 0;
     pieces[count++] = outgoing.head;
     pieces[count++] = outgoing.frame.body;
-    for (const Segment& segment : outgoing.frame.segments) pieces[count++] = segment.bytes;
+    for (const Segment& segment : outgoing.frame.segments) {
+      pieces[count++] = segment.bytes;
+      if (!segment.more.empty()) pieces[count++] = segment.more;
+    }
     // An error is the loop's to find.
     if (rings_) return WriteRing(std::span(pieces).first(count)).value_or(0);
     return socket_.Write(std::span(pieces).first(count)).bytes;

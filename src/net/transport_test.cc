@@ -173,6 +173,24 @@ TEST_P(TransportTest, PayloadUpToTheLimitArrivesAndBeyondItIsRefusedBySend) {
   EXPECT_TRUE(sent.Wait(3));
 }
 
+TEST_P(TransportTest, ASegmentMayLieInTwoPlaces) {
+  Begin();
+  const auto recorder = std::make_shared<Recorder>();
+  const auto connection = Connect(recorder);
+  const std::string more(300'000, 'v');
+  ASSERT_TRUE(
+      connection
+          ->Send(MessageOf(7, "", {{"head", nullptr, {}, more}, {"", nullptr, {}, "only more"}, Segment::Copy("end")}))
+          .ok());
+  const auto [_, accepted] = Accepted();
+  ASSERT_TRUE(accepted->WaitFrames(1));
+  const auto& segments = accepted->frames[0].segments;
+  ASSERT_EQ(segments.size(), 3U);
+  EXPECT_TRUE(segments[0].bytes == "head" + more);
+  EXPECT_EQ(segments[1].bytes, "only more");
+  EXPECT_EQ(segments[2].bytes, "end");
+}
+
 TEST_P(TransportTest, PayloadIsReceivedIntoTheReceiversBuffer) {
   std::string own(200'000, '-');
   prepare_accepted_ = [&](Recorder& recorder) {

@@ -96,7 +96,10 @@ void WireConnection::Pump() {
       };
       add(outgoing.head);
       add(outgoing.frame.body);
-      for (const Segment& segment : outgoing.frame.segments) add(segment.bytes);
+      for (const Segment& segment : outgoing.frame.segments) {
+        add(segment.bytes);
+        add(segment.more);
+      }
       if (pieces_.size() == kPiecesMax) break;
     }
     const auto taken = WriteSome(pieces_);
