@@ -51,6 +51,10 @@ struct RequestOptions {
   std::chrono::nanoseconds deadline = std::chrono::seconds(30);
   // The request is made when all of these are done. When one of them failed it is not made, and answers kCancelled.
   std::vector<Dependency> after = {};
+  // Of a push: what its values belong to, when nobody changes them any more. Long ones are then sent from where they
+  // lie, again if need be, and this is held as long as that may be; without it they are copied in the call. See
+  // Table::PushShared.
+  std::shared_ptr<const void> owner = {};
 };
 using PushOptions = RequestOptions;
 using PullOptions = RequestOptions;
@@ -240,6 +244,14 @@ class Table {
   // keys.size() * width values.
   Future<void> Push(std::span<const Key> keys, std::span<const V> values, const PushOptions& options = {}) const {
     return client_->Push(keys, std::as_bytes(values), options);
+  }
+  // The same for values that nobody changes any more: a table on servers sends long ones (from 128 KB on, in the order
+  // of their keys in one shard, as a row of a matrix is) from where they lie.
+  Future<void> PushShared(std::span<const Key> keys, std::shared_ptr<const std::vector<V>> values,
+                          PushOptions options = {}) const {
+    const std::span<const V> all(*values);
+    options.owner = std::move(values);
+    return client_->Push(keys, std::as_bytes(all), options);
   }
   Future<std::vector<V>> Pull(std::span<const Key> keys, const PullOptions& options = {}) const {
     std::vector<V> values(keys.size() * PulledWidth());

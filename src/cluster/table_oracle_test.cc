@@ -224,6 +224,46 @@ TEST_P(TableOracle, MatrixByColumn) {
   EXPECT_TRUE(result.template is<rc::detail::SuccessResult>()) << what.str();
 }
 
+// Values that are not copied: less than is worth it, rows of one request and of several, one row and many in a push.
+TEST_P(TableOracle, ValuesThatStayWhereTheyLie) {
+  for (const uint32_t width : {10U, 50'000U, 700'000U}) {
+    SCOPED_TRACE(testing::Message() << "rows of " << width);
+    Table<float> table(place_->CreateTable(
+        MakeTableSpec<float>("t", MatrixKeys(6, width), Add{}, {.partitioner = Partitioner::kRange, .shards = 2})));
+    std::vector<Key> all;
+    std::vector<float> oracle(size_t{6} * width, 0);
+    std::vector<Future<void>> pushes;
+    for (uint64_t push = 1; push < 8; ++push) {
+      std::vector<Key> keys;
+      for (Key key = 0; key < 6; ++key) {
+        if ((push >> key % 3 & 1) != 0) keys.push_back(key);
+      }
+      auto values = std::make_shared<std::vector<float>>(keys.size() * width);
+      for (size_t i = 0; i < values->size(); ++i) {
+        (*values)[i] = static_cast<float>((push * 31 + i) % 17);
+        oracle[keys[i / width] * width + i % width] += (*values)[i];
+      }
+      pushes.push_back(table.PushShared(keys, std::move(values)));
+      all = keys;
+    }
+    for (const auto& push : pushes) ASSERT_TRUE(push.Wait().ok()) << push.Wait().message();
+    EXPECT_TRUE(table.Pull(all).Get().value() == oracle);
+
+    // Whoever looks at a row, the program or its shard: none of it is applied.
+    std::vector<float> bad(width, 1);
+    bad.back() = std::nanf("");
+    const std::vector<Key> one{4};
+    const Status shared = table.PushShared(one, std::make_shared<const std::vector<float>>(bad)).Wait();
+    const Status copied = table.Push(one, bad).Wait();
+    EXPECT_EQ(shared.code(), Code::kInvalid);
+    EXPECT_NE(shared.message().find("key 4"), std::string::npos) << shared.message();
+    EXPECT_EQ(shared.message(), copied.message());
+    ASSERT_TRUE(table.Push(one, std::vector<float>(width, 0)).Wait().ok());
+    EXPECT_TRUE(table.Pull(all).Get().value() == oracle);
+    ASSERT_TRUE(table.Drop().ok());
+  }
+}
+
 TEST_P(TableOracle, RandomInitialRowsAreTheSameInEveryLayoutAndNotStored) {
   TablePlace& place = *place_;
   const std::vector<Key> keys = AllKeys();

@@ -561,8 +561,8 @@ Status PlanTasks::RunChain(StageRun* run, int task, const TaskRun& of, Reading* 
   Chain chain;
   RETURN_IF_ERROR(MakeChain(*run, task, &context, &reading->split, &pushing, &chain));
   const auto feed = [&](BatchOutput* head) { return Feed(run, task, of, reading, head); };
-  const Status fed = options_.taps ? RunTapped(run, task, chain, feed, end, writer, of.result)
-                                   : FeedThrough(chain, feed, end, writer);
+  const Status fed =
+      options_.taps ? RunTapped(run, task, chain, feed, end, writer, of.result) : FeedThrough(chain, feed, end, writer);
   // An attempt that a later one has shut out is no error of the function, which saw its push fail.
   for (const auto& tables : pushing.tables) {
     if (Status failure = tables->failure(); failure.code() == Code::kStale) return failure;

@@ -21,6 +21,7 @@ namespace {
 
 constexpr size_t kSliceKeys = 65536;
 constexpr size_t kPieceBytes = 2 << 20;
+constexpr size_t kLargeBytes = net::LargeBlocks::kLargeBytes;
 constexpr size_t kBatchBytes = 1 << 20;
 constexpr size_t kLoadBytes = 1 << 20;
 constexpr std::chrono::seconds kCallTime{30};
@@ -59,6 +60,12 @@ struct RemoteTable::Call {
   std::mutex mutex;
   Status failure;
   std::function<void()> fill;  // The last part of the work.
+};
+
+// Of a push, and who has them when nobody changes them any more.
+struct RemoteTable::Values {
+  std::span<const std::byte> bytes;
+  std::shared_ptr<const void> owner = {};
 };
 
 // The keys of one shard in one slice, and the caller's rows that they have.
@@ -102,7 +109,7 @@ class RemoteTable::Batch {
     push.done = [call = call_](Status status) { call->Done(std::move(status)); };
     push.answer = std::move(answer);
     push.op = worker_ == nullptr ? op : worker_->PushOp(shard, op.bytes);
-    const uint64_t bytes = push.op.bytes.size() + answer_bytes;
+    const uint64_t bytes = push.op.size() + answer_bytes;
     return Add(shard, bytes, [push = std::move(push)](ShardLink& link, const auto& room) {
       ShardLink::Push with_room = push;
       // As long as anybody holds the bytes, they are under way.
@@ -316,7 +323,6 @@ class PieceWriter {
     }
     return Status::Ok();
   }
-  bool in_pieces() const { return in_pieces_; }
 
  private:
   void Begin() {
@@ -346,29 +352,61 @@ class PieceWriter {
   bool in_pieces_ = false;
 };
 
+// The same pieces, of values that stay where they lie.
+Status EmitShared(std::string head, std::span<const std::byte> values, const std::shared_ptr<const void>& owner,
+                  uint64_t number, const PieceWriter::Emit& emit) {
+  struct Kept {
+    std::string front;
+    std::shared_ptr<const void> owner;
+  };
+  uint64_t left = head.size() + values.size();
+  const bool in_pieces = left > kPieceBytes;
+  while (left > 0) {
+    const uint64_t bytes = std::min<uint64_t>(left, kPieceBytes);
+    left -= bytes;
+    auto kept = std::make_shared<Kept>();
+    kept->owner = owner;
+    if (in_pieces) {
+      const uint64_t numbers[2] = {number, left};
+      kept->front = EncodeTableRequestHead({.call = TableCall::kPiece, .keys = numbers});
+    }
+    kept->front += head;
+    const auto taken = values.first(bytes - head.size());
+    head.clear();
+    values = values.subspan(taken.size());
+    const auto front = std::as_bytes(std::span(std::as_const(kept->front)));
+    RETURN_IF_ERROR(emit({std::move(kept), front, {}, taken}, left == 0));
+  }
+  return Status::Ok();
+}
+
 }  // namespace
 
 // The rows of one shard as a push, in as many pieces as it takes. When there is no room for all of them in time, the
 // shard forgets those that it has.
-Status RemoteTable::PushRows(Batch* batch, TableCall call, const Rows& rows, std::span<const std::byte> values,
+Status RemoteTable::PushRows(Batch* batch, TableCall call, const Rows& rows, const Values& values,
                              std::span<std::byte> out) {
   const size_t row = layout_.row_bytes(), bytes = rows.keys.size() * row;
   const std::string head = EncodeTableRequestHead({.call = call, .keys = rows.keys});
   const uint64_t number = next_request_++;
-  PieceWriter writer(network_->memory(), head.size() + bytes, number, [&](const SharedBytes& op, bool last) {
+  const PieceWriter::Emit emit = [&](const SharedBytes& op, bool last) {
     if (!last || call != TableCall::kPushPull) return batch->Add(rows.shard, op, std::nullopt, 0);
     return batch->Add(rows.shard, op, AnswerInto(batch->call(), rows, out), bytes);
-  });
-  Status status = writer.Put(std::as_bytes(std::span(head)));
-  if (rows.positions == nullptr) {
-    if (status.ok()) status = writer.Put(values.subspan(rows.first * row, bytes));
+  };
+  const auto own = [&] { return values.bytes.subspan(rows.first * row, bytes); };
+  Status status;
+  // A worker's requests have something in front of them.
+  if (values.owner != nullptr && rows.positions == nullptr && bytes >= kLargeBytes && batch->worker() == nullptr) {
+    status = EmitShared(head, own(), values.owner, number, emit);
   } else {
-    for (size_t i = 0; i < rows.keys.size() && status.ok(); ++i) {
-      status = writer.Put(values.subspan(rows.row(i) * row, row));
-    }
+    PieceWriter writer(network_->memory(), head.size() + bytes, number, emit);
+    status = writer.Put(std::as_bytes(std::span(head)));
+    if (status.ok() && rows.positions == nullptr) status = writer.Put(own());
+    for (size_t i = 0; rows.positions != nullptr && i < rows.keys.size() && status.ok(); ++i)
+      status = writer.Put(values.bytes.subspan(rows.row(i) * row, row));
   }
   // The next attempt of a task puts the pieces together.
-  if (status.ok() || !writer.in_pieces() || of_task_) return status;
+  if (status.ok() || head.size() + bytes <= kPieceBytes || of_task_) return status;
   const uint64_t numbers[] = {number};
   SharedBytes op = EncodeTableRequest({.call = TableCall::kDropPieces, .keys = numbers});
   if (batch->worker() != nullptr) op = batch->worker()->PushOp(rows.shard, op.bytes);
@@ -394,9 +432,12 @@ Future<void> RemoteTable::PushAs(WorkerSession* worker, std::span<const Key> key
   RETURN_IF_ERROR(layout_.CheckFixed("Push"));
   RETURN_IF_ERROR(layout_.CheckKeys(keys));
   RETURN_IF_ERROR(layout_.CheckRows("values", keys.size(), values.size()));
-  RETURN_IF_ERROR(layout_.CheckValues(keys, values, nullptr));
+  // One long row is one request, which its shard looks at before it applies any of it.
+  const bool as_one = keys.size() == 1 && values.size() >= kLargeBytes && values.size() <= kPieceBytes / 2;
+  if (!as_one || worker != nullptr) RETURN_IF_ERROR(layout_.CheckValues(keys, values, nullptr));
+  const Values all{values, options.owner};
   const auto build = [&](Batch* batch) {
-    return ForEachShard(keys, [&](const Rows& rows) { return PushRows(batch, TableCall::kPush, rows, values, {}); });
+    return ForEachShard(keys, [&](const Rows& rows) { return PushRows(batch, TableCall::kPush, rows, all, {}); });
   };
   return Request(options, std::make_shared<Call>(network_), build, worker);
 }
@@ -410,9 +451,9 @@ Future<void> RemoteTable::PushPull(std::span<const Key> keys, std::span<const st
   RETURN_IF_ERROR(layout_.CheckRows("values", keys.size(), values.size()));
   RETURN_IF_ERROR(layout_.CheckRows("room", keys.size(), out.size()));
   RETURN_IF_ERROR(layout_.CheckValues(keys, values, nullptr));
+  const Values all{values, options.owner};
   return Request(options, std::make_shared<Call>(network_), [&](Batch* batch) {
-    return ForEachShard(keys,
-                        [&](const Rows& rows) { return PushRows(batch, TableCall::kPushPull, rows, values, out); });
+    return ForEachShard(keys, [&](const Rows& rows) { return PushRows(batch, TableCall::kPushPull, rows, all, out); });
   });
 }
 

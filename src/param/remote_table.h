@@ -110,11 +110,11 @@ class RemoteTable final : public TableClient, public NetworkTable, public std::e
   // Calls work(shard, keys, positions, first) for the keys of each shard in each slice; row positions[i] of the
   // caller's, or row first + i, belongs to key i.
   struct Rows;
+  struct Values;
   template <class Work>
   Status ForEachShard(std::span<const Key> keys, Work work) const;
 
-  Status PushRows(Batch* batch, TableCall call, const Rows& rows, std::span<const std::byte> values,
-                  std::span<std::byte> out);
+  Status PushRows(Batch* batch, TableCall call, const Rows& rows, const Values& values, std::span<std::byte> out);
   Status VPushRows(Batch* batch, const Rows& rows, std::span<const std::byte> values, std::span<const uint32_t> lengths,
                    std::span<const uint64_t> begins);
   ShardLink::Answer AnswerInto(const std::shared_ptr<Call>& call, const Rows& rows, std::span<std::byte> out) const;

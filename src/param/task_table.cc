@@ -103,7 +103,9 @@ class TaskTable final : public TableClient {
     failure_->Note(failed_);
     return failed_;
   }
-  static PushOptions WithoutOthers(const PushOptions& options) { return {.deadline = options.deadline}; }
+  static PushOptions WithoutOthers(const PushOptions& options) {
+    return {.deadline = options.deadline, .after = {}, .owner = options.owner};
+  }
 
   const TableHandle table_;
   const std::shared_ptr<RemoteTable> own_;

@@ -329,19 +329,22 @@ class Writer {
 
   // A segment of its own, as long as there are any; then all that follows together in the last one.
   void PutPayload(const SharedBytes& bytes) {
-    net::PutNumber(static_cast<uint32_t>(bytes.bytes.size()), &frame_->body);
-    if (bytes.bytes.empty()) return;
-    const std::string_view text(reinterpret_cast<const char*>(bytes.bytes.data()), bytes.bytes.size());
+    net::PutNumber(static_cast<uint32_t>(bytes.size()), &frame_->body);
+    if (bytes.size() == 0) return;
+    const std::string_view text = TextOf(bytes.bytes), more = TextOf(bytes.more);
     if (frame_->segments.size() + 1 < net::kSegmentsMax) {
-      frame_->segments.push_back({text, bytes.owner, bytes.crc});
+      frame_->segments.push_back({text, bytes.owner, bytes.crc, more});
       return;
     }
     if (rest_ == nullptr) {
       rest_ = std::make_shared<std::string>();
       frame_->segments.push_back({{}, rest_});
     }
-    rest_->append(text);
+    rest_->append(text).append(more);
     frame_->segments.back().bytes = *rest_;
+  }
+  static std::string_view TextOf(std::span<const std::byte> bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
 
   net::Frame* const frame_;

@@ -61,7 +61,11 @@ struct SharedBytes {
   std::shared_ptr<const void> owner;
   std::span<const std::byte> bytes;
   std::optional<uint32_t> crc = {};  // As they came with it; see net::Segment.
+  // What a program sends may lie in two places: this follows `bytes`, and the owner has it, too. Who receives it has it
+  // all in `bytes`.
+  std::span<const std::byte> more = {};
 
+  size_t size() const { return bytes.size() + more.size(); }
   static SharedBytes Of(std::string text);
 };
 
