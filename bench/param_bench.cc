@@ -4,7 +4,7 @@
 // loop, reached over sockets or shared memory as any other. Prints a line "name value" for each measurement, round by
 // round; bench/param.py makes tables of them.
 //
-//   dense     pushes of one row of 1 MB, eight under way: GB/s
+//   dense     pushes of one row of 1 MB, eight under way: GB/s; dense_shared: of values that stay where they lie
 //   one_key   a thread that pulls one key, again and again: microseconds
 //   push,     100,000 random keys of 1,000,000, four under way: million keys a second
 //   pull
@@ -109,12 +109,13 @@ double Pipeline(int count, size_t under_way, const Ask& ask) {
   });
 }
 
-double Dense(Cluster& cluster) {
+double Dense(Cluster& cluster, bool shared) {
   const Table<float> table = cluster.Make({.name = "", .keys = MatrixKeys(8, kRowValues)}, 1, 1);
   const std::vector<Key> key{1};
-  const std::vector<float> row(kRowValues, 1.0F);
-  Check(table.Push(key, row).Wait());
-  const double seconds = Pipeline(kDensePushes, 8, [&](int) { return table.Push(key, row); });
+  const auto row = std::make_shared<const std::vector<float>>(kRowValues, 1.0F);
+  Check(table.Push(key, *row).Wait());
+  const double seconds =
+      Pipeline(kDensePushes, 8, [&](int) { return shared ? table.PushShared(key, row) : table.Push(key, *row); });
   Check(table.Drop());
   return kDensePushes * double{kRowValues} * sizeof(float) / 1e9 / seconds;
 }
@@ -218,7 +219,8 @@ int main(int argc, char** argv) {
     for (const bool shared_memory : {false, true}) {
       Cluster cluster(*env, shared_memory);
       const std::string way = shared_memory ? "shm_" : "tcp_";
-      if (wanted("dense")) note(way + "dense", Dense(cluster));
+      if (wanted("dense")) note(way + "dense", Dense(cluster, false));
+      if (wanted("dense")) note(way + "dense_shared", Dense(cluster, true));
       if (wanted("one_key")) note(way + "one_key", OneKey(cluster));
       if (!wanted("sparse")) continue;
       Sparse(cluster, 1, [&](std::string_view what, double value) { note(fmt::format("{}{}_1", way, what), value); });
