@@ -432,9 +432,7 @@ Future<void> RemoteTable::PushAs(WorkerSession* worker, std::span<const Key> key
   RETURN_IF_ERROR(layout_.CheckFixed("Push"));
   RETURN_IF_ERROR(layout_.CheckKeys(keys));
   RETURN_IF_ERROR(layout_.CheckRows("values", keys.size(), values.size()));
-  // One long row is one request, which its shard looks at before it applies any of it.
-  const bool as_one = keys.size() == 1 && values.size() >= kLargeBytes && values.size() <= kPieceBytes / 2;
-  if (!as_one || worker != nullptr) RETURN_IF_ERROR(layout_.CheckValues(keys, values, nullptr));
+  RETURN_IF_ERROR(layout_.CheckValues(keys, values, nullptr));
   const Values all{values, options.owner};
   const auto build = [&](Batch* batch) {
     return ForEachShard(keys, [&](const Rows& rows) { return PushRows(batch, TableCall::kPush, rows, all, {}); });
