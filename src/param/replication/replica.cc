@@ -12,7 +12,11 @@
 namespace glim::param {
 namespace {
 
-uint64_t BytesOf(const Record& record) { return sizeof(Record) + record.op.bytes.size(); }
+// What a record of the log counts for beside its operation: one number in every build, as the simulation's events depend
+// on it.
+constexpr uint64_t kRecordBytes = 96;
+
+uint64_t BytesOf(const Record& record) { return kRecordBytes + record.op.bytes.size(); }
 
 void PutNumber(uint64_t number, std::string* to) {
   char bytes[8];
