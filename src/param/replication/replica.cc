@@ -12,8 +12,8 @@
 namespace glim::param {
 namespace {
 
-// What a record of the log counts for beside its operation: one number in every build, as the simulation's events depend
-// on it.
+// What a record of the log counts for beside its operation: one number in every build, as the simulation's events
+// depend on it.
 constexpr uint64_t kRecordBytes = 96;
 
 uint64_t BytesOf(const Record& record) { return kRecordBytes + record.op.bytes.size(); }
