@@ -178,9 +178,11 @@ TEST_P(TransportTest, ASegmentMayLieInTwoPlaces) {
   const auto recorder = std::make_shared<Recorder>();
   const auto connection = Connect(recorder);
   const std::string more(300'000, 'v');
+  SentCount sent;
   ASSERT_TRUE(
       connection
-          ->Send(MessageOf(7, "", {{"head", nullptr, {}, more}, {"", nullptr, {}, "only more"}, Segment::Copy("end")}))
+          ->Send(MessageOf(7, "", {{"head", nullptr, {}, more}, {"", nullptr, {}, "only more"}, Segment::Copy("end")}),
+                 std::ref(sent))
           .ok());
   const auto [_, accepted] = Accepted();
   ASSERT_TRUE(accepted->WaitFrames(1));
@@ -189,6 +191,7 @@ TEST_P(TransportTest, ASegmentMayLieInTwoPlaces) {
   EXPECT_TRUE(segments[0].bytes == "head" + more);
   EXPECT_EQ(segments[1].bytes, "only more");
   EXPECT_EQ(segments[2].bytes, "end");
+  EXPECT_TRUE(sent.Wait(1));
 }
 
 TEST_P(TransportTest, PayloadIsReceivedIntoTheReceiversBuffer) {
