@@ -42,6 +42,20 @@ void ShardLink::RenewIfIdle() {
   NewSession();
 }
 
+// When all that can still be heard of it is heard: pushes before a refused one are on their way, and their answers are
+// lost with the session.
+void ShardLink::FollowIfOver() {
+  if (of_task_ || session_->status().ok() || session_->queued() > 0 || !answers_wanted_.empty()) return;
+  ++attempt_;
+  NewSession();
+  // What they were to see is applied, or never will be.
+  std::vector<uint64_t> waiting;
+  for (auto& [number, asked] : asked_) {
+    if (std::exchange(asked.request.after_seq, 0) > 0) waiting.push_back(number);
+  }
+  for (const uint64_t number : waiting) AskAgain(number);
+}
+
 bool ShardLink::Close(std::function<void()> sent) {
   closed_ = std::move(sent);
   return !of_task_ && session_->Close();
@@ -95,6 +109,7 @@ void ShardLink::Begin(Pull* pull) {
 }
 
 void ShardLink::GoOn() {
+  FollowIfOver();
   while (!backlog_.empty()) {
     Waiting& next = backlog_.front();
     if (next.push) {
@@ -173,13 +188,9 @@ void ShardLink::Done(uint64_t push, PushResult result, const std::string& error)
 void ShardLink::OnReply(const PushReply& reply) {
   if (reply.producer != producer_ || reply.attempt != attempt_) return;
   session_->OnReply(reply, network_->now());
-  if (!session_->status().ok()) {
-    if (of_task_) {
-      return End(
-          Status(session_->status().code(), fmt::format("table \"{}\": {}", table_, session_->status().message())));
-    }
-    ++attempt_;
-    NewSession();
+  const Status& status = session_->status();
+  if (of_task_ && !status.ok()) {
+    return End(Status(status.code(), fmt::format("table \"{}\": {}", table_, status.message())));
   }
   GoOn();
 }

@@ -9,10 +9,10 @@
 //
 // A pull may see pushes that were begun after it and before its rows came.
 //
-// When a session ends (the shard has lost what it acknowledged, or refuses what this program took for good), a new one
-// begins under another name: what was under way is unknown or refused, what comes later can be pushed again. A task's
-// link (task_table.h) has but one session: with that it ends, and so it does when it cannot make a push in time,
-// because the next attempt must find the first pushes of this one, without a hole.
+// When a session ends (the shard has lost what it acknowledged, or refuses what this program took for good), what is
+// behind it is unknown or refused. Once all before it is heard of, a new one begins under another name, and what came
+// meanwhile is pushed. A task's link (task_table.h) has but one session: with that it ends, and so it does when it
+// cannot make a push in time, because the next attempt must find the first pushes of this one, without a hole.
 //
 // Thread: the network thread.
 #pragma once
@@ -106,6 +106,7 @@ class ShardLink final : private PushSessionOutput, public std::enable_shared_fro
 
   void NewSession();
   void RenewIfIdle();
+  void FollowIfOver();
   bool Begin(Push* push);
   void Begin(Pull* pull);
   void Ask(Asked asked);
