@@ -81,6 +81,31 @@ FLOWS = {
         flow = glim.flow("again")
         flow:Input(glim.csv{"out.csv", numbers = true}):Reduce(glim.sum):Print()
         flow:TextFile("parts/*"):Map(function(n) return tonumber(n) end):Reduce(glim.sum):Print()""",
+    "bytes that sinks write": """
+        local function rows()
+          return flow:Range(0, 30000):Map(function(n)
+            return n, n % 3 == 0 and "say \\"" .. n .. "\\",\\nthen" or "plain", n % 7 == 0 and n / 3 or nil, n % 2 == 0
+          end)
+        end
+        rows():WriteCsv("a.csv")
+        rows():WriteTsv("a.tsv")
+        rows():WriteJsonLines("a.jsonl", {"n", "text", "third", "even"})
+        rows():WriteText("a.txt.gz")
+        rows():Map(function(n, text) return text end):WriteBinary("a.bin")
+        rows():Limit(5):WriteCsv("few.csv")
+        rows():Filter(function(n) return n < 0 end):WriteCsv("none.csv")
+        rows():Map(function(n) return ("long"):rep(n % 2 == 0 and 1 or 20000) end):Limit(100):WriteText("long.txt")
+        rows():Printf("%d <%s> %v %v\\n")
+        rows():PipeOut(io.stdout)
+        flow:Run()
+        for _, name in ipairs{"a.csv", "a.tsv", "a.jsonl", "a.txt.gz", "a.bin", "few.csv", "none.csv", "long.txt"} do
+          local file = io.open(name, "rb")
+          print(name, #file:read("*a"))
+          file:close()
+        end
+        glim.flow("text"):TextFile("a.txt.gz"):Limit(3, 20000):Print():Run()
+        for line in io.lines("a.jsonl") do io.write(line, "\\n") end
+        for line in io.lines("a.csv") do io.write(line, "\\n") end""",
     "captured variables": """
         local stop, count = {the = true, a = true}, 0
         local function clean(word) return word:lower() end
@@ -282,6 +307,16 @@ class JobsTest(ScriptCase):
         alone, together = (self.run_script(script, *on, expect=1) for on in ((), ("--on", "local:2")))
         self.assertEqual(together, alone)
 
+    def test_a_row_that_a_sink_cannot_write_is_told_as_in_one_process(self):
+        script = """
+            local glim = require "glim"
+            glim.flow("f"):Range(0, 100):Map(function(n) return n == 77 and 0 / 0 or n end):WriteJsonLines("out.jsonl", {"n"}):Run()
+            """
+        alone, together = (self.run_script(script, *on, expect=1) for on in ((), ("--on", "local:2")))
+        self.assertIn("WriteJsonLines", alone[1])
+        self.assertEqual(together, alone)
+        self.assertEqual(os.listdir(self.folder), ["job.lua"])
+
     def test_a_function_that_kills_its_executor_ends_the_run(self):
         script = """
             local glim = require "glim"
@@ -317,6 +352,15 @@ class JobsTest(ScriptCase):
         self.assertIn("threes", err)
         self.assertIn("334", err)
         self.assertRegex(err, r"Map\(lua job.lua:3\) +1,000 +1,000")
+
+    def test_rows_that_become_bytes_are_counted_as_rows(self):
+        script = """
+            local glim = require "glim"
+            glim.flow("f"):Range(0, 100000):WriteCsv("out.csv"):Run()
+            """
+        err = self.run_script(script, "--on", "local:2", "--stats", "--partitions", "4")[1]
+        self.assertRegex(err, r'WriteCsv bytes\("out.csv"\) +100,000 +100,000')
+        self.assertRegex(err, r"write WriteCsv +100,000 +100,000")
 
     def test_tables_are_shared_by_tasks(self):
         script = """

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/try.h"
 #include "exec/cached_source.h"
+#include "exec/encode_operator.h"
 #include "exec/table_source.h"
 #include "io/csv_source.h"
 #include "io/file_sink.h"
@@ -61,8 +62,23 @@ std::string Extension(const flow::FileFormat& format) {
   return std::holds_alternative<flow::BinaryFormat>(format) ? ".bin" : ".txt";
 }
 
-Result<std::unique_ptr<io::Sink>> MakeFileSink(const flow::FileSink& sink, env::Env& env) {
-  ASSIGN_OR_RETURN(auto encoder, MakeEncoder(sink.format));
+// Of the sinks whose rows may become bytes in any task (plan/processes.cc).
+Result<std::unique_ptr<io::RowEncoder>> MakeEncoder(const flow::Step& step) {
+  if (const auto* file = std::get_if<flow::FileSink>(&step.body)) {
+    auto encoder = MakeEncoder(file->format);
+    if (!encoder.ok()) return std::move(encoder).status().With(step.name);
+    return encoder;
+  }
+  if (std::holds_alternative<flow::PipeOutSink>(step.body)) return io::MakeTextEncoder("");
+  if (const auto* print = std::get_if<flow::PrintfSink>(&step.body)) {
+    ASSIGN_OR_RETURN(io::RowFormat format, ParseFormat(step, print->format));
+    return io::MakeFormatEncoder(std::move(format));
+  }
+  return Status::Internal(step.name + " writes no bytes");
+}
+
+Result<std::unique_ptr<io::Sink>> MakeFileSink(const flow::FileSink& sink, std::unique_ptr<io::RowEncoder> encoder,
+                                               env::Env& env) {
   const std::string& named = sink.options.compression;
   if (sink.path == "-") {
     if (!named.empty() || sink.options.per_partition)
@@ -128,11 +144,11 @@ Result<std::unique_ptr<io::Source>> MakeSource(const flow::Step& step) {
 
 Result<std::unique_ptr<io::Sink>> MakeSink(const flow::Step& step, env::Env& env) {
   if (const auto* print = std::get_if<flow::PrintfSink>(&step.body)) {
-    ASSIGN_OR_RETURN(io::RowFormat format, ParseFormat(step, print->format));
-    return MakeStreamSink(io::MakeFormatEncoder(std::move(format)), print->file, StepName(step), env);
+    ASSIGN_OR_RETURN(auto encoder, MakeEncoder(step));
+    return MakeStreamSink(std::move(encoder), print->file, StepName(step), env);
   }
   if (const auto* pipe = std::get_if<flow::PipeOutSink>(&step.body)) {
-    auto encoder = io::MakeTextEncoder("");
+    ASSIGN_OR_RETURN(auto encoder, MakeEncoder(step));
     if (pipe->file != nullptr) return MakeStreamSink(std::move(encoder), pipe->file, StepName(step), env);
     return io::MakeWriterSink(std::move(encoder), pipe->writer, StepName(step));
   }
@@ -149,7 +165,8 @@ Result<std::unique_ptr<io::Sink>> MakeSink(const flow::Step& step, env::Env& env
   }
   if (const auto* first = std::get_if<flow::FirstRowSink>(&step.body)) return io::MakeFirstRowSink(first->save);
   if (const auto* file = std::get_if<flow::FileSink>(&step.body)) {
-    auto sink = MakeFileSink(*file, env);
+    ASSIGN_OR_RETURN(auto encoder, MakeEncoder(step));
+    auto sink = MakeFileSink(*file, std::move(encoder), env);
     if (!sink.ok()) return std::move(sink).status().With(step.name);
     return sink;
   }
@@ -265,6 +282,11 @@ std::unique_ptr<ops::Operator> MakeOperator(const plan::Operator& op, const flow
     }
     case OperatorKind::kOrder: return std::make_unique<ops::OrderOperator>(std::move(context));
     case OperatorKind::kCut: return std::make_unique<ops::CutOperator>(std::move(context));
+    case OperatorKind::kEncode: {
+      const flow::Step& sink = graph.steps()[op.step];
+      context.step_name = sink.name;  // As the sink says it.
+      return std::make_unique<EncodeOperator>(std::move(context), MakeEncoder(sink));
+    }
   }
   CHECK(false);
 }

@@ -4,17 +4,38 @@
 #include <chrono>
 
 #include "base/try.h"
+#include "exec/encode_operator.h"
 
 namespace glim::exec {
 
 Status OrderedSink::Write(int task, const Batch& batch) {
-  constexpr auto kLook = std::chrono::milliseconds(100);
   // Whose turn it is writes bytes from where they lie.
+  if (encoded_) {
+    RETURN_IF_ERROR(CheckEncoded(batch));
+    for (int64_t piece = 0; piece < batch.row_count(); ++piece) {
+      const std::string_view bytes = batch.At(piece, 0).as_bytes();
+      ASSIGN_OR_RETURN(const bool written, WriteInTurn(task, bytes));
+      if (!written) RETURN_IF_ERROR(Leave(task, {std::string(bytes), {}, static_cast<int64_t>(bytes.size())}));
+    }
+    return Status::Ok();
+  }
   if (const auto bytes = sink_->InPlace(batch)) {
-    const std::lock_guard lock(mutex_);
-    if (task == current_) return WriteThrough(*bytes);
+    ASSIGN_OR_RETURN(const bool written, WriteInTurn(task, *bytes));
+    if (written) return Status::Ok();
   }
   ASSIGN_OR_RETURN(Chunk chunk, MakeChunk(batch));
+  return Leave(task, std::move(chunk));
+}
+
+Result<bool> OrderedSink::WriteInTurn(int task, std::string_view bytes) {
+  const std::lock_guard lock(mutex_);
+  if (task != current_) return false;
+  RETURN_IF_ERROR(WriteThrough(bytes));
+  return true;
+}
+
+Status OrderedSink::Leave(int task, Chunk chunk) {
+  constexpr auto kLook = std::chrono::milliseconds(100);
   std::unique_lock lock(mutex_);
   while (task != current_ && pending_bytes_ + chunk.size > pending_bytes_max_) {
     if (cancelled_->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");

@@ -22,9 +22,9 @@ namespace glim::exec {
 
 class OrderedSink {
  public:
-  // Both outlive this.
-  OrderedSink(io::Sink* sink, int64_t pending_bytes_max, const std::atomic<bool>* cancelled)
-      : sink_(sink), pending_bytes_max_(pending_bytes_max), cancelled_(cancelled) {}
+  // `sink` and `cancelled` outlive this. `encoded`: batches come as kEncode gives them.
+  OrderedSink(io::Sink* sink, bool encoded, int64_t pending_bytes_max, const std::atomic<bool>* cancelled)
+      : sink_(sink), encoded_(encoded), pending_bytes_max_(pending_bytes_max), cancelled_(cancelled) {}
 
   Status Write(int task, const Batch& batch);
   Status EndTask(int task);
@@ -45,10 +45,14 @@ class OrderedSink {
   };
   // What the sink takes of the batch, copied.
   Result<Chunk> MakeChunk(const Batch& batch) const;
+  // False: it is another's turn.
+  Result<bool> WriteInTurn(int task, std::string_view bytes);
+  Status Leave(int task, Chunk chunk);
   Status WriteThrough(const Chunk& chunk);
   Status WriteThrough(std::string_view bytes);
 
   io::Sink* const sink_;
+  const bool encoded_;
   const int64_t pending_bytes_max_;
   const std::atomic<bool>* const cancelled_;
   std::atomic<bool> full_{false};

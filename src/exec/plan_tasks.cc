@@ -413,7 +413,8 @@ Status PlanTasks::Prepare(int index) {
   }
   if (run.sink != nullptr) {
     run.ordered = std::make_unique<OrderedSink>(
-        run.sink.get(), std::clamp(options_.memory_bytes / 8, kPendingBytesMin, kPendingBytesMax), &cancelled_);
+        run.sink.get(), stage.encoded, std::clamp(options_.memory_bytes / 8, kPendingBytesMin, kPendingBytesMax),
+        &cancelled_);
   }
   return Status::Ok();
 }
@@ -686,8 +687,12 @@ template <class FeedInto>
 Status PlanTasks::RunTapped(const StageRun* run, int task, const Chain& chain, const FeedInto& feed, BatchOutput* end,
                             exchange::PartitionWriter* writer, TaskResult* result) {
   std::vector<std::unique_ptr<Tap>> taps;
-  for (const auto& op : chain) taps.push_back(std::make_unique<Tap>(op.get(), &env_->clock()));
-  taps.push_back(std::make_unique<Tap>(end, &env_->clock()));
+  bool encoded = run->stage->encoded;
+  for (size_t i = 0; i <= chain.size(); ++i) {
+    encoded = encoded || (i > 0 && run->stage->operators[i - 1].kind == OperatorKind::kEncode);
+    BatchOutput* next = i < chain.size() ? static_cast<BatchOutput*>(chain[i].get()) : end;
+    taps.push_back(std::make_unique<Tap>(next, encoded, &env_->clock()));
+  }
   std::vector<StepReport> steps(taps.size() + 1);
   const int64_t begin = Now();
   int64_t last = begin;

@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/memory_budget.h"
+#include "base/try.h"
+#include "exec/encode_operator.h"
 
 namespace glim::exec {
 namespace {
@@ -62,8 +64,14 @@ std::string Dump(const nlohmann::ordered_json& json) {
 }  // namespace
 
 Status Tap::Push(Batch batch) {
-  rows_ += batch.row_count();
-  for (const Column& column : batch.columns()) bytes_ += ValueBytes(column);
+  if (encoded_) {
+    RETURN_IF_ERROR(CheckEncoded(batch));
+    rows_ += RowsEncoded(batch);
+    bytes_ += ValueBytes(batch.column(0));
+  } else {
+    rows_ += batch.row_count();
+    for (const Column& column : batch.columns()) bytes_ += ValueBytes(column);
+  }
   const int64_t begin = clock_->MonotonicNanos();
   Status status = next_->Push(std::move(batch));
   nanos_ += clock_->MonotonicNanos() - begin;

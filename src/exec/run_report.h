@@ -41,10 +41,11 @@ struct TaskReport {
   int64_t begin_nanos, end_nanos;
 };
 
-// Counts the batches that go on to `next`, and the time until they are dealt with.
+// Counts the rows that go on to `next`, and the time until they are dealt with. `encoded`: they come as kEncode gives
+// them.
 class Tap : public BatchOutput {
  public:
-  Tap(BatchOutput* next, env::Clock* clock) : next_(next), clock_(clock) {}
+  Tap(BatchOutput* next, bool encoded, env::Clock* clock) : next_(next), encoded_(encoded), clock_(clock) {}
   Status Push(Batch batch) override;
   bool full() const override { return next_->full(); }
 
@@ -54,6 +55,7 @@ class Tap : public BatchOutput {
 
  private:
   BatchOutput* const next_;
+  const bool encoded_;
   env::Clock* const clock_;
   int64_t rows_ = 0, bytes_ = 0, nanos_ = 0;
 };

@@ -419,6 +419,7 @@ std::string_view Suffix(OperatorKind kind, bool last) {
     case OperatorKind::kLimit: return last ? "" : " limit";
     case OperatorKind::kOrder: return " in order";
     case OperatorKind::kCut: return " batches";
+    case OperatorKind::kEncode: return " bytes";
     default: return "";
   }
 }
@@ -511,7 +512,8 @@ RowCount After(const Operator& op, const flow::Step& step, bool one_task, const 
     case OperatorKind::kSort:
     case OperatorKind::kLookup:
     case OperatorKind::kOrder:
-    case OperatorKind::kCut: return in;
+    case OperatorKind::kCut:
+    case OperatorKind::kEncode: return in;
     case OperatorKind::kSample:
     case OperatorKind::kDistinct:
     case OperatorKind::kGroup: return AtMost(in);

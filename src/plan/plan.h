@@ -46,6 +46,8 @@ enum class OperatorKind {
   // In plans for several processes, in front of steps that push (plan/repeat.h):
   kOrder,  // Sorts what one task has by all columns.
   kCut,    // Cuts rows into batches by what they are, however they came.
+  // And before rows go to a sink that is in another process:
+  kEncode,  // The bytes that the sink writes of them; `step` is the sink.
 };
 
 // What a Sample draws a row by, such that the same rows are drawn for any number of tasks (docs/design/partitions.md).
@@ -80,6 +82,7 @@ struct Stage {
   ExchangeSpec output;
   int output_for = -1;      // The step that made us send them; for messages.
   int sink = -1;            // A step, when output is kNone.
+  bool encoded = false;     // The sink gets what kEncode gives.
   int cache = -1;           // A step: what this stage keeps (kKeep) is for later runs too.
   bool one_task = false;    // All rows must pass through one task, in order.
   int user_partitions = 0;  // As asked for by Partition or RoundRobin; 0: none.

@@ -27,6 +27,13 @@ bool LivesWithDriver(const flow::Step& source) {
          std::holds_alternative<flow::SqlSource>(source.body);
 }
 
+// Rows become its bytes one after the other, in whatever task. The parts of a folder are written by the tasks of their
+// partitions, and heads and footers by the sink.
+bool WritesBytes(const flow::Step& sink) {
+  if (const auto* file = std::get_if<flow::FileSink>(&sink.body)) return !file->options.per_partition;
+  return std::holds_alternative<flow::PrintfSink>(sink.body) || std::holds_alternative<flow::PipeOutSink>(sink.body);
+}
+
 }  // namespace
 
 SpreadPlan SpreadOverProcesses(const Plan& plan, const std::vector<FunctionFacts>& facts) {
@@ -71,6 +78,8 @@ SpreadPlan SpreadOverProcesses(const Plan& plan, const std::vector<FunctionFacts
     sink.sink = std::exchange(stage.sink, -1);
     sink.user_partitions = stage.user_partitions;
     sink.in_order = stage.in_order;
+    sink.encoded = WritesBytes(steps[sink.sink]);
+    if (sink.encoded) stage.operators.push_back({OperatorKind::kEncode, sink.sink, {}});
     stage.output.kind = ExchangeKind::kKeep;
     stage.output_for = sink.sink;
     sink.input = add(std::move(stage), at_driver);

@@ -75,6 +75,7 @@ Again RepeatPlanner::After(const Operator& op, const Operator* before, Again row
     case OperatorKind::kLookup: return Again::kOther;
     case OperatorKind::kPushTo:  // It gives none.
     case OperatorKind::kOrder: return Again::kSame;
+    case OperatorKind::kEncode: return rows;
   }
   return Again::kOther;
 }
