@@ -12,40 +12,36 @@ Status OrderedSink::Write(int task, const Batch& batch) {
   // Whose turn it is writes bytes from where they lie.
   if (encoded_) {
     RETURN_IF_ERROR(CheckEncoded(batch));
-    for (int64_t piece = 0; piece < batch.row_count(); ++piece) {
-      const std::string_view bytes = batch.At(piece, 0).as_bytes();
-      ASSIGN_OR_RETURN(const bool written, WriteInTurn(task, bytes));
-      if (!written) RETURN_IF_ERROR(Leave(task, {std::string(bytes), {}, static_cast<int64_t>(bytes.size())}));
-    }
+    // There is nothing to do before one's turn.
+    std::unique_lock lock(mutex_);
+    RETURN_IF_ERROR(WaitWhile(lock, [&] { return task != current_; }));
+    for (int64_t piece = 0; piece < batch.row_count(); ++piece)
+      RETURN_IF_ERROR(WriteThrough(batch.At(piece, 0).as_bytes()));
     return Status::Ok();
   }
   if (const auto bytes = sink_->InPlace(batch)) {
-    ASSIGN_OR_RETURN(const bool written, WriteInTurn(task, *bytes));
-    if (written) return Status::Ok();
+    const std::lock_guard lock(mutex_);
+    if (task == current_) return WriteThrough(*bytes);
   }
   ASSIGN_OR_RETURN(Chunk chunk, MakeChunk(batch));
-  return Leave(task, std::move(chunk));
-}
-
-Result<bool> OrderedSink::WriteInTurn(int task, std::string_view bytes) {
-  const std::lock_guard lock(mutex_);
-  if (task != current_) return false;
-  RETURN_IF_ERROR(WriteThrough(bytes));
-  return true;
-}
-
-Status OrderedSink::Leave(int task, Chunk chunk) {
-  constexpr auto kLook = std::chrono::milliseconds(100);
   std::unique_lock lock(mutex_);
-  while (task != current_ && pending_bytes_ + chunk.size > pending_bytes_max_) {
-    if (cancelled_->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
-    turn_.wait_for(lock, kLook);
-  }
+  RETURN_IF_ERROR(
+      WaitWhile(lock, [&] { return task != current_ && pending_bytes_ + chunk.size > pending_bytes_max_; }));
   if (task == current_) {
     return WriteThrough(chunk);
   }
   pending_bytes_ += chunk.size;
   pending_[task].chunks.push_back(std::move(chunk));
+  return Status::Ok();
+}
+
+template <class Condition>
+Status OrderedSink::WaitWhile(std::unique_lock<std::mutex>& lock, const Condition& condition) {
+  constexpr auto kLook = std::chrono::milliseconds(100);
+  while (condition()) {
+    if (cancelled_->load(std::memory_order_relaxed)) return Status::Cancelled("cancelled");
+    turn_.wait_for(lock, kLook);
+  }
   return Status::Ok();
 }
 

@@ -45,9 +45,8 @@ class OrderedSink {
   };
   // What the sink takes of the batch, copied.
   Result<Chunk> MakeChunk(const Batch& batch) const;
-  // False: it is another's turn.
-  Result<bool> WriteInTurn(int task, std::string_view bytes);
-  Status Leave(int task, Chunk chunk);
+  template <class Condition>
+  Status WaitWhile(std::unique_lock<std::mutex>& lock, const Condition& condition);
   Status WriteThrough(const Chunk& chunk);
   Status WriteThrough(std::string_view bytes);
 
