@@ -106,6 +106,20 @@ FLOWS = {
         glim.flow("text"):TextFile("a.txt.gz"):Limit(3, 20000):Print():Run()
         for line in io.lines("a.jsonl") do io.write(line, "\\n") end
         for line in io.lines("a.csv") do io.write(line, "\\n") end""",
+    "sinks that share their rows": """
+        local rows = flow:TextFile("words.txt"):FlatMap(function(line) return line:gmatch("%w+") end)
+          :Map(function(word) return word, 1 end):ReduceBy(glim.sum):Sort()
+        rows:WriteCsv("a.csv")
+        rows:WriteJsonLines("a.jsonl", {"word", "count"})
+        local few = rows:Filter(function(word, count) return count % 5 == 0 end):Partition(4)
+        few:WriteText("few.txt")
+        few:Print()
+        few:Map(function(word) return #word, 1 end):ReduceBy(glim.sum):Sort():Print()
+        flow:Run()
+        for _, name in ipairs{"a.csv", "a.jsonl", "few.txt"} do
+          for line in io.lines(name) do io.write(line, "\\n") end
+        end
+        flow = glim.flow("nothing more"):Range(0, 1):Print()""",
     "captured variables": """
         local stop, count = {the = true, a = true}, 0
         local function clean(word) return word:lower() end
