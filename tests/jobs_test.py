@@ -283,7 +283,7 @@ class JobsTest(ScriptCase):
     def test_a_task_that_takes_much_longer_than_others_is_begun_elsewhere(self):
         expected = self.run_script(self.STUCK)[0]
         self.write("token", "")
-        job = self.start(self.STUCK, "--on", "local:2", "--threads", "2")
+        job = self.start(self.STUCK, "--on", "local:2", "--threads", "2", "--stats")
         self.addCleanup(job.kill)
         seen, deadline = set(), time.monotonic() + TIMEOUT_S
         while job.poll() is None:
@@ -293,6 +293,7 @@ class JobsTest(ScriptCase):
         out, err = job.communicate(timeout=TIMEOUT_S)
         self.assertEqual((job.returncode, out), (0, expected), err)
         self.assertTrue(os.path.exists(os.path.join(self.folder, "taken")))
+        self.assertIn(", 1 begun a second time, being slow\n", err)
         self.assert_nothing_left(seen)
 
     def test_a_limit_that_has_its_rows_stops_tasks_in_other_processes(self):
@@ -366,6 +367,21 @@ class JobsTest(ScriptCase):
         self.assertIn("threes", err)
         self.assertIn("334", err)
         self.assertRegex(err, r"Map\(lua job.lua:3\) +1,000 +1,000")
+
+    def test_tasks_that_are_tried_again_are_told_of(self):
+        script = """
+            local glim = require "glim"
+            glim.flow("f"):Range(0, 1000):RoundRobin(4):Map(function(n)
+              local ffi = require "ffi"
+              ffi.cdef "int rename(const char*, const char*); void abort(void);"
+              if n == 77 and ffi.C.rename("token", "taken") == 0 then ffi.C.abort() end
+              return n
+            end):Reduce(glim.sum):Print():Run()
+            """
+        self.write("token", "")
+        out, err = self.run_script(script, "--on", "local:2", "--stats")
+        self.assertEqual(out, "499500\n")
+        self.assertRegex(err, r"stage 2, 4 tasks, .* s, \d tried again\n")
 
     def test_rows_that_become_bytes_are_counted_as_rows(self):
         script = """

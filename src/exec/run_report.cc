@@ -88,6 +88,11 @@ void RunReport::EndStage(int stage, int64_t end_nanos) {
   stages_[stage].end_nanos = end_nanos;
 }
 
+void RunReport::AddAttempt(int stage, bool beside) {
+  std::lock_guard lock(mutex_);
+  ++(beside ? stages_[stage].begun_beside : stages_[stage].tried_again);
+}
+
 void RunReport::AddTask(int stage, int task, int64_t begin_nanos, int64_t end_nanos,
                         const std::vector<StepReport>& steps) {
   std::lock_guard lock(mutex_);
@@ -118,8 +123,11 @@ std::string RunReport::ToText() const {
   out += '\n';
   out += fmt::format("{:44} {:>14} {:>14} {:>11} {:>9}\n", "", "rows in", "rows out", "bytes out", "seconds");
   for (const StageReport& stage : stages_) {
-    out += fmt::format("{}, {} task{}, {:.3f} s\n", stage.name, stage.tasks, stage.tasks == 1 ? "" : "s",
+    out += fmt::format("{}, {} task{}, {:.3f} s", stage.name, stage.tasks, stage.tasks == 1 ? "" : "s",
                        Seconds(stage.end_nanos - stage.begin_nanos));
+    if (stage.tried_again > 0) out += fmt::format(", {} tried again", stage.tried_again);
+    if (stage.begun_beside > 0) out += fmt::format(", {} begun a second time, being slow", stage.begun_beside);
+    out += '\n';
     for (const StepReport& step : stage.steps) {
       out += fmt::format("  {:42} {:>14} {:>14} {:>11} {:>9.3f}\n", Shown(step.name, 42), Grouped(step.rows_in),
                          Grouped(step.rows_out), base::FormatBytes(step.bytes_out), Seconds(step.nanos));
@@ -141,6 +149,8 @@ std::string RunReport::ToJson() const {
     nlohmann::ordered_json one;
     one["name"] = stage.name;
     one["tasks"] = stage.tasks;
+    one["tried_again"] = stage.tried_again;
+    one["begun_beside"] = stage.begun_beside;
     one["seconds"] = Seconds(stage.end_nanos - stage.begin_nanos);
     one["steps"] = nlohmann::ordered_json::array();
     for (const StepReport& step : stage.steps) {

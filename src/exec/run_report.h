@@ -31,6 +31,8 @@ struct StepReport {
 struct StageReport {
   std::string name;  // "stage 2"
   int tasks = 0;
+  int tried_again = 0;                     // Tasks begun anew: what they ran on, or gave, was lost.
+  int begun_beside = 0;                    // A second time, because they took much longer than others.
   int64_t begin_nanos = 0, end_nanos = 0;  // Since the run began.
   std::vector<StepReport> steps;           // What it reads, its operators, where its rows go.
 };
@@ -67,6 +69,8 @@ class RunReport {
   // A stage, with the names of its steps.
   void AddStage(StageReport stage);
   void EndStage(int stage, int64_t end_nanos);
+  // A task of the stage is begun that was begun before. `beside`: the attempt before is at work, too.
+  void AddAttempt(int stage, bool beside);
   // `steps`: what one task adds to those of its stage; names are not looked at.
   void AddTask(int stage, int task, int64_t begin_nanos, int64_t end_nanos, const std::vector<StepReport>& steps);
   void Finish(int64_t nanos, int64_t peak_bytes, int64_t spilled_bytes);

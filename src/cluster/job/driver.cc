@@ -358,6 +358,8 @@ class JobDriver::Impl::JobRun {
   Status Begin() {
     schedule_.Tick(env_.clock().MonotonicNanos());
     while (const std::optional<Schedule::Step> step = schedule_.Next()) {
+      const bool again = step->kind == Schedule::Step::kRun && step->attempt > 0;
+      if (again && options_.report != nullptr) options_.report->AddAttempt(step->stage, step->second);
       if (step->kind == Schedule::Step::kTell) {
         RETURN_IF_ERROR(BeginTell(*step));
       } else if (step->place == Schedule::kDriver) {
