@@ -52,15 +52,15 @@ def send(process, number):
 class Node:
     """A process of the cluster, started again on the same port and folder after it was killed."""
 
-    def __init__(self, cluster, role, folder, *options):
-        self.cluster, self.role, self.folder, self.options = cluster, role, folder, options
+    def __init__(self, cluster, role, folder, *options, prefix=()):
+        self.cluster, self.role, self.folder, self.options, self.prefix = cluster, role, folder, options, prefix
         self.address = "127.0.0.1:0"
         self.start()
 
     def start(self):
         self.errors = open(os.path.join(self.cluster.folder, self.folder + ".err"), "a")
         self.process = subprocess.Popen(
-            [GLIM, self.role, "--address", self.address, "--dir", self.folder, *self.options],
+            [*self.prefix, GLIM, self.role, "--address", self.address, "--dir", self.folder, *self.options],
             cwd=self.cluster.folder, env=self.cluster.environment, text=True, stdout=subprocess.PIPE, stderr=self.errors)
         line = self.process.stdout.readline()
         assert line.startswith("listening "), (line, self.said())
@@ -106,13 +106,13 @@ class ClusterCase(unittest.TestCase):
                 node.process.send_signal(signal.SIGCONT)
                 node.kill()
 
-    def add(self, role, folder, *options):
-        self.nodes.append(Node(self, role, folder, *options))
+    def add(self, role, folder, *options, **how):
+        self.nodes.append(Node(self, role, folder, *options, **how))
         return self.nodes[-1]
 
-    def add_agent(self, name, *options):
+    def add_agent(self, name, *options, **how):
         return self.add("agent", name, "--name", name, "--master", self.master.address, "--memory", "2G", "--cores", "2",
-                        *options)
+                        *options, **how)
 
     def make_cluster(self, agents, *options):
         self.master = self.add("master", "m")

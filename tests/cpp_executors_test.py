@@ -7,6 +7,7 @@ The folder with the programs is in GLIM_BUILD (default: build/release).
 """
 
 import os
+import platform
 import random
 import signal
 import subprocess
@@ -135,6 +136,45 @@ class AgentsTest(ClusterCase):
         self.assertIn("built for another plan", self.run_case("other", expect=1)[1])
         self.await_nothing_left()
 
+    def make_other_program(self):
+        """The same with other bytes."""
+        other = os.path.join(self.folder, "other_program")
+        with open(PROGRAM, "rb") as source, open(other, "wb") as copy:
+            copy.write(source.read() + b"x")
+        os.chmod(other, 0o755)
+        return other
+
+    def sizes_of_programs(self, agent):
+        folder = os.path.join(self.folder, agent.folder, "programs")
+        return sorted(os.stat(os.path.join(folder, name)).st_size for name in os.listdir(folder))
+
+    def test_an_agent_of_another_architecture_has_a_binary_of_its_own(self):
+        # Such an agent thinks that it is there; its programs are ours none the less.
+        elsewhere = ["setarch", "linux32"]
+        try:
+            there = subprocess.run([*elsewhere, "uname", "-m"], check=True, capture_output=True, text=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError) as error:
+            self.skipTest(f"setarch does not work here: {error}")
+        here = platform.machine()
+        self.make_cluster(0)
+        self.agents = [self.add_agent("other", prefix=elsewhere)]
+        self.await_agents(1)
+        self.assertIn(f"agent other is on {there}, and the program is there for {here}: --binary {there}=PATH names one",
+                      self.run_case("where", expect=1)[1])
+        other = self.make_other_program()
+        self.assertEqual(self.run_case("where", "--binary", f"{there}={other}")[0], "hello\non executors\n")
+        self.assertEqual(self.sizes_of_programs(self.agents[0]), [os.stat(other).st_size])
+        # Each has its own.
+        self.agents.append(self.add_agent("same"))
+        self.await_agents(2)
+        expected = self.run_case("steps", "--partitions", "5", on="embedded")[0]
+        self.assertEqual(self.run_case("steps", "--partitions", "5", "--binary", f"{here}=/nowhere,{there}={other}")[0],
+                         expected)
+        self.assertEqual(self.sizes_of_programs(self.agents[1]), [os.stat(PROGRAM).st_size])
+        self.assertIn(f"--binary {there}: ", self.run_case("where", "--binary", f"{there}=/nowhere", expect=1)[1])
+        self.assertIn("--binary takes ARCHITECTURE=PATH", self.run_case("where", "--binary", "program", expect=2)[1])
+        self.await_nothing_left()
+
     def test_an_agent_keeps_the_program(self):
         self.make_cluster(1)
         agent = self.agents[0]
@@ -147,10 +187,7 @@ class AgentsTest(ClusterCase):
         self.run_case("where")
         self.assertEqual(self.programs_of(agent), kept)
         # Another program is another one, though it does the same; one that was damaged is fetched anew.
-        other = os.path.join(self.folder, "other_program")
-        with open(PROGRAM, "rb") as source, open(other, "wb") as copy:
-            copy.write(source.read() + b"x")
-        os.chmod(other, 0o755)
+        other = self.make_other_program()
         self.assertEqual(self.run_case("where", program=other)[0], "hello\non executors\n")
         self.assertEqual(len(self.programs_of(agent)), 2)
         agent.kill()

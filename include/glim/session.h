@@ -32,6 +32,7 @@
 // Thread: one run at a time; tables may be made and used from any thread.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -62,8 +63,11 @@ struct SessionOptions {
   std::string stats_file{};       // The same of all runs as JSON, a list with one object per run.
   std::string trace_file{};       // When each task ran, for ui.perfetto.dev (Trace Event Format, JSON).
   std::vector<std::string> files{};  // That travel with the program to wherever its functions run (glim/files.h).
-  bool lua_kernels = true;           // False: every Lua function runs as plain Lua.
-  bool cpp_on_executors = true;      // False: flows with functions in C++ run in this process, whatever `on` says.
+  // This program as it was built for other architectures, by what `uname -m` says there ("aarch64"), for agents on
+  // such machines. Its path for this machine's own, if named, is not looked at: that is what runs.
+  std::map<std::string, std::string> binaries{};
+  bool lua_kernels = true;       // False: every Lua function runs as plain Lua.
+  bool cpp_on_executors = true;  // False: flows with functions in C++ run in this process, whatever `on` says.
 };
 
 class Session {
@@ -71,7 +75,8 @@ class Session {
   Session();
   explicit Session(SessionOptions options);
   // Takes --on, --key, --threads, --memory, --tmp-dir, --dataset-dir, --dataset-disk, --lua-memory, --lua, --cpp
-  // (executors, here), --partitions, --files (a,b: glim/files.h), --progress, --no-progress, --explain, --stats,
+  // (executors, here), --binary (aarch64=PATH,...), --partitions, --files (a,b: glim/files.h), --progress,
+  // --no-progress, --explain, --stats,
   // --stats-file, --trace (as `--name value` or `--name=value`) and leaves the rest in arguments(). A wrong one is the
   // first Run's error. A progress line is shown when stderr is a terminal.
   Session(int argc, char** argv);

@@ -52,7 +52,23 @@ bool TakesValue(std::string_view name) {
   return name == "--on" || name == "--key" || name == "--threads" || name == "--memory" || name == "--tmp-dir" ||
          name == "--lua-memory" || name == "--lua" || name == "--cpp" || name == "--partitions" ||
          name == "--stats-file" || name == "--trace" || name == "--dataset-dir" || name == "--dataset-disk" ||
-         name == "--files";
+         name == "--files" || name == "--binary";
+}
+
+// "aarch64=path,...".
+Status ParseBinaries(const std::string& value, std::map<std::string, std::string>* binaries) {
+  for (size_t begin = 0; begin <= value.size();) {
+    const size_t end = std::min(value.find(',', begin), value.size());
+    const std::string one = value.substr(begin, end - begin);
+    const size_t equals = one.find('=');
+    if (equals == 0 || equals >= one.size() - 1) {
+      return Status::Invalid(
+          fmt::format("--binary takes ARCHITECTURE=PATH, such as aarch64=build-arm/program, got \"{}\"", one));
+    }
+    (*binaries)[one.substr(0, equals)] = one.substr(equals + 1);
+    begin = end + 1;
+  }
+  return Status::Ok();
 }
 
 // Takes the session's options out of the program's arguments; stops at "--".
@@ -429,6 +445,7 @@ Result<Engines> ChooseEngine(const plan::Plan& plan, const Engine& engine, const
   std::shared_ptr<const engine::Program> program;
   if (engines.followed) {
     ASSIGN_OR_RETURN(engine::Program here, engine::ThisProgram(*parts->env));
+    here.binaries = parts->options.binaries;
     program = std::make_shared<const engine::Program>(std::move(here));
   }
   RETURN_IF_ERROR(engines.launcher->SetProgram(std::move(program), ProgramCourse::Here().patience_nanos()));
@@ -520,6 +537,8 @@ Status SetSessionOption(const std::string& name, const std::string& value, Sessi
       options->files.push_back(value.substr(begin, end - begin));
       begin = end + 1;
     }
+  } else if (name == "--binary") {
+    RETURN_IF_ERROR(ParseBinaries(value, &options->binaries));
   } else if (name == "--dataset-dir") {
     options->dataset_folder = value;
   } else if (name == "--dataset-disk") {

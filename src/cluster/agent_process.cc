@@ -21,6 +21,7 @@
 #include "cluster/job/peer.h"
 #include "cluster/metrics.h"
 #include "cluster/program_store.h"
+#include "env/architecture.h"
 #include "env/path.h"
 #include "net/event_loop.h"
 #include "net/transport.h"
@@ -246,12 +247,24 @@ class AgentProcess::Impl {
   Result<StartExecutorAnswer> OnStartProgram(const std::shared_ptr<Peer>& driver, const net::Frame& frame) {
     ASSIGN_OR_RETURN(const StartProgram start, FromFrame<StartProgram>(frame));
     if (options_.start_program == nullptr) return Status::Invalid("this agent starts no programs");
+    ASSIGN_OR_RETURN(const StartProgram::Binary binary, BinaryForHere(start));
     const int64_t until = env_.clock().MonotonicNanos() + kFetchNanos;
-    const auto fetch = [&](uint64_t offset) { return FetchPiece(driver, {start.program, offset}, until); };
-    auto path = programs_->Get(start.program, start.size, fetch);
+    const auto fetch = [&](uint64_t offset) { return FetchPiece(driver, {binary.program, offset}, until); };
+    auto path = programs_->Get(binary.program, binary.size, fetch);
     if (!path.ok()) return std::move(path).status().With("agent " + options_.name);
     return Grant(driver, start.executor,
                  [&](int32_t threads) { return options_.start_program(start, *path, threads, tmp_folder_); });
+  }
+
+  Result<StartProgram::Binary> BinaryForHere(const StartProgram& start) const {
+    const std::string here = env::Architecture();
+    std::string others;
+    for (const StartProgram::Binary& binary : start.binaries) {
+      if (binary.architecture == here) return binary;
+      others += (others.empty() ? "" : ", ") + binary.architecture;
+    }
+    return Status::Invalid(fmt::format("agent {} is on {}, and the program is there for {}: --binary {}=PATH names one",
+                                       options_.name, here, others.empty() ? "nothing" : others, here));
   }
 
   Result<std::string> FetchPiece(const std::shared_ptr<Peer>& driver, const FetchProgram& piece, int64_t until) {

@@ -14,6 +14,7 @@
 #include "base/try.h"
 #include "base/version.h"
 #include "cluster/job/program_digest.h"
+#include "env/architecture.h"
 
 namespace glim::engine {
 namespace {
@@ -99,20 +100,18 @@ Status AgentLauncher::SetProgram(std::shared_ptr<const Program> program, int64_t
   std::unique_ptr<Sent> sent;
   if (program != nullptr) {
     sent = std::make_unique<Sent>();
-    ASSIGN_OR_RETURN(sent->file, env_.files().OpenRandom(program->binary));
-    cluster::ProgramDigest digest;
-    std::string piece(cluster::kProgramPieceBytes, '\0');
-    for (uint64_t offset = 0; offset < sent->file->size(); offset += piece.size()) {
-      ASSIGN_OR_RETURN(const size_t read, sent->file->ReadAt(offset, std::span(piece)));
-      digest.Add(std::string_view(piece).substr(0, read));
-    }
     sent->start = {.executor = {options_.threads, options_.memory_bytes},
-                   .program = digest.Name(),
-                   .size = sent->file->size(),
+                   .binaries = {},
                    .arguments = program->arguments,
                    .environment = program->environment,
                    .folder = program->folder,
                    .patience_nanos = patience_nanos};
+    const std::string here = env::Architecture();
+    RETURN_IF_ERROR(AddBinary(here, program->binary, sent.get()));
+    for (const auto& [architecture, path] : program->binaries) {
+      if (architecture != here)
+        RETURN_IF_ERROR(AddBinary(architecture, path, sent.get()).With(fmt::format("--binary {}", architecture)));
+    }
   }
   loop_.Call([&] {
     sent_ = std::move(sent);
@@ -120,6 +119,19 @@ Status AgentLauncher::SetProgram(std::shared_ptr<const Program> program, int64_t
     for (const auto& [agent, peer] : std::exchange(peers_, {})) peer->Close();
   });
   agent_of_.clear();
+  return Status::Ok();
+}
+
+Status AgentLauncher::AddBinary(const std::string& architecture, const std::string& path, Sent* sent) {
+  ASSIGN_OR_RETURN(std::unique_ptr<const env::RandomAccessFile> file, env_.files().OpenRandom(path));
+  cluster::ProgramDigest digest;
+  std::string piece(cluster::kProgramPieceBytes, '\0');
+  for (uint64_t offset = 0; offset < file->size(); offset += piece.size()) {
+    ASSIGN_OR_RETURN(const size_t read, file->ReadAt(offset, std::span(piece)));
+    digest.Add(std::string_view(piece).substr(0, read));
+  }
+  sent->start.binaries.push_back({architecture, digest.Name(), file->size()});
+  sent->files[digest.Name()] = std::move(file);
   return Status::Ok();
 }
 
@@ -132,10 +144,10 @@ net::Frame AgentLauncher::PieceOf(const Sent* sent, const net::Frame& question) 
   const uint64_t request = question.header.request;
   const auto fetch = cluster::FromFrame<cluster::FetchProgram>(question);
   if (!fetch.ok()) return cluster::MakeAnswer(request, fetch.status());
-  if (sent == nullptr || sent->start.program != fetch->program)
+  if (sent == nullptr || !sent->files.contains(fetch->program))
     return cluster::MakeAnswer(request, Status::Stale("the driver has started another program meanwhile"));
   std::string piece(cluster::kProgramPieceBytes, '\0');
-  const auto read = sent->file->ReadAt(fetch->offset, std::span(piece));
+  const auto read = sent->files.at(fetch->program)->ReadAt(fetch->offset, std::span(piece));
   if (!read.ok()) return cluster::MakeAnswer(request, read.status());
   piece.resize(*read);
   std::vector<net::Segment> segments;

@@ -60,9 +60,10 @@ class AgentLauncher final : public Launcher {
   struct Asked;
   // What agents start, when it is our program.
   struct Sent {
-    std::unique_ptr<const env::RandomAccessFile> file;
+    std::map<std::string, std::unique_ptr<const env::RandomAccessFile>> files;  // By the names of their bytes.
     cluster::StartProgram start;
   };
+  Status AddBinary(const std::string& architecture, const std::string& path, Sent* sent);
   std::shared_ptr<cluster::Peer> PeerOf(const std::string& agent);
   net::Frame Question() const;
   static net::Frame PieceOf(const Sent* sent, const net::Frame& question);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,10 +29,11 @@ Result<Child> StartChild(env::Env& env, const std::string& what, const std::stri
 
 // A program as somebody started it, to be started once more.
 struct Program {
-  std::string binary;                    // Its path.
-  std::vector<std::string> arguments;    // Without the program's name.
-  std::vector<std::string> environment;  // "NAME=value": what is to be added to ours.
-  std::string folder;                    // Its current one.
+  std::string binary;                           // Its path.
+  std::map<std::string, std::string> binaries;  // The paths of the same for other architectures (env::Architecture()).
+  std::vector<std::string> arguments;           // Without the program's name.
+  std::vector<std::string> environment;         // "NAME=value": what is to be added to ours.
+  std::string folder;                           // Its current one.
 };
 // This process, as it was started.
 Result<Program> ThisProgram(env::Env& env);

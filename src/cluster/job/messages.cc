@@ -284,10 +284,15 @@ void Visit(Codec& codec, StopExecutor& stop) {
 }
 
 template <class Codec>
+void Visit(Codec& codec, StartProgram::Binary& binary) {
+  codec(binary.architecture);
+  codec(binary.program);
+  codec(binary.size);
+}
+template <class Codec>
 void Visit(Codec& codec, StartProgram& start) {
   Visit(codec, start.executor);
-  codec(start.program);
-  codec(start.size);
+  codec(start.binaries);
   codec(start.arguments);
   codec(start.environment);
   codec(start.folder);

@@ -192,9 +192,14 @@ struct StopExecutor {
 // As StartExecutor, for one that is the driver's program. The answer is that of StartExecutor; before it the agent may
 // ask for the program.
 struct StartProgram {
+  // The program for machines of one architecture.
+  struct Binary {
+    std::string architecture;  // env::Architecture().
+    std::string program;       // The name of its bytes (program_digest.h).
+    uint64_t size = 0;
+  };
   StartExecutor executor;
-  std::string program;  // The name of its bytes (program_digest.h).
-  uint64_t size = 0;
+  std::vector<Binary> binaries;          // One for each architecture; the agent starts that of its own.
   std::vector<std::string> arguments;    // Without the program's name.
   std::vector<std::string> environment;  // "GLIM_...=value"
   std::string folder;

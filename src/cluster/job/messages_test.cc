@@ -98,8 +98,7 @@ TEST(JobMessagesTest, ComeBackAsTheyWere) {
   EXPECT_THAT(told->outcomes, ElementsAre("a", ""));
 
   StartProgram program{.executor = {.threads = 2, .memory_bytes = 3},
-                       .program = "a0",
-                       .size = 4,
+                       .binaries = {{"x86_64", "a0", 4}, {"aarch64", "b1", 5}},
                        .arguments = {"--on", ""},
                        .environment = {"GLIM_A=b"},
                        .folder = "/home",
@@ -107,8 +106,10 @@ TEST(JobMessagesTest, ComeBackAsTheyWere) {
   const auto started = FromFrame<StartProgram>(ToFrame(program));
   ASSERT_TRUE(started.ok());
   EXPECT_EQ(started->executor.threads, 2);
-  EXPECT_EQ(started->program, "a0");
-  EXPECT_EQ(started->size, 4U);
+  ASSERT_EQ(started->binaries.size(), 2U);
+  EXPECT_EQ(started->binaries[0].architecture, "x86_64");
+  EXPECT_EQ(started->binaries[1].program, "b1");
+  EXPECT_EQ(started->binaries[1].size, 5U);
   EXPECT_THAT(started->arguments, ElementsAre("--on", ""));
   EXPECT_THAT(started->environment, ElementsAre("GLIM_A=b"));
   EXPECT_EQ(started->folder, "/home");
