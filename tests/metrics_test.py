@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""/metrics and /healthz of masters and agents: by HTTP at the port that they listen at anyway.
+"""/metrics and /healthz of masters, servers and agents: by HTTP at the port that they listen at anyway.
 
 The folder with the glim binary is in GLIM_BUILD (default: build/release).
 """
@@ -54,7 +54,7 @@ def metrics_of(address):
 class MetricsTest(ClusterCase):
     def test_probes(self):
         self.make_cluster(1)
-        for node in (self.master, self.agents[0]):
+        for node in (self.master, self.agents[0], self.add("server", "s", "--master", self.master.address)):
             self.assertEqual(get(node.address, "/healthz")[:2], (200, "ok\n"))
             self.assertEqual(get(node.address, "/healthz", "HEAD")[:2], (200, ""))
             self.assertEqual(get(node.address, "/")[0], 404)
@@ -66,16 +66,22 @@ class MetricsTest(ClusterCase):
 
     def test_counts_are_those_of_the_cluster(self):
         self.make_cluster(2)
-        self.add("server", "s0", "--master", self.master.address)
+        server = self.add("server", "s0", "--master", self.master.address, "--memory", "64M")
         wait_until("the server is there", lambda: metrics_of(self.master.address)['glim_servers{state="alive"}'] == 1)
         self.write("table.lua", """
             local glim = require "glim"
-            local table = glim.table{name = "kept", shards = 3}
-            table:Push({1, 2}, {1, 1})
+            if arg[1] == "push" then
+              glim.table{name = "kept", shards = 3}:Push({1, 2}, {1, 1})
+            else
+              print(glim.open_table("kept"):Pull({1, 2}):Get()[2])
+            end
             """)
-        job = subprocess.run([GLIM, "run", "--on", "standalone://" + self.master.address, "table.lua"], cwd=self.folder,
-                             env=self.environment, text=True, capture_output=True, timeout=TIMEOUT_S)
-        self.assertEqual(job.returncode, 0, job.stderr)
+        def use_table(how):
+            job = subprocess.run([GLIM, "run", "--on", "standalone://" + self.master.address, "table.lua", how],
+                                 cwd=self.folder, env=self.environment, text=True, capture_output=True, timeout=TIMEOUT_S)
+            self.assertEqual(job.returncode, 0, job.stderr)
+            return job.stdout
+        use_table("push")
         metrics = metrics_of(self.master.address)
         self.assertEqual(metrics['glim_agents{state="alive"}'], 2)
         self.assertEqual(metrics['glim_agents{state="dead"}'], 0)
@@ -83,6 +89,17 @@ class MetricsTest(ClusterCase):
         self.assertEqual(metrics["glim_shards"], 3)
         self.assertEqual(metrics["glim_shards_not_served"], 0)
         self.assertEqual(metrics["glim_jobs_running"], 0)
+
+        wait_until("the server has noticed", lambda: metrics_of(server.address)['glim_server_shards{role="primary"}'] == 3)
+        of_server = metrics_of(server.address)
+        self.assertEqual(of_server['glim_server_shards{role="backup"}'], 0)
+        self.assertEqual(of_server["glim_server_memory_bytes"], 64 << 20)
+        self.assertGreater(of_server["glim_server_memory_used_bytes"], 0)
+        self.assertGreater(of_server["glim_server_pushes_total"], 0)
+        self.assertGreater(of_server["glim_server_pushed_bytes_total"], 2 * 12)
+        before = of_server["glim_server_pulled_bytes_total"]
+        self.assertEqual(use_table("pull"), "1\n")
+        self.assertGreater(metrics_of(server.address)["glim_server_pulled_bytes_total"], before)
         label = '{agent="a0",address="%s"}' % self.agents[0].address
         self.assertEqual(metrics["glim_agent_cores" + label], 2)
         self.assertEqual(metrics["glim_agent_memory_bytes" + label], 2 << 30)

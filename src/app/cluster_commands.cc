@@ -467,6 +467,10 @@ ClusterCommands::ClusterCommands(CLI::App* app) : options_(std::make_unique<Opti
       ->check(CLI::Range(0u, 86'400u));
   server->add_option("--key", o.server.key_file, "cluster.key of `glim init`; without it, this machine only")
       ->envname("GLIM_KEY");
+  server
+      ->add_flag("--open-metrics", o.server.open_metrics,
+                 "answer other machines, too, who ask for /metrics and /healthz by HTTP; they need no key")
+      ->envname("GLIM_OPEN_METRICS");
 
   CLI::App* agent =
       o.Add(app, "agent", "Runs an agent: it starts executors on its machine, for flows of the cluster.",

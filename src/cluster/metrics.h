@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a master and an agent tell whoever looks at them from outside: /metrics in the text format of Prometheus, and
-// /healthz. docs/book/cluster.md lists the names, which are for good.
+// What a master, a server and an agent tell whoever looks at them from outside: /metrics in the text format of
+// Prometheus, and /healthz. docs/book/cluster.md lists the names, which are for good.
 //
 // No secrets are in it: counts, and the names of agents.
 //
@@ -41,7 +41,7 @@ class Metrics {
   std::string name_;
 };
 
-// The version, and what this process takes of its machine. `role`: "master", "agent".
+// The version, and what this process takes of its machine. `role`: "master", "server", "agent".
 void AddProcessMetrics(std::string_view role, Metrics* metrics);
 // The cluster as its master sees it.
 void AddClusterMetrics(const param::StatusAnswer& status, Metrics* metrics);

@@ -16,6 +16,7 @@
 #include "base/memory_budget.h"
 #include "base/try.h"
 #include "cluster/data_folder.h"
+#include "cluster/metrics.h"
 #include "cluster/server_disk.h"
 #include "net/event_loop.h"
 #include "net/transport.h"
@@ -148,6 +149,9 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
     }
     void EndThread() { loop_.reset(); }
     int64_t at_work_at() const { return at_work_at_.load(std::memory_order_relaxed); }
+    // As of the last tick.
+    size_t shards() const { return shards_.load(std::memory_order_relaxed); }
+    size_t primaries() const { return primaries_.load(std::memory_order_relaxed); }
     void CutWhenApplied(const param::ShardId& shard, uint64_t lsn) { cuts_[shard] = lsn; }
 
     void Send(const Member& to, param::PeerMessage message) override { server_.Send(to, std::move(message)); }
@@ -173,6 +177,10 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
     void Tick() {
       core_->OnTick(server_.now());
       CutLogs();
+      const auto& replicas = core_->replicas();
+      shards_ = replicas.size();
+      primaries_ = static_cast<size_t>(std::count_if(
+          replicas.begin(), replicas.end(), [](const auto& entry) { return entry.second->is_active_primary(); }));
       at_work_at_ = server_.now();
       timer_->Start(kTickNanos, [this] { Tick(); });
     }
@@ -194,6 +202,8 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
     std::map<param::ShardId, uint64_t> cuts_;  // Wanted, with the record that must be applied.
     bool stopping_ = false;
     std::atomic<int64_t> at_work_at_{0};  // Its last tick.
+    std::atomic<size_t> shards_{0};
+    std::atomic<size_t> primaries_{0};
   };
 
   void InNetwork(std::function<void()> work) {
@@ -209,11 +219,19 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
         false, [this, word = std::move(word)](ShardOwner& core) mutable { core.OnNode(std::move(word), now()); });
   }
 
+  bool Hangs() {
+    return std::any_of(owners_.begin(), owners_.end(),
+                       [&](const auto& owner) { return now() - owner->at_work_at() >= kAtWorkNanosMax; });
+  }
+  Status Health() {
+    if (node_->fenced()) return Status::Stale("another process has taken this server's place");
+    return Hangs() ? Status::Unavailable("shards are at one thing for a minute") : Status::Ok();
+  }
+  void AddMetrics(Metrics* metrics);
+
   // Beats say that the owners are there, also while one of them is at work for long.
   void Tick() {
-    const bool hangs = std::any_of(owners_.begin(), owners_.end(),
-                                   [&](const auto& owner) { return now() - owner->at_work_at() >= kAtWorkNanosMax; });
-    if (!hangs) node_->OnTick(now());
+    if (!Hangs()) node_->OnTick(now());
     if (node_->fenced()) {
       if (stopped_) {
         std::exchange(stopped_, nullptr)(Status::Stale(fmt::format(
@@ -376,6 +394,8 @@ class ServerProcess::Impl final : public ServerNodeOutput, private ServerDiskEve
   std::set<std::string> missed_;   // Said to be out of reach, and not reached since.
   std::map<ClientId, Client> clients_;
   ClientId next_client_ = 1;
+  uint64_t pushes_ = 0, pushed_bytes_ = 0;  // That came.
+  uint64_t pulls_ = 0, pulled_bytes_ = 0;   // Bytes that went.
 };
 
 // One connection: dialled by us (address set), or accepted (client set).
@@ -439,6 +459,8 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
     switch (frame.header.type) {
       case param::kPushMessage: {
         ASSIGN_OR_RETURN(param::PushRequest push, param::FromFrame<param::PushRequest>(frame));
+        ++server_.pushes_;
+        server_.pushed_bytes_ += push.op.bytes.size();
         const bool is_short = param::IsShort(push.op.bytes);
         Owner& owner = server_.OwnerOf(push.shard);
         owner.Run(is_short, [&server = server_, client = client_, push = std::move(push), credit](ShardOwner& core) {
@@ -450,6 +472,7 @@ class ServerProcess::Impl::Session final : public net::ConnectionHandler {
         ASSIGN_OR_RETURN(param::PullRequest pull, param::FromFrame<param::PullRequest>(frame));
         const auto it = server_.clients_.find(client_);
         if (it == server_.clients_.end()) return Status::Ok();
+        ++server_.pulls_;
         ++it->second.pulls_at_work;
         const bool is_short = pull.answer_seq == 0 && param::IsShort(pull.op.bytes);
         Owner& owner = server_.OwnerOf(pull.shard);
@@ -543,6 +566,7 @@ void ServerProcess::Impl::GoOn(ClientId to) {
     client.answer_bytes -= bytes;
     if (answer.rows.bytes.empty()) client.answers.pop_front();
     client.unsent_bytes += bytes;
+    pulled_bytes_ += bytes;
     const auto sent = [this, to, bytes](const Status&) {
       const auto client = clients_.find(to);
       if (client == clients_.end()) return;
@@ -551,6 +575,30 @@ void ServerProcess::Impl::GoOn(ClientId to) {
     };
     if (!client.connection->Send(param::ToFrame(piece), sent).ok()) client.unsent_bytes -= bytes;
   }
+}
+
+void ServerProcess::Impl::AddMetrics(Metrics* metrics) {
+  size_t shards = 0, primaries = 0;
+  for (const auto& owner : owners_) {
+    shards += owner->shards();
+    primaries += owner->primaries();
+  }
+  metrics->Begin("glim_server_shards", "gauge", "Shards that are here.");
+  metrics->Add(static_cast<double>(primaries), {{"role", "primary"}});
+  metrics->Add(static_cast<double>(shards - std::min(shards, primaries)), {{"role", "backup"}});
+  metrics->Gauge("glim_server_memory_bytes", "What shards, and answers on their way, may take.",
+                 static_cast<double>(memory_->limit_bytes()));
+  metrics->Gauge("glim_server_memory_used_bytes", "What of it is in use.", static_cast<double>(memory_->used_bytes()));
+  metrics->Gauge("glim_server_clients", "Connections of programs, other servers and the master.",
+                 static_cast<double>(clients_.size()));
+  metrics->Counter("glim_server_pushes_total", "Pushes that came, each time that they came.",
+                   static_cast<double>(pushes_));
+  metrics->Counter("glim_server_pushed_bytes_total", "What they had.", static_cast<double>(pushed_bytes_));
+  metrics->Counter("glim_server_pulls_total", "Pulls that came, each time that they came.",
+                   static_cast<double>(pulls_));
+  metrics->Counter("glim_server_pulled_bytes_total", "What they were answered.", static_cast<double>(pulled_bytes_));
+  metrics->Counter("glim_connections_refused_total", "Connections that were turned away.",
+                   static_cast<double>(transport_->refused_count()));
 }
 
 Status ServerProcess::Impl::HandOver(int64_t nanos_max) {
@@ -591,6 +639,9 @@ Status ServerProcess::Impl::StartInLoop() {
   transport.node = fmt::format("server-{}", number_);
   transport.dead_nanos = options_.node_options.dead_nanos;
   transport.shared_memory = options_.shared_memory;
+  transport.http =
+      MakeHttpHandler("server", [this] { return Health(); }, [this](Metrics* metrics) { AddMetrics(metrics); });
+  transport.http_for_all = options_.open_metrics;
   transport_ = net::MakeTcpTransport(*loop_, std::move(transport));
   ASSIGN_OR_RETURN(listener_,
                    transport_->Listen(options_.address, [this](const std::shared_ptr<net::Connection>& connection) {

@@ -37,6 +37,7 @@ struct ServerProcessOptions {
   uint64_t memory_max = uint64_t{1} << 30;
   size_t owners = 0;                    // Threads that own shards, 64 at most; 0: as many as there are cores.
   std::shared_ptr<const net::Key> key;  // Null: this machine only.
+  bool open_metrics = false;            // As a master's.
   bool shared_memory = true;            // With peers on this machine, see net/transport.h.
   ServerNodeOptions node_options;
   // For tests: what is put around the rows of each shard. Called in the thread of its owner.

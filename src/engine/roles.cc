@@ -149,6 +149,7 @@ Status RunServer(env::Env& env, const ServerRole& role, Ends ends) {
   options.node = role.node;
   options.folder = role.folder;
   options.owners = role.threads;
+  options.open_metrics = role.open_metrics;
   options.memory_max =
       role.memory_max > 0 ? role.memory_max : static_cast<uint64_t>(env.machine().memory_bytes) / 10 * 6;
   // Of all our addresses, others are told the one by which we reach the master.

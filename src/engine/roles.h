@@ -42,6 +42,7 @@ struct ServerRole {
   uint32_t node = 0;            // 0: the folder's, or a new one.
   uint32_t drain_seconds = 30;  // When it is interrupted, so long for others to take its shards; 0: it ends at once.
   uint32_t threads = 0;         // That work on shards; 0: as many as there are cores.
+  bool open_metrics = false;    // As a master's.
 };
 
 struct ExecutorRole {
