@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a master, a server and an agent tell whoever looks at them from outside: /metrics in the text format of
-// Prometheus, and /healthz. docs/book/cluster.md lists the names, which are for good.
+// Prometheus, and /healthz. docs/book/deployment.md lists the names, which are for good.
 //
 // No secrets are in it: counts, and the names of agents.
 //
