@@ -161,13 +161,12 @@ class TcpConnection final : public WireConnection {
   // "localhost" may be an IPv6 address first, where nobody listens.
   void TryNext(std::vector<SocketAddress> addresses, size_t index) {
     watch_.reset();
-    if (ConnectLocally(addresses[index])) {
-      if_memory_is_refused_ = [self = Self(), addresses = std::move(addresses), index] {
-        self->ConnectOverTcp(addresses, index);
-      };
-      return;
-    }
-    ConnectOverTcp(std::move(addresses), index);
+    if (!OfferMemory(addresses[index])) return ConnectOverTcp(std::move(addresses), index);
+    // Before the first look into the ring, which may see the whole handshake.
+    if_memory_is_refused_ = [self = Self(), addresses, index] { self->ConnectOverTcp(addresses, index); };
+    if (!WatchSocket(env::Poller::Interest::kReading)) return;
+    Start(addresses[index].Words() + " (shared memory)");
+    ReadRing();  // From now on we are woken.
   }
 
   void ConnectOverTcp(std::vector<SocketAddress> addresses, size_t index) {
@@ -274,7 +273,7 @@ class TcpConnection final : public WireConnection {
   // memory
 
   // True when a server of our own user took our memory, or may still do so.
-  bool ConnectLocally(const SocketAddress& address) {
+  bool OfferMemory(const SocketAddress& address) {
     if (!options().shared_memory || options().tls_on_loopback) return false;
     // Beyond loopback it is the key that decides, as it does over TCP.
     if (!address.IsLoopback() && !(options().key && address.IsOwn())) return false;
@@ -289,10 +288,6 @@ class TcpConnection final : public WireConnection {
     memory->CloseDescriptor();
     rings_.emplace(*std::move(memory), kRingBytes, false);
     local_ = true;
-    if (WatchSocket(env::Poller::Interest::kReading)) {
-      Start(address.Words() + " (shared memory)");
-      ReadRing();  // Nothing is there yet; from now on we are woken.
-    }
     return true;
   }
 

@@ -292,6 +292,22 @@ TEST_P(TransportTest, BothSidesMayCloseAtOnce) {
   }
 }
 
+// Also when the handshake was over before the client waited for anything: what was open does not begin anew.
+TEST_P(TransportTest, TheEndOfAnOpenConnectionIsNotTakenForARefusal) {
+  Begin();
+  for (int i = 0; i < 300; ++i) {
+    const auto recorder = std::make_shared<Recorder>();
+    const auto connection = Connect(recorder);
+    const auto [server, accepted] = Accepted(i);
+    ASSERT_TRUE(recorder->WaitOpen()) << recorder->closed.status.message();
+    server->Close();
+    ASSERT_TRUE(recorder->WaitClosed());
+    EXPECT_EQ(recorder->closed.reason, CloseReason::kClosedThere) << recorder->closed.status.message();
+    const std::lock_guard lock(mutex_);
+    ASSERT_EQ(accepted_.size(), i + 1);
+  }
+}
+
 TEST_P(TransportTest, AHandlerMayCloseWhereverItIsCalled) {
   Begin();
   for (int where = 0; where < 3; ++where) {
