@@ -10,6 +10,10 @@
 // http:// or https://. One that matches
 // nothing fails the run, and so does a list without paths; a file without bytes gives no rows. What ends in .gz .bz2
 // .xz .zst .lz4 is decompressed on the way, by one task per file; other large files are read by all cores.
+//
+// On a cluster a path is the same file on all machines, unless `per_host` says that each machine has files of its own
+// there, its logs, say. Then each agent's are read on its machine, those of one agent after those of another in the
+// order of the agents' names, and one without any fails the run. In one process and on local:N that changes nothing.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +32,8 @@ struct TextFileOptions {
   bool offset = false;     // And one with the byte in that file where the line starts, from 0: names a line for good.
                            // Of a compressed file: in the bytes that it stands for.
   bool strip_cr = false;   // The "\r" of "\r\n" is no part of the line.
+  bool per_host = false;   // Above.
+  bool host_name = false;  // The last column is the name of the agent that read the line; of this machine without one.
 };
 
 // Of ZipFile, which reads whole members of zip archives.
@@ -37,6 +43,7 @@ struct ZipFileOptions {
                                          // takes all memory. A task holds one member at a time, or some small ones.
   bool file_name = false;                // One more column with the path of the archive.
   bool recursive = false;                // Folders and all below them.
+  bool per_host = false;                 // Above.
 };
 
 // Of Listen.
@@ -71,6 +78,7 @@ struct CsvOptions {
                                      // the end. Quotes that make no sense are an error all the same.
   bool recursive = false;            // Of folders, as in TextFile.
   std::string pattern{};
+  bool per_host = false;  // Above.
 };
 struct Csv {
   Csv(std::string file, CsvOptions options = {}) : files{std::move(file)}, options(std::move(options)) {}
@@ -101,6 +109,7 @@ struct JsonLinesOptions {
   bool skip_bad = false;   // Lines that are no JSON are skipped; how many is said on stderr at the end.
   bool recursive = false;  // Of folders, as in TextFile.
   std::string pattern{};
+  bool per_host = false;  // Above.
 };
 struct JsonLines {
   JsonLines(std::string file, JsonLinesOptions options = {}) : files{std::move(file)}, options(std::move(options)) {}
@@ -115,6 +124,7 @@ struct JsonLines {
 struct FixedWidthOptions {
   bool recursive = false;  // Of folders, as in TextFile.
   std::string pattern{};
+  bool per_host = false;  // Above.
 };
 struct FixedWidth {
   FixedWidth() = default;

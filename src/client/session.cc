@@ -416,6 +416,18 @@ bool NeedsPartitionerOfMain(const flow::Graph& graph) {
   });
 }
 
+// For a flow that runs in this process, although there are other machines.
+Status CheckFilesAreHere(const plan::Plan& plan) {
+  for (const plan::Stage& stage : plan.stages) {
+    if (stage.source < 0 || !flow::ReadsPerHost(plan.graph->steps()[stage.source])) continue;
+    return Status::Invalid(
+        fmt::format("{}: files of each host are read by executors on agents, and this flow has none: it runs in this "
+                    "process",
+                    exec::StepName(plan.graph->steps()[stage.source])));
+  }
+  return Status::Ok();
+}
+
 // Where the tasks of a flow run. Null: in this process. With `followed` in executors that follow main to this run.
 struct Engines {
   engine::Launcher* launcher = nullptr;
@@ -465,12 +477,14 @@ Status RunPlan(const plan::Plan& plan, const exec::RunnerOptions& options, const
   }
   parts->caches->datasets = parts->datasets;
   here.caches = parts->caches;
+  if (launcher == nullptr && (engine.slurm || !engine.master.empty())) RETURN_IF_ERROR(CheckFilesAreHere(plan));
   if (launcher == nullptr) return exec::Runner(parts->env.get(), parts->pool.get(), here).Run(plan);
   if (parts->jobs == nullptr) {
     cluster::JobDriverOptions driver;
     driver.key = launcher->key();
     driver.launch = [launcher](const auto& at_work) { return launcher->Launch(at_work); };
     driver.host = parts->env->machine().name;
+    if (!engine.local()) driver.hosts = [launcher] { return launcher->Hosts(); };
     if (engine::AgentLauncher* agents = parts->AgentLauncher(); agents != nullptr) {
       driver.report = [agents](const auto& job) { return agents->Report(job); };
       driver.add_to_log = [agents](const std::string& job, uint64_t from, std::string text) {

@@ -155,11 +155,31 @@ net::Frame AgentLauncher::PieceOf(const Sent* sent, const net::Frame& question) 
   return cluster::MakeAnswer(request, Status::Ok(), {}, std::move(segments));
 }
 
-bool AgentLauncher::IsWanted(const param::AgentStatus& agent) const {
+bool AgentLauncher::HasLabels(const param::AgentStatus& agent) const {
   const std::vector<std::string>& has = agent.agent.labels;
-  return agent.alive && std::all_of(options_.labels.begin(), options_.labels.end(), [&](const std::string& label) {
-           return std::find(has.begin(), has.end(), label) != has.end();
-         });
+  return std::all_of(options_.labels.begin(), options_.labels.end(),
+                     [&](const std::string& label) { return std::find(has.begin(), has.end(), label) != has.end(); });
+}
+
+Result<std::vector<cluster::ExecutorHost>> AgentLauncher::Hosts() {
+  const auto status = master_.DescribeCluster();
+  if (!status.ok()) return Status(Code::kUnreachable, status.status().message());
+  std::vector<cluster::ExecutorHost> hosts;
+  for (const param::AgentStatus& agent : status->agents) {
+    if (!HasLabels(agent)) continue;
+    if (!agent.alive) {
+      base::LogWarning("agent {} has died; its files are not read", agent.agent.name);
+      continue;
+    }
+    const auto refused = refused_.find(agent.agent.name);
+    hosts.push_back({agent.agent.name, refused == refused_.end() ? "" : refused->second});
+  }
+  if (options_.executors_max > 0 && hosts.size() > options_.executors_max) {
+    return Status::Invalid(
+        fmt::format("per_host reads the files of {} agents, and there are to be executors on {} of them", hosts.size(),
+                    options_.executors_max));
+  }
+  return hosts;
 }
 
 Result<std::vector<cluster::ExecutorPlace>> AgentLauncher::Launch(const std::vector<cluster::ExecutorPlace>& at_work) {
@@ -174,14 +194,18 @@ Result<std::vector<cluster::ExecutorPlace>> AgentLauncher::Launch(const std::vec
   for (const auto& [executor, agent] : agent_of_) busy.insert(agent);
   std::vector<Asked> asked;
   std::string refused;
+  refused_.clear();
+  const auto refuse = [&](const param::AgentBeat& agent, std::string why) {
+    refused = refused_[agent.name] = std::move(why);
+  };
   bool lost = false;
   for (const param::AgentStatus& agent : status->agents) {
-    if (!IsWanted(agent)) continue;
+    if (!agent.alive || !HasLabels(agent)) continue;
     if (busy.contains(agent.agent.address)) continue;
     if (options_.executors_max > 0 && at_work.size() + asked.size() >= options_.executors_max) break;
     if (agent.agent.version != kVersion) {
-      refused = fmt::format("agent {} is of version {}, and this program of {}", agent.agent.name, agent.agent.version,
-                            kVersion);
+      refuse(agent.agent, fmt::format("agent {} is of version {}, and this program of {}", agent.agent.name,
+                                      agent.agent.version, kVersion));
       continue;
     }
     Asked question{.agent = agent.agent};
@@ -199,7 +223,7 @@ Result<std::vector<cluster::ExecutorPlace>> AgentLauncher::Launch(const std::vec
       ready = question.answer.wait_for(std::chrono::nanoseconds(kLookNanos));
     if (ready != std::future_status::ready) {
       // Whatever it starts now ends with the connection.
-      refused = fmt::format("agent {} does not answer", question.agent.name);
+      refuse(question.agent, fmt::format("agent {} does not answer", question.agent.name));
       lost = true;
       PeerOf(question.agent.address)->Close();
       continue;
@@ -209,7 +233,7 @@ Result<std::vector<cluster::ExecutorPlace>> AgentLauncher::Launch(const std::vec
     auto answer =
         body.ok() ? cluster::DecodeStartExecutorAnswer(*body) : Result<cluster::StartExecutorAnswer>(body.status());
     if (!answer.ok()) {
-      refused = answer.status().message();
+      refuse(question.agent, answer.status().message());
       lost = answer.status().code() == Code::kStale;
       continue;
     }

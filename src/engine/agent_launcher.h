@@ -47,6 +47,7 @@ class AgentLauncher final : public Launcher {
   // The names of the living ones. Thread: any.
   Result<std::vector<std::string>> AliveAgents();
   Result<std::vector<cluster::ExecutorPlace>> Launch(const std::vector<cluster::ExecutorPlace>& at_work) override;
+  Result<std::vector<cluster::ExecutorHost>> Hosts() override;
   Status SetProgram(std::shared_ptr<const Program> program, int64_t patience_nanos) override;
   // Tells the master of a job; true when somebody wants it to end. Thread: any.
   bool Report(const param::JobStatus& job);
@@ -67,12 +68,13 @@ class AgentLauncher final : public Launcher {
   std::shared_ptr<cluster::Peer> PeerOf(const std::string& agent);
   net::Frame Question() const;
   static net::Frame PieceOf(const Sent* sent, const net::Frame& question);
-  bool IsWanted(const param::AgentStatus& agent) const;
+  bool HasLabels(const param::AgentStatus& agent) const;
 
   env::Env& env_;
   const AgentLauncherOptions options_;
   param::ClusterClient master_;
   std::map<std::string, std::string> agent_of_;  // Executors that were started, by address: the agent's address.
+  std::map<std::string, std::string> refused_;   // Agents by name, and why they gave none at the last Launch.
   net::EventLoop loop_;
   std::unique_ptr<net::Transport> transport_;
   // The loop's.

@@ -29,6 +29,9 @@ class Launcher {
   // Launcher, or when this program does, however it ends. Empty when there are enough, or as many as can be had now;
   // kUnreachable and kExhausted say why there are none; kUnavailable: it may work when it is tried again.
   virtual Result<std::vector<cluster::ExecutorPlace>> Launch(const std::vector<cluster::ExecutorPlace>& at_work) = 0;
+  // All machines that there should be executors on, whether there are or not; kInvalid when fewer are wanted. Empty:
+  // there is one machine, this one.
+  virtual Result<std::vector<cluster::ExecutorHost>> Hosts() = 0;
   // From now on an executor is this program, which follows its main (StartProgram) and has `patience_nanos` to make its
   // first Session. Null: it is none. Expects: none is at work.
   virtual Status SetProgram(std::shared_ptr<const Program> program, int64_t patience_nanos) = 0;

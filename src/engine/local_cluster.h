@@ -40,6 +40,7 @@ class LocalCluster final : public Launcher {
   // As many as there are to be. A child that does not come up within 10 s is kUnavailable.
   Result<std::vector<cluster::ExecutorPlace>> Launch(const std::vector<cluster::ExecutorPlace>& at_work) override;
 
+  Result<std::vector<cluster::ExecutorHost>> Hosts() override { return std::vector<cluster::ExecutorHost>(); }
   Status SetProgram(std::shared_ptr<const Program> program, int64_t patience_nanos) override;
 
   const std::string& master() const { return master_; }  // host:port; empty without servers.

@@ -98,9 +98,9 @@ void TravelFields(A& archive, T& value) {
   } else if constexpr (kCount == 7) {
     auto& [a, b, c, d, e, f, g] = value;
     archive(a, b, c, d, e, f, g);
-  } else if constexpr (kCount == 9) {
-    auto& [a, b, c, d, e, f, g, h, i] = value;
-    archive(a, b, c, d, e, f, g, h, i);
+  } else if constexpr (kCount == 10) {
+    auto& [a, b, c, d, e, f, g, h, i, j] = value;
+    archive(a, b, c, d, e, f, g, h, i, j);
   } else {
     static_assert(kCount == 0, "so many fields were not needed before");
   }

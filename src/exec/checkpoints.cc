@@ -105,7 +105,7 @@ TrainingParts PartsOf(const Plan& plan, const PlanTasks& tasks, int number) {
     if (plan.stages[i].source < 0) continue;
     const StageShape& shape = tasks.shape(i);
     for (const io::Split& split : shape.splits)
-      text += fmt::format("{} {} {} {}\n", split.path, split.begin, split.end, split.estimated_bytes);
+      text += fmt::format("{} {} {} {} {}\n", split.host, split.path, split.begin, split.end, split.estimated_bytes);
     for (const auto& [begin, end] : shape.groups) text += fmt::format("{}-{}\n", begin, end);
   }
   parts.fingerprint = base::HashBytes(text);

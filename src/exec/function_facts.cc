@@ -138,4 +138,16 @@ bool CapturesTable(const flow::Step& step) {
                                             [](const auto& object) { return object->table() != nullptr; });
 }
 
+bool HasEffects(const plan::Plan& plan, int stage) {
+  const auto has = [&](const plan::Operator& op) {
+    const flow::Step& step = plan.graph->steps()[op.step];
+    const auto* function = std::get_if<flow::FunctionStep>(&step.body);
+    return function != nullptr && !CapturesTable(step) &&
+           (function->role == FunctionRole::kForEach || function->role == FunctionRole::kForEachBatch);
+  };
+  const plan::Stage& s = plan.stages[stage];
+  return std::any_of(s.operators.begin(), s.operators.end(), has) ||
+         std::any_of(s.parts.begin(), s.parts.end(), [&](int part) { return HasEffects(plan, part); });
+}
+
 }  // namespace glim::exec

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "flow/graph.h"
+#include "plan/plan.h"
 #include "plan/repeat.h"
 
 namespace glim::exec {
@@ -18,5 +19,8 @@ std::vector<plan::FunctionFacts> FactsOfFunctions(const flow::Graph& graph);
 
 // Its function is in Lua and has a table of servers among what it captured.
 bool CapturesTable(const flow::Step& step);
+
+// The stage, or a part of it, has a function that is called for what it does, and that is not to push.
+bool HasEffects(const plan::Plan& plan, int stage);
 
 }  // namespace glim::exec

@@ -86,9 +86,13 @@ const T& The(const flow::Graph& graph) {
 struct AllSteps {
   AllSteps() : channel(std::make_shared<Channel>(4)) {
     flow.Init("function init() end");
-    Dataset data =
-        flow.TextFile(std::vector<std::string>{"a", "b*"},
-                      {.recursive = true, .pattern = "*.x", .file_name = true, .offset = true, .strip_cr = true});
+    Dataset data = flow.TextFile(std::vector<std::string>{"a", "b*"}, {.recursive = true,
+                                                                       .pattern = "*.x",
+                                                                       .file_name = true,
+                                                                       .offset = true,
+                                                                       .strip_cr = true,
+                                                                       .per_host = true,
+                                                                       .host_name = true});
     data =
         data.Union(flow.ZipFile("z", {.pattern = "m*", .member_bytes_max = 77, .file_name = true, .recursive = true}));
     data = data.Union(flow.Input(Csv("c.csv", {.header = true,
@@ -181,7 +185,8 @@ TEST(GraphCodec, FieldsKeepTheirValues) {
   ASSERT_NE(copy, nullptr);
   const auto& text = The<flow::TextFileSource>(*copy);
   EXPECT_EQ(text.paths, (std::vector<std::string>{"a", "b*"}));
-  EXPECT_TRUE(text.options.recursive && text.options.file_name && text.options.offset && text.options.strip_cr);
+  EXPECT_TRUE(text.options.recursive && text.options.file_name && text.options.offset && text.options.strip_cr &&
+              text.options.per_host && text.options.host_name);
   EXPECT_EQ(text.options.pattern, "*.x");
   const auto& csv = The<flow::CsvSource>(*copy);
   EXPECT_EQ(csv.options.delimiter, ';');

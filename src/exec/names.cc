@@ -144,7 +144,7 @@ class Resolver {
   template <class Body>
   static size_t WithoutNames(const Body& body) {
     if constexpr (std::is_same_v<Body, flow::TextFileSource>) {
-      return 1 + (body.options.file_name ? 1 : 0) + (body.options.offset ? 1 : 0);
+      return 1 + (body.options.file_name ? 1 : 0) + (body.options.offset ? 1 : 0) + (body.options.host_name ? 1 : 0);
     } else if constexpr (std::is_same_v<Body, flow::ZipSource>) {
       return 2 + (body.options.file_name ? 1 : 0);
     } else if constexpr (std::is_same_v<Body, flow::CsvSource>) {

@@ -50,6 +50,19 @@ std::vector<std::pair<size_t, size_t>> GroupSplits(const std::vector<io::Split>&
   return groups;
 }
 
+// Runs end where another host's splits begin.
+std::vector<std::pair<size_t, size_t>> CutAtHosts(const std::vector<io::Split>& splits,
+                                                  const std::vector<std::pair<size_t, size_t>>& groups) {
+  std::vector<std::pair<size_t, size_t>> cut;
+  for (auto [begin, end] : groups) {
+    for (size_t i = begin + 1; i < end; ++i) {
+      if (splits[i].host != splits[i - 1].host) cut.emplace_back(std::exchange(begin, i), i);
+    }
+    cut.emplace_back(begin, end);
+  }
+  return cut;
+}
+
 // Exactly `count` runs, some perhaps empty.
 std::vector<std::pair<size_t, size_t>> CutSplits(size_t splits, int count) {
   std::vector<std::pair<size_t, size_t>> groups;
@@ -213,21 +226,78 @@ Status PlanTasks::OpenSources(bool tasks_only) {
     auto source = MakeSource(step);
     if (!source.ok()) return std::move(source).status().With(step.name);
     run.source = *std::move(source);
+    if (options_.asks_hosts && flow::ReadsPerHost(step)) continue;
     auto splits = run.source->MakeSplits(run_env_, {.threads = options_.threads});
     if (!splits.ok()) return std::move(splits).status().With(step.name);
     run.shape.splits = *std::move(splits);
-    for (const io::Split& split : run.shape.splits) source_bytes_ = SumOfBytes(source_bytes_, split.estimated_bytes);
-    run.shape.split_count = run.shape.splits.size();
   }
   for (StageRun& run : stages_) {
     for (const int part : run.stage->parts) {
       run.parts.push_back(&stages_[part]);
       stages_[part].part_of = &run;
-      stages_[part].shape.splits_before = run.shape.split_count;
-      run.shape.split_count += stages_[part].shape.split_count;
     }
   }
+  CountSplits();
   return Status::Ok();
+}
+
+// Stages come behind their parts.
+void PlanTasks::CountSplits() {
+  source_bytes_ = 0;
+  for (StageRun& run : stages_) {
+    for (const io::Split& split : run.shape.splits) source_bytes_ = SumOfBytes(source_bytes_, split.estimated_bytes);
+    run.shape.split_count = run.shape.splits.size();
+    for (StageRun* part : run.parts) {
+      part->shape.splits_before = run.shape.split_count;
+      run.shape.split_count += part->shape.split_count;
+    }
+  }
+}
+
+std::vector<int> PlanTasks::HostStages() const {
+  std::vector<int> stages;
+  for (size_t i = 0; i < plan_.stages.size(); ++i) {
+    const int source = plan_.stages[i].source;
+    if (options_.asks_hosts && source >= 0 && flow::ReadsPerHost(plan_.graph->steps()[source]))
+      stages.push_back(static_cast<int>(i));
+  }
+  return stages;
+}
+
+void PlanTasks::SetFiles(int stage, std::vector<io::Split> splits) {
+  stages_[stage].shape.splits = std::move(splits);
+  CountSplits();
+}
+
+Result<FoundFiles> PlanTasks::FindFiles(int stage) {
+  const int number = plan_.stages[stage].source;
+  if (number < 0 || !flow::ReadsPerHost(plan_.graph->steps()[number]))
+    return Status::Corrupt("a stage that reads no files of each host");
+  const flow::Step& step = plan_.graph->steps()[number];
+  const auto find = [&]() -> Result<FoundFiles> {
+    ASSIGN_OR_RETURN(const std::unique_ptr<io::Source> source, MakeSource(step));
+    FoundFiles found;
+    ASSIGN_OR_RETURN(found.splits, source->MakeSplits(run_env_, {.threads = options_.threads}));
+    ASSIGN_OR_RETURN(found.columns, source->ColumnNames(run_env_));
+    return found;
+  };
+  auto found = find();
+  if (!found.ok()) return std::move(found).status().With(step.name);
+  return found;
+}
+
+std::string PlanTasks::HostOf(int stage, int task) const {
+  const StageRun& run = stages_[stage];
+  if (run.source != nullptr) {
+    const auto [begin, end] = run.shape.groups[task];
+    return begin == end ? std::string() : run.shape.splits[begin].host;
+  }
+  for (const int part : run.stage->parts) {
+    const int of_part = stages_[part].shape.tasks;
+    if (task < of_part) return HostOf(part, task);
+    task -= of_part;
+  }
+  return {};
 }
 
 // Where only tasks run, there are no sinks but the tables that functions read.
@@ -284,6 +354,7 @@ void PlanTasks::CountTasks(StageRun* run) {
     // Work without data, such as Pipe("date") or a sink that must be opened, still needs its one task.
     if (run->shape.groups.empty()) run->shape.groups.emplace_back(0, 0);
   }
+  run->shape.groups = CutAtHosts(run->shape.splits, run->shape.groups);
   run->shape.tasks = static_cast<int>(run->shape.groups.size());
 }
 

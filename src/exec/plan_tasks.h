@@ -46,6 +46,7 @@ struct PlanTasksOptions {
   // empty: they push as others do.
   std::string job = {};
   bool taps = false;             // Results of tasks tell what each step did.
+  bool asks_hosts = false;       // Which files each machine has of its own is told by SetFiles.
   Progress* progress = nullptr;  // Told of what sources give; may be null.
   // For what Cache steps keep; null: each run has its own.
   std::shared_ptr<CacheSpace> caches = nullptr;
@@ -61,6 +62,12 @@ struct StageShape {
   // Of its source, or of all its parts; and in the parts of the same stage before it.
   uint64_t split_count = 0;
   uint64_t splits_before = 0;
+};
+
+// What a source finds to read on a machine.
+struct FoundFiles {
+  std::vector<io::Split> splits;
+  std::vector<std::string> columns;  // As the files name them.
 };
 
 // What the chain of a stage did in a task of it: that of the task's own stage, or of a part.
@@ -87,6 +94,15 @@ class PlanTasks {
   // Everything that can be found wrong before work starts is found here: functions, sources and their splits, sinks.
   // Where only tasks run whose shapes come from somebody else, `tasks_only`: functions and sources.
   Status Open(bool tasks_only = false);
+
+  // With `asks_hosts`: the stages that read what each machine has of its own (glim/sources.h), and what that is, before
+  // anything is shaped. Each split has its host.
+  std::vector<int> HostStages() const;
+  void SetFiles(int stage, std::vector<io::Split> splits);
+  // What such a stage finds here.
+  Result<FoundFiles> FindFiles(int stage);
+  // Where alone the task can run; empty: anywhere. Expects: shaped.
+  std::string HostOf(int stage, int task) const;
 
   // Decides how a stage is cut, and makes its exchange. Its inputs have run.
   void Shape(int stage);
@@ -143,6 +159,7 @@ class PlanTasks {
   Status CountCaches();
   Status OpenSources(bool tasks_only);
   Status OpenSinks(bool tasks_only);
+  void CountSplits();
   void CountTasks(StageRun* run);
   int Consumers(const StageRun& run) const;
   void MakeOutput(StageRun* run);

@@ -43,6 +43,15 @@ bool IsSink(const Step& step) {
          std::holds_alternative<FileSink>(step.body) || std::holds_alternative<SqlSink>(step.body);
 }
 
+bool ReadsPerHost(const Step& step) {
+  if (const auto* text = std::get_if<TextFileSource>(&step.body)) return text->options.per_host;
+  if (const auto* zip = std::get_if<ZipSource>(&step.body)) return zip->options.per_host;
+  if (const auto* csv = std::get_if<CsvSource>(&step.body)) return csv->options.per_host;
+  if (const auto* json = std::get_if<JsonLinesSource>(&step.body)) return json->format.options.per_host;
+  if (const auto* records = std::get_if<FixedWidthSource>(&step.body)) return records->format.options.per_host;
+  return false;
+}
+
 Status CheckDatasetName(std::string_view name) {
   constexpr size_t kBytesMax = 64;
   const auto good = [](unsigned char c) {
@@ -611,6 +620,16 @@ Dataset Dataset::WriteSql(std::string database, std::string table, SqlWriteOptio
       {"WriteSql", std::move(arguments), {}, flow::SqlSink{std::move(database), std::move(table), std::move(options)}});
 }
 
+namespace {
+
+flow::Step OfFiles(std::string name, std::string arguments, flow::StepBody body) {
+  flow::Step step{std::move(name), std::move(arguments), {}, std::move(body)};
+  if (flow::ReadsPerHost(step)) step.arguments += " of each host";
+  return step;
+}
+
+}  // namespace
+
 Flow::Flow(std::string name) : graph_(std::make_shared<flow::Graph>(std::move(name))) {}
 
 const std::string& Flow::name() const { return graph_->name(); }
@@ -627,9 +646,8 @@ Dataset Flow::TextFile(std::string path, TextFileOptions options) {
 Dataset Flow::TextFile(std::vector<std::string> paths, TextFileOptions options) {
   std::string arguments = Quoted(paths);
   if (paths.empty()) graph_->Fail(Status::Invalid("TextFile needs the name of a file"));
-  return Dataset(
-      graph_,
-      graph_->Add({"TextFile", std::move(arguments), {}, flow::TextFileSource{std::move(paths), std::move(options)}}));
+  return Dataset(graph_, graph_->Add(OfFiles("TextFile", std::move(arguments),
+                                             flow::TextFileSource{std::move(paths), std::move(options)})));
 }
 
 Dataset Flow::ZipFile(std::string path, ZipFileOptions options) {
@@ -640,7 +658,7 @@ Dataset Flow::ZipFile(std::vector<std::string> paths, ZipFileOptions options) {
   std::string arguments = Quoted(paths);
   if (paths.empty()) graph_->Fail(Status::Invalid("ZipFile needs the name of a file"));
   return Dataset(graph_,
-                 graph_->Add({"ZipFile", std::move(arguments), {}, flow::ZipSource{std::move(paths), options}}));
+                 graph_->Add(OfFiles("ZipFile", std::move(arguments), flow::ZipSource{std::move(paths), options})));
 }
 
 Dataset Flow::Stdin() { return Dataset(graph_, graph_->Add({"Stdin", "", {}, flow::TextFileSource{{"-"}, {}}})); }
@@ -667,20 +685,21 @@ Dataset Flow::Rows(std::vector<Row> rows) {
 Dataset Flow::Input(Csv csv) {
   std::string arguments = (csv.options.delimiter == '\t' ? "tsv " : "csv ") + Quoted(csv.files);
   if (csv.files.empty()) graph_->Fail(Status::Invalid("Input: the CSV needs the name of a file"));
-  return Dataset(graph_,
-                 graph_->Add({"Input", std::move(arguments), {}, flow::CsvSource{std::move(csv.files), csv.options}}));
+  return Dataset(
+      graph_, graph_->Add(OfFiles("Input", std::move(arguments), flow::CsvSource{std::move(csv.files), csv.options})));
 }
 
 Dataset Flow::Input(JsonLines json) {
   std::string arguments = "json lines " + Quoted(json.files);
   if (json.files.empty()) graph_->Fail(Status::Invalid("Input: the JSON lines need the name of a file"));
-  return Dataset(graph_, graph_->Add({"Input", std::move(arguments), {}, flow::JsonLinesSource{std::move(json)}}));
+  return Dataset(graph_, graph_->Add(OfFiles("Input", std::move(arguments), flow::JsonLinesSource{std::move(json)})));
 }
 
 Dataset Flow::Input(FixedWidth records) {
   std::string arguments = "fixed width " + Quoted(records.files);
   if (records.files.empty()) graph_->Fail(Status::Invalid("Input: the records need the name of a file"));
-  return Dataset(graph_, graph_->Add({"Input", std::move(arguments), {}, flow::FixedWidthSource{std::move(records)}}));
+  return Dataset(graph_,
+                 graph_->Add(OfFiles("Input", std::move(arguments), flow::FixedWidthSource{std::move(records)})));
 }
 
 Dataset Flow::Sql(std::string database, std::string query, SqlOptions options) {

@@ -245,6 +245,8 @@ struct Step {
 };
 
 bool IsSink(const Step& step);
+// A source of files that each machine has for itself (glim/sources.h).
+bool ReadsPerHost(const Step& step);
 // 1 to 64 of A-Z a-z 0-9 _ . -, the first no point: it is a folder's name, too.
 Status CheckDatasetName(std::string_view name);
 

@@ -42,9 +42,12 @@ class CsvSource : public Source {
 
   Result<std::vector<std::string>> ColumnNames(env::Env& env) const override {
     if (!options_.header) return std::vector<std::string>();
-    ASSIGN_OR_RETURN(const auto paths, ExpandPaths(env, files_, {options_.recursive, options_.pattern}));
-    if (paths.empty()) return std::vector<std::string>();
-    ASSIGN_OR_RETURN(CsvReader::FirstRow first, CsvReader::ReadFirstRow(env, paths[0], options_));
+    const auto paths = ExpandPaths(env, files_, {options_.recursive, options_.pattern, options_.per_host});
+    // Other machines may have them.
+    if (options_.per_host && paths.status().code() == Code::kNotFound) return NamesAskedFor();
+    RETURN_IF_ERROR(paths.status());
+    if (paths->empty()) return std::vector<std::string>();
+    ASSIGN_OR_RETURN(CsvReader::FirstRow first, CsvReader::ReadFirstRow(env, paths->front(), options_));
     if (options_.columns.empty()) return std::move(first.fields);
     std::vector<std::string> names;
     for (const CsvColumn& column : options_.columns) {
@@ -56,13 +59,14 @@ class CsvSource : public Source {
   }
 
   Estimate MakeEstimate(env::Env& env) const override {
-    return EstimateFiles(env, files_, {options_.recursive, options_.pattern});
+    return EstimateFiles(env, files_, {options_.recursive, options_.pattern, options_.per_host});
   }
 
   Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const override {
     RETURN_IF_ERROR(CheckOptions());
-    ASSIGN_OR_RETURN(std::vector<Split> splits,
-                     CutFiles(env, files_, {options_.recursive, options_.pattern}, options, kUnitBytes));
+    ASSIGN_OR_RETURN(
+        std::vector<Split> splits,
+        CutFiles(env, files_, {options_.recursive, options_.pattern, options_.per_host}, options, kUnitBytes));
     if (options_.header) RETURN_IF_ERROR(CheckHeaders(env, splits));
     if (options_.quote != 0) MakeQuotes(splits);
     return splits;
@@ -77,7 +81,7 @@ class CsvSource : public Source {
     std::shared_ptr<CsvQuotes> quotes;
     {
       std::lock_guard lock(mutex_);
-      if (const auto found = quotes_.find(split.path); found != quotes_.end()) quotes = found->second;
+      if (const auto found = quotes_.find({split.host, split.path}); found != quotes_.end()) quotes = found->second;
     }
     ASSIGN_OR_RETURN(auto reader,
                      CsvReader::Open(env, split, options_, quotes.get(), options_.skip_bad ? &skipped_ : nullptr));
@@ -85,6 +89,16 @@ class CsvSource : public Source {
   }
 
  private:
+  // Of all columns, or none.
+  std::vector<std::string> NamesAskedFor() const {
+    std::vector<std::string> names;
+    for (const CsvColumn& column : options_.columns) {
+      if (column.number != 0) return {};
+      names.push_back(column.name);
+    }
+    return names;
+  }
+
   Status CheckOptions() const {
     const char delimiter = options_.delimiter, quote = options_.quote;
     const auto ends_row = [](char c) { return c == '\n' || c == '\r'; };
@@ -112,7 +126,7 @@ class CsvSource : public Source {
       size_t next = i + 1;
       for (; next < splits.size() && splits[next].begin > 0; ++next) begins.push_back(splits[next].begin);
       if (begins.size() > 1) {
-        quotes_[splits[i].path] =
+        quotes_[{splits[i].host, splits[i].path}] =
             std::make_shared<CsvQuotes>(splits[i].path, options_.delimiter, options_.quote, begins);
       }
       i = next;
@@ -159,7 +173,7 @@ class CsvSource : public Source {
   mutable std::atomic<int64_t> skipped_{0};
   // Of the run at hand; what readers find out about quotes helps the others.
   mutable std::mutex mutex_;
-  mutable std::map<std::string, std::shared_ptr<CsvQuotes>> quotes_;
+  mutable std::map<std::pair<std::string, std::string>, std::shared_ptr<CsvQuotes>> quotes_;  // By host and path.
 };
 
 }  // namespace

@@ -78,7 +78,8 @@ class FixedWidthSource : public Source {
   }
 
   Estimate MakeEstimate(env::Env& env) const override {
-    return EstimateFiles(env, format_.files, {format_.options.recursive, format_.options.pattern});
+    return EstimateFiles(env, format_.files,
+                         {format_.options.recursive, format_.options.pattern, format_.options.per_host});
   }
 
   Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const override {
@@ -86,7 +87,8 @@ class FixedWidthSource : public Source {
     for (const int width : format_.widths) {
       if (width < 1) return Status::Invalid(fmt::format("FixedWidth: a field of {} bytes; write 1 or more", width));
     }
-    return CutFiles(env, format_.files, {format_.options.recursive, format_.options.pattern}, options, record_);
+    return CutFiles(env, format_.files, {format_.options.recursive, format_.options.pattern, format_.options.per_host},
+                    options, record_);
   }
 
   Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const override {

@@ -185,9 +185,11 @@ class JsonSource : public Source {
   JsonSource(std::vector<std::string> files, JsonLinesOptions options)
       : files_(std::move(files)),
         options_(std::move(options)),
-        text_(MakeTextSource(
-            files_, {.recursive = options_.recursive, .pattern = options_.pattern, .offset = true, .strip_cr = true})) {
-  }
+        text_(MakeTextSource(files_, {.recursive = options_.recursive,
+                                      .pattern = options_.pattern,
+                                      .offset = true,
+                                      .strip_cr = true,
+                                      .per_host = options_.per_host})) {}
   Result<std::vector<std::string>> ColumnNames(env::Env&) const override { return options_.columns; }
   ~JsonSource() override {
     if (const int64_t bad = bad_.count.load(); bad > 0) {

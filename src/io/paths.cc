@@ -180,6 +180,8 @@ Result<std::vector<std::string>> ExpandPaths(env::Env& env, const std::vector<st
                                              const PathOptions& options) {
   std::vector<std::string> all;
   for (const std::string& path : paths) {
+    if (options.per_host && (path == "-" || IsHttp(path)))
+      return Status::Invalid(fmt::format("{}: per_host is for files that each machine has", env::QuotePath(path)));
     ASSIGN_OR_RETURN(std::vector<std::string> found, ExpandPath(env.files(), path, options));
     all.insert(all.end(), found.begin(), found.end());
   }

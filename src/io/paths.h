@@ -26,6 +26,7 @@ namespace glim::io {
 struct PathOptions {
   bool recursive = false;    // Folders and all below them.
   std::string pattern = {};  // Of file names in folders: "*.pm". Empty: all.
+  bool per_host = false;     // Only files: neither "-" nor http is something that each machine has of its own.
 };
 
 // The files that `paths` stand for, in the order of the paths, those of one path sorted by name. "-" stays as it is.

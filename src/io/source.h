@@ -28,6 +28,7 @@ struct Split {
   uint64_t end = 0;
   int64_t estimated_bytes = 0;  // For balancing tasks.
   int threads = 1;              // That may help to decompress it.
+  std::string host = {};        // The agent on whose machine alone it is; empty: it is everywhere.
 };
 
 struct SplitOptions {

@@ -18,12 +18,16 @@ constexpr size_t kRowsMax = 4096;
 
 class TextReader : public Reader {
  public:
-  TextReader(std::unique_ptr<BlockReader> blocks, uint64_t end, bool skip_first, const TextFileOptions& options)
+  // `host_name` counts when it is asked for.
+  TextReader(std::unique_ptr<BlockReader> blocks, uint64_t end, bool skip_first, const TextFileOptions& options,
+             std::string host_name)
       : blocks_(std::move(blocks)),
         end_(end),
         skipping_(skip_first),
         file_name_(options.file_name),
         offset_(options.offset),
+        says_host_(options.host_name),
+        host_name_(std::move(host_name)),
         strip_cr_(options.strip_cr) {}
 
   Result<std::optional<Batch>> Next() override {
@@ -106,6 +110,7 @@ class TextReader : public Reader {
                                         : ColumnOfViews(Views(), count, blocks_->blocks()));
     if (file_name_) columns.push_back(Column::Constant(Value(blocks_->path()), count));
     if (offset_) columns.push_back(Column::FromInt64s(starts_));
+    if (says_host_) columns.push_back(Column::Constant(Value(host_name_), count));
     starts_.clear();
     return Batch(std::move(columns), count);
   }
@@ -115,6 +120,8 @@ class TextReader : public Reader {
   bool skipping_;       // The first newline was not seen yet.
   const bool file_name_;
   const bool offset_;
+  const bool says_host_;
+  const std::string host_name_;
   const bool strip_cr_;
   size_t line_ = 0;     // Where the next line starts.
   size_t scanned_ = 0;  // No newline in [line_, scanned_).
@@ -135,18 +142,20 @@ class TextSource : public Source {
   }
 
   Estimate MakeEstimate(env::Env& env) const override {
-    return EstimateFiles(env, paths_, {options_.recursive, options_.pattern});
+    return EstimateFiles(env, paths_, {options_.recursive, options_.pattern, options_.per_host});
   }
 
   Result<std::vector<Split>> MakeSplits(env::Env& env, const SplitOptions& options) const override {
-    return CutFiles(env, paths_, {options_.recursive, options_.pattern}, options);
+    return CutFiles(env, paths_, {options_.recursive, options_.pattern, options_.per_host}, options);
   }
 
   Result<std::unique_ptr<Reader>> Open(env::Env& env, const Split& split) const override {
     const bool skip_first = split.begin > 0;
     ASSIGN_OR_RETURN(auto blocks,
                      BlockReader::Open(env, split.path, split.begin - skip_first, split.end, split.threads));
-    return std::unique_ptr<Reader>(std::make_unique<TextReader>(std::move(blocks), split.end, skip_first, options_));
+    std::string host = options_.host_name && split.host.empty() ? env.machine().name : split.host;
+    return std::unique_ptr<Reader>(
+        std::make_unique<TextReader>(std::move(blocks), split.end, skip_first, options_, std::move(host)));
   }
 
  private:

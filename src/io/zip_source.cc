@@ -238,7 +238,7 @@ class ZipSource : public Source {
 
   // Members, and the bytes in them.
   Estimate MakeEstimate(env::Env& env) const override {
-    const auto paths = ExpandPaths(env, paths_, {options_.recursive, "*.zip"});
+    const auto paths = ExpandPaths(env, paths_, {options_.recursive, "*.zip", options_.per_host});
     int64_t rows = 0, bytes = 0;
     for (size_t i = 0; paths.ok() && i < paths->size(); ++i) {
       const auto archive = Archive::Open(env, (*paths)[i]);
@@ -260,7 +260,7 @@ class ZipSource : public Source {
       return Status::Invalid(
           fmt::format("member_bytes_max is a number from 1 to {}, got {}", kMemberBytesMax, options_.member_bytes_max));
     }
-    ASSIGN_OR_RETURN(const auto paths, ExpandPaths(env, paths_, {options_.recursive, "*.zip"}));
+    ASSIGN_OR_RETURN(const auto paths, ExpandPaths(env, paths_, {options_.recursive, "*.zip", options_.per_host}));
     std::vector<Split> splits;
     for (const std::string& path : paths) {
       if (path == "-" || IsHttp(path)) {

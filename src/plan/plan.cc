@@ -178,6 +178,13 @@ class Planner {
     return next;
   }
 
+  // Do its tasks read files of several machines?
+  bool HasPerHost(int stage) const {
+    const Stage& s = stages_[stage];
+    return (s.source >= 0 && flow::ReadsPerHost(steps()[s.source])) ||
+           std::any_of(s.parts.begin(), s.parts.end(), [this](int part) { return HasPerHost(part); });
+  }
+
   // Does a Local step mean less than all rows here?
   bool HasPartitions(int stage) const { return stages_[stage].user_partitions > 0; }
 
@@ -279,8 +286,10 @@ class Planner {
               return LowerTwoSides(i, step, {OperatorKind::kCoGroup, i, {}}, group.left_keys, group.right_keys);
             },
             [&](const flow::PipeStep& pipe) {
-              const int stage = Continue(step.inputs[0]);
+              int stage = Continue(step.inputs[0]);
               if (pipe.as_arguments) return Append(stage, {OperatorKind::kPipeAsArgs, i, {}});
+              // One program sees all rows; those of other machines are brought to it.
+              if (HasPerHost(stage)) stage = Cut(stage, {ExchangeKind::kGather, 1, {}, {}});
               if (stages_[stage].user_partitions == 0) stages_[stage].one_task = true;
               return Append(stage, {OperatorKind::kPipe, i, {}});
             },

@@ -16,6 +16,7 @@ bool AnyOfThisProcess(const std::vector<std::string>& paths) {
 }
 
 bool LivesWithDriver(const flow::Step& source) {
+  if (flow::ReadsPerHost(source)) return false;
   if (const auto* text = std::get_if<flow::TextFileSource>(&source.body)) return AnyOfThisProcess(text->paths);
   if (const auto* csv = std::get_if<flow::CsvSource>(&source.body)) return AnyOfThisProcess(csv->files);
   if (const auto* json = std::get_if<flow::JsonLinesSource>(&source.body)) return AnyOfThisProcess(json->format.files);

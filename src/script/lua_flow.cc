@@ -91,8 +91,8 @@ Result<int> NewOrder(lua_State* L) {
 Result<int> Glob(lua_State* L) {
   ASSIGN_OR_RETURN(const std::vector<std::string> paths, ToTexts(L, 1, "glim.glob"));
   ASSIGN_OR_RETURN(const TextFileOptions options, ToTextOptions(L, 2, "glim.glob"));
-  ASSIGN_OR_RETURN(const auto files,
-                   io::ExpandPaths(*TheSession(L)->parts().env, paths, {options.recursive, options.pattern}));
+  ASSIGN_OR_RETURN(const auto files, io::ExpandPaths(*TheSession(L)->parts().env, paths,
+                                                     {options.recursive, options.pattern, options.per_host}));
   lua_createtable(L, static_cast<int>(files.size()), 0);
   for (size_t i = 0; i < files.size(); ++i) {
     lua_pushlstring(L, files[i].data(), files[i].size());

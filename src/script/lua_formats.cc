@@ -96,16 +96,18 @@ Status ReadCsvOptions(lua_State* L, int table, CsvOptions* options) {
   RETURN_IF_ERROR(ReadColumns(L, table, &options->columns));
   RETURN_IF_ERROR(ReadField(L, table, "skip_bad", &options->skip_bad));
   RETURN_IF_ERROR(ReadField(L, table, "recursive", &options->recursive));
+  RETURN_IF_ERROR(ReadField(L, table, "per_host", &options->per_host));
   return ReadField(L, table, "pattern", &options->pattern);
 }
 
 Result<Csv> ToCsv(lua_State* L, const char* what) {
   ASSIGN_OR_RETURN(std::vector<std::string> files, ToFiles(L, what));
   const int table = OptionsIndex(L);
-  ASSIGN_OR_RETURN(const CsvOptions options, ToOptions<CsvOptions>(L, table, what,
-                                                                   {"header", "delimiter", "quote", "null", "numbers",
-                                                                    "columns", "skip_bad", "recursive", "pattern"},
-                                                                   ReadCsvOptions, table == 1));
+  ASSIGN_OR_RETURN(const CsvOptions options,
+                   ToOptions<CsvOptions>(L, table, what,
+                                         {"header", "delimiter", "quote", "null", "numbers", "columns", "skip_bad",
+                                          "recursive", "pattern", "per_host"},
+                                         ReadCsvOptions, table == 1));
   return Csv(std::move(files), options);
 }
 
@@ -126,11 +128,12 @@ Result<int> NewJsonLines(lua_State* L) {
   ASSIGN_OR_RETURN(std::vector<std::string> files, ToFiles(L, kName));
   ASSIGN_OR_RETURN(const JsonLinesOptions options,
                    ToOptions<JsonLinesOptions>(
-                       L, OptionsIndex(L), kName, {"columns", "skip_bad", "recursive", "pattern"},
+                       L, OptionsIndex(L), kName, {"columns", "skip_bad", "recursive", "pattern", "per_host"},
                        [](lua_State* L, int table, JsonLinesOptions* options) -> Status {
                          RETURN_IF_ERROR(ReadTexts(L, table, "columns", &options->columns));
                          RETURN_IF_ERROR(ReadField(L, table, "skip_bad", &options->skip_bad));
                          RETURN_IF_ERROR(ReadField(L, table, "recursive", &options->recursive));
+                         RETURN_IF_ERROR(ReadField(L, table, "per_host", &options->per_host));
                          return ReadField(L, table, "pattern", &options->pattern);
                        },
                        OptionsIndex(L) == 1));
@@ -144,7 +147,7 @@ Result<int> NewFixedWidth(lua_State* L) {
   ASSIGN_OR_RETURN(std::vector<std::string> files, ToFiles(L, kName));
   ASSIGN_OR_RETURN(const FixedWidth format,
                    ToOptions<FixedWidth>(
-                       L, OptionsIndex(L), kName, {"widths", "recursive", "pattern"},
+                       L, OptionsIndex(L), kName, {"widths", "recursive", "pattern", "per_host"},
                        [](lua_State* L, int table, FixedWidth* format) -> Status {
                          RETURN_IF_ERROR(WithField(L, table, "widths", [&](int field) -> Status {
                            ASSIGN_OR_RETURN(const std::vector<int64_t> widths, ToIntegers(L, field, "widths"));
@@ -152,6 +155,7 @@ Result<int> NewFixedWidth(lua_State* L) {
                            return Status::Ok();
                          }));
                          RETURN_IF_ERROR(ReadField(L, table, "recursive", &format->options.recursive));
+                         RETURN_IF_ERROR(ReadField(L, table, "per_host", &format->options.per_host));
                          return ReadField(L, table, "pattern", &format->options.pattern);
                        },
                        OptionsIndex(L) == 1));
@@ -179,14 +183,17 @@ Result<Dataset> InputFormat(lua_State* L, int index, Flow* flow) {
 }
 
 Result<TextFileOptions> ToTextOptions(lua_State* L, int index, const char* what) {
-  return ToOptions<TextFileOptions>(L, index, what, {"recursive", "pattern", "file_name", "offset", "strip_cr"},
-                                    [](lua_State* L, int table, TextFileOptions* options) -> Status {
-                                      RETURN_IF_ERROR(ReadField(L, table, "recursive", &options->recursive));
-                                      RETURN_IF_ERROR(ReadField(L, table, "pattern", &options->pattern));
-                                      RETURN_IF_ERROR(ReadField(L, table, "file_name", &options->file_name));
-                                      RETURN_IF_ERROR(ReadField(L, table, "offset", &options->offset));
-                                      return ReadField(L, table, "strip_cr", &options->strip_cr);
-                                    });
+  return ToOptions<TextFileOptions>(
+      L, index, what, {"recursive", "pattern", "file_name", "offset", "strip_cr", "per_host", "host_name"},
+      [](lua_State* L, int table, TextFileOptions* options) -> Status {
+        RETURN_IF_ERROR(ReadField(L, table, "recursive", &options->recursive));
+        RETURN_IF_ERROR(ReadField(L, table, "pattern", &options->pattern));
+        RETURN_IF_ERROR(ReadField(L, table, "file_name", &options->file_name));
+        RETURN_IF_ERROR(ReadField(L, table, "offset", &options->offset));
+        RETURN_IF_ERROR(ReadField(L, table, "strip_cr", &options->strip_cr));
+        RETURN_IF_ERROR(ReadField(L, table, "per_host", &options->per_host));
+        return ReadField(L, table, "host_name", &options->host_name);
+      });
 }
 
 Result<ListenOptions> ToListenOptions(lua_State* L, int index, const char* what) {
@@ -217,11 +224,12 @@ Result<PipeAsArgsOptions> ToPipeAsArgsOptions(lua_State* L, int index, const cha
 
 Result<ZipFileOptions> ToZipOptions(lua_State* L, int index, const char* what) {
   return ToOptions<ZipFileOptions>(
-      L, index, what, {"pattern", "member_bytes_max", "file_name", "recursive"},
+      L, index, what, {"pattern", "member_bytes_max", "file_name", "recursive", "per_host"},
       [](lua_State* L, int table, ZipFileOptions* options) -> Status {
         RETURN_IF_ERROR(ReadField(L, table, "pattern", &options->pattern));
         RETURN_IF_ERROR(ReadField(L, table, "member_bytes_max", &options->member_bytes_max));
         RETURN_IF_ERROR(ReadField(L, table, "file_name", &options->file_name));
+        RETURN_IF_ERROR(ReadField(L, table, "per_host", &options->per_host));
         return ReadField(L, table, "recursive", &options->recursive);
       });
 }

@@ -24,6 +24,8 @@
 #include "cluster/job/driver_answers.h"
 #include "cluster/job/driver_events.h"
 #include "cluster/job/executors.h"
+#include "cluster/job/host_files.h"
+#include "cluster/job/job_reports.h"
 #include "cluster/job/line.h"
 #include "cluster/job/messages.h"
 #include "cluster/job/peer.h"
@@ -62,20 +64,8 @@ class JobDriver::Impl {
   class JobRun;
 
   void OnQuestion(const std::shared_ptr<Peer>& peer, const net::Frame& frame);
-  // In the reporter's thread. What does not arrive is sent again with the next report.
-  void SendLog(const std::string& id, JobLog& log) {
-    if (options_.add_to_log == nullptr) return;
-    while (true) {
-      JobLog::Piece piece = log.Waiting();
-      if (piece.text.empty()) return;
-      const auto end = options_.add_to_log(id, piece.from, std::move(piece.text));
-      if (!end.ok()) return;
-      log.Arrived(*end);
-    }
-  }
   // In the loop: null for rows that go as they are.
   RowPacking* PackingFor(Peer& peer) { return packing_.Pays(peer.Way()) ? &packing_ : nullptr; }
-  int64_t WallMillis() { return env_.clock().WallNanos() / 1'000'000; }
 
   env::Env& env_;
   const JobDriverOptions options_;
@@ -114,25 +104,20 @@ class JobDriver::Impl::JobRun {
                 .tmp_folder = options.tmp_folder,
                 .keeps_outputs = true,
                 .taps = options.report != nullptr,
+                .asks_hosts = driver.options_.hosts != nullptr,
                 .progress = &progress_,
                 .caches = options.caches},
                spread_.plan),
         schedule_(InputsOfStages(), kAttemptsMax),
         caches_(driver.cached_places_.OfGraph(*plan.graph)),
         finished_(stages_.size(), false) {
-    status_.id = fmt::format("{:016x}", env_.RandomSeed());
-    status_.name = plan.graph->name();
-    status_.driver = driver_.options_.host;
-    status_.begun_millis = driver_.WallMillis();
-    status_.stages = static_cast<uint32_t>(stages_.size());
     driver_.answers_->SetLog(log_);
-    log_->Say(fmt::format("\"{}\" from {}: {} stages", status_.name, status_.driver, status_.stages));
   }
 
   Status Run() {
     Status status = RunStages();
     // Ends of functions on executors are seen before the reason for them.
-    if (!status.ok() && cancel_->load()) status = Status::Cancelled("cancelled by `glim cancel`");
+    if (!status.ok() && reports_.cancelled()) status = Status::Cancelled("cancelled by `glim cancel`");
     // Whoever still works notices; then nobody uses what is here.
     cancelled_->store(true);
     if (!status.ok()) tasks_.Fail(status);
@@ -145,7 +130,7 @@ class JobDriver::Impl::JobRun {
       tasks_.Abort();
       if (status.code() == Code::kCancelled && env_.interrupted()) status = Status::Cancelled("interrupted");
     }
-    ReportEndOfRun(status);
+    reports_.ReportEnd(status);
     return status;
   }
 
@@ -210,7 +195,9 @@ class JobDriver::Impl::JobRun {
   Status RunStages() {
     if (env_.interrupted()) return Status::Cancelled("interrupted");
     RETURN_IF_ERROR(tasks_.Open());
+    RETURN_IF_ERROR(FindHosts());
     RETURN_IF_ERROR(OpenAtExecutors());
+    RETURN_IF_ERROR(FindHostFiles());
     schedule_.AddPlace(Schedule::kDriver, pool_->thread_count());
     queue_ = std::make_unique<TaskQueue>(pool_);
     for (int stage = 0; stage < static_cast<int>(stages_.size()); ++stage) {
@@ -225,6 +212,7 @@ class JobDriver::Impl::JobRun {
   Status RunStage(int stage) {
     progress_.StartStage(stage + 1, static_cast<int>(stages_.size()), tasks_.source_bytes());
     schedule_.SetTasks(stage, std::vector<bool>(tasks_.shape(stage).tasks, spread_.at_driver[stage]));
+    BindToHosts(stage);
     if (stages_[stage].output.kind == plan::ExchangeKind::kNone) schedule_.GivesNoRows(stage);
     if (!spread_.at_driver[stage] && !spread_.repeats[stage].once.empty())
       schedule_.RunOnce(stage, spread_.repeats[stage].once);
@@ -245,12 +233,14 @@ class JobDriver::Impl::JobRun {
       if (schedule_.Done(stage) && bringing_.empty()) break;
       RETURN_IF_ERROR(WorkOff(events_->Wait(std::chrono::milliseconds(100))));
       if (env_.interrupted()) return Status::Cancelled("interrupted");
-      if (cancel_->load()) return Status::Cancelled("cancelled");
+      if (reports_.cancelled()) return Status::Cancelled("cancelled");
       Report(stage);
       RETURN_IF_ERROR(tasks_.failure());
       RETURN_IF_ERROR(schedule_.failure());
       RETURN_IF_ERROR(driver_.answers_->print_failure());
       RETURN_IF_ERROR(LookForExecutors());
+      const int awaited = schedule_.HostAwaited();
+      RETURN_IF_ERROR(AwaitHost(awaited == Schedule::kNoHost ? "" : files_.NameOf(awaited)));
       TakeUp(false);
       tasks_.Wake(stage);
       progress_.Draw();
@@ -264,6 +254,80 @@ class JobDriver::Impl::JobRun {
     for (const int part : stages_[stage].parts) finished_[part] = true;
     ReleaseWhatIsRead();
     return Status::Ok();
+  }
+
+  // What each machine has of its own is asked of an executor there.
+  Status FindHosts() {
+    const std::vector<int> stages = tasks_.HostStages();
+    if (stages.empty()) return Status::Ok();
+    for (const int stage : stages) {
+      if (!spread_.at_driver[stage]) continue;
+      return Status::Invalid(
+          fmt::format("{}: files of each host are read on their machines, but what is in one Union "
+                      "with them is read in this process",
+                      exec::StepName(spread_.plan.graph->steps()[stages_[stage].source])));
+    }
+    std::vector<std::string> names;
+    ASSIGN_OR_RETURN(const std::vector<ExecutorHost> hosts, Hosts());
+    for (const ExecutorHost& host : hosts) names.push_back(host.name);
+    files_ = HostFiles(std::move(names), stages);
+    return Status::Ok();
+  }
+  Status FindHostFiles() {
+    if (files_.hosts().empty()) return Status::Ok();
+    while (!files_.complete()) {
+      RETURN_IF_ERROR(WorkOff(events_->Wait(std::chrono::milliseconds(100))));
+      if (env_.interrupted()) return Status::Cancelled("interrupted");
+      RETURN_IF_ERROR(LookForExecutors());
+      RETURN_IF_ERROR(AwaitHost(files_.Unasked()));
+    }
+    for (const int stage : tasks_.HostStages()) tasks_.SetFiles(stage, files_.Splits(stage));
+    log_->Say(fmt::format("reads the files of {}", fmt::join(files_.hosts(), ", ")));
+    return Status::Ok();
+  }
+  void AskForFiles(int place, const std::string& host) {
+    for (const int stage : files_.Ask(host)) {
+      PeerAt(place)->Ask(ToFrame(FindFiles{number_, stage}),
+                         [events = events_, place, stage, host](const Result<net::Frame>& answer) {
+                           events->Add(FilesFound{place, stage, host, DecodeFoundFiles(answer)});
+                         });
+    }
+  }
+  Status On(FilesFound& answer) {
+    if (answer.found.ok()) return files_.Found(answer.stage, answer.host, *std::move(answer.found));
+    if (!WasLost(answer.found.status(), answer.place))
+      return std::move(answer.found).status().With("on " + answer.host);
+    files_.NotFound(answer.stage, answer.host);
+    return Status::Ok();
+  }
+
+  Result<std::vector<ExecutorHost>> Hosts() {
+    Result<std::vector<ExecutorHost>> hosts = std::vector<ExecutorHost>();
+    driver_.launcher_->Call([&] { hosts = driver_.options_.hosts(); });
+    return hosts;
+  }
+  // Nothing can be done before there is an executor on it; empty: there is no such host.
+  Status AwaitHost(const std::string& host) {
+    const int64_t now = env_.clock().MonotonicNanos();
+    if (host.empty() || awaited_.first != host) awaited_ = {host, now};
+    if (host.empty() || now - awaited_.second <= driver_.options_.patience_nanos) return Status::Ok();
+    std::string why = "it is not there";
+    if (const auto hosts = Hosts(); hosts.ok()) {
+      for (const ExecutorHost& known : *hosts) {
+        if (known.name == host) why = known.refused.empty() ? "it gave none" : known.refused;
+      }
+    }
+    return Status::Unavailable(
+        fmt::format("agent {} has files of its own to be read, and no executor for it: {}", host, why));
+  }
+  void BindToHosts(int stage) {
+    if (files_.hosts().empty()) return;
+    std::vector<int> hosts;
+    for (int task = 0; task < tasks_.shape(stage).tasks; ++task) {
+      const std::string host = tasks_.HostOf(stage, task);
+      hosts.push_back(host.empty() ? Schedule::kNoHost : files_.NumberOf(host));
+    }
+    schedule_.BindToHosts(stage, std::move(hosts));
   }
 
   void PreferWhereCached(int stage) {
@@ -286,47 +350,14 @@ class JobDriver::Impl::JobRun {
   }
 
   // ---------------------------------------------------------------------------------------------------------
-  // the master's picture of it
+  // what is told of it
 
   void Report(int stage) {
-    const int64_t now = env_.clock().MonotonicNanos();
-    if (driver_.options_.report == nullptr || now < report_at_ || reporting_->load()) return;
-    report_at_ = now + kReportNanos;
-    status_.stage = static_cast<uint32_t>(stage) + 1;
-    status_.tasks = static_cast<uint32_t>(tasks_.shape(stage).tasks);
-    status_.tasks_done = 0;
-    for (int task = 0; task < tasks_.shape(stage).tasks; ++task)
-      status_.tasks_done += schedule_.HasRun(stage, task) ? 1 : 0;
-    status_.executors = static_cast<uint32_t>(driver_.executors_->count());
-    reporting_->store(true);
-    driver_.reporter_->Add([&driver = driver_, status = status_, cancel = cancel_, reporting = reporting_, log = log_] {
-      if (driver.options_.report(status)) cancel->store(true);
-      driver.SendLog(status.id, *log);
-      reporting->store(false);
-    });
-  }
-
-  // A master that does not answer is not waited for.
-  void ReportEndOfRun(const Status& status) {
-    if (driver_.options_.report == nullptr) return;
-    status_.ended_millis = driver_.WallMillis();
-    status_.state = status.ok()                         ? param::JobState::kDone
-                    : status.code() == Code::kCancelled ? param::JobState::kCancelled
-                                                        : param::JobState::kFailed;
-    if (status.ok()) {
-      status_.stage = status_.stages;
-      status_.tasks_done = status_.tasks;
-    } else {
-      status_.error = status.message();
-    }
-    const auto told = std::make_shared<std::promise<void>>();
-    log_->Say(fmt::format("{}{}{}", param::NameOf(status_.state), status.ok() ? "" : ": ", status.message()));
-    driver_.reporter_->Add([&driver = driver_, last = status_, told, log = log_] {
-      driver.SendLog(last.id, *log);  // Who sees that it has ended finds all of it.
-      (void)driver.options_.report(last);
-      told->set_value();
-    });
-    (void)told->get_future().wait_for(std::chrono::nanoseconds(kLastReportNanos));
+    if (!reports_.IsDue()) return;
+    const int tasks = tasks_.shape(stage).tasks;
+    uint32_t done = 0;
+    for (int task = 0; task < tasks; ++task) done += schedule_.HasRun(stage, task) ? 1 : 0;
+    reports_.Report(stage, static_cast<uint32_t>(tasks), done, static_cast<uint32_t>(driver_.executors_->count()));
   }
 
   void ReportEnd(int stage) {
@@ -340,19 +371,8 @@ class JobDriver::Impl::JobRun {
   bool MayRace(int stage) const {
     const plan::Repeat& repeat = spread_.repeats[stage];
     const bool gives_rows = stages_[stage].output.kind != plan::ExchangeKind::kNone;
-    if (spread_.at_driver[stage] || !repeat.once.empty() || HasEffects(stage)) return false;
+    if (spread_.at_driver[stage] || !repeat.once.empty() || exec::HasEffects(spread_.plan, stage)) return false;
     return repeat.pushes ? !gives_rows : gives_rows && repeat.rows != plan::Again::kOther;
-  }
-  bool HasEffects(int stage) const {
-    const auto has = [&](const plan::Operator& op) {
-      const flow::Step& step = spread_.plan.graph->steps()[op.step];
-      const auto* function = std::get_if<flow::FunctionStep>(&step.body);
-      return function != nullptr && !exec::CapturesTable(step) &&
-             (function->role == FunctionRole::kForEach || function->role == FunctionRole::kForEachBatch);
-    };
-    return std::any_of(stages_[stage].operators.begin(), stages_[stage].operators.end(), has) ||
-           std::any_of(stages_[stage].parts.begin(), stages_[stage].parts.end(),
-                       [&](int part) { return HasEffects(part); });
   }
 
   Status Begin() {
@@ -660,7 +680,8 @@ class JobDriver::Impl::JobRun {
     const auto executor = driver_.executors_->Find(opened.place);
     if (!executor) return Status::Ok();
     open_.insert(opened.place);
-    schedule_.AddPlace(opened.place, executor->slots);
+    schedule_.AddPlace(opened.place, executor->slots, files_.NumberOf(executor->host));
+    AskForFiles(opened.place, executor->host);
     log_->Say(fmt::format("executor at {}{}{}: {} tasks at a time", executor->address,
                           executor->host.empty() ? "" : " on ", executor->host, executor->slots));
     return Status::Ok();
@@ -784,8 +805,6 @@ class JobDriver::Impl::JobRun {
 
   static constexpr size_t kLostMax = 16;
   static constexpr int64_t kStragglerNanos = 5'000'000'000;  // Whoever takes less is let be.
-  static constexpr int64_t kReportNanos = 500'000'000;
-  static constexpr int64_t kLastReportNanos = 1'000'000'000;
   static constexpr int64_t kPutOffNanos = 1'000'000'000;
 
   Impl& driver_;
@@ -797,8 +816,13 @@ class JobDriver::Impl::JobRun {
   const exec::RunnerOptions options_;
   const JobOptions& job_;
   exec::Progress progress_;
+  JobReports reports_{driver_.env_, driver_.options_, *driver_.reporter_, spread_.plan.graph->name(),
+                      static_cast<uint32_t>(stages_.size())};
+  const std::shared_ptr<JobLog> log_ = reports_.log();
   exec::PlanTasks tasks_;
   Schedule schedule_;
+  HostFiles files_;
+  std::pair<std::string, int64_t> awaited_;  // A host without an executor, and since when.
   const std::shared_ptr<Events> events_ = std::make_shared<Events>();
   std::unique_ptr<TaskQueue> queue_;
   std::mutex outputs_mutex_;  // Exchanges are not let go of while somebody fetches from them.
@@ -820,12 +844,7 @@ class JobDriver::Impl::JobRun {
   int64_t look_at_ = env_.clock().MonotonicNanos() + driver_.options_.look_nanos;
   std::optional<int64_t> without_since_;  // There are no executors.
   Status launch_failure_;
-  param::JobStatus status_;
-  int64_t report_at_ = 0;
-  const std::shared_ptr<std::atomic<bool>> reporting_ = std::make_shared<std::atomic<bool>>(false);
-  const std::shared_ptr<JobLog> log_ = std::make_shared<JobLog>(env_.clock());
   TrainingStage training_{options_.checkpoints, &schedule_, log_.get()};
-  const std::shared_ptr<std::atomic<bool>> cancel_ = std::make_shared<std::atomic<bool>>(false);
   Counters counters_;
 };
 

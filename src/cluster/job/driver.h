@@ -34,12 +34,21 @@ struct ExecutorPlace {
   std::string host;          // For messages: the machine, when it is not the driver's.
 };
 
+// A machine that a run may have executors on.
+struct ExecutorHost {
+  std::string name;     // As ExecutorPlace::host.
+  std::string refused;  // Why it gave none when it was asked last; empty: it was not, or did.
+};
+
 struct JobDriverOptions {
   std::shared_ptr<const net::Key> key;  // Null: this machine only.
   // Starts executors beside these, which are at work: as many as there should be. Called before each run, when one was
   // lost, and every `look_nanos` of a run, from one thread at a time; takes some seconds at most. An error counts only
   // when no executor is left, or, in a run, when that lasts for `patience_nanos`.
   std::function<Result<std::vector<ExecutorPlace>>(const std::vector<ExecutorPlace>& at_work)> launch;
+  // All machines that there should be executors on; kInvalid when some are to have none. Called as launch is. Null:
+  // there is one machine, this one.
+  std::function<Result<std::vector<ExecutorHost>>()> hosts;
   // Tells the master how a run goes on, twice a second and when it has ended; true: somebody wants it to end. Called in
   // a thread of its own. Null: nobody is told.
   std::function<bool(const param::JobStatus&)> report;

@@ -42,10 +42,15 @@ struct PlaceOpened {
   int place;
   Status status;
 };
+struct FilesFound {
+  int place, stage;
+  std::string host;
+  Result<exec::FoundFiles> found;
+};
 struct Launched {
   Result<std::vector<int>> places;
 };
-using Event = std::variant<TaskEnded, TellEnded, RowsBrought, PlaceLost, PlaceOpened, Launched>;
+using Event = std::variant<TaskEnded, TellEnded, RowsBrought, PlaceLost, PlaceOpened, FilesFound, Launched>;
 
 class Events {
  public:

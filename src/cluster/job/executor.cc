@@ -131,6 +131,7 @@ class ExecutorProcess::Impl {
       case kTellOutcomesMessage:
         orders_->Add([this, peer, shared] { AnswerStatus(*peer, *shared, OnTellOutcomes(*shared)); });
         return;
+      case kFindFilesMessage: orders_->Add([this, peer, shared] { peer->Answer(OnFindFiles(*shared)); }); return;
       case kTellStageMessage:
         orders_->Add([this, peer, shared] { AnswerStatus(*peer, *shared, OnTellStage(*shared)); });
         return;
@@ -356,6 +357,19 @@ class ExecutorProcess::Impl {
       tables = std::make_unique<param::ClusterClient>(env_, std::move(client));
     }
     return tables->OpenTable(address);
+  }
+
+  net::Frame OnFindFiles(const net::Frame& frame) {
+    const auto find = [&]() -> Result<exec::FoundFiles> {
+      ASSIGN_OR_RETURN(const FindFiles message, FromFrame<FindFiles>(frame));
+      ASSIGN_OR_RETURN(const std::shared_ptr<Run> run, FindRun(message.run));
+      if (message.stage < 0 || message.stage >= static_cast<int>(run->spread.plan.stages.size()))
+        return Status::Corrupt("a stage that the plan has not");
+      return run->tasks->FindFiles(message.stage);
+    };
+    const auto found = find();
+    if (!found.ok()) return MakeAnswer(frame.header.request, found.status());
+    return MakeAnswer(frame.header.request, Status::Ok(), Encode(*found));
   }
 
   Status OnTellStage(const net::Frame& frame) {

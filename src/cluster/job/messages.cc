@@ -100,6 +100,7 @@ void Visit(Codec& codec, io::Split& split) {
   codec(split.end);
   codec(split.estimated_bytes);
   codec(split.threads);
+  codec(split.host);
 }
 template <class Codec>
 void Visit(Codec& codec, exec::StageShape& shape) {
@@ -304,6 +305,16 @@ void Visit(Codec& codec, FetchProgram& fetch) {
   codec(fetch.offset);
 }
 template <class Codec>
+void Visit(Codec& codec, FindFiles& find) {
+  codec(find.run);
+  codec(find.stage);
+}
+template <class Codec>
+void Visit(Codec& codec, exec::FoundFiles& found) {
+  codec(found.splits);
+  codec(found.columns);
+}
+template <class Codec>
 void Visit(Codec& codec, FetchFile& fetch) {
   codec(fetch.name);
   codec(fetch.digest);
@@ -338,6 +349,7 @@ const net::MessageTable& JobMessages() {
   static const net::MessageTable table = [] {
     net::MessageTable messages;
     messages.Add(kOpenRunMessage, "open-run", net::Role::kClient);
+    messages.Add(kFindFilesMessage, "find-files", net::Role::kClient);
     messages.Add(kTellStageMessage, "tell-stage", net::Role::kClient);
     messages.Add(kRunTaskMessage, "run-task", net::Role::kClient);
     messages.Add(kGiveUpTaskMessage, "give-up-task", net::Role::kClient);
@@ -361,6 +373,7 @@ const net::MessageTable& JobMessages() {
 
 net::Frame ToFrame(const OpenRun& message) { return MakeFrame(kOpenRunMessage, message); }
 net::Frame ToFrame(const TellOutcomes& message) { return MakeFrame(kTellOutcomesMessage, message); }
+net::Frame ToFrame(const FindFiles& message) { return MakeFrame(kFindFilesMessage, message); }
 net::Frame ToFrame(const TellStage& message) { return MakeFrame(kTellStageMessage, message); }
 net::Frame ToFrame(const RunTask& message) { return MakeFrame(kRunTaskMessage, message); }
 net::Frame ToFrame(const GiveUpTask& message) { return MakeFrame(kGiveUpTaskMessage, message); }
@@ -383,6 +396,7 @@ Result<Message> FromFrame(const net::Frame& frame) {
 }
 template Result<OpenRun> FromFrame(const net::Frame& frame);
 template Result<TellOutcomes> FromFrame(const net::Frame& frame);
+template Result<FindFiles> FromFrame(const net::Frame& frame);
 template Result<TellStage> FromFrame(const net::Frame& frame);
 template Result<RunTask> FromFrame(const net::Frame& frame);
 template Result<GiveUpTask> FromFrame(const net::Frame& frame);
@@ -427,6 +441,12 @@ Result<std::string_view> BodyOfAnswer(const net::Frame& answer) {
       static_cast<size_t>(details.data() + details.size() - answer.segments[0].bytes.data()));
 }
 
+std::string Encode(const exec::FoundFiles& answer) { return EncodeFields(answer); }
+Result<exec::FoundFiles> DecodeFoundFiles(const Result<net::Frame>& answer) {
+  RETURN_IF_ERROR(answer.status());
+  ASSIGN_OR_RETURN(const std::string_view body, BodyOfAnswer(*answer));
+  return DecodeFields<exec::FoundFiles>(body);
+}
 std::string Encode(const TaskAnswer& answer) { return EncodeFields(answer); }
 Result<TaskAnswer> DecodeTaskAnswer(std::string_view body) { return DecodeFields<TaskAnswer>(body); }
 std::string Encode(const FetchAnswer& answer) { return EncodeFields(answer); }

@@ -3,7 +3,8 @@
 // What the driver of a run and its executors say to each other. A question is a frame of its own type, an answer a
 // frame of type kAnswer with the question's number; it begins with a status. docs/format/wire.md has the bytes.
 //
-//   driver -> executor    TellOutcomes, OpenRun, TellStage, RunTask, GiveUpTask, DropOutput, EndRun
+//   driver -> executor    TellOutcomes, OpenRun, FindFiles, TellStage, RunTask, GiveUpTask, DropOutput,
+//                         EndRun
 //   executor -> driver    Output, FindModule, FetchCached, FetchFile
 //   executor -> executor, executor -> driver and back   Fetch
 //   driver -> agent       StartExecutor, StopExecutor, StartProgram
@@ -43,6 +44,7 @@ enum JobMessage : uint16_t {
   kFetchCachedMessage = 94,
   kGiveUpTaskMessage = 95,
   kFetchFileMessage = 96,
+  kFindFilesMessage = 97,
 };
 const net::MessageTable& JobMessages();
 
@@ -87,6 +89,13 @@ struct OpenRun {
 struct TellOutcomes {
   uint64_t first = 0;                 // Of them, from 1.
   std::vector<std::string> outcomes;  // exec/run_outcome.h
+};
+
+// What there is on the executor's machine for a stage that reads what each has of its own. The answer is FoundFiles;
+// their splits have no host.
+struct FindFiles {
+  uint64_t run = 0;
+  int32_t stage = 0;
 };
 
 // Where the rows are that the tasks of a stage gave.
@@ -227,6 +236,7 @@ net::Frame ToFrame(const StartProgram& message);
 net::Frame ToFrame(const FetchProgram& message);
 net::Frame ToFrame(const FetchFile& message);
 net::Frame ToFrame(const OpenRun& message);
+net::Frame ToFrame(const FindFiles& message);
 net::Frame ToFrame(const TellStage& message);
 net::Frame ToFrame(const RunTask& message);
 net::Frame ToFrame(const GiveUpTask& message);
@@ -244,6 +254,8 @@ net::Frame MakeAnswer(uint64_t request, const Status& status, std::string_view b
 // The body of an answer; its status when that is not ok.
 Result<std::string_view> BodyOfAnswer(const net::Frame& answer);
 
+std::string Encode(const exec::FoundFiles& answer);
+Result<exec::FoundFiles> DecodeFoundFiles(const Result<net::Frame>& answer);
 std::string Encode(const TaskAnswer& answer);
 Result<TaskAnswer> DecodeTaskAnswer(std::string_view body);
 std::string Encode(const FetchAnswer& answer);

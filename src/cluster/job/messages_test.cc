@@ -82,6 +82,23 @@ TEST(JobMessagesTest, ComeBackAsTheyWere) {
   EXPECT_EQ(piece->digest, "ab");
   EXPECT_EQ(piece->offset, 7U);
 
+  const auto find = FromFrame<FindFiles>(ToFrame(FindFiles{.run = 6, .stage = 2}));
+  ASSERT_TRUE(find.ok());
+  EXPECT_EQ(find->run, 6U);
+  EXPECT_EQ(find->stage, 2);
+  const exec::FoundFiles files{
+      .splits = {{.path = "x", .begin = 1, .end = 9, .estimated_bytes = 8, .threads = 2, .host = "a1"}},
+      .columns = {"n", ""}};
+  const auto found = DecodeFoundFiles(MakeAnswer(7, Status::Ok(), Encode(files)));
+  ASSERT_TRUE(found.ok());
+  ASSERT_EQ(found->splits.size(), 1U);
+  EXPECT_EQ(found->splits[0].path, "x");
+  EXPECT_EQ(found->splits[0].end, 9U);
+  EXPECT_EQ(found->splits[0].host, "a1");
+  EXPECT_THAT(found->columns, ElementsAre("n", ""));
+  EXPECT_EQ(DecodeFoundFiles(MakeAnswer(7, Status::Ok(), "xx")).status().code(), Code::kCorrupt);
+  EXPECT_EQ(DecodeFoundFiles(MakeAnswer(7, Status::NotFound("x"))).status().code(), Code::kNotFound);
+
   const auto cached = FromFrame<FetchCached>(
       ToFrame(FetchCached{.run = 1, .cache = 2, .partition = 3, .from = {.held = 4, .block = 5}, .bytes_max = 6}));
   ASSERT_TRUE(cached.ok());

@@ -18,9 +18,10 @@ Schedule::Schedule(std::vector<std::vector<int>> inputs, int attempts_max)
   }
 }
 
-void Schedule::AddPlace(int place, int slots) {
+void Schedule::AddPlace(int place, int slots, int host) {
   CHECK(slots > 0 && !places_.contains(place));
   places_[place].slots = slots;
+  places_[place].host = host;
   List(place);
 }
 
@@ -68,11 +69,38 @@ void Schedule::SetTasks(int stage, std::vector<bool> at_driver) {
   }
 }
 
+void Schedule::BindToHosts(int stage, std::vector<int> hosts) {
+  Stage& s = stages_[stage];
+  CHECK(hosts.size() == s.tasks.size() && s.preferred.empty());
+  for (size_t t = 0; t < hosts.size(); ++t) {
+    if (hosts[t] == kNoHost) continue;
+    CHECK(!s.tasks[t].at_driver && s.waiting.erase(static_cast<int>(t)) == 1);
+    s.tasks[t].host = hosts[t];
+    Wait(stage, static_cast<int>(t));
+  }
+}
+
+std::set<int>& Schedule::WaitingLike(Stage& stage, const Task& task) {
+  if (task.host != kNoHost) return stage.waiting_at_host[task.host];
+  return task.at_driver ? stage.waiting_at_driver : stage.waiting;
+}
+
 void Schedule::Wait(int stage, int task) {
   Stage& s = stages_[stage];
+  std::set<int>& waiting = WaitingLike(s, s.tasks[task]);
   s.tasks[task].state = Task::kWaiting;
-  (s.tasks[task].at_driver ? s.waiting_at_driver : s.waiting).insert(task);
-  if (!s.preferred.empty() && !s.tasks[task].at_driver) s.waiting_for[s.preferred[task]].insert(task);
+  waiting.insert(task);
+  if (!s.preferred.empty() && &waiting == &s.waiting) s.waiting_for[s.preferred[task]].insert(task);
+}
+
+int Schedule::HostAwaited() const {
+  if (at_work_on_ < 0) return kNoHost;
+  for (const auto& [host, waiting] : stages_[at_work_on_].waiting_at_host) {
+    if (!waiting.empty() &&
+        std::none_of(places_.begin(), places_.end(), [&](const auto& place) { return place.second.host == host; }))
+      return host;
+  }
+  return kNoHost;
 }
 
 void Schedule::Prefer(int stage, std::vector<int> places) {
@@ -91,13 +119,15 @@ void Schedule::MayRace(int stage, int64_t after, int medians) {
 
 void Schedule::Hold(int stage) {
   Stage& s = stages_[stage];
-  for (std::set<int>* waiting : {&s.waiting, &s.waiting_at_driver}) {
+  std::vector<std::set<int>*> all = {&s.waiting, &s.waiting_at_driver};
+  for (auto& [host, waiting] : s.waiting_at_host) all.push_back(&waiting);
+  for (std::set<int>* waiting : all) {
     for (auto task = waiting->begin(); task != waiting->end();) {
       if (s.tasks[*task].attempts > 0) {
         ++task;
         continue;
       }
-      if (!s.preferred.empty() && !s.tasks[*task].at_driver) s.waiting_for[s.preferred[*task]].erase(*task);
+      if (!s.preferred.empty()) s.waiting_for[s.preferred[*task]].erase(*task);
       s.held.insert(*task);
       task = waiting->erase(task);
     }
@@ -223,6 +253,18 @@ std::optional<std::pair<int, int>> Schedule::Preferred(int stage) const {
   return std::nullopt;
 }
 
+std::optional<std::pair<int, int>> Schedule::AtItsHost(int stage) const {
+  const Stage& s = stages_[stage];
+  if (s.waiting_at_host.empty()) return std::nullopt;
+  for (const auto& [unused, number] : free_) {
+    const Place& place = places_.at(number);
+    const auto waiting = s.waiting_at_host.find(place.host);
+    if (waiting != s.waiting_at_host.end() && !waiting->second.empty() && IsFree(s, stage, place))
+      return std::pair(*waiting->second.begin(), number);
+  }
+  return std::nullopt;
+}
+
 Schedule::Step Schedule::Begin(int stage, int task, int number) {
   Stage& s = stages_[stage];
   Place& place = places_.at(number);
@@ -246,8 +288,8 @@ Schedule::Step Schedule::Begin(int stage, int task, int number) {
     t.begun = now_;
     if (s.race_after && !t.raced && !t.at_driver) s.since.emplace(now_, task);
   }
-  (t.at_driver ? s.waiting_at_driver : s.waiting).erase(task);
-  if (!s.preferred.empty() && !t.at_driver) s.waiting_for[s.preferred[task]].erase(task);
+  WaitingLike(s, t).erase(task);
+  if (!s.preferred.empty()) s.waiting_for[s.preferred[task]].erase(task);
   ++place.running;
   ++place.running_of_stage[stage];
   List(number);
@@ -256,12 +298,13 @@ Schedule::Step Schedule::Begin(int stage, int task, int number) {
 
 std::optional<Schedule::Step> Schedule::Next() {
   if (aim_ < 0 || Done(aim_)) return std::nullopt;
-  const int stage = Missing(aim_);
+  const int stage = at_work_on_ = Missing(aim_);
   const Stage& s = stages_[stage];
   if (!s.waiting_at_driver.empty() && IsFree(s, stage, places_.at(kDriver))) {
     return Begin(stage, *s.waiting_at_driver.begin(), kDriver);
   }
   if (free_.empty()) return std::nullopt;
+  if (const auto bound = AtItsHost(stage)) return Begin(stage, bound->first, bound->second);
   if (const auto preferred = Preferred(stage)) return Begin(stage, preferred->first, preferred->second);
   for (const int task : s.waiting) {
     if (const std::optional<int> place = PlaceFor(stage, task)) return Begin(stage, task, *place);
@@ -279,6 +322,7 @@ std::optional<Schedule::Step> Schedule::Race(int stage) {
     for (const auto& [unused, number] : free_) {
       const Task& t = s.tasks[task];
       if (number == t.place || number == t.avoid || !IsFree(s, stage, places_.at(number))) continue;
+      if (t.host != kNoHost && t.host != places_.at(number).host) continue;
       return Begin(stage, task, number);
     }
   }
@@ -345,7 +389,7 @@ bool Schedule::Skip(int stage, int task) {
     if (!s.others.emplace(task, t.place).second) return false;
     s.since.erase({t.begun, task});
   } else {
-    s.waiting.erase(task);
+    WaitingLike(s, t).erase(task);
     s.held.erase(task);
     if (!s.preferred.empty()) s.waiting_for[s.preferred[task]].erase(task);
   }

@@ -8,7 +8,8 @@
 // it: those still needed are made again elsewhere, and for that, as far back as it must be, the rows they were made of.
 //
 // Place 0 is the driver, which is never lost; executors have numbers from 1 on, none of which comes twice. A task is
-// bound to the driver (its source or its sink is there) or to the executors.
+// bound to the driver (its source or its sink is there), to the executors, or to those of one host, whose files it
+// reads.
 //
 // Before tasks of a stage run at a place, the place is told how the stage is cut and where its inputs are (kTell), and
 // again when an input had to be made anew, for which it has no task of that stage or of its inputs at work.
@@ -37,17 +38,24 @@ namespace glim::cluster {
 class Schedule {
  public:
   static constexpr int kDriver = 0;
+  static constexpr int kNoHost = -1;
 
   // `inputs`: for each stage the stages before it whose rows its tasks read. A task is tried `attempts_max` times.
   Schedule(std::vector<std::vector<int>> inputs, int attempts_max);
 
-  void AddPlace(int place, int slots);
+  // `host`: a number of its machine, where any task is bound to one.
+  void AddPlace(int place, int slots, int host = kNoHost);
   // All that ran there is to run again, and its rows are gone.
   void LosePlace(int place);
   int place_count() const { return static_cast<int>(places_.size()); }  // The driver included.
 
   // When the number of the stage's tasks is known. `at_driver`: for each task.
   void SetTasks(int stage, std::vector<bool> at_driver);
+  // Where alone each of them can be run; kNoHost: at any executor. Before anything else is said of the stage but
+  // SetTasks. Expects: none of these is bound to the driver.
+  void BindToHosts(int stage, std::vector<int> hosts);
+  // A host without a place, of which tasks that could be begun are waiting; kNoHost: there is none.
+  int HostAwaited() const;
   // Its tasks give no rows: what ran stays done when its place is lost.
   void GivesNoRows(int stage) { stages_[stage].gives_rows = false; }
   // Its tasks do what must not be done twice, and why: one that was at work when its place was lost ends the run.
@@ -125,6 +133,7 @@ class Schedule {
   struct Task {
     enum State : uint8_t { kWaiting, kRunning, kDone } state = kWaiting;
     bool at_driver = false;
+    int host = kNoHost;
     int place = -1;      // Of kRunning and kDone.
     int attempts = 0;    // Begun.
     int avoid = -1;      // It failed there.
@@ -135,8 +144,10 @@ class Schedule {
     std::vector<int> inputs;
     int beside = -1;
     std::vector<Task> tasks;
-    std::set<int> waiting, waiting_at_driver;  // Those of kWaiting, for executors and for the driver,
-    std::set<int> held;                        // but for those that are held.
+    // Those of kWaiting, for executors, for the driver and for hosts, but for those that are held.
+    std::set<int> waiting, waiting_at_driver;
+    std::map<int, std::set<int>> waiting_at_host;
+    std::set<int> held;
     std::vector<int> preferred;                // Of each task; empty: all places are alike.
     std::map<int, std::set<int>> waiting_for;  // Those of `waiting` that prefer a place.
     int done = 0;
@@ -154,6 +165,7 @@ class Schedule {
   };
   struct Place {
     int slots = 0;
+    int host = kNoHost;
     int running = 0;
     bool telling = false;
     int telling_of = -1;                  // The stage.
@@ -162,6 +174,7 @@ class Schedule {
     std::map<int, int> running_of_stage;  // By stage.
   };
 
+  static std::set<int>& WaitingLike(Stage& stage, const Task& task);
   // The stage whose tasks are to run so that those of `stage` can: itself, or an input that is not whole.
   int Missing(int stage);
   // What it gave is gone.
@@ -179,6 +192,8 @@ class Schedule {
   std::optional<int> PlaceFor(int stage, int task) const;
   // A task that waits, and a place that it prefers and that is free.
   std::optional<std::pair<int, int>> Preferred(int stage) const;
+  // A task that waits for a host, and a place on it that is free.
+  std::optional<std::pair<int, int>> AtItsHost(int stage) const;
   std::optional<Step> Race(int stage);
   static int64_t MedianOf(Stage& stage);
   void EndRun(const Step& step);
@@ -190,6 +205,7 @@ class Schedule {
   // Executors that could run a task: those with the most free slots first. With a thousand of them nobody looks at all.
   std::set<std::pair<int, int>> free_;  // Minus their number, and the place.
   int aim_ = -1;
+  int at_work_on_ = -1;  // The stage whose tasks were to be begun last.
   int64_t now_ = 0;
   Status failure_;
 };

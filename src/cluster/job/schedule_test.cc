@@ -23,17 +23,20 @@ class World {
  public:
   // `prefers`: tasks of some stages would rather run at places of their own. `races`: some take long, and those of some
   // stages may be begun a second time.
-  // `pauses`: stages are brought to rest now and then.
-  World(uint64_t seed, bool prefers, bool races, bool pauses = false)
+  // `pauses`: stages are brought to rest now and then. `binds`: executors are on three hosts, and some tasks can be run
+  // on one of them only.
+  World(uint64_t seed, bool prefers, bool races, bool pauses = false, bool binds = false)
       : random_(seed),
         prefers_(prefers),
         races_(races),
         pauses_(pauses),
+        binds_(binds),
         stages_(1 + Below(6)),
         schedule_(MakeInputs(), 1000000) {}
   int raced() const { return raced_; }
   int shut_out() const { return shut_out_; }
   int rests() const { return rests_; }
+  int awaited() const { return awaited_; }
 
   void Run() {
     slots_[Schedule::kDriver] = 2;
@@ -45,8 +48,9 @@ class World {
       std::vector<bool> at_driver(tasks, Below(4) == 0);
       tasks_.push_back(tasks);
       schedule_.SetTasks(stage, at_driver);
-      if (!inputs_[stage].empty() && Below(2) == 0) schedule_.RunBeside(stage, inputs_[stage][0]);
       at_driver_.push_back(at_driver);
+      if (binds_ && Below(3) > 0) Bind(stage);
+      if (!inputs_[stage].empty() && Below(2) == 0) schedule_.RunBeside(stage, inputs_[stage][0]);
       if (prefers_ && Below(2) == 0) {
         std::vector<int> places;
         for (int task = 0; task < tasks; ++task) places.push_back(Below(next_ + 2) - 1);  // Gone, yet to come, none.
@@ -63,7 +67,12 @@ class World {
         Begin();
         if (pauses_) Pause(stage);
         if (testing::Test::HasFatalFailure()) return;
-        if (begun_.empty()) {
+        const int host = schedule_.HostAwaited();
+        for (const int place : alive_) ASSERT_TRUE(host == Schedule::kNoHost || host_of_.at(place) != host);
+        if (begun_.empty() && host != Schedule::kNoHost) {
+          ++awaited_;
+          AddExecutor(host);
+        } else if (begun_.empty()) {
           ASSERT_TRUE(alive_.empty()) << "nothing is begun, and executors are idle";
         }
         if (losses > 0 && Below(10) == 0) {
@@ -95,11 +104,22 @@ class World {
     return inputs_;
   }
 
-  void AddExecutor() {
+  void AddExecutor() { AddExecutor(binds_ ? Below(kHosts) : Schedule::kNoHost); }
+  void AddExecutor(int host) {
     slots_[next_] = 1 + Below(3);
     alive_.insert(next_);
-    schedule_.AddPlace(next_, slots_[next_]);
+    host_of_[next_] = host;
+    schedule_.AddPlace(next_, slots_[next_], host);
     ++next_;
+  }
+
+  void Bind(int stage) {
+    std::vector<int> hosts;
+    for (int task = 0; task < tasks_[stage]; ++task) {
+      hosts.push_back(at_driver_[stage][task] || Below(4) == 0 ? Schedule::kNoHost : Below(kHosts));
+      if (hosts.back() != Schedule::kNoHost) bound_[{stage, task}] = hosts.back();
+    }
+    schedule_.BindToHosts(stage, hosts);
   }
 
   bool Has(int place, int stage, int task) const { return rows_.contains({place, stage, task}); }
@@ -148,6 +168,9 @@ class World {
         first_attempts_ += step->stage == held_ && step->attempt == 0 ? 1 : 0;
         was_begun_.insert({step->stage, step->task});
         ASSERT_EQ(at_driver_[step->stage][step->task], step->place == Schedule::kDriver);
+        if (const auto bound = bound_.find({step->stage, step->task}); bound != bound_.end()) {
+          ASSERT_EQ(host_of_.at(step->place), bound->second) << "its files are elsewhere";
+        }
         const auto same_task = [&](const Step& other) {
           return other.kind == Step::kRun && other.stage == step->stage && other.task == step->task;
         };
@@ -280,8 +303,9 @@ class World {
   }
 
   static constexpr int64_t kRaceAfter = 12;
+  static constexpr int kHosts = 3;
   std::mt19937_64 random_;
-  const bool prefers_, races_, pauses_;
+  const bool prefers_, races_, pauses_, binds_;
   int held_ = -1;
   int first_attempts_ = 0;  // Since then.
   int rests_ = 0;
@@ -291,7 +315,9 @@ class World {
   Schedule schedule_;
   std::vector<int> tasks_;
   std::vector<std::vector<bool>> at_driver_;
-  std::map<int, int> slots_;
+  std::map<int, int> slots_, host_of_;
+  std::map<std::pair<int, int>, int> bound_;  // Stage and task: the host.
+  int awaited_ = 0;  // Times that no executor was on a host whose tasks were all that was left.
   std::set<int> alive_;
   int next_ = 1;
   std::vector<Step> begun_;
@@ -330,6 +356,20 @@ TEST(ScheduleTest, AStageComesToRestWithTasksThatAreWholeOrUntouched) {
     rests += world.rests();
   }
   EXPECT_GT(rests, 10000);
+}
+
+TEST(ScheduleTest, TasksOfAHostRunThereAlone) {
+  int awaited = 0, raced = 0;
+  for (uint64_t seed = 70001; seed <= 80000; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    World world(seed, seed % 2 == 0, seed % 3 == 0, seed % 3 == 1, true);
+    world.Run();
+    if (HasFatalFailure()) return;
+    awaited += world.awaited();
+    raced += world.raced();
+  }
+  EXPECT_GT(awaited, 1000);
+  EXPECT_GT(raced, 100);
 }
 
 // Two executors of two slots, seven tasks. The first is slow, so when the others have run it is begun again elsewhere.

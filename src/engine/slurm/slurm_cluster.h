@@ -54,6 +54,7 @@ class SlurmCluster final : public Launcher {
   SlurmCluster(const SlurmCluster&) = delete;
 
   Result<std::vector<cluster::ExecutorPlace>> Launch(const std::vector<cluster::ExecutorPlace>& at_work) override;
+  Result<std::vector<cluster::ExecutorHost>> Hosts() override { return agents_->Hosts(); }
   Status SetProgram(std::shared_ptr<const Program> program, int64_t patience_nanos) override {
     return agents_->SetProgram(std::move(program), patience_nanos);
   }
