@@ -109,6 +109,8 @@ class Dependency {
       : state_(std::move(state)), status_(std::move(status)) {}
 
   bool ready() const { return !state_ || state_->ready(); }
+  // Waits as long as the request's deadline allows.
+  Status Wait() const { return state_ ? state_->Wait(kNoDeadline) : status_; }
   // Expects: ready().
   const Status& status() const { return state_ ? state_->status() : status_; }
   void Then(std::function<void()> callback) const {

@@ -96,6 +96,20 @@ TEST_F(TaskPushes, AnAttemptWhoseProgramIsGoneIsFinishedByTheNext) {
   EXPECT_EQ(Rows(), After(kPushes));
 }
 
+TEST_F(TaskPushes, AreMadeWhenTheTaskHasWaitedAlsoThoseWhoseFuturesWereLetGoOf) {
+  MakeTable();
+  const auto program = Program();
+  TaskTables task(Attempt(0));
+  const TableHandle table = task.Of(Open(*program)).value();
+  std::vector<Dependency> pushes;
+  for (size_t i = 0; i < kPushes; ++i) pushes.emplace_back(PushNumber(*table, i));
+  task.WaitForPushes();
+  for (const Dependency& push : pushes) EXPECT_TRUE(push.ready());
+  EXPECT_TRUE(task.failure().ok()) << task.failure().message();
+  EXPECT_EQ(Rows(), After(kPushes));
+  task.WaitForPushes();
+}
+
 TEST_F(TaskPushes, AnOlderAttemptThatGoesOnIsRefused) {
   MakeTable();
   const auto first = Program(), second = Program();

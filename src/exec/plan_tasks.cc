@@ -12,6 +12,7 @@
 #include "exchange/exchange.h"
 #include "exec/dataset_store.h"
 #include "exec/function_facts.h"
+#include "exec/split_groups.h"
 #include "ops/join.h"
 #include "param/task_table.h"
 
@@ -30,45 +31,6 @@ constexpr int64_t kTaskBytesMin = 2 << 20;
 constexpr int64_t kPendingBytesMin = 1 << 20;
 constexpr int64_t kPendingBytesMax = 64 << 20;
 constexpr int kTasksAimed = 16;
-
-// Of what a source guesses, which may be all that there is of numbers.
-int64_t SumOfBytes(int64_t a, int64_t b) { return b > INT64_MAX - a ? INT64_MAX : a + b; }
-
-// Cuts splits into runs of neighbours of about `bytes` each.
-std::vector<std::pair<size_t, size_t>> GroupSplits(const std::vector<io::Split>& splits, int64_t bytes) {
-  std::vector<std::pair<size_t, size_t>> groups;
-  size_t begin = 0;
-  int64_t size = 0;
-  for (size_t i = 0; i < splits.size(); ++i) {
-    size = SumOfBytes(size, std::max<int64_t>(splits[i].estimated_bytes, 1));
-    if (size >= bytes || i + 1 == splits.size()) {
-      groups.emplace_back(begin, i + 1);
-      begin = i + 1;
-      size = 0;
-    }
-  }
-  return groups;
-}
-
-// Runs end where another host's splits begin.
-std::vector<std::pair<size_t, size_t>> CutAtHosts(const std::vector<io::Split>& splits,
-                                                  const std::vector<std::pair<size_t, size_t>>& groups) {
-  std::vector<std::pair<size_t, size_t>> cut;
-  for (auto [begin, end] : groups) {
-    for (size_t i = begin + 1; i < end; ++i) {
-      if (splits[i].host != splits[i - 1].host) cut.emplace_back(std::exchange(begin, i), i);
-    }
-    cut.emplace_back(begin, end);
-  }
-  return cut;
-}
-
-// Exactly `count` runs, some perhaps empty.
-std::vector<std::pair<size_t, size_t>> CutSplits(size_t splits, int count) {
-  std::vector<std::pair<size_t, size_t>> groups;
-  for (int i = 0; i < count; ++i) groups.emplace_back(splits * i / count, splits * (i + 1) / count);
-  return groups;
-}
 
 // Ends a chain: into an exchange, into a sink, or nowhere.
 class SinkOutput : public BatchOutput {
@@ -640,8 +602,12 @@ Status PlanTasks::RunChain(StageRun* run, int task, const TaskRun& of, Reading* 
     if (Status failure = tables->failure(); failure.code() == Code::kStale) return failure;
   }
   RETURN_IF_ERROR(fed);
-  // An attempt in which a push failed must not pass for whole, also when a function did not look.
-  for (const auto& tables : pushing.tables) RETURN_IF_ERROR(tables->failure());
+  // An attempt in which a push failed, or is still under way, must not pass for whole, also when a function did not
+  // look.
+  for (const auto& tables : pushing.tables) {
+    tables->WaitForPushes();
+    RETURN_IF_ERROR(tables->failure());
+  }
   of.result->counters.Add(context.counters());
   for (const auto& of_step : pushing.contexts) of.result->counters.Add(of_step->counters());
   return Status::Ok();

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <deque>
 #include <mutex>
 #include <utility>
 
@@ -13,10 +14,22 @@
 
 namespace glim::param {
 
-// The first of a task.
-// Thread: any.
-class PushFailure {
+// What became of the pushes of a task.
+// Thread: Note and first from any, the rest the task's.
+class PushesOfTask {
  public:
+  // From now on it is under way. Waits for the oldest when there are many.
+  void Keep(Dependency push) {
+    while (!under_way_.empty() && (under_way_.size() >= kUnderWayMax || under_way_.front().ready())) {
+      (void)under_way_.front().Wait();
+      under_way_.pop_front();
+    }
+    if (!push.ready()) under_way_.push_back(std::move(push));
+  }
+  void WaitForAll() {
+    for (; !under_way_.empty(); under_way_.pop_front()) Note(under_way_.front().Wait());
+  }
+
   void Note(const Status& status) {
     if (status.ok() || status.code() == Code::kInvalid) return;
     const std::lock_guard lock(mutex_);
@@ -28,40 +41,44 @@ class PushFailure {
   }
 
  private:
+  static constexpr size_t kUnderWayMax = 64;
+
+  std::deque<Dependency> under_way_;
   mutable std::mutex mutex_;
-  Status first_;
+  Status first_;  // Failure.
 };
 
 namespace {
 
-Future<void> Noted(Future<void> push, const std::shared_ptr<PushFailure>& failure) {
+Future<void> Noted(Future<void> push, const std::shared_ptr<PushesOfTask>& pushes) {
   const Dependency done(push);
-  done.Then([done, failure] { failure->Note(done.status()); });
+  done.Then([done, pushes] { pushes->Note(done.status()); });
+  pushes->Keep(done);
   return push;
 }
 
 class TaskTable final : public TableClient {
  public:
-  TaskTable(TableHandle table, std::shared_ptr<RemoteTable> own, bool again, std::shared_ptr<PushFailure> failure)
-      : table_(std::move(table)), own_(std::move(own)), again_(again), failure_(std::move(failure)) {}
+  TaskTable(TableHandle table, std::shared_ptr<RemoteTable> own, bool again, std::shared_ptr<PushesOfTask> pushes)
+      : table_(std::move(table)), own_(std::move(own)), again_(again), pushes_(std::move(pushes)) {}
 
   const TableSpec& spec() const override { return table_->spec(); }
 
   Future<void> Push(std::span<const Key> keys, std::span<const std::byte> values, const PushOptions& options) override {
     RETURN_IF_ERROR(MayPush(options));
-    return Noted(own_->Push(keys, values, WithoutOthers(options)), failure_);
+    return Noted(own_->Push(keys, values, WithoutOthers(options)), pushes_);
   }
   Future<void> VPush(std::span<const Key> keys, std::span<const std::byte> values, std::span<const uint32_t> lengths,
                      const PushOptions& options) override {
     RETURN_IF_ERROR(MayPush(options));
-    return Noted(own_->VPush(keys, values, lengths, WithoutOthers(options)), failure_);
+    return Noted(own_->VPush(keys, values, lengths, WithoutOthers(options)), pushes_);
   }
   Future<void> PushPull(std::span<const Key> keys, std::span<const std::byte> values, std::span<std::byte> out,
                         const PushOptions& options) override {
     RETURN_IF_ERROR(MayPush(options));
-    if (!again_) return Noted(own_->PushPull(keys, values, out, WithoutOthers(options)), failure_);
+    if (!again_) return Noted(own_->PushPull(keys, values, out, WithoutOthers(options)), pushes_);
     // The shard has the answers of the last pushes only.
-    RETURN_IF_ERROR(Noted(own_->Push(keys, values, WithoutOthers(options)), failure_).Wait());
+    RETURN_IF_ERROR(Noted(own_->Push(keys, values, WithoutOthers(options)), pushes_).Wait());
     return own_->Pull(keys, out, WithoutOthers(options));
   }
   // They see the task's pushes.
@@ -100,7 +117,7 @@ class TaskTable final : public TableClient {
           spec().name));
     }
     if (failed_.ok()) failed_ = WaitForOthers(options, network.env().clock());
-    failure_->Note(failed_);
+    pushes_->Note(failed_);
     return failed_;
   }
   static PushOptions WithoutOthers(const PushOptions& options) {
@@ -110,7 +127,7 @@ class TaskTable final : public TableClient {
   const TableHandle table_;
   const std::shared_ptr<RemoteTable> own_;
   const bool again_;
-  const std::shared_ptr<PushFailure> failure_;
+  const std::shared_ptr<PushesOfTask> pushes_;
   Status failed_;
 };
 
@@ -121,9 +138,10 @@ Producer ProducerOf(const TaskAttempt& task) {
   return {base::HashBytes(name, 1), base::HashBytes(name, 2)};
 }
 
-TaskTables::TaskTables(TaskAttempt task) : task_(std::move(task)), failure_(std::make_shared<PushFailure>()) {}
+TaskTables::TaskTables(TaskAttempt task) : task_(std::move(task)), pushes_(std::make_shared<PushesOfTask>()) {}
 TaskTables::~TaskTables() = default;
-Status TaskTables::failure() const { return failure_->first(); }
+void TaskTables::WaitForPushes() { pushes_->WaitForAll(); }
+Status TaskTables::failure() const { return pushes_->first(); }
 
 Result<TableHandle> TaskTables::Of(const TableHandle& table) {
   const auto shared = std::dynamic_pointer_cast<RemoteTable>(table);
@@ -135,7 +153,7 @@ Result<TableHandle> TaskTables::Of(const TableHandle& table) {
       tables_.erase(known);
       return std::move(own).status();
     }
-    known->second = std::make_shared<TaskTable>(table, *std::move(own), task_.attempt > 0, failure_);
+    known->second = std::make_shared<TaskTable>(table, *std::move(own), task_.attempt > 0, pushes_);
   }
   return known->second;
 }

@@ -13,8 +13,8 @@
 //     push of 100 rows is not two of 50). So its input is the same, batch by batch, its random numbers are seeded by
 //     the task, and what it pushes does not depend on what it pulls while others push.
 //   - It pushes from one thread at a time; a push that follows others (`after`) waits for them in the call.
-//   - It waits for its pushes before it says that it is done, and an attempt in which a call failed has failed. Where a
-//     part of a push was not made in time, the table takes no more of that attempt.
+//   - All its pushes are done before it says that it is (WaitForPushes), and an attempt in which a call failed has
+//     failed. Where a part of a push was not made in time, the table takes no more of that attempt.
 //
 // A PushPull of a later attempt gives the rows as they are then, not as the first attempt saw them. All else (Save,
 // Describe, Join and so on) is the table's; workers with a clock have attempts of their own.
@@ -44,7 +44,7 @@ struct TaskAttempt {
 };
 Producer ProducerOf(const TaskAttempt& task);
 
-class PushFailure;
+class PushesOfTask;
 
 // The tables of a step in one attempt; keep it as long as the attempt runs, and make one only: a second one would
 // number its pushes from 1 on, too, and they would pass for those of the first.
@@ -56,13 +56,15 @@ class TaskTables final : public TablesOfTask {
 
   // The same handle for the same table. A table that is not on servers, or that is a worker, is given back as it is.
   Result<TableHandle> Of(const TableHandle& table) override;
+  // Until all pushes are done, whatever became of them, also those whose futures were let go of.
+  void WaitForPushes();
   // Why the attempt has failed, also when nobody looked at what became of a push: one of them is not made, or not known
   // to be. A push that made no sense (kInvalid) makes none in any attempt.
   Status failure() const;
 
  private:
   const TaskAttempt task_;
-  const std::shared_ptr<PushFailure> failure_;
+  const std::shared_ptr<PushesOfTask> pushes_;
   std::map<TableHandle, TableHandle> tables_;
 };
 

@@ -112,11 +112,23 @@ Result<int> PushFuture(lua_State* L, Future future) {
   return 1;
 }
 
+// A task whose tables wait for its pushes at its end goes on meanwhile. Scripts often do not wait for theirs, so what
+// they do next finds them made.
+Result<int> PushMade(lua_State* L, glim::Future<void> push) {
+  const TaskContext* task = udf::TaskAtWork(L);
+  if (push.ready() || task == nullptr || task->tables() == nullptr) return PushFuture(L, {push.Wait(), {}});
+  const auto shared = std::make_shared<glim::Future<void>>(std::move(push));
+  return PushFuture(L, {.wait = [shared]() -> Result<std::vector<double>> {
+                      RETURN_IF_ERROR(shared->Wait());
+                      return std::vector<double>();
+                    }});
+}
+
 Result<int> Push(lua_State* L) {
   ASSIGN_OR_RETURN(const TableHandle table, Self(L));
   ASSIGN_OR_RETURN(const std::vector<Key> keys, ToKeys(L, 2));
   ASSIGN_OR_RETURN(const std::vector<double> values, ToValues(L, 3));
-  return PushFuture(L, {table->PushDoubles(keys, values).Wait(), {}});
+  return PushMade(L, table->PushDoubles(keys, values));
 }
 
 Result<int> PushPulled(lua_State* L, Result<std::vector<double>> values) {
@@ -165,7 +177,7 @@ Result<int> PushNumbers(lua_State* L, const TableHandle& table, int index, Reque
   ASSIGN_OR_RETURN(const std::vector<double> values, ToValues(L, index));
   auto bytes = param::BytesOfDoubles(table->spec(), values);
   if (!bytes.ok()) return PushFuture(L, {std::move(bytes).status(), {}});
-  return PushFuture(L, {request(std::span<const std::byte>(*bytes)).Wait(), {}});
+  return PushMade(L, request(std::span<const std::byte>(*bytes)));
 }
 
 uint64_t WidthOf(const TableHandle& table) { return table->spec().is_variable() ? 0 : table->spec().width; }
