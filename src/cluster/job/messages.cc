@@ -1,339 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cluster/job/messages.h"
 
-#include <type_traits>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/try.h"
+#include "exec/archive.h"
 #include "net/bytes.h"
 
-namespace glim::cluster {
+namespace glim {
+
+template <class A>
+void Travel(A& archive, Counters& counters) {
+  std::vector<std::pair<std::string, int64_t>> all;
+  if constexpr (!A::kReads) all.assign(counters.all().begin(), counters.all().end());
+  archive(all);
+  if constexpr (A::kReads) {
+    for (const auto& [name, sum] : all) counters.Add(name, sum);
+  }
+}
+
+namespace cluster {
+
+template <class A>
+void Travel(A& archive, OpenRun& open) {
+  archive(open.run, open.job, open.place, open.plan_hash, open.ends, open.partitions, open.memory_bytes,
+          open.lua_memory_bytes, open.lua_path, open.folder, open.lua_kernels, open.taps, open.program_run,
+          open.reach_nanos, open.caches, open.files);
+}
+
 namespace {
 
 constexpr int kCodeMax = static_cast<int>(Code::kUnreachable);
 
-// One function for each message says its fields in order, to a Writer or to a Reader.
-class Writer {
- public:
-  static constexpr bool kReads = false;
-  template <class T>
-    requires std::is_arithmetic_v<T>
-  void operator()(const T& value) {
-    net::PutNumber(value, &out);
-  }
-  void operator()(const std::string& text) {
-    net::PutNumber(static_cast<uint32_t>(text.size()), &out);
-    out += text;
-  }
-  template <class T>
-  void operator()(const std::vector<T>& items) {
-    net::PutNumber(static_cast<uint32_t>(items.size()), &out);
-    for (const T& item : items) Visit(*this, const_cast<T&>(item));
-  }
-  std::string out;
-};
-
-class Reader {
- public:
-  static constexpr bool kReads = true;
-  explicit Reader(std::string_view bytes) : bytes_(bytes), left_(bytes.size()) {}
-  template <class T>
-    requires std::is_arithmetic_v<T>
-  void operator()(T& value) {
-    if constexpr (std::is_same_v<T, bool>) {
-      const auto byte = Number<uint8_t>();
-      value = byte == 1;
-      if (byte > 1) good_ = false;
-    } else {
-      value = Number<T>();
-    }
-  }
-  void operator()(std::string& text) { text = Take(Number<uint32_t>()); }
-  template <class T>
-  void operator()(std::vector<T>& items) {
-    const auto count = Number<uint32_t>();
-    // Each takes a byte at least.
-    if (count > left_) good_ = false;
-    for (uint32_t i = 0; i < count && good(); ++i) Visit(*this, items.emplace_back());
-  }
-  bool good() const { return good_ && bytes_.ok(); }
-  bool complete() const { return good_ && bytes_.complete(); }
-
- private:
-  template <class T>
-  T Number() {
-    left_ -= std::min(left_, sizeof(T));
-    return bytes_.Number<T>();
-  }
-  std::string Take(size_t size) {
-    left_ -= std::min(left_, size);
-    return std::string(bytes_.Bytes(size));
-  }
-
-  net::ByteReader bytes_;
-  size_t left_;
-  bool good_ = true;
-};
-
-template <class Codec, class T>
-  requires std::is_arithmetic_v<T>
-void Visit(Codec& codec, T& number) {
-  codec(number);
-}
-template <class Codec>
-void Visit(Codec& codec, std::string& text) {
-  codec(text);
-}
-template <class Codec, class A, class B>
-void Visit(Codec& codec, std::pair<A, B>& pair) {
-  Visit(codec, pair.first);
-  Visit(codec, pair.second);
-}
-template <class Codec>
-void Visit(Codec& codec, exchange::ProducerRows& rows) {
-  codec(rows.row_counts);
-  codec(rows.width);
-}
-template <class Codec>
-void Visit(Codec& codec, io::Split& split) {
-  codec(split.path);
-  codec(split.begin);
-  codec(split.end);
-  codec(split.estimated_bytes);
-  codec(split.threads);
-  codec(split.host);
-}
-template <class Codec>
-void Visit(Codec& codec, exec::StageShape& shape) {
-  codec(shape.tasks);
-  codec(shape.consumers);
-  codec(shape.splits);
-  codec(shape.groups);
-  codec(shape.split_count);
-  codec(shape.splits_before);
-}
-template <class Codec>
-void Visit(Codec& codec, StageRows::Producer& producer) {
-  codec(producer.place);
-  Visit(codec, producer.rows);
-}
-template <class Codec>
-void Visit(Codec& codec, StageRows& rows) {
-  codec(rows.stage);
-  codec(rows.producers);
-}
-template <class Codec>
-void Visit(Codec& codec, exec::StepReport& step) {
-  codec(step.rows_in);
-  codec(step.rows_out);
-  codec(step.bytes_in);
-  codec(step.bytes_out);
-  codec(step.nanos);
-}
-template <class Codec>
-void Visit(Codec& codec, exec::TaskWork& work) {
-  codec(work.stage);
-  codec(work.task);
-  codec(work.begin_nanos);
-  codec(work.end_nanos);
-  codec(work.steps);
-}
-template <class Codec>
-void Visit(Codec& codec, Counters& counters) {
-  std::vector<std::pair<std::string, int64_t>> all;
-  if constexpr (!Codec::kReads) all.assign(counters.all().begin(), counters.all().end());
-  codec(all);
-  if constexpr (Codec::kReads) {
-    for (const auto& [name, sum] : all) counters.Add(name, sum);
-  }
-}
-template <class Codec>
-void Visit(Codec& codec, TaskAnswer& answer) {
-  Visit(codec, answer.result.counters);
-  codec(answer.result.works);
-  codec(answer.result.rows_read);
-  codec(answer.result.bytes_read);
-  Visit(codec, answer.rows);
-  codec(answer.keys_seen);
-}
-template <class Codec>
-void Visit(Codec& codec, exchange::SlotPosition& position) {
-  codec(position.held);
-  codec(position.block);
-}
-template <class Codec>
-void Visit(Codec& codec, FetchAnswer& answer) {
-  Visit(codec, answer.next);
-  codec(answer.end);
-  codec(answer.plain_bytes);
-}
-template <class Codec>
-void Visit(Codec& codec, OpenRun::Cache& cache) {
-  codec(cache.id);
-  codec(cache.step);
-}
-template <class Codec>
-void Visit(Codec& codec, OpenRun::File& file) {
-  codec(file.name);
-  codec(file.digest);
-  codec(file.size);
-  codec(file.permissions);
-}
-template <class Codec>
-void Visit(Codec& codec, OpenRun& open) {
-  codec(open.run);
-  codec(open.job);
-  codec(open.place);
-  codec(open.plan_hash);
-  codec(open.ends);
-  codec(open.partitions);
-  codec(open.memory_bytes);
-  codec(open.lua_memory_bytes);
-  codec(open.lua_path);
-  codec(open.folder);
-  codec(open.lua_kernels);
-  codec(open.taps);
-  codec(open.program_run);
-  codec(open.reach_nanos);
-  codec(open.caches);
-  codec(open.files);
-}
-template <class Codec>
-void Visit(Codec& codec, TellOutcomes& tell) {
-  codec(tell.first);
-  codec(tell.outcomes);
-}
-template <class Codec>
-void Visit(Codec& codec, TellStage& tell) {
-  codec(tell.run);
-  codec(tell.stage);
-  codec(tell.executors);
-  codec(tell.shapes);
-  codec(tell.rows);
-  codec(tell.tables);
-}
-template <class Codec>
-void Visit(Codec& codec, RunTask& run) {
-  codec(run.run);
-  codec(run.stage);
-  codec(run.task);
-  codec(run.attempt);
-}
-template <class Codec>
-void Visit(Codec& codec, GiveUpTask& give_up) {
-  codec(give_up.run);
-  codec(give_up.stage);
-  codec(give_up.task);
-}
-template <class Codec>
-void Visit(Codec& codec, DropOutput& drop) {
-  codec(drop.run);
-  codec(drop.stage);
-}
-template <class Codec>
-void Visit(Codec& codec, EndRun& end) {
-  codec(end.run);
-}
-template <class Codec>
-void Visit(Codec& codec, Fetch& fetch) {
-  codec(fetch.run);
-  codec(fetch.stage);
-  codec(fetch.producer);
-  codec(fetch.consumer);
-  Visit(codec, fetch.from);
-  codec(fetch.bytes_max);
-}
-
-template <class Codec>
-void Visit(Codec& codec, FetchCached& fetch) {
-  codec(fetch.run);
-  codec(fetch.cache);
-  codec(fetch.partition);
-  Visit(codec, fetch.from);
-  codec(fetch.bytes_max);
-}
-template <class Codec>
-void Visit(Codec& codec, Output& output) {
-  codec(output.to_stderr);
-  codec(output.bytes);
-}
-template <class Codec>
-void Visit(Codec& codec, FindModule& find) {
-  codec(find.name);
-  codec(find.path);
-}
-template <class Codec>
-void Visit(Codec& codec, FindModuleAnswer& answer) {
-  codec(answer.found);
-  codec(answer.file);
-  codec(answer.source);
-}
-template <class Codec>
-void Visit(Codec& codec, StartExecutor& start) {
-  codec(start.threads);
-  codec(start.memory_bytes);
-}
-template <class Codec>
-void Visit(Codec& codec, StartExecutorAnswer& answer) {
-  codec(answer.id);
-  codec(answer.address);
-  codec(answer.threads);
-  codec(answer.memory_bytes);
-}
-template <class Codec>
-void Visit(Codec& codec, StopExecutor& stop) {
-  codec(stop.id);
-}
-
-template <class Codec>
-void Visit(Codec& codec, StartProgram::Binary& binary) {
-  codec(binary.architecture);
-  codec(binary.program);
-  codec(binary.size);
-}
-template <class Codec>
-void Visit(Codec& codec, StartProgram& start) {
-  Visit(codec, start.executor);
-  codec(start.binaries);
-  codec(start.arguments);
-  codec(start.environment);
-  codec(start.folder);
-  codec(start.patience_nanos);
-}
-template <class Codec>
-void Visit(Codec& codec, FetchProgram& fetch) {
-  codec(fetch.program);
-  codec(fetch.offset);
-}
-template <class Codec>
-void Visit(Codec& codec, FindFiles& find) {
-  codec(find.run);
-  codec(find.stage);
-}
-template <class Codec>
-void Visit(Codec& codec, exec::FoundFiles& found) {
-  codec(found.splits);
-  codec(found.columns);
-}
-template <class Codec>
-void Visit(Codec& codec, FetchFile& fetch) {
-  codec(fetch.name);
-  codec(fetch.digest);
-  codec(fetch.offset);
-}
+struct Nothing {};
 
 template <class Message>
 std::string EncodeFields(const Message& message) {
-  Writer writer;
-  Visit(writer, const_cast<Message&>(message));
-  return std::move(writer.out);
+  exec::Writer<Nothing> writer({});
+  writer(const_cast<Message&>(message));  // A writer only looks.
+  return writer.TakeBytes();
 }
 
 template <class Message>
 Result<Message> DecodeFields(std::string_view bytes) {
-  Reader reader(bytes);
+  exec::Reader<Nothing> reader(bytes, {});
   Message message;
-  Visit(reader, message);
-  if (!reader.complete()) return Status::Corrupt("a message of a run that makes no sense");
+  reader(message);
+  if (!reader.ok() || reader.left() > 0) return Status::Corrupt("a message of a run that makes no sense");
   return message;
 }
 
@@ -414,13 +130,17 @@ template Result<FetchFile> FromFrame(const net::Frame& frame);
 
 net::Frame MakeAnswer(uint64_t request, const Status& status, std::string_view body,
                       std::vector<net::Segment> segments) {
-  Writer writer;
-  writer(static_cast<uint8_t>(status.code()));
-  writer(status.ok() ? std::string() : status.message());
-  writer(status.ok() ? std::string() : status.details());
-  writer.out += body;
+  std::string bytes;
+  const auto put_text = [&](std::string_view text) {
+    net::PutNumber(static_cast<uint32_t>(text.size()), &bytes);
+    bytes += text;
+  };
+  net::PutNumber(static_cast<uint8_t>(status.code()), &bytes);
+  put_text(status.ok() ? std::string_view() : status.message());
+  put_text(status.ok() ? std::string_view() : status.details());
+  bytes += body;
   net::Frame frame{.header = {.type = kAnswerMessage, .request = request}, .body = {}, .segments = {}};
-  frame.segments.push_back(net::Segment::Copy(writer.out));
+  frame.segments.push_back(net::Segment::Copy(bytes));
   for (net::Segment& segment : segments) frame.segments.push_back(std::move(segment));
   return frame;
 }
@@ -458,4 +178,5 @@ Result<StartExecutorAnswer> DecodeStartExecutorAnswer(std::string_view body) {
   return DecodeFields<StartExecutorAnswer>(body);
 }
 
-}  // namespace glim::cluster
+}  // namespace cluster
+}  // namespace glim
