@@ -270,6 +270,7 @@ class JobDriver::Impl::JobRun {
     std::vector<std::string> names;
     ASSIGN_OR_RETURN(const std::vector<ExecutorHost> hosts, Hosts());
     for (const ExecutorHost& host : hosts) names.push_back(host.name);
+    if (names.empty()) return Status::Unavailable("no agent is there whose files could be read");
     files_ = HostFiles(std::move(names), stages);
     return Status::Ok();
   }
