@@ -206,6 +206,26 @@ class AgentsTest(ClusterCase):
         self.assertEqual(logs.returncode, expect, logs.stderr)
         return logs.stdout if expect == 0 else logs.stderr
 
+    def test_a_full_disk_is_named_with_its_agent(self):
+        small = os.path.join(self.folder, "a0")
+        os.mkdir(small)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", small], capture_output=True).returncode != 0:
+            self.skipTest("mounting is not possible here")
+        self.addCleanup(subprocess.run, ["umount", small], check=True)
+        self.addCleanup(self.end_all)  # Before the folder goes.
+        self.make_cluster(1)
+        script = """
+            local glim = require "glim"
+            glim.flow("f"):Range(0, 3000000):Map(function(n) return n * 7919 % 1000003 * 1.37, n end):Sort()
+              :Map(function(a, b) return b end):Reduce(glim.max):Print():Run()
+            """
+        _, err = self.run_script(script, "--memory", "24M", expect=1)
+        self.assertIn("on a0: ", err)
+        self.assertIn("disk full", err)
+        self.await_nothing_left()
+        # The agent goes on.
+        self.run_script(script.replace("3000000", "3000"), "--memory", "24M")
+
     def test_logs_tell_of_a_job(self):
         self.make_cluster(2)
         self.assertEqual(self.log_of(expect=1), "glim: there was no job yet\n")
