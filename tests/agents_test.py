@@ -8,6 +8,7 @@ The folder with the glim binary is in GLIM_BUILD (default: build/release).
 
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -52,9 +53,9 @@ def send(process, number):
 class Node:
     """A process of the cluster, started again on the same port and folder after it was killed."""
 
-    def __init__(self, cluster, role, folder, *options, prefix=()):
+    def __init__(self, cluster, role, folder, *options, prefix=(), address="127.0.0.1:0"):
         self.cluster, self.role, self.folder, self.options, self.prefix = cluster, role, folder, options, prefix
-        self.address = "127.0.0.1:0"
+        self.address = address
         self.start()
 
     def start(self):
@@ -225,6 +226,30 @@ class AgentsTest(ClusterCase):
         self.await_nothing_left()
         # The agent goes on.
         self.run_script(script.replace("3000000", "3000"), "--memory", "24M")
+
+    def test_tables_are_read_where_their_shards_are(self):
+        self.master = self.add("master", "m")
+        # Two machines, as far as addresses tell.
+        self.agents = [self.add_agent(f"a{n}", "--server", address=f"127.0.0.{n + 2}:0") for n in range(2)]
+        self.await_agents(2)
+        wait_until("servers", lambda: sum(server["alive"] for server in self.status()["servers"]) == 2)
+        out, _ = self.run_script("""
+            local glim = require "glim"
+            local table = glim.table{name = "squares", type = "f64", keys = "sparse", shards = 8, replicas = 1}
+            local keys, values = {}, {}
+            for n = 1, 2000 do keys[n], values[n] = n, n * n end
+            table:Push(keys, values):Wait()
+            glim.flow("sum"):Table(table):Map(function(key, value)
+              local s = 0
+              for i = 1, 100000 do s = (s + key * i) % 1000003 end
+              return value + 0 * s
+            end):Reduce(glim.sum):Printf("%d\\n"):Run()
+            """, "--partitions", "8")
+        self.assertEqual(out, f"{sum(n * n for n in range(1, 2001))}\n")
+        told = re.search(r"(\d) of 8 tasks ran where the shards are that they read", self.log_of())
+        self.assertTrue(told, self.log_of())
+        # Who has nothing left takes what others wait with.
+        self.assertGreaterEqual(int(told[1]), 6, self.log_of())
 
     def test_logs_tell_of_a_job(self):
         self.make_cluster(2)

@@ -248,18 +248,18 @@ Result<FoundFiles> PlanTasks::FindFiles(int stage) {
   return found;
 }
 
-std::string PlanTasks::HostOf(int stage, int task) const {
+std::pair<int, std::span<const io::Split>> PlanTasks::SplitsOf(int stage, int task) const {
   const StageRun& run = stages_[stage];
   if (run.source != nullptr) {
     const auto [begin, end] = run.shape.groups[task];
-    return begin == end ? std::string() : run.shape.splits[begin].host;
+    return {stage, std::span(run.shape.splits).subspan(begin, end - begin)};
   }
   for (const int part : run.stage->parts) {
     const int of_part = stages_[part].shape.tasks;
-    if (task < of_part) return HostOf(part, task);
+    if (task < of_part) return SplitsOf(part, task);
     task -= of_part;
   }
-  return {};
+  return {stage, {}};
 }
 
 // Where only tasks run, there are no sinks but the tables that functions read.

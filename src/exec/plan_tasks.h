@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -101,8 +102,9 @@ class PlanTasks {
   void SetFiles(int stage, std::vector<io::Split> splits);
   // What such a stage finds here.
   Result<FoundFiles> FindFiles(int stage);
-  // Where alone the task can run; empty: anywhere. Expects: shaped.
-  std::string HostOf(int stage, int task) const;
+  // The splits that a task reads, and the stage whose source they are of: this one or a part. Expects: shaped, and not
+  // one task for all parts.
+  std::pair<int, std::span<const io::Split>> SplitsOf(int stage, int task) const;
 
   // Decides how a stage is cut, and makes its exchange. Its inputs have run.
   void Shape(int stage);

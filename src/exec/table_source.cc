@@ -3,6 +3,7 @@
 
 #include "base/try.h"
 #include "ops/table_steps.h"
+#include "param/remote_table.h"
 
 namespace glim::exec {
 namespace {
@@ -41,9 +42,14 @@ class TableSource : public io::Source {
       return Status::Invalid(Describe() + ": rows of variable length cannot be read as a dataset");
     }
     ASSIGN_OR_RETURN(const TableInfo info, table_->Describe());
+    // Describe has asked all of them.
+    std::vector<std::string> primaries(info.spec.shards);
+    if (const auto remote = std::dynamic_pointer_cast<param::RemoteTable>(table_))
+      primaries = remote->PrimaryAddresses();
     std::vector<io::Split> splits;
     for (uint32_t shard = 0; shard < info.spec.shards; ++shard) {
       splits.push_back({"", shard, shard + 1, static_cast<int64_t>(info.memory_bytes / info.spec.shards)});
+      splits.back().near = primaries[shard].substr(0, primaries[shard].rfind(':'));
     }
     return splits;
   }

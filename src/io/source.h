@@ -29,6 +29,7 @@ struct Split {
   int64_t estimated_bytes = 0;  // For balancing tasks.
   int threads = 1;              // That may help to decompress it.
   std::string host = {};        // The agent on whose machine alone it is; empty: it is everywhere.
+  std::string near = {};  // The address of the machine that has it, where others can read it, too; empty: all alike.
 };
 
 struct SplitOptions {

@@ -724,6 +724,19 @@ Result<TableInfo> RemoteTable::Describe() {
   return info;
 }
 
+std::vector<std::string> RemoteTable::PrimaryAddresses() {
+  constexpr std::chrono::seconds kWait(1);
+  const auto promise = std::make_shared<Promise<std::vector<std::string>>>();
+  const auto addresses = promise->GetFuture();
+  const Status posted = network_->Post([self = shared_from_this(), promise] {
+    std::vector<std::string> found;
+    found.reserve(self->links_.size());
+    for (const auto& link : self->links_) found.push_back(link->address());
+    promise->Set(std::move(found));
+  });
+  return posted.ok() && addresses.Wait(kWait).ok() ? addresses.Get().value() : std::vector<std::string>(spec().shards);
+}
+
 Result<std::string> RemoteTable::Handle() const {
   return ToString(TableAddress{network_->options().master, spec().name, spec().value_type, made_});
 }

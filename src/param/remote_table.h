@@ -83,6 +83,9 @@ class RemoteTable final : public TableClient, public NetworkTable, public std::e
   Result<std::shared_ptr<RemoteTable>> ForTask(const Producer& producer, uint64_t attempt);
   // The same with sessions of its own, which do not stand behind what the program pushes.
   Result<std::shared_ptr<RemoteTable>> ForItself();
+  // Where the primaries of its shards are, host:port each, as far as that is known here: it is of whoever has asked
+  // them.
+  std::vector<std::string> PrimaryAddresses();
   // Of a request, a part was not made. So a task's pushes have a hole.
   bool has_hole() const { return has_hole_.load(std::memory_order_relaxed); }
   ClusterNetwork& network() const { return *network_; }

@@ -72,6 +72,7 @@ class ShardLink final : private PushSessionOutput, public std::enable_shared_fro
   void OnRoute(const ShardRoute& route);
   // What another link to the same shard knows.
   void TakeRoute(const ShardLink& other);
+  const std::string& address() const { return address_; }  // Of the primary, as far as it is known.
   void Tick();
   // The program ends: the shard may forget it. `sent` is called when that is on its way; false: it will not be.
   bool Close(std::function<void()> sent);

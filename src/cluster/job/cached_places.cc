@@ -15,18 +15,10 @@ const flow::CacheStep* Filled(const flow::Step& step) {
 
 std::pair<uint64_t, uint64_t> CachedPart(const plan::Plan& plan, const exec::PlanTasks& tasks, int stage, int task) {
   if (plan.stages[stage].one_task) return {};
-  if (plan.stages[stage].source >= 0) {
-    const flow::CacheStep* cache = Filled(plan.graph->steps()[plan.stages[stage].source]);
-    const exec::StageShape& shape = tasks.shape(stage);
-    if (cache == nullptr || shape.groups[task].first == shape.groups[task].second) return {};
-    return {cache->rows->id, shape.splits[shape.groups[task].first].begin};
-  }
-  for (const int part : plan.stages[stage].parts) {
-    const int of_part = tasks.shape(part).tasks;
-    if (task < of_part) return CachedPart(plan, tasks, part, task);
-    task -= of_part;
-  }
-  return {};
+  const auto [of, splits] = tasks.SplitsOf(stage, task);
+  if (splits.empty()) return {};
+  const flow::CacheStep* cache = Filled(plan.graph->steps()[plan.stages[of].source]);
+  return cache == nullptr ? std::pair<uint64_t, uint64_t>() : std::pair(cache->rows->id, splits[0].begin);
 }
 
 CachedPlaces::Caches CachedPlaces::OfGraph(const flow::Graph& graph) {

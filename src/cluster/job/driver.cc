@@ -14,6 +14,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -29,6 +30,7 @@
 #include "cluster/job/line.h"
 #include "cluster/job/messages.h"
 #include "cluster/job/peer.h"
+#include "cluster/job/preferred_places.h"
 #include "cluster/job/remote_rows.h"
 #include "cluster/job/row_packing.h"
 #include "cluster/job/schedule.h"
@@ -223,7 +225,10 @@ class JobDriver::Impl::JobRun {
       schedule_.RunBeside(stage, stages_[stage].input);
     }
     log_->Say(fmt::format("stage {} of {}: {} tasks", stage + 1, stages_.size(), tasks_.shape(stage).tasks));
-    PreferWhereCached(stage);
+    if (!spread_.at_driver[stage]) {
+      std::vector<int> preferred = preferred_.Begin(stage, driver_.executors_->Addresses());
+      if (!preferred.empty()) schedule_.Prefer(stage, std::move(preferred));
+    }
     schedule_.Aim(stage);
     RETURN_IF_ERROR(training_.Begin(spread_.plan, tasks_, stage));
     while (true) {
@@ -245,8 +250,7 @@ class JobDriver::Impl::JobRun {
       tasks_.Wake(stage);
       progress_.Draw();
     }
-    if (cached_ > 0)
-      log_->Say(fmt::format("{} of {} tasks ran where a cache keeps their rows", std::exchange(beside_, 0), cached_));
+    if (const std::string words = preferred_.Words(); !words.empty() && !spread_.at_driver[stage]) log_->Say(words);
     if (options_.report != nullptr) ReportEnd(stage);
     RETURN_IF_ERROR(tasks_.FinishStage(stage));
     training_.End();
@@ -325,29 +329,10 @@ class JobDriver::Impl::JobRun {
     if (files_.hosts().empty()) return;
     std::vector<int> hosts;
     for (int task = 0; task < tasks_.shape(stage).tasks; ++task) {
-      const std::string host = tasks_.HostOf(stage, task);
-      hosts.push_back(host.empty() ? Schedule::kNoHost : files_.NumberOf(host));
+      const std::span<const io::Split> splits = tasks_.SplitsOf(stage, task).second;
+      hosts.push_back(splits.empty() ? Schedule::kNoHost : files_.NumberOf(splits[0].host));
     }
     schedule_.BindToHosts(stage, std::move(hosts));
-  }
-
-  void PreferWhereCached(int stage) {
-    cached_ = 0;
-    if (spread_.at_driver[stage]) return;
-    std::vector<int> places;
-    for (int task = 0; task < tasks_.shape(stage).tasks; ++task) {
-      const auto [cache, partition] = CachedPart(spread_.plan, tasks_, stage, task);
-      places.push_back(driver_.cached_places_.PlaceOf(cache, partition));
-      cached_ += cache != 0 ? 1 : 0;
-    }
-    if (cached_ > 0) schedule_.Prefer(stage, std::move(places));
-  }
-  void NoteWhereCached(const Schedule::Step& step) {
-    const auto [cache, partition] = CachedPart(spread_.plan, tasks_, step.stage, step.task);
-    if (cache == 0 || step.place == Schedule::kDriver) return;
-    if (step.stage == schedule_.aim() && driver_.cached_places_.PlaceOf(cache, partition) == step.place) ++beside_;
-    driver_.cached_places_.Read(cache, partition, step.place,
-                                [this](int place) { return open_.contains(place) && !IsLost(place); });
   }
 
   // ---------------------------------------------------------------------------------------------------------
@@ -587,7 +572,10 @@ class JobDriver::Impl::JobRun {
       GiveUpLeftOver(step.stage, step.task);
     }
     SkipBeyondLimit(step.stage);
-    NoteWhereCached(step);
+    if (step.place != Schedule::kDriver) {
+      preferred_.Ran(step.stage, step.task, step.place,
+                     [this](int place) { return open_.contains(place) && !IsLost(place); });
+    }
     if (counted_.insert(task).second) {
       counters_.Add(answer.result.counters);
       for (const exec::TaskWork& work : answer.result.works) {
@@ -829,9 +817,8 @@ class JobDriver::Impl::JobRun {
   std::mutex outputs_mutex_;  // Exchanges are not let go of while somebody fetches from them.
   const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
   std::string graph_;
+  PreferredPlaces preferred_{&driver_.cached_places_, spread_.plan, tasks_};
   const CachedPlaces::Caches caches_;       // That were full when the run began.
-  int cached_ = 0;                          // Tasks of the stage that read one of them,
-  int beside_ = 0;                          // and those that ran where their partition was read before.
   std::pair<int, int64_t> first_ = {0, 0};  // Of the stage that is aimed at: so many first tasks, and their rows.
   std::vector<bool> finished_;
   std::set<int> open_;  // Places that know of the run.
