@@ -599,15 +599,12 @@ Status PlanTasks::RunChain(StageRun* run, int task, const TaskRun& of, Reading* 
       options_.taps ? RunTapped(run, task, chain, feed, end, writer, of.result) : FeedThrough(chain, feed, end, writer);
   // An attempt that a later one has shut out is no error of the function, which saw its push fail.
   for (const auto& tables : pushing.tables) {
+    if (fed.code() != Code::kCancelled) tables->WaitForPushes();
     if (Status failure = tables->failure(); failure.code() == Code::kStale) return failure;
   }
   RETURN_IF_ERROR(fed);
-  // An attempt in which a push failed, or is still under way, must not pass for whole, also when a function did not
-  // look.
-  for (const auto& tables : pushing.tables) {
-    tables->WaitForPushes();
-    RETURN_IF_ERROR(tables->failure());
-  }
+  // An attempt in which a push failed must not pass for whole, also when a function did not look.
+  for (const auto& tables : pushing.tables) RETURN_IF_ERROR(tables->failure());
   of.result->counters.Add(context.counters());
   for (const auto& of_step : pushing.contexts) of.result->counters.Add(of_step->counters());
   return Status::Ok();
