@@ -33,7 +33,8 @@ struct TextFileOptions {
                            // Of a compressed file: in the bytes that it stands for.
   bool strip_cr = false;   // The "\r" of "\r\n" is no part of the line.
   bool per_host = false;   // Above.
-  bool host_name = false;  // The last column is the name of the agent that read the line; of this machine without one.
+  bool host_name = false;  // The last column says where the line was read: with per_host on a cluster the agent, else
+                           // the machine.
 };
 
 // Of ZipFile, which reads whole members of zip archives.
