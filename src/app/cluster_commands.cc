@@ -521,7 +521,8 @@ ClusterCommands::ClusterCommands(CLI::App* app) : options_(std::make_unique<Opti
   CLI::App* logs = o.Add(app, "logs", "Shows what became of a job, and what its functions printed on executors.",
                          "glim logs 5d1f0a2b9c3e4d67 --master host:45326 --key client.key", &Options::ShowLog);
   o.AddMasterAndKey(logs);
-  logs->add_option("job", o.job, "its id, as `glim status` shows it; the one that began last when not given");
+  logs->add_option("job", o.job,
+                   "its id, as `glim status` shows it; the one that the master heard of last when not given");
   logs->add_flag("--follow", o.watch, "until the job has ended, or Ctrl-C");
 
   CLI::App* cancel = o.Add(app, "cancel", "Ends a job: a run of a flow on agents.",

@@ -40,8 +40,8 @@ class Roster {
   // Now and then. `now_millis`: since 1970.
   void OnTick(int64_t now, int64_t now_millis);
   // A job that ended before this master has started.
-  void Remember(const param::JobStatus& job);
-  // Fills in agents and jobs.
+  void Remember(const param::JobStatus& job) { Remember(job, next_number_++); }
+  // Fills in agents, and jobs in the order in which they were first heard of.
   void Describe(int64_t now, param::StatusAnswer* answer) const;
 
  private:
@@ -51,16 +51,24 @@ class Roster {
   };
   struct Job {
     param::JobStatus status;
+    uint64_t number = 0;
     int64_t heard_at = 0;
     bool cancel = false;
   };
-  void End(param::JobStatus job);
+  struct EndedJob {
+    param::JobStatus status;
+    uint64_t number;
+  };
+  void End(param::JobStatus job, uint64_t number);
+  void Remember(const param::JobStatus& job, uint64_t number);
 
   const Options options_;
   const std::function<void(const param::JobStatus&)> ended_;
   std::map<std::string, Agent> agents_;  // By address.
   std::map<std::string, Job> running_;   // By id.
-  std::deque<param::JobStatus> ended_jobs_;
+  std::deque<EndedJob> ended_jobs_;
+  uint64_t next_number_ =
+      1;  // Jobs in the order in which we heard of them: drivers' clocks need not agree, and may jump.
 };
 
 }  // namespace glim::cluster

@@ -91,13 +91,17 @@ TEST_F(RosterTest, AJobWhoseDriverIsSilentIsLostUnlessItEndsAfterAll) {
   EXPECT_EQ(jobs[0].state, JobState::kDone);
 }
 
-TEST_F(RosterTest, TheLastJobsAreToldOfInTheOrderInWhichTheyBegan) {
-  roster_.OnJob(Job("late", JobState::kRunning, 9), 0);
-  roster_.OnJob(Job("early", JobState::kRunning, 2), 0);
+TEST_F(RosterTest, TheLastJobsAreToldOfInTheOrderInWhichTheyBeganWhateverTheirClocksSay) {
+  roster_.OnJob(Job("first", JobState::kRunning, 9), 0);
+  roster_.OnJob(Job("second", JobState::kRunning, 2), 0);
   for (const char* id : {"1", "2", "3"}) roster_.OnJob(Job(id, JobState::kDone, 5), 0);
   std::string ids;
   for (const JobStatus& job : Describe(0).jobs) ids += job.id + " ";
-  EXPECT_EQ(ids, "early 2 3 late ");
+  EXPECT_EQ(ids, "first second 2 3 ");
+  ids.clear();
+  roster_.OnJob(Job("first", JobState::kDone, 1), 0);
+  for (const JobStatus& job : Describe(0).jobs) ids += job.id + " ";
+  EXPECT_EQ(ids, "first second 3 ");
 }
 
 TEST(JobHistoryTest, IsThereAfterARestartAsFarAsItIsWhole) {
