@@ -158,6 +158,46 @@ class SlurmTest(unittest.TestCase):
             self.assertEqual(out, "".join(f"{n} from the program\n" for n in range(4)) + "from the program\n", err)
         self.await_nothing_left()
 
+    def test_what_a_cache_holds_stays_what_it_was(self):
+        script = """
+            local glim = require "glim"
+            local flow = glim.flow("f")
+            local drawn = flow:Range(0, 3000):RoundRobin(4):Map(function(n) return n, math.random() end):Cache()
+            flow:Run()
+            for _ = 1, 3 do drawn:Map(function(n, x) return x * n end):Reduce(glim.sum):Printf("%.17g\\n"):Run() end
+            drawn:Map(function(n) return n end):Reduce(glim.sum):Printf("%d\\n"):Run()
+            """
+        *sums, numbers = self.run_script(script, on="slurm:nodes=2")[0].split()
+        self.assertEqual((len(sums), len(set(sums)), numbers), (3, 1, str(sum(range(3000)))))
+        self.await_nothing_left()
+
+    def test_files_of_all_nodes_are_read_although_an_agent_is_away(self):
+        with open(os.path.join(self.folder, "own.log"), "w") as file:
+            file.write("x\ny\n")
+        # The machine is one, so all nodes have the same file.
+        script = """
+            local glim = require "glim"
+            for run = 1, 2 do
+              glim.flow("f"):TextFile("own.log", {per_host = true, host_name = true}):Printf("%s %s\\n"):Run()
+              print("run " .. run)
+              io.stdout:flush()
+              while run == 1 and not io.open("go") do os.execute("sleep 0.05") end
+            end"""
+        job = self.start(script, on="slurm:nodes=2")
+        first = list(iter(job.stdout.readline, "run 1\n"))
+        agents = self.agents()
+        self.assertEqual(first, [f"{line} {node}\n" for node in sorted(agents) for line in "xy"])
+        away = agents[max(agents)]
+        os.kill(away, signal.SIGSTOP)
+        time.sleep(4)  # It is dead to the master, but its node is still ours.
+        with open(os.path.join(self.folder, "go"), "w"):
+            time.sleep(1)
+        os.kill(away, signal.SIGCONT)
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual((job.returncode, out.splitlines(True)), (0, [*first, "run 2\n"]), err)
+        self.assertNotIn("are not read", err)
+        self.await_nothing_left()
+
     @unittest.skipUnless(HAS_TEXT, "needs C headers and Perl modules")
     def test_the_quickstart_learns_the_same(self):
         expected = learn(self.folder, self.environment, "--threads", "4")

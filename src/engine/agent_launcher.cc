@@ -161,18 +161,21 @@ bool AgentLauncher::HasLabels(const param::AgentStatus& agent) const {
                      [&](const std::string& label) { return std::find(has.begin(), has.end(), label) != has.end(); });
 }
 
-Result<std::vector<cluster::ExecutorHost>> AgentLauncher::Hosts() {
+Result<std::vector<cluster::ExecutorHost>> AgentLauncher::HostsWith(const std::vector<std::string>& coming,
+                                                                    const std::vector<std::string>& lost) {
   const auto status = master_.DescribeCluster();
   if (!status.ok()) return Status(Code::kUnreachable, status.status().message());
-  std::vector<cluster::ExecutorHost> hosts;
+  std::set<std::string> names(coming.begin(), coming.end()), gone(lost.begin(), lost.end());
   for (const param::AgentStatus& agent : status->agents) {
-    if (!HasLabels(agent)) continue;
-    if (!agent.alive) {
-      base::LogWarning("agent {} has died; its files are not read", agent.agent.name);
-      continue;
-    }
-    const auto refused = refused_.find(agent.agent.name);
-    hosts.push_back({agent.agent.name, refused == refused_.end() ? "" : refused->second});
+    if (HasLabels(agent)) (agent.alive ? names : gone).insert(agent.agent.name);
+  }
+  for (const std::string& name : gone) {
+    if (!names.contains(name)) base::LogWarning("agent {} has died; its files are not read", name);
+  }
+  std::vector<cluster::ExecutorHost> hosts;
+  for (const std::string& name : names) {
+    const auto refused = refused_.find(name);
+    hosts.push_back({name, refused == refused_.end() ? "" : refused->second});
   }
   if (options_.executors_max > 0 && hosts.size() > options_.executors_max) {
     return Status::Invalid(

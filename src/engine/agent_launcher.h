@@ -47,7 +47,10 @@ class AgentLauncher final : public Launcher {
   // The names of the living ones. Thread: any.
   Result<std::vector<std::string>> AliveAgents();
   Result<std::vector<cluster::ExecutorPlace>> Launch(const std::vector<cluster::ExecutorPlace>& at_work) override;
-  Result<std::vector<cluster::ExecutorHost>> Hosts() override;
+  Result<std::vector<cluster::ExecutorHost>> Hosts() override { return HostsWith({}, {}); }
+  // Those that are alive, and those that somebody sees to that they come (again); warns of those that do not.
+  Result<std::vector<cluster::ExecutorHost>> HostsWith(const std::vector<std::string>& coming,
+                                                       const std::vector<std::string>& lost);
   Status SetProgram(std::shared_ptr<const Program> program, int64_t patience_nanos) override;
   // Tells the master of a job; true when somebody wants it to end. Thread: any.
   bool Report(const param::JobStatus& job);

@@ -132,6 +132,7 @@ Status SlurmCluster::Begin(Executors executors) {
                                                                        .labels = {}});
   for (const auto& node : nodes_) StartStep(*node);
   RETURN_IF_ERROR(AwaitAgents());
+  TellNodes();
   watcher_ = std::thread([this] { Watch(); });
   return Status::Ok();
 }
@@ -385,8 +386,25 @@ void SlurmCluster::Watch() {
   while (!stop_.wait_for(lock, std::chrono::nanoseconds(kSecond), [this] { return stopping_; })) {
     lock.unlock();
     LookAfter();
+    TellNodes();
     lock.lock();
   }
+}
+
+void SlurmCluster::TellNodes() {
+  const std::lock_guard lock(mutex_);
+  ours_.clear();
+  lost_.clear();
+  for (const auto& node : nodes_) (node->given_up ? lost_ : ours_).push_back(node->name);
+}
+
+// All nodes, also one whose agent is not there yet or is being started again: a run waits for it rather than go without
+// its files.
+Result<std::vector<cluster::ExecutorHost>> SlurmCluster::Hosts() {
+  std::unique_lock lock(mutex_);
+  const std::vector<std::string> ours = ours_, lost = lost_;
+  lock.unlock();
+  return agents_->HostsWith(ours, lost);
 }
 
 Result<std::vector<cluster::ExecutorPlace>> SlurmCluster::Launch(const std::vector<cluster::ExecutorPlace>& at_work) {

@@ -54,7 +54,7 @@ class SlurmCluster final : public Launcher {
   SlurmCluster(const SlurmCluster&) = delete;
 
   Result<std::vector<cluster::ExecutorPlace>> Launch(const std::vector<cluster::ExecutorPlace>& at_work) override;
-  Result<std::vector<cluster::ExecutorHost>> Hosts() override { return agents_->Hosts(); }
+  Result<std::vector<cluster::ExecutorHost>> Hosts() override;
   Status SetProgram(std::shared_ptr<const Program> program, int64_t patience_nanos) override {
     return agents_->SetProgram(std::move(program), patience_nanos);
   }
@@ -78,6 +78,7 @@ class SlurmCluster final : public Launcher {
   Result<std::string> Output(const std::vector<std::string>& command);
   void StartStep(Node& node);
   void LookAfter();
+  void TellNodes();
   void Watch();
 
   env::Env& env_;
@@ -94,9 +95,10 @@ class SlurmCluster final : public Launcher {
   std::vector<std::unique_ptr<Allocation>> allocations_;
   std::vector<std::unique_ptr<Node>> nodes_;
 
-  std::mutex mutex_;
+  std::mutex mutex_;  // Of what follows.
   std::condition_variable stop_;
   bool stopping_ = false;
+  std::vector<std::string> ours_, lost_;  // Names of nodes.
   std::thread watcher_;
 };
 
