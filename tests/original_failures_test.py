@@ -159,6 +159,24 @@ class OriginalFailures(unittest.TestCase):
         for source in ('flow:TextFile("long.txt")', 'flow:Strings{"long.txt"}:PipeAsArgs("cat $1")', 'flow:TextFile("long.txt"):Pipe("cat")'):
             self.assert_gives(f'{source}:Map(function(line) return #line end):Printf("%d\\n"):Run()', ["1", str(long), "1"])
 
+    # 15. Each row that a function got cost two calls of the system, each that it gave two more.
+    def test_rows_do_not_cost_calls_of_the_system(self):
+        rows = 200_000
+        counted = """
+          local function calls()
+            local text = io.open("/proc/self/io"):read("*a")
+            return text:match("syscr: (%d+)") + text:match("syscw: (%d+)")
+          end
+          local before = calls()
+          """
+        steps = {"Lua": 'Map(function(n) return n + 1, n end)', "a program": 'Pipe("cat")'}
+        for name, step in steps.items():
+            for command, lines in self.lines_of(f"""{counted}
+              flow:Range(0, {rows}):{step}:Map(function(a) return 1 end):Reduce(glim.sum):Printf("%d\\n"):Run()
+              print(calls() - before)"""):
+                self.assertEqual(lines[0], str(rows), (name, command))
+                self.assertLess(int(lines[1]), rows // 20, (name, command))
+
 
 class OriginalClusterFailures(ClusterCase):
     # 10. The rows of an executor that was killed were missing, and the driver exited with 0.
@@ -230,6 +248,26 @@ class OriginalClusterFailures(ClusterCase):
         self.assertIsNone(job.poll())
         job.kill()
         job.communicate(timeout=TIMEOUT_S)
+
+    # 15. Each row that a function got cost two calls of the system, each that it gave two more.
+    def test_rows_do_not_cost_an_executor_calls_of_the_system(self):
+        self.make_cluster(1)
+        out, _ = self.run_script("""
+            local glim = require "glim"
+            local flow = glim.flow("calls")
+            local rows = flow:Range(0, 200000):Map(function(n) return n % 1000, n end):Partition(4):Map(function(k, n) return k, n + 1 end)
+            rows:Pipe("cat"):Map(function(text) return 1 end):Reduce(glim.sum):Printf("%d\\n")
+            rows:ReduceBy(glim.sum):Map(function() return 1 end):Reduce(glim.sum):Printf("%d\\n")
+            flow:Run()
+            -- All by the one executor, which is still there.
+            glim.flow("counted"):Range(0, 1):ForEach(function()
+              local text = io.open("/proc/self/io"):read("*a")
+              print(text:match("syscr: (%d+)") + text:match("syscw: (%d+)"))
+            end):Run()
+            """)
+        one, other, calls = map(int, out.split())
+        self.assertEqual((one, other), (200000, 1000))
+        self.assertTrue(0 < calls < 10000, calls)
 
 
 if __name__ == "__main__":
