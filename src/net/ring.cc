@@ -13,6 +13,7 @@ namespace {
 // core. A reader that sleeps is woken when there is more to do for it, or all is written: each time the system runs it
 // in place of the writer, on its core, as likely as beside it.
 constexpr size_t kShownBytes = 64 * 1024;
+constexpr size_t kWakeBytesMax = 1024 * 1024;
 
 Status Impossible() { return Status::Corrupt("the other side of the shared memory says what cannot be"); }
 
@@ -45,12 +46,16 @@ Result<size_t> RingWriter::Write(std::span<const std::string_view> pieces, bool*
 Result<size_t> RingWriter::Copy(std::span<const std::string_view> pieces, bool* wake) {
   *wake = false;
   auto room = Room();
+  if (room.ok() && *room == bytes_.size() && shift_ != -written_) {
+    shift_ = -written_;
+    control_->shift.store(shift_, std::memory_order_relaxed);  // Seen with what is shown next.
+  }
   size_t taken = 0, unshown = 0, silent = 0;  // `silent`: shown or not, since the reader's sleep was looked at.
   for (std::string_view piece : pieces) {
     while (!piece.empty() && room.ok()) {
       if (*room == 0 && taken > 0) room = Room();
       if (!room.ok() || *room == 0) break;
-      const size_t at = static_cast<size_t>(written_) & (bytes_.size() - 1);
+      const size_t at = static_cast<size_t>(written_ + shift_) & (bytes_.size() - 1);
       const size_t some = std::min({piece.size(), *room, bytes_.size() - at, kShownBytes});
       std::memcpy(bytes_.data() + at, piece.data(), some);
       written_ += some;
@@ -62,7 +67,7 @@ Result<size_t> RingWriter::Copy(std::span<const std::string_view> pieces, bool* 
       if (unshown < kShownBytes) continue;
       unshown = 0;
       Show();
-      if (silent < bytes_.size() / 2) continue;
+      if (silent < std::min(bytes_.size() / 2, kWakeBytesMax)) continue;
       silent = 0;
       if ((*wake = MustWake())) return taken;
     }
@@ -77,7 +82,9 @@ Result<size_t> RingWriter::Copy(std::span<const std::string_view> pieces, bool* 
 Result<std::string_view> RingReader::Peek() {
   const uint64_t unread = control_->written.load(std::memory_order_seq_cst) - read_;
   if (unread > bytes_.size()) return Impossible();
-  const size_t at = static_cast<size_t>(read_) & (bytes_.size() - 1);
+  // That of all that waits: the writer moves it only when nothing does.
+  const uint64_t shift = control_->shift.load(std::memory_order_relaxed);
+  const size_t at = static_cast<size_t>(read_ + shift) & (bytes_.size() - 1);
   return std::string_view(bytes_.data() + at, std::min(static_cast<size_t>(unread), bytes_.size() - at));
 }
 

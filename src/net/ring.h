@@ -26,6 +26,10 @@ namespace glim::net {
 // In front of the bytes. Positions count all bytes that ever went through.
 struct RingControl {
   alignas(64) std::atomic<uint64_t> written;
+  // Byte p is at p + shift, modulo the size. Only moved while nothing waits to be read: then the writer begins at the
+  // front again. So short messages go through the same few pages, which stay in the caches, however large the ring is;
+  // the rest of it is memory only of connections that had that much under way.
+  std::atomic<uint64_t> shift;
   std::atomic<uint32_t> writer_sleeps;  // Until there is room.
   alignas(64) std::atomic<uint64_t> read;
   std::atomic<uint32_t> reader_sleeps;  // Until there are bytes.
@@ -40,9 +44,9 @@ class RingWriter {
   RingWriter(RingControl* control, std::span<char> bytes) : control_(control), bytes_(bytes) {}
 
   // Copies the beginning of `pieces` and shows it to the reader: as much as there is room for, or up to where the
-  // reader has to be woken (`wake`), for which this returns when half of the ring waits for it, so that it copies out
-  // while we copy on. 0 bytes:
-  // it is full, and the reader will wake us. kCorrupt: the reader says what cannot be.
+  // reader has to be woken (`wake`), for which this returns when a good part of the ring waits for it, so that it
+  // copies out while we copy on. 0 bytes: it is full, and the reader will wake us. kCorrupt: the reader says what
+  // cannot be.
   Result<size_t> Write(std::span<const std::string_view> pieces, bool* wake);
 
  private:
@@ -54,7 +58,7 @@ class RingWriter {
 
   RingControl* control_ = nullptr;
   std::span<char> bytes_;
-  uint64_t written_ = 0;
+  uint64_t written_ = 0, shift_ = 0;
 };
 
 class RingReader {

@@ -56,6 +56,29 @@ TEST(Ring, WhatIsWrittenIsReadInPiecesOfAnySize) {
   EXPECT_EQ(read, written.substr(0, read.size()));
 }
 
+TEST(Ring, ShortMessagesStayAtTheFront) {
+  Shared shared(1 << 20);
+  RingWriter writer(&shared.control, shared.bytes);
+  RingReader reader(&shared.control, shared.bytes);
+  std::mt19937 dice(4);
+  bool wake = false;
+  // Some that are all read, and in between one that finds another one in front of it.
+  for (int i = 0; i < 5000; ++i) {
+    const std::string one = SomeBytes(1 + dice() % 3000, dice), two = SomeBytes(dice() % 3000, dice);
+    ASSERT_EQ(writer.Write(std::array<std::string_view, 1>{one}, &wake).value(), one.size());
+    EXPECT_EQ(reader.Peek()->data(), shared.bytes.data());
+    ASSERT_EQ(writer.Write(std::array<std::string_view, 1>{two}, &wake).value(), two.size());
+    const size_t first = 1 + dice() % one.size();
+    const std::string begin(reader.Peek()->substr(0, first));
+    reader.Advance(first);
+    ASSERT_EQ(begin + std::string(*reader.Peek()), one + two);
+    reader.Advance(one.size() + two.size() - first);
+    ASSERT_TRUE(reader.Peek()->empty());
+  }
+  EXPECT_EQ(std::string(shared.bytes.begin() + 6000, shared.bytes.end()),
+            std::string(shared.bytes.size() - 6000, '\0'));
+}
+
 TEST(Ring, EachSideIsWokenOnlyWhenItSleeps) {
   Shared shared(64 * 1024);
   RingWriter writer(&shared.control, shared.bytes);
@@ -121,6 +144,7 @@ TEST(Ring, MemoryThatChangesUnderOurHandsDoesNoHarm) {
     shared.control.read = moved - std::min<uint64_t>(moved, dice() % 5000);
     shared.control.reader_sleeps = dice();
     shared.control.writer_sleeps = dice() % 2;
+    shared.control.shift = dice();
     const std::array<std::string_view, 1> pieces = {std::string_view(text).substr(dice() % 5000)};
     bool wake = false;
     if (const auto taken = writer.Write(pieces, &wake); taken.ok()) {

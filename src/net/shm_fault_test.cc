@@ -31,7 +31,7 @@ using Kind = env::SocketResult::Kind;
 constexpr uint64_t kRing = 4096;
 constexpr size_t kMemory = 2 * sizeof(RingControl) + 2 * kRing;
 
-std::string HelloOf(uint64_t ring_bytes, std::string_view magic = "GLMRING1") {
+std::string HelloOf(uint64_t ring_bytes, std::string_view magic = "GLMRING2") {
   std::string hello(magic);
   PutNumber(ring_bytes, &hello);
   return hello;
@@ -189,7 +189,7 @@ TEST_F(ShmFaultTest, WhatIsNoMemoryIsNotTaken) {
     peer.AwaitEnd();
     ExpectAlive();
   }
-  for (const std::string_view bytes : {"w", "GLMRING1........", "GET / HTTP/1.1\r\n\r\n"}) {
+  for (const std::string_view bytes : {"w", "GLMRING2........", "GET / HTTP/1.1\r\n\r\n"}) {
     env::StreamSocket socket;  // No descriptor at all.
     ASSERT_EQ(socket.Connect(LocalOf(listener_->address())).kind, Kind::kDone);
     ASSERT_EQ(socket.Write({&bytes, 1}).kind, Kind::kDone);

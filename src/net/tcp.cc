@@ -55,9 +55,9 @@ constexpr int kReadsInTurn = 16;
 constexpr int kAcceptsInTurn = 64;
 
 // What comes with the memory: this, and how many bytes each of its two rings has.
-constexpr std::string_view kMemoryMagic = "GLMRING1";
+constexpr std::string_view kMemoryMagic = "GLMRING2";
 constexpr size_t kMemoryHelloBytes = 16;
-constexpr uint64_t kRingBytes = 512 * 1024;
+constexpr uint64_t kRingBytes = uint64_t{4} << 20;
 constexpr uint64_t kRingBytesMin = 4096, kRingBytesMax = uint64_t{16} << 20;
 constexpr size_t kRingPieceBytes = 128 * 1024;  // Handed on at a time; then the writer may write there.
 constexpr size_t kRingTurnBytes = size_t{4} << 20;
