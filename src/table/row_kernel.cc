@@ -285,7 +285,7 @@ constexpr size_t kBlock = 1024;
 template <class Bits>
 [[gnu::always_inline]] inline bool IsAnyAbove(const Bits* block, Bits to_top) {
   Bits above = 0;
-  for (size_t i = 0; i < kBlock; ++i) above |= (block[i] & kMagnitude<Bits>)+to_top;
+  for (size_t i = 0; i < kBlock; ++i) above |= (kMagnitude<Bits> & block[i]) + to_top;
   return above > kMagnitude<Bits>;
 }
 
