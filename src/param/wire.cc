@@ -248,54 +248,26 @@ Code LastOf(Code) { return Code::kUnreachable; }
 
 template <class Message>
 struct TypeOf;
-#define GLIM_MESSAGE(Name)                                 \
+using Push = PushRequest;
+using Pull = PullRequest;
+// clang-format off
+#define GLIM_EACH_MESSAGE(X)                                                                          \
+  X(Push) X(PushReply) X(Pull) X(PullReply) X(Append) X(AppendReply) X(SnapshotPart) X(SnapshotReply) \
+  X(ViewUpdate) X(ShardReport) X(Beat) X(BeatReply) X(FullReport) X(TableQuery) X(TableChange)        \
+  X(TableAnswer) X(RouteQuery) X(RouteAnswer) X(StatusQuery) X(StatusAnswer) X(DrainChange)           \
+  X(DrainAnswer) X(AgentBeat) X(JobReport) X(JobReportAnswer) X(CancelJob) X(CancelJobAnswer)         \
+  X(JobLogPiece) X(JobLogPieceAnswer) X(JobLogQuery) X(JobLogAnswer) X(EpochBegun) X(TableCreated)    \
+  X(TableDropped) X(ViewMade) X(ViewActivated) X(NodeDrained) X(ShardFileHead) X(ShardRecords)
+// clang-format on
+
+#define GLIM_TYPE_OF(Name)                                 \
   template <>                                              \
   struct TypeOf<Name> {                                    \
     static constexpr MessageType kType = k##Name##Message; \
     static constexpr std::string_view kName = #Name;       \
-  }
-using Push = PushRequest;
-using Pull = PullRequest;
-GLIM_MESSAGE(Push);
-GLIM_MESSAGE(PushReply);
-GLIM_MESSAGE(Pull);
-GLIM_MESSAGE(PullReply);
-GLIM_MESSAGE(Append);
-GLIM_MESSAGE(AppendReply);
-GLIM_MESSAGE(SnapshotPart);
-GLIM_MESSAGE(SnapshotReply);
-GLIM_MESSAGE(ViewUpdate);
-GLIM_MESSAGE(ShardReport);
-GLIM_MESSAGE(Beat);
-GLIM_MESSAGE(BeatReply);
-GLIM_MESSAGE(FullReport);
-GLIM_MESSAGE(TableQuery);
-GLIM_MESSAGE(TableChange);
-GLIM_MESSAGE(TableAnswer);
-GLIM_MESSAGE(RouteQuery);
-GLIM_MESSAGE(RouteAnswer);
-GLIM_MESSAGE(StatusQuery);
-GLIM_MESSAGE(StatusAnswer);
-GLIM_MESSAGE(DrainChange);
-GLIM_MESSAGE(DrainAnswer);
-GLIM_MESSAGE(AgentBeat);
-GLIM_MESSAGE(JobReport);
-GLIM_MESSAGE(JobReportAnswer);
-GLIM_MESSAGE(CancelJob);
-GLIM_MESSAGE(CancelJobAnswer);
-GLIM_MESSAGE(JobLogPiece);
-GLIM_MESSAGE(JobLogPieceAnswer);
-GLIM_MESSAGE(JobLogQuery);
-GLIM_MESSAGE(JobLogAnswer);
-GLIM_MESSAGE(EpochBegun);
-GLIM_MESSAGE(TableCreated);
-GLIM_MESSAGE(TableDropped);
-GLIM_MESSAGE(ViewMade);
-GLIM_MESSAGE(ViewActivated);
-GLIM_MESSAGE(NodeDrained);
-GLIM_MESSAGE(ShardFileHead);
-GLIM_MESSAGE(ShardRecords);
-#undef GLIM_MESSAGE
+  };
+GLIM_EACH_MESSAGE(GLIM_TYPE_OF)
+#undef GLIM_TYPE_OF
 
 class Writer {
  public:
@@ -480,48 +452,10 @@ Result<Message> FromFrame(const net::Frame& frame) {
   return message;
 }
 
-#define GLIM_MESSAGE(Name)                        \
+#define GLIM_BOTH_WAYS(Name)                      \
   template net::Frame ToFrame<Name>(const Name&); \
-  template Result<Name> FromFrame<Name>(const net::Frame&)
-GLIM_MESSAGE(PushRequest);
-GLIM_MESSAGE(PushReply);
-GLIM_MESSAGE(PullRequest);
-GLIM_MESSAGE(PullReply);
-GLIM_MESSAGE(Append);
-GLIM_MESSAGE(AppendReply);
-GLIM_MESSAGE(SnapshotPart);
-GLIM_MESSAGE(SnapshotReply);
-GLIM_MESSAGE(ViewUpdate);
-GLIM_MESSAGE(ShardReport);
-GLIM_MESSAGE(Beat);
-GLIM_MESSAGE(BeatReply);
-GLIM_MESSAGE(FullReport);
-GLIM_MESSAGE(TableQuery);
-GLIM_MESSAGE(TableChange);
-GLIM_MESSAGE(TableAnswer);
-GLIM_MESSAGE(RouteQuery);
-GLIM_MESSAGE(RouteAnswer);
-GLIM_MESSAGE(StatusQuery);
-GLIM_MESSAGE(StatusAnswer);
-GLIM_MESSAGE(DrainChange);
-GLIM_MESSAGE(DrainAnswer);
-GLIM_MESSAGE(AgentBeat);
-GLIM_MESSAGE(JobReport);
-GLIM_MESSAGE(JobReportAnswer);
-GLIM_MESSAGE(CancelJob);
-GLIM_MESSAGE(CancelJobAnswer);
-GLIM_MESSAGE(JobLogPiece);
-GLIM_MESSAGE(JobLogPieceAnswer);
-GLIM_MESSAGE(JobLogQuery);
-GLIM_MESSAGE(JobLogAnswer);
-GLIM_MESSAGE(EpochBegun);
-GLIM_MESSAGE(TableCreated);
-GLIM_MESSAGE(TableDropped);
-GLIM_MESSAGE(ViewMade);
-GLIM_MESSAGE(ViewActivated);
-GLIM_MESSAGE(NodeDrained);
-GLIM_MESSAGE(ShardFileHead);
-GLIM_MESSAGE(ShardRecords);
-#undef GLIM_MESSAGE
+  template Result<Name> FromFrame<Name>(const net::Frame&);
+GLIM_EACH_MESSAGE(GLIM_BOTH_WAYS)
+#undef GLIM_BOTH_WAYS
 
 }  // namespace glim::param
