@@ -288,6 +288,44 @@ class AgentsTest(ClusterCase, TrainingCase):
         self.assertIn('there is a table "counts" already', self.run_script(other, "--partitions", str(FILES), expect=1)[1])
         self.await_nothing_left()
 
+    # What a rolled back training says first.
+    LOST = r'training in "train": \d+ of 16 shards of table "counts" are lost with the servers that held them; '
+
+    def start_with_one_replica(self, agents, servers):
+        self.make_cluster(agents)
+        self.servers = [self.add("server", f"s{n}", "--master", self.master.address, "--memory", "1G") for n in range(servers)]
+        wait_until("servers", lambda: sum(s["alive"] for s in self.status()["servers"]) == servers)
+        self.write_parts()
+        text = script(PASSES_FROM_SNAPSHOTS.replace("STEPS", "").replace('"i64"', '"i64", replicas = 1'), 20000)
+        return self.start(text.replace("every = 0.1", "every = 2"), "--partitions", str(FILES))
+
+    def await_snapshot_in_a_pass(self, job):
+        wait_until("a snapshot in a pass", lambda: job.poll() is not None or "stage" in self.read_state())
+
+    def test_tables_that_are_lost_with_their_servers_are_rolled_back(self):
+        job = self.start_with_one_replica(agents=2, servers=3)
+        wait_until("a part", lambda: [j for j in self.status()["jobs"] if j["tasks_done"] > 0])
+        self.assertIn("snapshot 0\n", self.read_state())
+        self.servers[0].kill()
+        self.await_snapshot_in_a_pass(job)
+        self.servers[1].kill()
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual((job.returncode, out.split()), (0, [str(PASSES), str(PASSES)]), err)
+        self.assertRegex(err, self.LOST + "there is no snapshot yet, so all is rolled back, and it begins anew\n")
+        self.assertRegex(err, self.LOST + r"all tables are rolled back to snapshot \d+, behind \d whole passes")
+        self.await_nothing_left()
+
+    def test_so_are_those_of_a_program_that_computes_itself(self):
+        job = self.start_with_one_replica(agents=0, servers=2)
+        self.await_snapshot_in_a_pass(job)
+        self.servers[0].kill()
+        self.assertRegex(job.stderr.readline(), self.LOST + r"all tables are rolled back to snapshot \d+, behind \d whole passes")
+        # Without any server there is no way on.
+        self.servers[1].kill()
+        err = job.communicate(timeout=TIMEOUT_S)[1]
+        self.assertEqual(job.returncode, 1, err)
+        self.assertIn('16 of 16 shards of table "counts" are lost with the servers that held them', err)
+
 
 if __name__ == "__main__":
     unittest.main()

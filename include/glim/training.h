@@ -70,11 +70,11 @@ class Training {
   }
   Result<TableHandle> CreateTable(TableSpec spec);
 
-  // Makes the passes that are left, and takes a last snapshot. After a failure the tables hold a part of a pass: a new
-  // Training goes on from the last snapshot.
+  // Makes the passes that are left, and takes a last snapshot. Goes back to one when servers took tables with them;
+  // after any other failure the tables hold a part of a pass: a new Training goes on from the last snapshot.
   Status Run(const Flow& flow);
   Status Run(const Dataset& dataset);
-  // The flow of each pass, from 0: for another order of the data in each, say. It is asked once for each pass.
+  // The flow of each pass, from 0: for another order of the data in each, say. Asked each time that a pass is made.
   Status Run(const std::function<Flow(int64_t pass)>& flow_of);
 
   // How many passes are done.

@@ -17,6 +17,9 @@
 #include "env/path.h"
 #include "exec/checkpoints.h"
 #include "flow/graph.h"
+#include "param/cluster_client.h"
+#include "param/forwarding_table.h"
+#include "param/remote_table.h"
 
 namespace glim {
 namespace {
@@ -26,6 +29,9 @@ constexpr std::string_view kNewState = "training.new";
 constexpr std::string_view kLock = "lock";
 constexpr std::string_view kSnapshot = "snapshot-";
 constexpr uint64_t kStateBytesMax = 64 << 20;
+constexpr int64_t kSettleNanos = 10'000'000'000;  // Servers that are lost were replaced by then, where they can be.
+constexpr int64_t kLookNanos = 500'000'000;
+constexpr int kRollBacksMax = 3;  // Without a snapshot in between.
 
 bool Contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -71,6 +77,9 @@ class Training::Impl : public exec::Checkpoints {
   Status ReadState();
   Status WriteState();
   Result<TableHandle> MakeTable(TableSpec spec);
+  Status LoadSnapshot(const TableHandle& table);
+  Result<std::vector<std::string>> LostTables();
+  Status RollBack(Status why);
   Status RunPasses(const GraphOf& graph_of);
   Status RunPass(const std::shared_ptr<flow::Graph>& graph);
   Status TakeSnapshot();
@@ -84,9 +93,15 @@ class Training::Impl : public exec::Checkpoints {
   Status broken_;  // Why it cannot go on.
   std::unique_ptr<env::FileLock> lock_;
   TrainingState state_;
-  std::map<std::string, TableHandle> tables_;
+  struct Made {
+    TableSpec spec;  // As it was asked for.
+    TableHandle table;
+    std::shared_ptr<param::ReboundTable> rebound;  // The same, when it is on servers.
+  };
+  std::map<std::string, Made> tables_;
   size_t at_ = 0;  // So many stages of the pass have begun.
   int64_t last_nanos_ = 0;
+  int roll_backs_ = 0;  // Since the last snapshot.
 };
 
 Status Training::Impl::Open() {
@@ -164,7 +179,7 @@ Result<TableHandle> Training::Impl::MakeTable(TableSpec spec) {
     state_.tables.push_back(name);
     RETURN_IF_ERROR(WriteState());
   }
-  auto table = session_.CreateTable(std::move(spec));
+  auto table = session_.CreateTable(spec);
   if (!table.ok()) {
     if (!known) {
       state_.tables.pop_back();
@@ -172,14 +187,21 @@ Result<TableHandle> Training::Impl::MakeTable(TableSpec spec) {
     }
     return table;
   }
-  if (state_.snapshot > 0) {
-    if (Status status = (*table)->Load(TableIn(SnapshotOf(state_.snapshot), name)); !status.ok()) {
-      broken_ = status;
-      return status;
-    }
+  if (Status status = LoadSnapshot(*table); !status.ok()) {
+    broken_ = status;
+    return status;
   }
-  tables_[name] = *table;
-  return table;
+  Made& made = tables_[name];
+  made = {std::move(spec), *table, nullptr};
+  if (std::dynamic_pointer_cast<param::RemoteTable>(*table) != nullptr)
+    made.table = made.rebound = std::make_shared<param::ReboundTable>(*table);
+  return made.table;
+}
+
+// The rows that the table had then.
+Status Training::Impl::LoadSnapshot(const TableHandle& table) {
+  if (state_.snapshot == 0) return Status::Ok();
+  return table->Load(TableIn(SnapshotOf(state_.snapshot), table->spec().name));
 }
 
 Status Training::Impl::Run(const GraphOf& graph_of) {
@@ -202,11 +224,74 @@ Status Training::Impl::Run(const GraphOf& graph_of) {
 Status Training::Impl::RunPasses(const GraphOf& graph_of) {
   while (state_.passes < options_.passes) {
     ASSIGN_OR_RETURN(const auto graph, graph_of(state_.passes));
-    RETURN_IF_ERROR(RunPass(graph));
-    ++state_.passes;
-    state_.stages.clear();
-    if (Due() || state_.passes == options_.passes) RETURN_IF_ERROR(TakeSnapshot());
+    Status status = RunPass(graph);
+    if (status.ok()) {
+      ++state_.passes;
+      state_.stages.clear();
+      if (Due() || state_.passes == options_.passes) status = TakeSnapshot();
+    }
+    if (!status.ok()) RETURN_IF_ERROR(RollBack(std::move(status)));
   }
+  return Status::Ok();
+}
+
+// Those of which some shards have no living server, and will have none: what they held is gone.
+Result<std::vector<std::string>> Training::Impl::LostTables() {
+  std::vector<std::string> lost;
+  auto* const cluster = dynamic_cast<param::ClusterClient*>(session_.parts().tables.get());
+  if (cluster == nullptr) return lost;
+  const int64_t begin = env_.clock().MonotonicNanos();
+  while (true) {
+    ASSIGN_OR_RETURN(const param::StatusAnswer cluster_status, cluster->DescribeCluster());
+    lost.clear();
+    for (const param::TableStatus& table : cluster_status.tables) {
+      const auto known = tables_.find(table.table.name);
+      if (known == tables_.end() || known->second.spec.durability == Durability::kDisk) continue;
+      if (table.served < table.table.shards)
+        lost.push_back(fmt::format("{} of {} shards of table \"{}\"", table.table.shards - table.served,
+                                   table.table.shards, table.table.name));
+    }
+    if (lost.empty() || env_.clock().MonotonicNanos() - begin > kSettleNanos) return lost;
+    if (env_.interrupted()) return Status::Cancelled("interrupted");
+    env_.clock().SleepFor(kLookNanos);
+  }
+}
+
+// A run has failed. When that is because tables were lost with their servers, they are made anew, as they were in the
+// last snapshot; a failure is what else has failed.
+Status Training::Impl::RollBack(Status why) {
+  if (why.code() == Code::kCancelled) return why;
+  const auto lost = LostTables();
+  if (!lost.ok() || lost->empty()) return why;
+  const std::string words = fmt::format("{} {} lost with the servers that held them", fmt::join(*lost, " and "),
+                                        lost->size() == 1 && lost->front().starts_with("1 of") ? "is" : "are");
+  if (++roll_backs_ > kRollBacksMax) return Words(std::move(why).With(words));
+  state_ = TrainingState();
+  const auto roll_back = [&]() -> Status {
+    RETURN_IF_ERROR(ReadState());
+    for (auto& [name, made] : tables_) {
+      if (made.rebound == nullptr) return Status::Invalid(fmt::format("table \"{}\" is in this process", name));
+      if (Status status = session_.DropTable(name); !status.ok() && status.code() != Code::kNotFound) return status;
+      ASSIGN_OR_RETURN(const TableHandle table, session_.CreateTable(made.spec));
+      RETURN_IF_ERROR(LoadSnapshot(table));
+      made.rebound->Set(table);
+    }
+    return Status::Ok();
+  };
+  if (Status status = roll_back(); !status.ok()) return Words(std::move(status).With(words));
+  if (state_.snapshot == 0) {
+    base::LogWarning("training in \"{}\": {}; there is no snapshot yet, so all is rolled back, and it begins anew",
+                     options_.folder, words);
+    return Status::Ok();
+  }
+  size_t parts = 0, done = 0;
+  for (const TrainingState::Stage& stage : state_.stages) {
+    parts += stage.done.size();
+    done += static_cast<size_t>(std::count(stage.done.begin(), stage.done.end(), true));
+  }
+  base::LogWarning("training in \"{}\": {}; all tables are rolled back to snapshot {}, behind {} whole passes{}",
+                   options_.folder, words, state_.snapshot, state_.passes,
+                   parts == 0 ? "" : fmt::format(" and {} of {} parts of the next", done, parts));
   return Status::Ok();
 }
 
@@ -214,7 +299,7 @@ Status Training::Impl::RunPass(const std::shared_ptr<flow::Graph>& graph) {
   at_ = 0;
   // Workers in step wait for each other, so none of them can be begun later than the others.
   const bool in_step = std::any_of(tables_.begin(), tables_.end(),
-                                   [](const auto& table) { return table.second->spec().consistency != kAsync; });
+                                   [](const auto& table) { return table.second.spec.consistency != kAsync; });
   session_.parts().checkpoints = in_step ? nullptr : this;
   Status status = session_.Run(graph, graph->EndsToRun());
   session_.parts().checkpoints = nullptr;
@@ -256,12 +341,13 @@ Status Training::Impl::TakeSnapshot() {
   const auto take = [&]() -> Status {
     RETURN_IF_ERROR(files_.RemoveAll(folder));
     RETURN_IF_ERROR(files_.MakeFolders(folder));
-    for (const auto& [name, table] : tables_) RETURN_IF_ERROR(table->Save(TableIn(folder, name)));
+    for (const auto& [name, made] : tables_) RETURN_IF_ERROR(made.table->Save(TableIn(folder, name)));
     RETURN_IF_ERROR(files_.SyncFolder(folder));
     state_.snapshot = number;
     return WriteState();
   };
   RETURN_IF_ERROR(Words(take()));
+  roll_backs_ = 0;
   RemoveOldSnapshots();
   last_nanos_ = env_.clock().MonotonicNanos();
   return Status::Ok();

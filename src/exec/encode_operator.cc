@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "exec/encode_operator.h"
 
-
 #include "base/try.h"
 #include "glim/batch_builder.h"
 

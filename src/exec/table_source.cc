@@ -3,6 +3,7 @@
 
 #include "base/try.h"
 #include "ops/table_steps.h"
+#include "param/forwarding_table.h"
 #include "param/remote_table.h"
 
 namespace glim::exec {
@@ -44,7 +45,7 @@ class TableSource : public io::Source {
     ASSIGN_OR_RETURN(const TableInfo info, table_->Describe());
     // Describe has asked all of them.
     std::vector<std::string> primaries(info.spec.shards);
-    if (const auto remote = std::dynamic_pointer_cast<param::RemoteTable>(table_))
+    if (const auto remote = std::dynamic_pointer_cast<param::RemoteTable>(param::ReboundTable::Now(table_)))
       primaries = remote->PrimaryAddresses();
     std::vector<io::Split> splits;
     for (uint32_t shard = 0; shard < info.spec.shards; ++shard) {

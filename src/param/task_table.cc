@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/try.h"
 #include "param/after.h"
+#include "param/forwarding_table.h"
 #include "param/remote_table.h"
 
 namespace glim::param {
@@ -57,12 +58,10 @@ Future<void> Noted(Future<void> push, const std::shared_ptr<PushesOfTask>& pushe
   return push;
 }
 
-class TaskTable final : public TableClient {
+class TaskTable final : public ForwardingTable {
  public:
   TaskTable(TableHandle table, std::shared_ptr<RemoteTable> own, bool again, std::shared_ptr<PushesOfTask> pushes)
       : table_(std::move(table)), own_(std::move(own)), again_(again), pushes_(std::move(pushes)) {}
-
-  const TableSpec& spec() const override { return table_->spec(); }
 
   Future<void> Push(std::span<const Key> keys, std::span<const std::byte> values, const PushOptions& options) override {
     RETURN_IF_ERROR(MayPush(options));
@@ -89,17 +88,8 @@ class TaskTable final : public TableClient {
     return own_->VPull(keys, options);
   }
 
-  Status Scan(ScanCursor* cursor, size_t rows_max, RowChunk* chunk) override {
-    return table_->Scan(cursor, rows_max, chunk);
-  }
-  Result<uint64_t> CountNonZero() override { return table_->CountNonZero(); }
-  Result<TableInfo> Describe() override { return table_->Describe(); }
-  Result<std::string> Handle() const override { return table_->Handle(); }
-  Status Save(const std::string& folder, const SaveOptions& options) override { return table_->Save(folder, options); }
-  Status Load(const std::string& folder, const LoadOptions& options) override { return table_->Load(folder, options); }
-  Status Drop() override { return table_->Drop(); }
-  Result<WorkerHandle> Join(const JoinOptions& options) override { return table_->Join(options); }
-  Status RemoveWorker(uint32_t worker) override { return table_->RemoveWorker(worker); }
+ protected:
+  TableHandle table() const override { return table_; }
 
  private:
   // The order of pushes is that of the calls, whatever they follow.
@@ -144,7 +134,8 @@ void TaskTables::WaitForPushes() { pushes_->WaitForAll(); }
 Status TaskTables::failure() const { return pushes_->first(); }
 
 Result<TableHandle> TaskTables::Of(const TableHandle& table) {
-  const auto shared = std::dynamic_pointer_cast<RemoteTable>(table);
+  const TableHandle now = ReboundTable::Now(table);
+  const auto shared = std::dynamic_pointer_cast<RemoteTable>(now);
   if (shared == nullptr) return table;
   const auto [known, is_new] = tables_.try_emplace(table);
   if (is_new) {
@@ -153,7 +144,7 @@ Result<TableHandle> TaskTables::Of(const TableHandle& table) {
       tables_.erase(known);
       return std::move(own).status();
     }
-    known->second = std::make_shared<TaskTable>(table, *std::move(own), task_.attempt > 0, pushes_);
+    known->second = std::make_shared<TaskTable>(now, *std::move(own), task_.attempt > 0, pushes_);
   }
   return known->second;
 }
