@@ -315,6 +315,23 @@ class AgentsTest(ClusterCase, TrainingCase):
         self.assertRegex(err, self.LOST + r"all tables are rolled back to snapshot \d+, behind \d whole passes")
         self.await_nothing_left()
 
+    def test_servers_that_are_killed_while_snapshots_are_written(self):
+        """With two replicas nothing is lost but the snapshot that was being written."""
+        self.make_all()
+        text = script(PASSES_FROM_SNAPSHOTS.replace("STEPS", "").replace('"i64"', '"i64", replicas = 2'), 60000)
+        job = self.start(text, "--partitions", str(FILES))
+        for server in self.servers:
+            before = self.read_state()
+            wait_until("a snapshot in a pass", lambda: "stage" in self.read_state() and self.read_state() != before)
+            self.assertIsNone(job.poll())
+            server.restart()
+            wait_until("the shards to be on both", lambda: all(
+                table["complete"] == table["shards"] for table in self.status()["tables"]))
+        out, err = job.communicate(timeout=TIMEOUT_S)
+        self.assertEqual((job.returncode, out.split()), (0, [str(PASSES), str(PASSES)]), err)
+        self.assertNotIn("rolled back", err)
+        self.await_nothing_left()
+
     def test_so_are_those_of_a_program_that_computes_itself(self):
         job = self.start_with_one_replica(agents=0, servers=2)
         self.await_snapshot_in_a_pass(job)

@@ -4,9 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
-#include <optional>
+#include <memory>
 #include <string_view>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -32,6 +35,7 @@ constexpr uint64_t kStateBytesMax = 64 << 20;
 constexpr int64_t kSettleNanos = 10'000'000'000;  // Servers that are lost were replaced by then, where they can be.
 constexpr int64_t kLookNanos = 500'000'000;
 constexpr int kRollBacksMax = 3;  // Without a snapshot in between.
+constexpr int kTries = 10;        // Of a snapshot, when servers go that hold a part of it.
 
 bool Contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -43,13 +47,14 @@ class Training::Impl : public exec::Checkpoints {
  public:
   Impl(Session& session, TrainingOptions options)
       : session_(session), options_(std::move(options)), env_(*session.parts().env), files_(env_.files()) {}
+  ~Impl() override { (void)FinishWriting(); }
 
   Result<TableHandle> CreateTable(TableSpec spec);
   Status Run(const GraphOf& graph_of);
   int64_t passes_done() const { return state_.passes; }
 
   Result<std::vector<bool>> Begin(const exec::TrainingParts& parts) override;
-  bool Due() override { return env_.clock().MonotonicNanos() - last_nanos_ >= options_.every.count(); }
+  bool Due() override;
   Status Take(const std::vector<bool>& done) override {
     state_.stages[at_ - 1].done = done;
     return TakeSnapshot();
@@ -75,7 +80,7 @@ class Training::Impl : public exec::Checkpoints {
   // With the first call.
   Status Open();
   Status ReadState();
-  Status WriteState();
+  Status WriteState(const TrainingState& state);
   Result<TableHandle> MakeTable(TableSpec spec);
   Status LoadSnapshot(const TableHandle& table);
   Result<std::vector<std::string>> LostTables();
@@ -83,7 +88,12 @@ class Training::Impl : public exec::Checkpoints {
   Status RunPasses(const GraphOf& graph_of);
   Status RunPass(const std::shared_ptr<flow::Graph>& graph);
   Status TakeSnapshot();
-  void RemoveOldSnapshots();
+  Status TakeLastSnapshot();
+  struct Writing;
+  Status TakeMoments(Writing* writing);
+  Status Write(const Writing& writing, const std::string& folder);
+  Status FinishWriting();
+  void RemoveOldSnapshots(uint64_t number);
 
   Session& session_;
   const TrainingOptions options_;
@@ -102,6 +112,18 @@ class Training::Impl : public exec::Checkpoints {
   size_t at_ = 0;  // So many stages of the pass have begun.
   int64_t last_nanos_ = 0;
   int roll_backs_ = 0;  // Since the last snapshot.
+  // A snapshot whose moment has passed, while tables on servers are written and the next parts are at work.
+  struct Writing {
+    TrainingState state;  // That counts when the rows are written.
+    std::map<std::string, std::unique_ptr<param::SavedMoment>> moments;
+    std::thread thread;
+    // Its own until it has finished.
+    Status status;
+    int64_t ended_nanos = 0;
+    std::atomic<bool> finished{false};
+  };
+  std::unique_ptr<Writing> writing_;
+  int stale_ = 0;  // Snapshots in a row of which a server lost a part before it was written.
 };
 
 Status Training::Impl::Open() {
@@ -144,11 +166,11 @@ Status Training::Impl::ReadState() {
   return Status::Ok();
 }
 
-Status Training::Impl::WriteState() {
+Status Training::Impl::WriteState(const TrainingState& state) {
   const std::string path = PathOf(kNewState);
   {
     ASSIGN_OR_RETURN(const auto file, files_.Create(path));
-    RETURN_IF_ERROR(file->Append(EncodeTrainingState(state_)));
+    RETURN_IF_ERROR(file->Append(EncodeTrainingState(state)));
     RETURN_IF_ERROR(file->Sync());
     RETURN_IF_ERROR(file->Close());
   }
@@ -177,13 +199,13 @@ Result<TableHandle> Training::Impl::MakeTable(TableSpec spec) {
     if (other.ok()) return Status::Invalid(fmt::format("there is a table \"{}\" already, which is not its own", name));
     if (other.status().code() != Code::kNotFound) return std::move(other).status();
     state_.tables.push_back(name);
-    RETURN_IF_ERROR(WriteState());
+    RETURN_IF_ERROR(WriteState(state_));
   }
   auto table = session_.CreateTable(spec);
   if (!table.ok()) {
     if (!known) {
       state_.tables.pop_back();
-      RETURN_IF_ERROR(WriteState());
+      RETURN_IF_ERROR(WriteState(state_));
     }
     return table;
   }
@@ -228,7 +250,11 @@ Status Training::Impl::RunPasses(const GraphOf& graph_of) {
     if (status.ok()) {
       ++state_.passes;
       state_.stages.clear();
-      if (Due() || state_.passes == options_.passes) status = TakeSnapshot();
+      if (state_.passes == options_.passes) {
+        status = TakeLastSnapshot();
+      } else if (Due()) {
+        status = TakeSnapshot();
+      }
     }
     if (!status.ok()) RETURN_IF_ERROR(RollBack(std::move(status)));
   }
@@ -260,6 +286,7 @@ Result<std::vector<std::string>> Training::Impl::LostTables() {
 // A run has failed. When that is because tables were lost with their servers, they are made anew, as they were in the
 // last snapshot; a failure is what else has failed.
 Status Training::Impl::RollBack(Status why) {
+  (void)FinishWriting();
   if (why.code() == Code::kCancelled) return why;
   const auto lost = LostTables();
   if (!lost.ok() || lost->empty()) return why;
@@ -335,29 +362,109 @@ Status Training::Impl::BetweenPassesOnly(const Status& why) {
   return Status::Ok();
 }
 
+// By whoever asks meanwhile, from any thread.
+bool Training::Impl::Due() {
+  int64_t last = last_nanos_;
+  if (writing_ != nullptr) {
+    if (!writing_->finished.load(std::memory_order_acquire)) return false;
+    if (!writing_->status.ok()) return true;
+    last = writing_->ended_nanos;
+  }
+  return env_.clock().MonotonicNanos() - last >= options_.every.count();
+}
+
+// No part is at work. Tables on servers are written while the next ones are.
 Status Training::Impl::TakeSnapshot() {
-  const uint64_t number = state_.snapshot + 1;
-  const std::string folder = SnapshotOf(number);
-  const auto take = [&]() -> Status {
-    RETURN_IF_ERROR(files_.RemoveAll(folder));
-    RETURN_IF_ERROR(files_.MakeFolders(folder));
-    for (const auto& [name, made] : tables_) RETURN_IF_ERROR(made.table->Save(TableIn(folder, name)));
-    RETURN_IF_ERROR(files_.SyncFolder(folder));
-    state_.snapshot = number;
-    return WriteState();
+  RETURN_IF_ERROR(FinishWriting());
+  TrainingState state = state_;
+  const std::string folder = SnapshotOf(++state.snapshot);
+  RETURN_IF_ERROR(Words(files_.RemoveAll(folder)));
+  RETURN_IF_ERROR(Words(files_.MakeFolders(folder)));
+  auto writing = std::make_unique<Writing>();
+  writing->state = std::move(state);
+  const auto can_wait = [](const auto& table) {
+    return table.second.rebound != nullptr && table.second.spec.consistency == kAsync;
   };
-  RETURN_IF_ERROR(Words(take()));
-  roll_backs_ = 0;
-  RemoveOldSnapshots();
-  last_nanos_ = env_.clock().MonotonicNanos();
+  if (std::all_of(tables_.begin(), tables_.end(), can_wait)) RETURN_IF_ERROR(Words(TakeMoments(writing.get())));
+  writing_ = std::move(writing);
+  const auto write = [this, written = writing_.get(), folder] {
+    written->status = Words(Write(*written, folder));
+    written->ended_nanos = env_.clock().MonotonicNanos();
+    written->finished.store(true, std::memory_order_release);
+  };
+  if (!writing_->moments.empty()) {
+    writing_->thread = std::thread(write);
+    return Status::Ok();
+  }
+  write();
+  return FinishWriting();
+}
+
+Status Training::Impl::TakeLastSnapshot() {
+  RETURN_IF_ERROR(FinishWriting());
+  const uint64_t before = state_.snapshot;
+  while (state_.snapshot == before) {
+    RETURN_IF_ERROR(TakeSnapshot());
+    RETURN_IF_ERROR(FinishWriting());
+  }
+  return Status::Ok();
+}
+
+// No task is at work, so the moments of all tables are one.
+Status Training::Impl::TakeMoments(Writing* writing) {
+  for (const auto& [name, made] : tables_) {
+    const auto remote = std::static_pointer_cast<param::RemoteTable>(param::ReboundTable::Now(made.table));
+    for (int i = 1; !writing->moments.contains(name); ++i) {
+      auto moment = remote->TakeMoment({});
+      if (moment.ok()) {
+        writing->moments[name] = *std::move(moment);
+      } else if (moment.status().code() != Code::kStale || i == kTries) {
+        return std::move(moment).status();
+      }
+    }
+  }
+  return Status::Ok();
+}
+
+// The rows of all tables, and then that they count.
+Status Training::Impl::Write(const Writing& writing, const std::string& folder) {
+  if (writing.moments.empty()) {
+    for (const auto& [name, made] : tables_) RETURN_IF_ERROR(made.table->Save(TableIn(folder, name), {}));
+  } else {
+    // Side by side: servers do not keep what nobody asks for.
+    std::map<std::string, Status> written;
+    std::vector<std::thread> others;
+    for (const auto& [name, moment] : writing.moments) {
+      others.emplace_back(
+          [&, at = &written[name], table = TableIn(folder, name), rows = moment.get()] { *at = rows->Write(table); });
+    }
+    for (std::thread& other : others) other.join();
+    for (const auto& [name, status] : written) RETURN_IF_ERROR(status);
+  }
+  RETURN_IF_ERROR(files_.SyncFolder(folder));
+  RETURN_IF_ERROR(WriteState(writing.state));
+  RemoveOldSnapshots(writing.state.snapshot);
+  return Status::Ok();
+}
+
+// Waits for the snapshot that is being written. One of which a server has lost a part is none: the next one is due.
+Status Training::Impl::FinishWriting() {
+  if (writing_ == nullptr) return Status::Ok();
+  if (writing_->thread.joinable()) writing_->thread.join();
+  const std::unique_ptr<Writing> writing = std::move(writing_);
+  if (writing->status.code() == Code::kStale && ++stale_ < kTries) return Status::Ok();
+  RETURN_IF_ERROR(writing->status);
+  state_.snapshot = writing->state.snapshot;
+  last_nanos_ = writing->ended_nanos;
+  stale_ = roll_backs_ = 0;
   return Status::Ok();
 }
 
 // What is left does no harm, but for its space.
-void Training::Impl::RemoveOldSnapshots() {
+void Training::Impl::RemoveOldSnapshots(uint64_t number) {
   const auto entries = files_.List(options_.folder);
   if (!entries.ok()) return;
-  const std::string current = fmt::format("{}{}", kSnapshot, state_.snapshot);
+  const std::string current = fmt::format("{}{}", kSnapshot, number);
   for (const env::DirectoryEntry& entry : *entries) {
     if (entry.name.starts_with(kSnapshot) && entry.name != current) (void)files_.RemoveAll(PathOf(entry.name));
   }

@@ -40,7 +40,7 @@ class Checkpoints {
   virtual Result<std::vector<bool>> Begin(const TrainingParts& parts) = 0;
   // It is time for a snapshot.
   virtual bool Due() = 0;
-  // Takes it: of that stage the tasks `done` have run, and no other has begun.
+  // Takes it: of that stage the tasks `done` have run, and no other has begun. It may be written later.
   virtual Status Take(const std::vector<bool>& done) = 0;
   // All tasks of the stage have run.
   virtual void End() = 0;

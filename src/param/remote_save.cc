@@ -54,7 +54,7 @@ Result<std::vector<ClockStatus>> RemoteTable::AskClocks() {
   return shards;
 }
 
-Status RemoteTable::TakeMoment(uint64_t save, bool state) {
+Status RemoteTable::MarkRows(uint64_t save, bool state) {
   RETURN_IF_ERROR(Hold(save));
   const uint64_t numbers[] = {save};
   const uint16_t form = state ? kFormState : 0;
@@ -121,29 +121,42 @@ Status RemoteTable::SaveShards(ModelWriter* writer, uint64_t save, bool state) {
   return writer->Commit();
 }
 
-Status RemoteTable::SaveOnce(const std::string& folder, bool state) {
-  const uint64_t save = network_->env().RandomSeed() | 1;
-  ModelWriter writer(network_->env(), folder, spec(), layout_.kernel(), state);
-  Status status = TakeMoment(save, state);
-  if (status.ok()) {
-    status = SaveShards(&writer, save, state);
-    if (!status.ok()) writer.Abandon();
-  }
-  const uint64_t numbers[] = {save};
-  if (status.code() != Code::kNotFound) {
-    (void)TellShards({.call = TableCall::kRelease, .keys = numbers}, kReleaseTime).ok();
-  }
+Status SavedMoment::Take() {
+  Status status = own_->MarkRows(number_, state_);
+  dropped_ = status.code() == Code::kNotFound;
   return status;
 }
 
-Status RemoteTable::Save(const std::string& folder, const SaveOptions& options) {
+Status SavedMoment::Write(const std::string& folder) {
+  ModelWriter writer(own_->network().env(), folder, own_->spec(), own_->layout_.kernel(), state_);
+  Status status = own_->SaveShards(&writer, number_, state_);
+  if (!status.ok()) writer.Abandon();
+  dropped_ = status.code() == Code::kNotFound;
+  return status;
+}
+
+SavedMoment::~SavedMoment() {
+  const uint64_t numbers[] = {number_};
+  if (!dropped_) (void)own_->TellShards({.call = TableCall::kRelease, .keys = numbers}, kReleaseTime).ok();
+  (void)own_->network().Post([own = own_] { (void)own->Close(nullptr); });
+}
+
+Result<std::unique_ptr<SavedMoment>> RemoteTable::TakeMoment(const SaveOptions& options) {
   RETURN_IF_ERROR(network_->CheckMayPush());
   RETURN_IF_ERROR(AskCounts(0).status());  // Has seen what this program pushed before.
-  ASSIGN_OR_RETURN(const auto own, ForItself());
+  ASSIGN_OR_RETURN(auto own, ForItself());
+  auto moment = std::make_unique<SavedMoment>(std::move(own), network_->env().RandomSeed() | 1, options.rule_state);
+  RETURN_IF_ERROR(moment->Take());
+  return moment;
+}
+
+Status RemoteTable::Save(const std::string& folder, const SaveOptions& options) {
   Status status = Status::Stale("");
   // What is lost is lost where a shard went to another server, or another program was first.
-  for (int i = 0; i < kTries && status.code() == Code::kStale; ++i) status = own->SaveOnce(folder, options.rule_state);
-  (void)network_->Post([own] { (void)own->Close(nullptr); });
+  for (int i = 0; i < kTries && status.code() == Code::kStale; ++i) {
+    const auto moment = TakeMoment(options);
+    status = moment.ok() ? (*moment)->Write(folder) : moment.status();
+  }
   if (status.code() == Code::kNotFound) return status;
   return std::move(status).With(fmt::format("saving table \"{}\" to \"{}\"", spec().name, folder));
 }

@@ -43,8 +43,34 @@
 
 namespace glim::param {
 
+class RemoteTable;
 class RemoteWorkerCore;
 class WorkerSession;
+
+// The rows of a table as they were at a moment, which servers keep until they are written, while pushes go on
+// (remote_save.cc). Destroying it lets them go.
+//
+// Thread: one at a time, any.
+class SavedMoment {
+ public:
+  // Of a table that is for itself.
+  SavedMoment(std::shared_ptr<RemoteTable> own, uint64_t number, bool state)
+      : own_(std::move(own)), number_(number), state_(state) {}
+  SavedMoment(const SavedMoment&) = delete;
+  ~SavedMoment();
+
+  // As TableClient::Save. Once. kStale: a server that kept some of them is gone; only another moment can be had.
+  Status Write(const std::string& folder);
+
+ private:
+  friend class RemoteTable;
+  Status Take();
+
+  const std::shared_ptr<RemoteTable> own_;
+  const uint64_t number_;
+  const bool state_;
+  bool dropped_ = false;  // The table: there is nobody who could let go.
+};
 
 class RemoteTable final : public TableClient, public NetworkTable, public std::enable_shared_from_this<RemoteTable> {
  public:
@@ -83,6 +109,9 @@ class RemoteTable final : public TableClient, public NetworkTable, public std::e
   Result<std::shared_ptr<RemoteTable>> ForTask(const Producer& producer, uint64_t attempt);
   // The same with sessions of its own, which do not stand behind what the program pushes.
   Result<std::shared_ptr<RemoteTable>> ForItself();
+  // What Save writes. To be written soon: servers let go of what nobody has asked for within two minutes. kStale:
+  // another program was first, or a shard goes to another server; to be tried again.
+  Result<std::unique_ptr<SavedMoment>> TakeMoment(const SaveOptions& options);
   // Where the primaries of its shards are, host:port each, as far as that is known here: it is of whoever has asked
   // them.
   std::vector<std::string> PrimaryAddresses();
@@ -133,10 +162,10 @@ class RemoteTable final : public TableClient, public NetworkTable, public std::e
     return TellShards(EncodeTableRequest(request), deadline);
   }
   // In remote_save.cc. Of a table that is for itself.
+  friend class SavedMoment;
   Status Hold(uint64_t save);
-  Status TakeMoment(uint64_t save, bool state);
+  Status MarkRows(uint64_t save, bool state);
   Result<std::vector<ClockStatus>> AskClocks();
-  Status SaveOnce(const std::string& folder, bool state);
   Status SaveShards(class ModelWriter* writer, uint64_t save, bool state);
   Status LoadNow(const std::string& folder, bool state);
   Status LoadRows(const std::string& folder, bool state);

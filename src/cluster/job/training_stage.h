@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Snapshots in the midst of a stage that trains, on executors: when one is due no task is begun any more, those at work
-// end, and so do those that must be tried again, since they have pushed a part of their rows. Then the tables are saved
-// with the tasks that have run, and the stage goes on. What an earlier program's snapshot has is left out.
+// end, and so do those that must be tried again, since they have pushed a part of their rows. Then the snapshot is
+// taken of the tasks that have run, and the stage goes on. What an earlier program's snapshot has is left out.
 //
-// A straggler holds a snapshot up, and executors have nothing to do while tables are saved: the price of a snapshot
-// that knows of whole tasks only.
+// A straggler holds a snapshot up, and executors have nothing to do until it is taken: the price of a snapshot that
+// knows of whole tasks only.
 //
 // Thread: the driver's.
 #pragma once
