@@ -106,6 +106,7 @@ Status RemoteTable::SaveShards(ModelWriter* writer, uint64_t save, bool state) {
   for (uint32_t s = 0; s < spec().shards; ++s) {
     RETURN_IF_ERROR(writer->BeginFile());
     for (ScanCursor cursor{.shard = s}; !cursor.done;) {
+      if (network_->env().interrupted()) return Status::Cancelled("interrupted");
       RETURN_IF_ERROR(read(&cursor));
       if (!chunk.keys.empty()) RETURN_IF_ERROR(writer->Append(chunk));
       if (clock.MonotonicNanos() - told_at < kTellEveryNanos) continue;
