@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Trainings in one process. tests/training_test.py has those whose programs are killed.
+// Trainings in one process, and with tables on servers. tests/training_test.py has those whose programs are killed.
 #include "glim/training.h"
 
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <mutex>
 
+#include "cluster/master_process.h"
+#include "cluster/server_process.h"
 #include "env/env.h"
 #include "glim/glim.h"
 
@@ -113,6 +116,58 @@ TEST_F(TrainingTest, ATableOfSomebodyElseStays) {
   Training training(session, Options(1));
   EXPECT_EQ(training.CreateTable<int64_t>("a", DenseKeys(1)).status().code(), Code::kInvalid);
   EXPECT_TRUE(own.client()->Describe().ok());
+}
+
+// Snapshots are written while the next parts push. In the second pass one of two servers goes, with half of the shards.
+TEST_F(TrainingTest, WhatIsLostWithAServerIsRolledBackToTheLastSnapshot) {
+  cluster::MasterProcess master(
+      *env_, {.address = "127.0.0.1:0", .folder = folder_ + "/master", .key = nullptr, .master = {}}, nullptr);
+  ASSERT_TRUE(master.Start().ok());
+  std::vector<std::unique_ptr<cluster::ServerProcess>> servers;
+  for (uint32_t node : {1, 2}) {
+    cluster::ServerProcessOptions options;
+    options.master = master.address();
+    options.node = node;
+    servers.push_back(std::make_unique<cluster::ServerProcess>(*env_, std::move(options), nullptr));
+    ASSERT_TRUE(servers.back()->Start().ok());
+  }
+  SessionOptions of_session;
+  of_session.threads = 3;
+  of_session.on = "standalone://" + master.address();
+  Session session(of_session);
+  Training training(session, Options(3));
+  TableSpec spec{.name = "counts", .keys = DenseKeys(kRows)};
+  spec.value_type = ValueType::kI64;
+  spec.shards = 8;
+  spec.replicas = 1;
+  const auto made = training.CreateTable(spec);
+  ASSERT_TRUE(made.ok()) << made.status().message();
+  const Table<int64_t> counts(*made);
+  std::atomic<int64_t> rows = 0;
+  std::once_flag once;
+  const auto is_written = [&] {
+    std::string text(1000, '\0');
+    const auto file = env_->files().OpenRandom(folder_ + "/train/training");
+    return file.ok() && (*file)->ReadAt(0, text).ok() && text.find("snapshot 0\n") == std::string::npos;
+  };
+  Flow flow("train");
+  flow.Range(0, kRows).RoundRobin(16).ForEach([&](int64_t row) {
+    if (++rows > kRows + kRows / 2) {
+      std::call_once(once, [&] {
+        for (int i = 0; i < 1000 && !is_written(); ++i) env_->clock().SleepFor(10'000'000);
+        servers.pop_back();
+      });
+    }
+    const Key key = static_cast<Key>(row);
+    const int64_t one = 1;
+    const PushOptions options{.deadline = std::chrono::seconds(1)};
+    if (Status status = counts.Push(std::span(&key, 1), std::span(&one, 1), options).Wait(); !status.ok())
+      throw std::runtime_error(status.message());
+  });
+  const Status status = training.Run(flow);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(counts.PullRange({0, kRows}).Get().value(), std::vector<int64_t>(kRows, 3));
+  EXPECT_GT(rows, 3 * kRows);
 }
 
 }  // namespace
