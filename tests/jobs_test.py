@@ -513,12 +513,15 @@ class JobsTest(ScriptCase):
         script = """
             local glim = require "glim"
             local counts = glim.table{name = "counts", type = "i64", rule = glim.add()}
-            glim.flow("f"):Range(0, 60000000):ForEach(function(n) counts:Push({math.random(10)}, {1}):Wait() end):Run()
+            local pushed
+            glim.flow("f"):Range(0, 60000000):ForEach(function(n)
+              counts:Push({math.random(10)}, {1}):Wait()
+              if not pushed then pushed = true print("pushed") end
+            end):Run()
             """
-        job = self.start(script, "--on", "local:2")
-        while len(executors_of(job.pid)) < 2:
-            time.sleep(0.02)
-        time.sleep(0.5)
+        job = self.start(script, "--on", "local:2", "--threads", "2")
+        for _ in range(2):
+            self.assertEqual(job.stdout.readline(), "pushed\n")
         executors = executors_of(job.pid)
         os.kill(executors[0], signal.SIGKILL)
         out, err = job.communicate(timeout=TIMEOUT_S)
